@@ -1,0 +1,389 @@
+/* moonrank: the one public header of the engine.
+ *
+ * Conventions
+ *   - Every function that can fail returns MR_OK or a negative code; mr_last_error() then holds one
+ *     line of text on this thread. `void` cannot fail.
+ *   - New objects arrive through a first `out` parameter, set to NULL on failure. `_free` and
+ *     `_close` accept NULL, never fail and never touch the error text.
+ *   - A returned pointer is a borrowed view; its comment says until when it is valid.
+ *   - Matrices are row-major float32, shapes are written [rows, width].
+ *   - The engine never prints, never exits and never calls back.
+ *
+ * The part between the two marker lines is cut out at build time and read by LuaJIT's FFI, so it
+ * holds declarations only: no preprocessor lines, constants as enums, fixed-width types. */
+#ifndef MOONRANK_H
+#define MOONRANK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/* FFI-BEGIN */
+
+enum { MR_ABI = 1 };
+
+enum {
+  MR_OK = 0,
+  MR_END = 1,      /* not a failure: nothing left to read */
+  MR_EINVAL = -1,  /* a wrong argument or configuration */
+  MR_ESHAPE = -2,  /* widths or domains that do not fit together */
+  MR_EDATA = -3,   /* wrong data in a file; the text names file:line:column */
+  MR_EIO = -4,     /* a file could not be read or written */
+  MR_EMEMORY = -5, /* memory ran out */
+  MR_ESYSTEM = -6, /* a thread, a library or another resource of the system is missing */
+  MR_ENAN = -7     /* a loss or a weight is not finite */
+};
+
+/* ---- base ---- */
+
+int32_t mr_abi(void);           /* MR_ABI of the library itself */
+const char *mr_version(void);   /* "0.1.0"; valid for good */
+const char *mr_last_error(void); /* valid until the next failure on this thread */
+
+/* The kernel family: "avx512", "avx2", "plain" (any CPU) or "auto" (the best this CPU has).
+ * Chosen for the whole process, not while anything runs. */
+int mr_isa_set(const char *name);
+const char *mr_isa(void);
+
+typedef struct mr_pool mr_pool;
+int mr_pool_new(mr_pool **out, int32_t threads); /* 1 to 256, the caller's own included */
+void mr_pool_free(mr_pool *pool);
+
+double mr_seconds(void); /* a clock that only goes forward */
+
+/* For tests: after `count` more allocations every one fails; -1 ends that. Live blocks. */
+void mr_alloc_fail_after(int64_t count);
+int64_t mr_alloc_live(void);
+
+/* ---- schema ---- */
+
+/* Where the rows of a column live. A child sees the values of its parent. */
+enum { MR_REQUEST = 0, MR_SAMPLE = 1, MR_DOMAINS = 2 };
+
+/* What a column holds. */
+enum {
+  MR_ID = 1,          /* one value, mapped to a key of a table */
+  MR_IDS = 2,         /* any number of values, mapped to keys of one table */
+  MR_NUMBER = 3,      /* one float */
+  MR_LABEL = 4,       /* one float, 0 or 1 */
+  MR_GROUP = 5,       /* one value kept as a key, for GAUC; no table */
+  MR_REQUEST_KEY = 6, /* consecutive rows with an equal value are one request */
+  MR_VECTOR = 7       /* `width` floats; filled by the caller, not read from text yet */
+};
+
+enum { MR_PLAIN_NUMBER = 0, MR_LOG1P = 1 }; /* transform of a number */
+
+typedef struct mr_column_spec {
+  const char *name;    /* how the model refers to it */
+  const char *source;  /* the column's name in the file's header; NULL: same as name */
+  const char *table;   /* MR_ID, MR_IDS: the table; NULL: same as name */
+  int32_t type;        /* MR_ID .. */
+  int32_t domain;      /* MR_REQUEST or MR_SAMPLE */
+  int32_t separator;   /* MR_IDS: the byte between values, default ',' when 0 */
+  int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
+  int32_t width;       /* MR_VECTOR: floats per row */
+  int32_t transform;   /* MR_NUMBER: MR_PLAIN_NUMBER or MR_LOG1P */
+  float missing;       /* MR_NUMBER: the value of an empty cell, before no transform */
+} mr_column_spec;
+
+typedef struct mr_schema mr_schema;
+int mr_schema_new(mr_schema **out);
+void mr_schema_free(mr_schema *schema);
+/* A table of keys; min_count: keys seen less often in the training data become unknown. */
+int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count);
+/* The tables that a column names are added with min_count 1 where missing. Names are unique. */
+int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);
+int32_t mr_schema_columns(const mr_schema *schema);
+int32_t mr_schema_find(const mr_schema *schema, const char *name); /* index or -1 */
+
+/* ---- dataset ---- */
+
+typedef struct mr_text_format {
+  int32_t delimiter; /* ',' or '\t' */
+  int32_t quotes;    /* 1: RFC 4180 quoting */
+} mr_text_format;
+
+typedef struct mr_dataset mr_dataset;
+
+/* Read text files with a header (plain, gzip or zstd, told by content) into the column cache at
+ * `cache_path`, unless it is there already and was built from the same files and schema.
+ * fit: 1 for training data: keys seen less often than their table's min_count become unknown. */
+int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
+                     const char *const *paths, int32_t n_paths, const char *cache_path,
+                     int32_t fit, mr_pool *pool);
+int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path);
+void mr_dataset_close(mr_dataset *dataset);
+int64_t mr_dataset_samples(const mr_dataset *dataset);
+int64_t mr_dataset_requests(const mr_dataset *dataset);
+/* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
+ * Labels and numbers: one float a sample. Groups: one key a sample. */
+const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column);
+const uint64_t *mr_dataset_keys(const mr_dataset *dataset, int32_t column);
+
+/* ---- batch ---- */
+
+typedef struct mr_batch mr_batch;
+
+/* An empty batch to be filled by hand: `samples_of_request` has n_requests counts >= 1 whose sum
+ * is the number of samples; NULL means one sample each. */
+int mr_batch_new(mr_batch **out, const mr_schema *schema, int64_t n_requests,
+                 const int32_t *samples_of_request);
+void mr_batch_free(mr_batch *batch);
+int64_t mr_batch_rows(const mr_batch *batch, int32_t domain);
+/* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width]. Writable; valid while the batch lives. */
+float *mr_batch_floats(mr_batch *batch, int32_t column);
+/* MR_ID, MR_GROUP: [rows], writable. */
+uint64_t *mr_batch_keys(mr_batch *batch, int32_t column);
+/* Copy the bags of an MR_IDS column: row r owns keys[offsets[r]] up to keys[offsets[r + 1]]. */
+int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
+                      const uint64_t *keys);
+/* The key of a text value in a column's table. */
+uint64_t mr_schema_key(const mr_schema *schema, int32_t column, const char *text, size_t size);
+
+typedef struct mr_loader_options {
+  int64_t batch;       /* samples per batch, at most */
+  int64_t max_request; /* a request of more samples is cut into pieces of this many; 0: batch */
+  uint64_t seed;       /* of the shuffle */
+  int64_t epoch;       /* of the shuffle */
+  int32_t shuffle;     /* 1: a permutation of the requests, a function of (seed, epoch) */
+} mr_loader_options;
+
+typedef struct mr_loader mr_loader;
+/* Makes batches ahead on its own thread. Batches hold whole requests, in order or shuffled. */
+int mr_loader_new(mr_loader **out, const mr_dataset *dataset, const mr_loader_options *options);
+void mr_loader_free(mr_loader *loader);
+/* MR_OK and a batch that stays valid until the next call, or MR_END with *out = NULL. */
+int mr_loader_next(mr_loader *loader, mr_batch **out);
+
+/* ---- ops ---- */
+
+enum { /* what the value of an option is */
+  MR_WHOLE = 0,  /* a whole number */
+  MR_REAL = 1,   /* a number */
+  MR_CHOICE = 2, /* one of the words in `choices` */
+  MR_COLUMN = 3, /* the name of a column */
+  MR_NAME = 4    /* any text */
+};
+
+typedef struct mr_op_option_info {
+  const char *name, *doc;
+  const char *choices; /* MR_CHOICE: words with blanks between */
+  const char *text;    /* MR_NAME, MR_CHOICE: the preset */
+  double preset, least, most;
+  int32_t kind, required;
+} mr_op_option_info;
+
+typedef struct mr_op_info {
+  const char *name, *doc;
+  const char *inputs[4];
+  int32_t n_inputs, variadic, objective, internal, n_options, n_samples;
+} mr_op_info;
+
+int32_t mr_op_count(void);
+/* Views that are valid for good; MR_EINVAL past the end. */
+int mr_op_describe(int32_t op, mr_op_info *info);
+int mr_op_option_describe(int32_t op, int32_t option, mr_op_option_info *info);
+const char *mr_op_sample(int32_t op, int32_t sample);
+
+/* ---- graph ---- */
+
+typedef struct mr_option {
+  const char *name;
+  double number;    /* MR_WHOLE, MR_REAL */
+  const char *text; /* MR_CHOICE, MR_COLUMN, MR_NAME */
+} mr_option;
+
+typedef struct mr_node_info {
+  const char *op;
+  int32_t domain, width, n_inputs, n_params;
+} mr_node_info;
+
+typedef struct mr_graph mr_graph;
+/* The schema must outlive the graph. */
+int mr_graph_new(mr_graph **out, const mr_schema *schema);
+void mr_graph_free(mr_graph *graph);
+/* Add a node; its number, counted from 0, goes to *node. An input of an ancestor domain is seen by
+ * every row of the node's domain. `name` leads the names of the node's weights. */
+int mr_graph_add(mr_graph *graph, const char *op, const char *name, const int32_t *inputs,
+                 int32_t n_inputs, const mr_option *options, int32_t n_options, int32_t *node);
+int32_t mr_graph_nodes(const mr_graph *graph);
+int mr_graph_describe(const mr_graph *graph, int32_t node, mr_node_info *info);
+/* Keep this node's gradient for mr_run_watched. */
+int mr_graph_watch(mr_graph *graph, int32_t node);
+
+/* ---- model ---- */
+
+typedef struct mr_param_info {
+  const char *name;
+  int32_t rows, columns, trained;
+} mr_param_info;
+
+typedef struct mr_table_info {
+  const char *name;
+  int32_t width, n_parts;
+  int64_t rows;
+} mr_table_info;
+
+typedef struct mr_part_info {
+  const char *name;
+  int32_t dim, offset;
+} mr_part_info;
+
+typedef struct mr_model mr_model;
+/* Weights and tables of a graph, started from the seed. The graph must outlive the model. */
+int mr_model_new(mr_model **out, const mr_graph *graph, uint64_t seed);
+void mr_model_free(mr_model *model);
+int32_t mr_model_params(const mr_model *model);
+int mr_model_param(const mr_model *model, int32_t param, mr_param_info *info);
+/* [rows, columns], valid while the model lives; call mr_model_changed after writing. */
+float *mr_model_weights(mr_model *model, int32_t param);
+int mr_model_changed(mr_model *model);
+int32_t mr_model_tables(const mr_model *model);
+int mr_model_table(const mr_model *model, int32_t table, mr_table_info *info);
+int mr_model_part(const mr_model *model, int32_t table, int32_t part, mr_part_info *info);
+/* The value of a key's row, [width]; NULL where the table lacks the key. Valid while it lives. */
+float *mr_model_row(mr_model *model, int32_t table, uint64_t key);
+/* The same, made from the seed where it is missing. */
+int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row);
+/* All rows: keys ascending [rows], values [rows, width]. */
+int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float *values);
+
+/* Take over the weights and rows of a model of the same graph; rows that only `model` has stay. */
+int mr_model_assign(mr_model *model, const mr_model *from);
+
+/* Write weights and tables to one safetensors file, with `metadata` as its "moonrank" entry, or
+ * read them into a model of the same graph. Written beside, synced and renamed. */
+int mr_model_save(const mr_model *model, const char *path, const char *metadata);
+int mr_model_load(mr_model *model, const char *path);
+/* The "moonrank" entry of a file; free with mr_text_free. */
+int mr_model_metadata(const char *path, char **metadata);
+void mr_text_free(char *text);
+
+/* ---- run ---- */
+
+typedef struct mr_optimizer_spec {
+  const char *name; /* "sgd", "adagrad", "adam" */
+  const mr_option *options;
+  int32_t n_options;
+} mr_optimizer_spec;
+
+typedef struct mr_run_options {
+  int64_t batch;       /* samples of a usual batch; decides the size of slices */
+  int32_t lanes;       /* at most; 0: 16. Part of the job: it decides training bits */
+  int64_t slice_bytes; /* workspace of a slice; 0: 1 MiB. Decides training bits too */
+  uint64_t seed;       /* of dropout */
+  int32_t rows_all;    /* 1: every row of every table takes every step, with its penalty */
+  double table_l2;     /* adds table_l2 * w to the gradient of a row's value */
+  double dense_l2;     /* the same for dense weights that are not biases */
+  mr_optimizer_spec dense, tables;
+} mr_run_options;
+
+typedef struct mr_run mr_run;
+/* Training: everything that is needed to take steps on a model. Model and pool must outlive it. */
+int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options);
+/* Predicting only: batch and slice_bytes are used, no optimizer; `nodes` are the outputs wanted. */
+int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
+                       const int32_t *nodes, int32_t n_nodes);
+void mr_run_free(mr_run *run);
+/* Forward and backward over a batch, mean over its samples; *loss is the sum over samples. */
+int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss);
+/* Take the optimizer's step along the gradient of the last mr_run_gradient. */
+int mr_run_update(mr_run *run);
+int mr_run_step(mr_run *run, const mr_batch *batch, double *loss); /* both */
+int mr_run_set_rate(mr_run *run, double factor); /* multiplies the learning rates given */
+int64_t mr_run_steps(const mr_run *run);
+/* Views of the last gradient, valid until the next call: a dense weight's [rows, columns]; a
+ * watched node's [batch rows, width]. */
+const float *mr_run_weight_gradient(mr_run *run, int32_t param);
+const float *mr_run_watched(mr_run *run, int32_t node);
+/* The gradient of a row's value, [width]; zeros where the batch lacks the key. */
+int mr_run_row_gradient(mr_run *run, int32_t table, uint64_t key, float *gradient);
+/* The value of output `i` of mr_run_new_predict for every row of its domain. */
+int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out);
+/* Bytes of buffers that a run holds for batches of this many samples. */
+int64_t mr_run_bytes(const mr_run *run);
+/* Where a run's slices are cut: rows at most. */
+int64_t mr_run_slice_rows(const mr_run *run);
+
+/* Optimizers that there are, for messages and help. */
+typedef struct mr_optimizer_info {
+  const char *name, *doc;
+  int32_t n_options;
+} mr_optimizer_info;
+int32_t mr_optimizer_count(void);
+int mr_optimizer_describe(int32_t optimizer, mr_optimizer_info *info);
+int mr_optimizer_option_describe(int32_t optimizer, int32_t option, mr_op_option_info *info);
+
+/* ---- metric ---- */
+
+/* The rows that a metric judges, borrowed for the length of the call. Error texts count rows
+ * from 1. */
+typedef struct mr_scores {
+  int64_t n;
+  const float *scores;    /* [n] logits or probabilities; infinite is fine, NaN is MR_ENAN */
+  const float *labels;    /* [n] 0 or 1 */
+  const float *weights;   /* NULL: every row counts once; nothing else is supported yet */
+  const uint64_t *groups; /* [n] in any order; read by mr_metric_gauc only */
+} mr_scores;
+
+/* Exact, ties between classes count one half. The same bits for any order of the rows.
+ * Takes 8 bytes of memory a row. */
+typedef struct mr_auc {
+  double auc; /* NaN when a class is missing, which is no failure */
+  int64_t positives, negatives;
+} mr_auc;
+int mr_metric_auc(mr_auc *out, const mr_scores *rows);
+
+/* The mean of the AUC inside each group, weighted by the group's rows. Groups of one class have
+ * no AUC and are left out. The same bits for any order of the rows and any pool; NULL: no pool.
+ * Takes 16 bytes of memory a row. */
+typedef struct mr_gauc {
+  double gauc;           /* NaN when no group has both classes */
+  double gauc_by_clicks; /* weighted by the group's positives instead */
+  int64_t groups;        /* all */
+  int64_t groups_used;   /* with both classes */
+  int64_t rows_used;     /* rows of those */
+} mr_gauc;
+int mr_metric_gauc(mr_gauc *out, const mr_scores *rows, mr_pool *pool);
+
+/* What the scores are. A probability below 2^-23 or above 1 - 2^-23 counts as that bound in the
+ * logloss (not in the means); logits are never clamped. */
+enum { MR_LOGIT = 0, MR_PROBABILITY = 1 };
+
+/* All NaN for no rows. The same bits for any pool, not for any order of the rows. */
+typedef struct mr_logloss {
+  double logloss;     /* mean; infinite when an infinite logit was wrong */
+  double calibration; /* sum of probabilities / sum of labels; NaN without positives */
+  double mean_label;
+  double mean_probability;
+  int64_t positives;
+} mr_logloss;
+int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool);
+
+/* ---- sink ---- */
+
+/* A text file that is there whole or not at all. Bytes go to PATH.tmp; a path that ends in ".zst"
+ * is compressed. Until close an older file at `path` stays as it is. */
+typedef struct mr_sink mr_sink;
+int mr_sink_open(mr_sink **out, const char *path);
+/* After a failure the file is lost: later writes fail, and close. */
+int mr_sink_write(mr_sink *sink, const void *text, size_t size);
+/* Finish, sync and put in place. Frees the sink in any case; on failure nothing is left, except
+ * that a folder which cannot be synced fails with the file in its place. */
+int mr_sink_close(mr_sink *sink);
+void mr_sink_abort(mr_sink *sink); /* give up what was written; accepts NULL, never fails */
+
+/* FFI-END */
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

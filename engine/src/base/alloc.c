@@ -1,0 +1,103 @@
+/* Allocation with a counter of live blocks and a planned failure, for tests. */
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static atomic_llong live_blocks;
+static atomic_llong fail_countdown = -1; /* -1: never fail; 0: fail from now on */
+
+void mr_alloc_fail_after(int64_t count) { atomic_store(&fail_countdown, count); }
+
+int64_t mr_alloc_live(void) { return atomic_load(&live_blocks); }
+
+/* Once the planned failure is reached every later allocation fails too: a caller that
+ * shrugs off the first failure must not get away with it. */
+static int must_fail(void) {
+  long long left = atomic_load(&fail_countdown);
+  while (left > 0)
+    if (atomic_compare_exchange_weak(&fail_countdown, &left, left - 1)) return 0;
+  return left == 0;
+}
+
+static void *counted(void *block) {
+  if (block) atomic_fetch_add(&live_blocks, 1);
+  return block;
+}
+
+void *mr__malloc(size_t size) { return must_fail() ? NULL : counted(malloc(size ? size : 1)); }
+
+void *mr__calloc(size_t count, size_t size) {
+  if (must_fail()) return NULL;
+  return counted(calloc(count ? count : 1, size ? size : 1));
+}
+
+void *mr__realloc(void *block, size_t size) {
+  if (must_fail()) return NULL;
+  if (!block) return counted(malloc(size ? size : 1));
+  return realloc(block, size ? size : 1);
+}
+
+void mr__free(void *block) {
+  if (!block) return;
+  atomic_fetch_sub(&live_blocks, 1);
+  free(block);
+}
+
+void *mr__malloc_aligned(size_t size) {
+  if (must_fail()) return NULL;
+  void *block = NULL;
+  if (size > SIZE_MAX - 64) return NULL;
+  size = (size + 63) / 64 * 64;
+  if (posix_memalign(&block, 64, size ? size : 64) != 0) return NULL;
+  return counted(block);
+}
+
+void *mr__malloc_pages(size_t size) {
+  enum { HUGE = 2 << 20 };
+  if (must_fail() || size > SIZE_MAX - 2 * (size_t)HUGE) return NULL;
+  if (size < HUGE) {
+    void *small = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return small == MAP_FAILED ? NULL : counted(small);
+  }
+  /* Ask for one huge page more and give back what lies outside the aligned range. */
+  char *raw = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (raw == MAP_FAILED) return NULL;
+  char *block = (char *)(((uintptr_t)raw + HUGE - 1) / HUGE * HUGE);
+  if (block > raw) munmap(raw, (size_t)(block - raw));
+  size_t page = 4096, kept = (size + page - 1) / page * page;
+  char *end = block + kept, *raw_end = raw + size + HUGE;
+  if (raw_end > end) munmap(end, (size_t)(raw_end - end));
+  madvise(block, kept, MADV_HUGEPAGE);
+  return counted(block);
+}
+
+void mr__free_pages(void *block, size_t size) {
+  if (!block) return;
+  atomic_fetch_sub(&live_blocks, 1);
+  munmap(block, (size + 4095) / 4096 * 4096);
+}
+
+char *mr__strdup(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = mr__malloc(size);
+  if (copy) memcpy(copy, text, size);
+  return copy;
+}
+
+int mr__grow(void *block, size_t *capacity, size_t need, size_t element_size) {
+  if (need <= *capacity) return MR_OK;
+  size_t bytes, wanted = *capacity < 8 ? 8 : *capacity;
+  while (wanted < need)
+    if (__builtin_mul_overflow(wanted, 2, &wanted)) return mr__fail_memory();
+  if (__builtin_mul_overflow(wanted, element_size, &bytes)) return mr__fail_memory();
+  void **slot = block;
+  void *grown = mr__realloc(*slot, bytes);
+  if (!grown) return mr__fail_memory();
+  *slot = grown;
+  *capacity = wanted;
+  return MR_OK;
+}

@@ -1,0 +1,29 @@
+/* All memory of the engine comes from here, so that tests can count it and make the n-th
+ * allocation fail. Every block has one owner, which frees it with mr__free. */
+#ifndef MR_BASE_ALLOC_H
+#define MR_BASE_ALLOC_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+/* Each returns NULL when memory runs out, without setting the error text. */
+void *mr__malloc(size_t size);
+void *mr__calloc(size_t count, size_t size); /* zeroed; NULL when count * size overflows */
+void *mr__realloc(void *block, size_t size);
+void mr__free(void *block); /* accepts NULL */
+
+/* Aligned to 64 bytes, not zeroed. Freed with mr__free. */
+void *mr__malloc_aligned(size_t size);
+
+/* Zeroed pages, aligned to the huge page size and advised to be huge. Freed with mr__free_pages. */
+void *mr__malloc_pages(size_t size);
+void mr__free_pages(void *block, size_t size);
+
+char *mr__strdup(const char *text);
+
+/* Make room for `need` elements in *block; growth at least doubles, so appending is linear.
+ * The old content is kept. On failure everything is as before and the error text is set. */
+int mr__grow(void *block, size_t *capacity, size_t need, size_t element_size);
+
+#endif

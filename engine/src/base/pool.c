@@ -1,0 +1,167 @@
+/* A pool of threads that take numbered tasks from one counter.
+ *
+ * Workers wait on a condition variable between jobs; a short spin before sleeping keeps the
+ * wake-up within microseconds while jobs follow each other closely, as the phases of a training
+ * step do, and costs nothing once the pool is idle. */
+#include "base/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum { MAX_THREADS = 256, SPIN_ROUNDS = 4000, TEXT_BYTES = 1024 };
+
+struct worker {
+  pthread_t thread;
+  mr_pool *pool;
+  int index;
+};
+
+struct mr_pool {
+  int n_threads; /* the caller's included */
+  struct worker *workers;
+  int n_started;
+
+  pthread_mutex_t lock;
+  pthread_cond_t work, done;
+  atomic_llong generation; /* one per job; changes under the lock */
+  int stopping;
+
+  mr__task run;
+  void *job;
+  int64_t n_tasks;
+  atomic_llong next;
+  atomic_int active; /* workers that have not finished the current job */
+
+  int64_t failed_task; /* under the lock: lowest task that failed, or -1 */
+  int failed_status;
+  char failed_text[TEXT_BYTES];
+};
+
+int mr__pool_threads(const mr_pool *pool) { return pool->n_threads; }
+
+static void note_failure(mr_pool *pool, int64_t task, int status) {
+  pthread_mutex_lock(&pool->lock);
+  if (pool->failed_task < 0 || task < pool->failed_task) {
+    pool->failed_task = task;
+    pool->failed_status = status;
+    strncpy(pool->failed_text, mr_last_error(), TEXT_BYTES - 1);
+  }
+  pthread_mutex_unlock(&pool->lock);
+  atomic_store(&pool->next, pool->n_tasks); /* no further task starts */
+}
+
+static void take_tasks(mr_pool *pool, int worker) {
+  for (;;) {
+    int64_t task = atomic_fetch_add(&pool->next, 1);
+    if (task >= pool->n_tasks) return;
+    int status = pool->run(pool->job, task, worker);
+    if (status != MR_OK) note_failure(pool, task, status);
+  }
+}
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+static void *work(void *argument) {
+  struct worker *self = argument;
+  mr_pool *pool = self->pool;
+  long long seen = 0;
+  for (;;) {
+    for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->generation) == seen; i++) relax();
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stopping && atomic_load(&pool->generation) == seen)
+      pthread_cond_wait(&pool->work, &pool->lock);
+    int stopping = pool->stopping;
+    seen = atomic_load(&pool->generation);
+    pthread_mutex_unlock(&pool->lock);
+    if (stopping) return NULL;
+    take_tasks(pool, self->index);
+    if (atomic_fetch_sub(&pool->active, 1) == 1) {
+      pthread_mutex_lock(&pool->lock);
+      pthread_cond_signal(&pool->done);
+      pthread_mutex_unlock(&pool->lock);
+    }
+  }
+}
+
+int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
+  if (n_tasks <= 0) return MR_OK;
+  if (pool->n_started == 0 || n_tasks == 1) {
+    for (int64_t task = 0; task < n_tasks; task++) MR_TRY(run(job, task, 0));
+    return MR_OK;
+  }
+  pthread_mutex_lock(&pool->lock);
+  pool->run = run;
+  pool->job = job;
+  pool->n_tasks = n_tasks;
+  pool->failed_task = -1;
+  pool->failed_status = MR_OK;
+  atomic_store(&pool->next, 0);
+  atomic_store(&pool->active, pool->n_started);
+  atomic_fetch_add(&pool->generation, 1);
+  pthread_cond_broadcast(&pool->work);
+  pthread_mutex_unlock(&pool->lock);
+
+  take_tasks(pool, 0);
+
+  for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->active) != 0; i++) relax();
+  pthread_mutex_lock(&pool->lock);
+  while (atomic_load(&pool->active) != 0) pthread_cond_wait(&pool->done, &pool->lock);
+  int status = pool->failed_status;
+  pthread_mutex_unlock(&pool->lock);
+  /* A worker's error text is its own: copy it to this thread before returning. */
+  if (status != MR_OK) return mr__fail(status, "%s", pool->failed_text);
+  return MR_OK;
+}
+
+int mr_pool_new(mr_pool **out, int32_t threads) {
+  *out = NULL;
+  if (threads < 1 || threads > MAX_THREADS)
+    return mr__fail(MR_EINVAL, "threads is %d, expected 1 to %d", (int)threads, MAX_THREADS);
+  mr_pool *pool = mr__calloc(1, sizeof *pool);
+  if (!pool) return mr__fail_memory();
+  pool->workers = mr__calloc((size_t)threads, sizeof *pool->workers);
+  if (!pool->workers) {
+    mr__free(pool);
+    return mr__fail_memory();
+  }
+  pool->n_threads = threads;
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_cond_init(&pool->work, NULL);
+  pthread_cond_init(&pool->done, NULL);
+  for (int i = 1; i < threads; i++) {
+    struct worker *worker = &pool->workers[pool->n_started];
+    worker->pool = pool;
+    worker->index = i;
+    int error = pthread_create(&worker->thread, NULL, work, worker);
+    if (error) {
+      mr_pool_free(pool);
+      return mr__fail(MR_ESYSTEM, "thread %d of %d could not be started: %s", i + 1, (int)threads,
+                      strerror(error));
+    }
+    pool->n_started++;
+  }
+  *out = pool;
+  return MR_OK;
+}
+
+void mr_pool_free(mr_pool *pool) {
+  if (!pool) return;
+  pthread_mutex_lock(&pool->lock);
+  pool->stopping = 1;
+  atomic_fetch_add(&pool->generation, 1);
+  pthread_cond_broadcast(&pool->work);
+  pthread_mutex_unlock(&pool->lock);
+  for (int i = 0; i < pool->n_started; i++) pthread_join(pool->workers[i].thread, NULL);
+  pthread_mutex_destroy(&pool->lock);
+  pthread_cond_destroy(&pool->work);
+  pthread_cond_destroy(&pool->done);
+  mr__free(pool->workers);
+  mr__free(pool);
+}

@@ -1,0 +1,21 @@
+/* The thread pool: one knob for threads, owned by the caller of the engine.
+ *
+ * mr__pool_run splits a job into `n_tasks` numbered tasks. Which thread runs which task is not
+ * fixed, so a task may touch only what belongs to its number; then results do not depend on the
+ * number of threads. The calling thread takes tasks too. Jobs do not nest. */
+#ifndef MR_BASE_POOL_H
+#define MR_BASE_POOL_H
+
+#include "base/status.h"
+
+/* `worker` is 0 .. threads-1 and is unique among the tasks running at the same moment: an index
+ * for scratch memory, never for results. */
+typedef int (*mr__task)(void *job, int64_t task, int worker);
+
+int mr__pool_threads(const mr_pool *pool);
+
+/* Run all tasks and wait. The first failure (by task number, as far as tasks were started)
+ * becomes the caller's status and error text; tasks not yet started are dropped. */
+int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
+
+#endif

@@ -1,0 +1,32 @@
+/* The error convention of the engine: every function that can fail returns MR_OK or a negative
+ * code and leaves one line of text, per thread, for mr_last_error(). */
+#ifndef MR_BASE_STATUS_H
+#define MR_BASE_STATUS_H
+
+#include "moonrank.h"
+
+/* Record the text of a failure on this thread and return `code`, so that callers write
+ * `return mr__fail(MR_EINVAL, "dim is %d, expected 1 to 4096", dim);`. */
+int mr__fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Put a caller's own place in front of the text that is already recorded. */
+int mr__fail_at(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Memory ran out. */
+int mr__fail_memory(void);
+
+/* Pass a failure on unchanged. */
+#define MR_TRY(call)                                                                               \
+  do {                                                                                             \
+    int mr_try_status = (call);                                                                    \
+    if (mr_try_status != MR_OK) return mr_try_status;                                              \
+  } while (0)
+
+/* As MR_TRY, where something has to be released first: sets `status` and jumps. */
+#define MR_TRY_OR(status, label, call)                                                             \
+  do {                                                                                             \
+    (status) = (call);                                                                             \
+    if ((status) != MR_OK) goto label;                                                             \
+  } while (0)
+
+#endif

@@ -1,0 +1,31 @@
+/* The rows that one step works on, column by column.
+ *
+ *   requests  0        1     2            a request is what several samples share
+ *   samples   0  1  2  3     4  5         first_sample = {0, 3, 4, 6}
+ *
+ * Without a request column every sample is its own request. A request cut into pieces appears as
+ * several requests with equal values. */
+#ifndef MR_DATA_BATCH_H
+#define MR_DATA_BATCH_H
+
+#include "data/schema.h"
+
+struct mr__batch_column {
+  int64_t n;         /* keys: occurrences */
+  uint64_t *keys;    /* MR_ID, MR_IDS, MR_GROUP */
+  int32_t *offsets;  /* MR_IDS: [rows + 1], else NULL */
+  float *floats;     /* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width] */
+  size_t keys_capacity, offsets_capacity, floats_capacity;
+};
+
+struct mr_batch {
+  const mr_schema *schema;
+  int64_t rows[MR_DOMAINS];
+  int32_t *first_sample; /* [requests + 1] */
+  int32_t *request_of;   /* [samples] */
+  int64_t *sample_index; /* [samples]: row of the dataset; its own position when filled by hand */
+  struct mr__batch_column *columns; /* [schema->n_columns] */
+  size_t first_sample_capacity, request_of_capacity, sample_index_capacity;
+};
+
+#endif

@@ -1,0 +1,401 @@
+#include "graph/graph.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernel/family.h"
+#include "ops/lookup_options.h"
+
+enum { MAX_WIDTH = 1 << 20 };
+
+const struct mr__op *mr__node_op(const struct mr__node *node) {
+  return mr__family()->ops->ops[node->op];
+}
+
+int mr__input_width(const struct mr__node *node, int input) { return node->input_widths[input]; }
+
+double mr__option_number(const struct mr__node *node, int option) {
+  return node->options[option].number;
+}
+
+const char *mr__option_text(const struct mr__node *node, int option) {
+  return node->options[option].text;
+}
+
+/* ---- the list of ops, for the Lua builder ---- */
+
+int32_t mr_op_count(void) { return mr__ops_plain.n; }
+
+static int n_options(const struct mr__op *op) {
+  int n = 0;
+  while (op->options && op->options[n].name) n++;
+  return n;
+}
+
+static int n_inputs(const struct mr__op *op) {
+  int n = 0;
+  while (n < 4 && op->inputs[n]) n++;
+  return n;
+}
+
+int mr_op_describe(int32_t index, mr_op_info *info) {
+  if (index < 0 || index >= mr__ops_plain.n)
+    return mr__fail(MR_EINVAL, "op %d, expected 0 to %d", (int)index, mr__ops_plain.n - 1);
+  const struct mr__op *op = mr__ops_plain.ops[index];
+  int samples = 0;
+  while (samples < 6 && op->samples[samples]) samples++;
+  *info = (mr_op_info){.name = op->name,
+                       .doc = op->doc,
+                       .n_inputs = n_inputs(op),
+                       .variadic = op->variadic,
+                       .objective = (op->flags & MR__OBJECTIVE) != 0,
+                       .internal = (op->flags & MR__INTERNAL) != 0,
+                       .n_options = n_options(op),
+                       .n_samples = samples};
+  for (int i = 0; i < 4; i++) info->inputs[i] = op->inputs[i];
+  return MR_OK;
+}
+
+int mr_op_option_describe(int32_t index, int32_t option, mr_op_option_info *info) {
+  if (index < 0 || index >= mr__ops_plain.n || option < 0 ||
+      option >= n_options(mr__ops_plain.ops[index]))
+    return mr__fail(MR_EINVAL, "op %d has no option %d", (int)index, (int)option);
+  const struct mr__option *o = &mr__ops_plain.ops[index]->options[option];
+  *info = (mr_op_option_info){.name = o->name,
+                              .doc = o->doc,
+                              .kind = (int32_t)o->kind,
+                              .preset = o->preset,
+                              .least = o->least,
+                              .most = o->most,
+                              .required = o->required};
+  if (o->kind == MR__CHOICE) info->choices = o->choices;
+  if (o->kind == MR__NAME) info->text = o->choices;
+  return MR_OK;
+}
+
+const char *mr_op_sample(int32_t op, int32_t sample) {
+  if (op < 0 || op >= mr__ops_plain.n || sample < 0 || sample >= 6) return NULL;
+  return mr__ops_plain.ops[op]->samples[sample];
+}
+
+/* ---- building ---- */
+
+int mr_graph_new(mr_graph **out, const mr_schema *schema) {
+  *out = mr__calloc(1, sizeof **out);
+  if (!*out) return mr__fail_memory();
+  (*out)->schema = schema;
+  return MR_OK;
+}
+
+static void clear_node(struct mr__node *node) {
+  mr__free(node->inputs);
+  mr__free(node->input_widths);
+  for (int i = 0; i < MR__MAX_OPTIONS; i++) mr__free(node->texts[i]);
+}
+
+void mr_graph_free(mr_graph *graph) {
+  if (!graph) return;
+  for (size_t i = 0; i < graph->n_nodes; i++) clear_node(&graph->nodes[i]);
+  for (size_t i = 0; i < graph->n_params; i++) mr__free(graph->params[i].name);
+  for (size_t t = 0; t < graph->n_tables; t++) {
+    for (size_t p = 0; p < graph->tables[t].n_parts; p++) mr__free(graph->tables[t].parts[p].name);
+    mr__free(graph->tables[t].parts);
+  }
+  mr__free(graph->nodes);
+  mr__free(graph->params);
+  mr__free(graph->lookups);
+  mr__free(graph->tables);
+  mr__free(graph);
+}
+
+static int find_op(const char *name) {
+  for (int i = 0; i < mr__ops_plain.n; i++)
+    if (strcmp(mr__ops_plain.ops[i]->name, name) == 0) return i;
+  return -1;
+}
+
+static int choice_index(const char *choices, const char *word) {
+  size_t length = strlen(word);
+  for (int index = 0; *choices; index++) {
+    size_t n = strcspn(choices, " ");
+    if (n == length && memcmp(choices, word, n) == 0) return index;
+    choices += n;
+    while (*choices == ' ') choices++;
+  }
+  return -1;
+}
+
+static int set_number(const struct mr__option *option, const mr_option *given, double *value) {
+  double x = given->number;
+  if (option->kind == MR__WHOLE && x != floor(x))
+    return mr__fail(MR_EINVAL, "%s is %g, expected a whole number", option->name, x);
+  if (!(x >= option->least && x <= option->most))
+    return mr__fail(MR_EINVAL, "%s is %g, expected %g to %g", option->name, x, option->least,
+                    option->most);
+  *value = x;
+  return MR_OK;
+}
+
+static int set_option(struct mr__node *node, int index, const struct mr__option *option,
+                      const mr_option *given) {
+  struct mr__option_value *value = &node->options[index];
+  if (option->kind == MR__WHOLE || option->kind == MR__REAL)
+    return set_number(option, given, &value->number);
+  if (!given->text)
+    return mr__fail(MR_EINVAL, "%s is a number, expected a text", option->name);
+  if (option->kind == MR__CHOICE) {
+    int choice = choice_index(option->choices, given->text);
+    if (choice < 0)
+      return mr__fail(MR_EINVAL, "%s is \"%s\", expected one of: %s", option->name, given->text,
+                      option->choices);
+    value->number = choice;
+    return MR_OK;
+  }
+  if (option->kind == MR__COLUMN) {
+    int column = mr_schema_find(node->schema, given->text);
+    if (column < 0)
+      return mr__fail(MR_EINVAL, "%s is \"%s\", but there is no such column", option->name,
+                      given->text);
+    value->number = column;
+  }
+  node->texts[index] = mr__strdup(given->text);
+  if (!node->texts[index]) return mr__fail_memory();
+  value->text = node->texts[index];
+  return MR_OK;
+}
+
+static int set_options(struct mr__node *node, const struct mr__op *op, const mr_option *given,
+                       int n_given) {
+  int n = n_options(op);
+  for (int i = 0; i < n; i++) {
+    node->options[i].number = op->options[i].preset;
+    node->options[i].text = op->options[i].kind == MR__NAME ? op->options[i].choices : NULL;
+  }
+  int seen[MR__MAX_OPTIONS] = {0};
+  for (int g = 0; g < n_given; g++) {
+    int i = 0;
+    while (i < n && strcmp(op->options[i].name, given[g].name) != 0) i++;
+    if (i == n) return mr__fail(MR_EINVAL, "unknown option \"%s\"", given[g].name);
+    if (seen[i]++) return mr__fail(MR_EINVAL, "option \"%s\" is given twice", given[g].name);
+    MR_TRY(set_option(node, i, &op->options[i], &given[g]));
+  }
+  for (int i = 0; i < n; i++)
+    if (op->options[i].required && !seen[i])
+      return mr__fail(MR_EINVAL, "option \"%s\" is missing", op->options[i].name);
+  return MR_OK;
+}
+
+static int check_inputs(const mr_graph *graph, const struct mr__op *op, const int32_t *inputs,
+                        int n) {
+  int wanted = n_inputs(op);
+  if (op->variadic ? n < 1 : n != wanted)
+    return mr__fail(MR_EINVAL, "%d inputs, expected %s%d", n, op->variadic ? "at least " : "",
+                    op->variadic ? 1 : wanted);
+  for (int i = 0; i < n; i++) {
+    if (inputs[i] < 0 || (size_t)inputs[i] >= graph->n_nodes)
+      return mr__fail(MR_EINVAL, "input %d is node %d, but there are %zu nodes", i + 1,
+                      (int)inputs[i], graph->n_nodes);
+    if (graph->nodes[inputs[i]].width == 0)
+      return mr__fail(MR_EINVAL, "input %d is an objective, which has no value", i + 1);
+  }
+  return MR_OK;
+}
+
+/* The broadcast of a request-side node to the samples, shared by all who ask for it. */
+static int broadcast(mr_graph *graph, int node, int *out) {
+  for (size_t i = 0; i < graph->n_nodes; i++)
+    if (strcmp(graph->nodes[i].op_name, "broadcast") == 0 && graph->nodes[i].inputs[0] == node) {
+      *out = (int)i;
+      return MR_OK;
+    }
+  int32_t input = node, added;
+  MR_TRY(mr_graph_add(graph, "broadcast", NULL, &input, 1, NULL, 0, &added));
+  *out = added;
+  return MR_OK;
+}
+
+/* Where the rows of a node live; inputs of an ancestor domain are replaced by their broadcast. */
+static int settle_domain(mr_graph *graph, const struct mr__op *op, struct mr__node *node) {
+  if (op->flags & MR__LEAF) return MR_OK; /* the shape rule says */
+  int deepest = MR_REQUEST;
+  for (int i = 0; i < node->n_inputs; i++)
+    if (graph->nodes[node->inputs[i]].domain > deepest)
+      deepest = graph->nodes[node->inputs[i]].domain;
+  if (op->flags & MR__ROW_UP) {
+    if (deepest != MR_SAMPLE)
+      return mr__fail(MR_ESHAPE, "the input is in the request domain, which has no parent");
+    node->domain = MR_REQUEST;
+    return MR_OK;
+  }
+  if (op->flags & MR__ROW_DOWN) {
+    if (deepest != MR_REQUEST) return mr__fail(MR_ESHAPE, "the input is in the sample domain");
+    node->domain = MR_SAMPLE;
+    return MR_OK;
+  }
+  node->domain = op->flags & MR__OBJECTIVE ? MR_SAMPLE : deepest;
+  for (int i = 0; i < node->n_inputs; i++)
+    if (graph->nodes[node->inputs[i]].domain != node->domain)
+      MR_TRY(broadcast(graph, node->inputs[i], &node->inputs[i]));
+  return MR_OK;
+}
+
+static int add_params(mr_graph *graph, struct mr__node *node, const char *name,
+                      const struct mr__shape *shape) {
+  node->first_param = (int)graph->n_params;
+  node->n_params = 0;
+  for (int i = 0; i < shape->n_params; i++) {
+    char full[256];
+    snprintf(full, sizeof full, "%s.%s", name, shape->params[i].name);
+    for (size_t p = 0; p < graph->n_params; p++)
+      if (strcmp(graph->params[p].name, full) == 0)
+        return mr__fail(MR_EINVAL, "there are two weights called \"%s\"", full);
+    MR_TRY(mr__grow(&graph->params, &graph->params_capacity, graph->n_params + 1,
+                    sizeof *graph->params));
+    char *copy = mr__strdup(full);
+    if (!copy) return mr__fail_memory();
+    graph->params[graph->n_params++] =
+        (struct mr__param){copy, (int)graph->n_nodes, shape->params[i]};
+    node->n_params++;
+  }
+  return MR_OK;
+}
+
+static int find_table(mr_graph *graph, int spec, int *table) {
+  for (size_t t = 0; t < graph->n_tables; t++)
+    if (graph->tables[t].spec == spec) {
+      *table = (int)t;
+      return MR_OK;
+    }
+  MR_TRY(mr__grow(&graph->tables, &graph->tables_capacity, graph->n_tables + 1,
+                  sizeof *graph->tables));
+  graph->tables[graph->n_tables] = (struct mr__graph_table){.spec = spec};
+  *table = (int)graph->n_tables++;
+  return MR_OK;
+}
+
+static int find_part(mr_graph *graph, struct mr__graph_table *table, const struct mr__node *node,
+                     int *part) {
+  const char *name = mr__option_text(node, MR__LOOKUP_PART);
+  int dim = (int)mr__option_number(node, MR__LOOKUP_DIM);
+  for (size_t p = 0; p < table->n_parts; p++) {
+    if (strcmp(table->parts[p].name, name) != 0) continue;
+    if (table->parts[p].dim != dim)
+      return mr__fail(MR_ESHAPE,
+                      "part \"%s\" of table \"%s\" has width %d elsewhere, here dim is %d", name,
+                      graph->schema->tables[table->spec].name, table->parts[p].dim, dim);
+    *part = (int)p;
+    return MR_OK;
+  }
+  MR_TRY(mr__grow(&table->parts, &table->parts_capacity, table->n_parts + 1,
+                  sizeof *table->parts));
+  char *copy = mr__strdup(name);
+  if (!copy) return mr__fail_memory();
+  table->parts[table->n_parts] =
+      (struct mr__graph_part){copy, dim, (int)mr__option_number(node, MR__LOOKUP_START),
+                              (float)mr__option_number(node, MR__LOOKUP_SCALE)};
+  *part = (int)table->n_parts++;
+  return MR_OK;
+}
+
+static int add_lookup(mr_graph *graph, struct mr__node *node) {
+  struct mr__lookup lookup = {.node = (int)graph->n_nodes};
+  lookup.column = (int)mr__option_number(node, MR__LOOKUP_COLUMN);
+  lookup.dim = (int)mr__option_number(node, MR__LOOKUP_DIM);
+  const struct mr__column *column = &graph->schema->columns[lookup.column];
+  lookup.mean = column->type == MR_IDS && (int)mr__option_number(node, MR__LOOKUP_POOL) == 1;
+  MR_TRY(find_table(graph, column->table, &lookup.table));
+  MR_TRY(find_part(graph, &graph->tables[lookup.table], node, &lookup.part));
+  MR_TRY(mr__grow(&graph->lookups, &graph->lookups_capacity, graph->n_lookups + 1,
+                  sizeof *graph->lookups));
+  node->lookup = (int)graph->n_lookups;
+  graph->lookups[graph->n_lookups++] = lookup;
+  return MR_OK;
+}
+
+/* Everything of mr_graph_add that may leave `node` half made. */
+static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *node,
+                     const char *name, const int32_t *inputs, const mr_option *options,
+                     int n_given) {
+  MR_TRY(check_inputs(graph, op, inputs, node->n_inputs));
+  node->inputs = mr__calloc((size_t)node->n_inputs, sizeof *node->inputs);
+  if (!node->inputs) return mr__fail_memory();
+  for (int i = 0; i < node->n_inputs; i++) node->inputs[i] = inputs[i];
+  MR_TRY(set_options(node, op, options, n_given));
+  MR_TRY(settle_domain(graph, op, node));
+  node->index = (int)graph->n_nodes; /* after the broadcasts that went before */
+
+  node->input_widths = mr__calloc((size_t)node->n_inputs, sizeof *node->input_widths);
+  if (!node->input_widths) return mr__fail_memory();
+  for (int i = 0; i < node->n_inputs; i++)
+    node->input_widths[i] = graph->nodes[node->inputs[i]].width;
+  struct mr__shape shape = {
+      .node = node, .widths = node->input_widths, .n_inputs = node->n_inputs};
+  MR_TRY(op->shape(&shape));
+  if (shape.width > MAX_WIDTH)
+    return mr__fail(MR_ESHAPE, "the output is %d wide, at most %d is allowed", shape.width,
+                    MAX_WIDTH);
+  node->width = shape.width;
+  node->saved = shape.saved;
+  node->packed = shape.packed;
+  node->statistics = shape.statistics;
+  if (op->flags & MR__LEAF)
+    node->domain = graph->schema->columns[(int)mr__option_number(node, 0)].domain;
+  char fallback[64];
+  snprintf(fallback, sizeof fallback, "%s_%d", op->name, node->index);
+  MR_TRY(add_params(graph, node, name ? name : fallback, &shape));
+  if (strcmp(op->name, "lookup") == 0) MR_TRY(add_lookup(graph, node));
+  return MR_OK;
+}
+
+int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const int32_t *inputs,
+                 int32_t n, const mr_option *options, int32_t n_given, int32_t *out) {
+  *out = -1;
+  int op = find_op(op_name);
+  if (op < 0) return mr__fail(MR_EINVAL, "there is no op \"%s\"", op_name);
+  const struct mr__op *descriptor = mr__ops_plain.ops[op];
+  struct mr__node node = {.op = op,
+                          .op_name = descriptor->name,
+                          .schema = graph->schema,
+                          .n_inputs = n,
+                          .lookup = -1};
+  size_t n_params = graph->n_params, n_lookups = graph->n_lookups;
+  int status = fill_node(graph, descriptor, &node, name, inputs, options, n_given);
+  if (status == MR_OK)
+    status = mr__grow(&graph->nodes, &graph->nodes_capacity, graph->n_nodes + 1,
+                      sizeof *graph->nodes);
+  if (status != MR_OK) {
+    clear_node(&node);
+    while (graph->n_params > n_params) mr__free(graph->params[--graph->n_params].name);
+    graph->n_lookups = n_lookups;
+    return status == MR_EMEMORY ? status : mr__fail_at(status, "%s", op_name);
+  }
+  graph->nodes[graph->n_nodes] = node;
+  *out = (int32_t)graph->n_nodes++;
+  return MR_OK;
+}
+
+int32_t mr_graph_nodes(const mr_graph *graph) { return (int32_t)graph->n_nodes; }
+
+static int check_node(const mr_graph *graph, int32_t node) {
+  if (node >= 0 && (size_t)node < graph->n_nodes) return MR_OK;
+  return mr__fail(MR_EINVAL, "node %d, but there are %zu nodes", (int)node, graph->n_nodes);
+}
+
+int mr_graph_describe(const mr_graph *graph, int32_t index, mr_node_info *info) {
+  MR_TRY(check_node(graph, index));
+  const struct mr__node *node = &graph->nodes[index];
+  *info = (mr_node_info){.op = node->op_name,
+                         .domain = node->domain,
+                         .width = node->width,
+                         .n_inputs = node->n_inputs,
+                         .n_params = node->n_params};
+  return MR_OK;
+}
+
+int mr_graph_watch(mr_graph *graph, int32_t node) {
+  MR_TRY(check_node(graph, node));
+  graph->nodes[node].watched = 1;
+  return MR_OK;
+}

@@ -1,0 +1,67 @@
+/* The graph of a model: nodes in the order they were added, which is an order of computation.
+ * It is made once by a script and never changes afterwards. */
+#ifndef MR_GRAPH_GRAPH_H
+#define MR_GRAPH_GRAPH_H
+
+#include "data/schema.h"
+#include "graph/op.h"
+
+struct mr__node {
+  int op;             /* index in ops.def */
+  const char *op_name;
+  const mr_schema *schema;
+  int index;
+  int *inputs;
+  int *input_widths;
+  int n_inputs;
+  int domain, width;
+  int saved;          /* floats per row */
+  size_t packed;      /* floats */
+  int statistics;     /* doubles per lane */
+  int first_param, n_params; /* in mr_graph.params */
+  int lookup;         /* in mr_graph.lookups, or -1 */
+  int watched;        /* the gradient is kept for the caller */
+  struct mr__option_value options[MR__MAX_OPTIONS];
+  char *texts[MR__MAX_OPTIONS]; /* owned copies of option texts */
+};
+
+struct mr__param {
+  char *name; /* "<node name>.<param name>" */
+  int node;
+  struct mr__param_spec spec;
+};
+
+/* A node that reads a table, and what the update of the table needs to know about it. */
+struct mr__lookup {
+  int node, column, table; /* table: index into mr_graph.tables */
+  int part;
+  int dim, mean; /* mean: gradients are divided by the bag's size */
+};
+
+struct mr__graph_part {
+  char *name;
+  int dim, start;
+  float scale;
+};
+
+struct mr__graph_table {
+  int spec; /* in schema->tables */
+  struct mr__graph_part *parts;
+  size_t n_parts, parts_capacity;
+};
+
+struct mr_graph {
+  const mr_schema *schema; /* outlives the graph */
+  struct mr__node *nodes;
+  size_t n_nodes, nodes_capacity;
+  struct mr__param *params;
+  size_t n_params, params_capacity;
+  struct mr__lookup *lookups;
+  size_t n_lookups, lookups_capacity;
+  struct mr__graph_table *tables;
+  size_t n_tables, tables_capacity;
+};
+
+const struct mr__op *mr__node_op(const struct mr__node *node); /* of the family in use */
+
+#endif

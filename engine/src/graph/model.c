@@ -1,0 +1,237 @@
+#include "graph/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "kernel/blas.h"
+#include "kernel/family.h"
+
+static size_t padded(size_t floats) { return (floats + 15) / 16 * 16; }
+
+static size_t param_size(const struct mr__param *param) {
+  return (size_t)param->spec.rows * (size_t)param->spec.columns;
+}
+
+static int place_params(mr_model *model) {
+  const mr_graph *graph = model->graph;
+  model->offset = mr__calloc(graph->n_params, sizeof *model->offset);
+  model->param = mr__calloc(graph->n_params, sizeof *model->param);
+  if (!model->offset || !model->param) return mr__fail_memory();
+  for (int trained = 1; trained >= 0; trained--) {
+    for (size_t p = 0; p < graph->n_params; p++) {
+      if (graph->params[p].spec.trained != trained) continue;
+      model->offset[p] = model->n_dense;
+      model->n_dense += padded(param_size(&graph->params[p]));
+    }
+    if (trained) model->n_trained = model->n_dense;
+  }
+  model->dense = mr__malloc_aligned(model->n_dense * sizeof *model->dense);
+  if (!model->dense) return mr__fail_memory();
+  memset(model->dense, 0, model->n_dense * sizeof *model->dense);
+  for (size_t p = 0; p < graph->n_params; p++) model->param[p] = model->dense + model->offset[p];
+  return MR_OK;
+}
+
+static void start_param(const mr_model *model, size_t index) {
+  const struct mr__param_spec *spec = &model->graph->params[index].spec;
+  float *w = model->param[index];
+  size_t n = param_size(&model->graph->params[index]);
+  uint64_t place = mr__hash(model->graph->params[index].name,
+                            strlen(model->graph->params[index].name), 0);
+  float limit = (float)sqrt(6.0 / ((double)spec->rows + (double)spec->columns));
+  for (size_t i = 0; i < n; i += 4) {
+    struct mr__random4 r = mr__random(model->seed, MR__RANDOM_DENSE, place, i / 4);
+    float four[4];
+    mr__normal2(r.v[0], r.v[1], four);
+    mr__normal2(r.v[2], r.v[3], four + 2);
+    for (size_t k = 0; k < 4 && i + k < n; k++) {
+      if (spec->start == MR__PARAM_CONSTANT)
+        w[i + k] = spec->scale;
+      else if (spec->start == MR__PARAM_GLOROT)
+        w[i + k] = limit * (2.0f * mr__uniform(r.v[k]) - 1.0f);
+      else
+        w[i + k] = spec->scale * four[k];
+    }
+  }
+}
+
+static int place_packed(mr_model *model) {
+  const mr_graph *graph = model->graph;
+  size_t total = 0;
+  model->packed_offset = mr__calloc(graph->n_nodes, sizeof *model->packed_offset);
+  if (!model->packed_offset) return mr__fail_memory();
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    model->packed_offset[i] = total;
+    total += padded(graph->nodes[i].packed);
+  }
+  /* The kernels load whole vectors: leave one panel behind the last weight. */
+  model->packed = mr__malloc_aligned((total + MR__PANEL) * sizeof *model->packed);
+  if (!model->packed) return mr__fail_memory();
+  memset(model->packed, 0, (total + MR__PANEL) * sizeof *model->packed);
+  return MR_OK;
+}
+
+static int make_tables(mr_model *model) {
+  const mr_graph *graph = model->graph;
+  const mr_schema *schema = graph->schema;
+  model->tables = mr__calloc(graph->n_tables, sizeof *model->tables);
+  model->table_of = mr__calloc(schema->n_columns, sizeof *model->table_of);
+  model->part_offsets = mr__calloc(graph->n_lookups, sizeof *model->part_offsets);
+  if (!model->tables || !model->table_of || !model->part_offsets) return mr__fail_memory();
+  for (size_t t = 0; t < graph->n_tables; t++) {
+    const struct mr__graph_table *from = &graph->tables[t];
+    MR_TRY(mr__table_init(&model->tables[t], schema->tables[from->spec].name, model->seed));
+    model->n_tables = (int)t + 1;
+    for (size_t p = 0; p < from->n_parts; p++) {
+      int offset;
+      MR_TRY(mr__table_part(&model->tables[t], from->parts[p].name, from->parts[p].dim,
+                            (enum mr__start)from->parts[p].start, from->parts[p].scale, &offset));
+    }
+  }
+  for (size_t c = 0; c < schema->n_columns; c++) model->table_of[c] = -1;
+  for (size_t l = 0; l < graph->n_lookups; l++) {
+    const struct mr__lookup *lookup = &graph->lookups[l];
+    model->table_of[lookup->column] = lookup->table;
+    model->part_offsets[l] = model->tables[lookup->table].parts[lookup->part].offset;
+  }
+  return MR_OK;
+}
+
+static int start_tables(mr_model *model) {
+  for (int t = 0; t < model->n_tables; t++) {
+    struct mr__slot *slot;
+    MR_TRY(mr__table_insert(&model->tables[t], MR__UNKNOWN_KEY, &slot));
+  }
+  return MR_OK;
+}
+
+int mr_model_new(mr_model **out, const mr_graph *graph, uint64_t seed) {
+  *out = NULL;
+  MR_TRY(mr__blas_open());
+  mr_model *model = mr__calloc(1, sizeof *model);
+  if (!model) return mr__fail_memory();
+  model->graph = graph;
+  model->seed = seed;
+  int status = place_params(model);
+  if (status == MR_OK) status = place_packed(model);
+  if (status == MR_OK) status = make_tables(model);
+  if (status == MR_OK) status = start_tables(model);
+  if (status != MR_OK) {
+    mr_model_free(model);
+    return status;
+  }
+  for (size_t p = 0; p < graph->n_params; p++) start_param(model, p);
+  mr_model_changed(model);
+  *out = model;
+  return MR_OK;
+}
+
+void mr_model_free(mr_model *model) {
+  if (!model) return;
+  for (int t = 0; t < model->n_tables; t++) mr__table_clear(&model->tables[t]);
+  mr__free(model->tables);
+  mr__free(model->table_of);
+  mr__free(model->part_offsets);
+  mr__free(model->dense);
+  mr__free(model->offset);
+  mr__free(model->param);
+  mr__free(model->packed);
+  mr__free(model->packed_offset);
+  mr__free(model);
+}
+
+int mr_model_changed(mr_model *model) {
+  for (size_t i = 0; i < model->graph->n_nodes; i++) {
+    const struct mr__node *node = &model->graph->nodes[i];
+    const struct mr__op *op = mr__node_op(node);
+    if (op->prepare)
+      op->prepare(node, model->param + node->first_param, model->packed + model->packed_offset[i]);
+  }
+  return MR_OK;
+}
+
+int mr_model_assign(mr_model *model, const mr_model *from) {
+  if (model->graph != from->graph)
+    return mr__fail(MR_EINVAL, "the two models are of different graphs");
+  memcpy(model->dense, from->dense, model->n_dense * sizeof *model->dense);
+  for (int t = 0; t < model->n_tables; t++) {
+    struct mr__table *to = &model->tables[t];
+    const struct mr__table *table = &from->tables[t];
+    for (int s = 0; s < MR__SHARDS; s++)
+      for (size_t i = 0; i < table->shards[s].n_slots; i++) {
+        const struct mr__slot *slot = &table->shards[s].slots[i];
+        struct mr__slot *copy;
+        if (!slot->row_plus_1) continue;
+        MR_TRY(mr__table_insert(to, slot->key, &copy));
+        memcpy(mr__shard_row(&to->shards[s], copy->row_plus_1 - 1, to->stride),
+               mr__shard_row(&table->shards[s], slot->row_plus_1 - 1, table->stride),
+               (size_t)table->width * sizeof(float));
+      }
+  }
+  return mr_model_changed(model);
+}
+
+/* ---- views ---- */
+
+static int check_index(const char *what, int32_t index, size_t n) {
+  if (index >= 0 && (size_t)index < n) return MR_OK;
+  return mr__fail(MR_EINVAL, "%s %d, but there are %zu", what, (int)index, n);
+}
+
+int32_t mr_model_params(const mr_model *model) { return (int32_t)model->graph->n_params; }
+
+int mr_model_param(const mr_model *model, int32_t index, mr_param_info *info) {
+  MR_TRY(check_index("weight", index, model->graph->n_params));
+  const struct mr__param *param = &model->graph->params[index];
+  *info = (mr_param_info){param->name, param->spec.rows, param->spec.columns, param->spec.trained};
+  return MR_OK;
+}
+
+float *mr_model_weights(mr_model *model, int32_t index) {
+  return check_index("weight", index, model->graph->n_params) == MR_OK ? model->param[index] : NULL;
+}
+
+int32_t mr_model_tables(const mr_model *model) { return model->n_tables; }
+
+int mr_model_table(const mr_model *model, int32_t index, mr_table_info *info) {
+  MR_TRY(check_index("table", index, (size_t)model->n_tables));
+  const struct mr__table *table = &model->tables[index];
+  *info = (mr_table_info){table->name, table->width, (int32_t)table->n_parts,
+                          mr__table_rows(table)};
+  return MR_OK;
+}
+
+int mr_model_part(const mr_model *model, int32_t index, int32_t part, mr_part_info *info) {
+  MR_TRY(check_index("table", index, (size_t)model->n_tables));
+  MR_TRY(check_index("part", part, model->tables[index].n_parts));
+  const struct mr__part *p = &model->tables[index].parts[part];
+  *info = (mr_part_info){p->name, p->dim, p->offset};
+  return MR_OK;
+}
+
+float *mr_model_row(mr_model *model, int32_t table, uint64_t key) {
+  if (check_index("table", table, (size_t)model->n_tables) != MR_OK) return NULL;
+  return mr__table_find(&model->tables[table], key);
+}
+
+int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row) {
+  *row = NULL;
+  MR_TRY(check_index("table", table, (size_t)model->n_tables));
+  struct mr__slot *slot;
+  MR_TRY(mr__table_insert(&model->tables[table], key, &slot));
+  *row = mr__table_find(&model->tables[table], key);
+  return MR_OK;
+}
+
+int mr_model_export(const mr_model *model, int32_t index, uint64_t *keys, float *values) {
+  MR_TRY(check_index("table", index, (size_t)model->n_tables));
+  const struct mr__table *table = &model->tables[index];
+  mr__table_sorted_keys(table, keys);
+  int64_t rows = mr__table_rows(table);
+  for (int64_t r = 0; r < rows; r++)
+    memcpy(values + r * table->width, mr__table_find(table, keys[r]),
+           (size_t)table->width * sizeof *values);
+  return MR_OK;
+}

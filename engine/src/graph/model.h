@@ -1,0 +1,25 @@
+/* The weights and tables of a graph. */
+#ifndef MR_GRAPH_MODEL_H
+#define MR_GRAPH_MODEL_H
+
+#include "graph/graph.h"
+#include "table/table.h"
+
+struct mr_model {
+  const mr_graph *graph;
+  uint64_t seed;
+  /* All dense numbers in one stretch: first those that are trained, then moving statistics. Each
+   * parameter starts on a multiple of 16 floats. */
+  float *dense;
+  size_t n_dense, n_trained;
+  size_t *offset; /* [params] */
+  float **param;  /* [params]: dense + offset */
+  float *packed;
+  size_t *packed_offset; /* [nodes] */
+  struct mr__table *tables;
+  int n_tables;
+  int *table_of;     /* [columns] or -1 */
+  int *part_offsets; /* [lookups] */
+};
+
+#endif

@@ -1,0 +1,151 @@
+/* What an operator is. One file engine/src/ops/<name>.c defines one `const struct mr__op`, one line
+ * in ops.def lists it; the Lua builder, its argument checks, the reference page and the gradient
+ * tests all follow from the descriptor.
+ *
+ * Every value is a matrix [rows of a domain, width]. The executor calls forward and backward on a
+ * slice of rows at a time, from several threads, each call with its own rows. */
+#ifndef MR_GRAPH_OP_H
+#define MR_GRAPH_OP_H
+
+#include "base/status.h"
+#include "kernel/isa.h"
+
+struct mr__node;
+struct mr__step;
+
+enum mr__op_flags {
+  MR__READS_X = 1,    /* backward reads the inputs' values */
+  MR__READS_Y = 2,    /* backward reads the output's value */
+  MR__INPLACE = 4,    /* y may lie on x, and dx on dy (then they are equal pointers) */
+  MR__OBJECTIVE = 8,  /* adds to the loss, ends the graph */
+  MR__STATISTICS = 16, /* needs statistics of the whole batch in training: ends a phase */
+  MR__LEAF = 32,      /* reads the batch, has no inputs */
+  MR__ROW_UP = 64,    /* the output's rows are those of the input's parent domain */
+  MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain */
+  MR__INTERNAL = 256  /* inserted by the graph itself, not offered to scripts */
+};
+
+enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
+
+struct mr__option {
+  const char *name;
+  enum mr__option_kind kind;
+  double preset, least, most; /* WHOLE, REAL; CHOICE: preset is an index */
+  const char *choices;        /* CHOICE: "sum mean max"; NAME: the preset text */
+  int required;
+  const char *doc;
+};
+
+enum { MR__MAX_OPTIONS = 8, MR__MAX_PARAMS = 6 };
+
+/* An option's value on a node: a number, the index of a choice or of a column, or a name. */
+struct mr__option_value {
+  double number;
+  const char *text;
+};
+
+enum mr__param_start {
+  MR__PARAM_CONSTANT, /* all `scale` */
+  MR__PARAM_GLOROT,   /* uniform within sqrt(6 / (rows + columns)) (Glorot and Bengio 2010, eq. 16) */
+  MR__PARAM_NORMAL    /* normal with standard deviation `scale` */
+};
+
+struct mr__param_spec {
+  const char *name;
+  int rows, columns;
+  enum mr__param_start start;
+  float scale;
+  int trained; /* 0: a moving statistic, kept beside the weights */
+  int decays;  /* 1: a weight that penalties apply to, not a bias */
+};
+
+/* What the shape rule of an op fills in. */
+struct mr__shape {
+  const struct mr__node *node;
+  const int *widths; /* of the inputs */
+  int n_inputs;
+  int width;            /* of the output; set by the rule */
+  int saved;            /* floats per row kept from forward for backward; default 0 */
+  size_t packed;        /* floats of the form that `prepare` makes of the weights; default 0 */
+  int statistics;       /* doubles per lane, and floats settled; default 0 */
+  int n_params;
+  struct mr__param_spec params[MR__MAX_PARAMS];
+};
+
+struct mr__matrix {
+  float *p; /* NULL: not wanted */
+  int ld;   /* floats from row to row */
+  int width;
+};
+
+static inline float *mr__row(const struct mr__matrix *m, int64_t row) {
+  return m->p + row * m->ld;
+}
+
+struct mr__call {
+  const struct mr__node *node;
+  const struct mr__step *step;
+  int64_t rows;      /* of the output's domain (of the input's, for objectives) */
+  int64_t first_row; /* of these rows, in the batch */
+  struct mr__matrix y, dy;
+  const struct mr__matrix *x, *dx;
+  const unsigned char *add; /* dx[i] is added to when 1, overwritten when 0; in input order */
+  int n_inputs;
+  int64_t first_input_row;  /* ROW_UP, ROW_DOWN: of x's rows, in the batch */
+  float *const *param;
+  float *const *dparam;     /* of this lane, always added to */
+  const float *packed;
+  struct mr__matrix saved;
+  double *lane_statistics;  /* `collect`: of this lane, zero at the start of a batch */
+  float *statistics;        /* settled; read by forward and backward */
+  double *loss;             /* objectives: of this lane, added to */
+};
+
+/* Merging the lanes of a statistics op. */
+struct mr__settle {
+  const struct mr__node *node;
+  double *const *lanes; /* [n_lanes], each of `statistics` doubles */
+  int n_lanes;
+  float *statistics;
+  float *const *param;
+  float *const *dparam; /* of lane 0 */
+  int width;
+};
+
+struct mr__op {
+  const char *name;
+  const char *doc;
+  const char *inputs[4]; /* names, for messages */
+  int variadic;          /* any number (at least 1) of inputs called inputs[0] */
+  unsigned flags;
+  const struct mr__option *options; /* ends with a NULL name */
+  int (*shape)(struct mr__shape *shape);
+  void (*forward)(const struct mr__call *call);
+  void (*backward)(const struct mr__call *call);
+  void (*prepare)(const struct mr__node *node, float *const *param, float *packed);
+  /* Statistics ops, in training: collect adds the slice to lane_statistics, settle merges lanes
+   * into statistics; the same for backward, before `backward` itself; finish updates the moving
+   * values once the step is taken. */
+  void (*collect)(const struct mr__call *call);
+  void (*settle)(const struct mr__settle *settle);
+  void (*collect_backward)(const struct mr__call *call);
+  void (*settle_backward)(const struct mr__settle *settle);
+  void (*finish)(const struct mr__settle *settle);
+  /* Graphs for the gradient test: input widths ("r" behind one: in the request domain), then
+   * "| option=value ...". */
+  const char *samples[6];
+};
+
+/* Inside prepare: the width of an input. */
+int mr__input_width(const struct mr__node *node, int input);
+double mr__option_number(const struct mr__node *node, int option);
+const char *mr__option_text(const struct mr__node *node, int option);
+
+/* The list of ops of a kernel family; the order is that of ops.def in every family. */
+struct mr__op_list {
+  const struct mr__op *const *ops;
+  int n;
+};
+extern const struct mr__op_list mr__ops_plain, mr__ops_avx2, mr__ops_avx512;
+
+#endif

@@ -1,0 +1,311 @@
+#include "graph/plan.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum { LEAST_ROWS = 8, MOST_ROWS = 1024, USUAL_LANES = 16 };
+
+static unsigned flags(const struct mr__plan *plan, int node) {
+  return mr__node_op(&plan->graph->nodes[node])->flags;
+}
+
+/* Only an objective's first input is differentiated: labels are given. */
+static int differentiates(const struct mr__plan *plan, int node, int input) {
+  return !(flags(plan, node) & MR__OBJECTIVE) || input == 0;
+}
+
+static int forward_unit(const struct mr__plan *plan, int phase) {
+  (void)plan;
+  return phase;
+}
+
+static int backward_unit(const struct mr__plan *plan, int phase) {
+  return 2 * (plan->n_phases - 1) - phase;
+}
+
+/* ---- what runs ---- */
+
+static void mark_wanted(struct mr__plan *plan, const int32_t *outputs, int n_outputs) {
+  const mr_graph *graph = plan->graph;
+  for (int i = 0; i < n_outputs; i++) plan->nodes[outputs[i]].wanted = 1;
+  for (int i = (int)graph->n_nodes - 1; i >= 0; i--) {
+    if (plan->train && (flags(plan, i) & MR__OBJECTIVE)) plan->nodes[i].wanted = 1;
+    if (!plan->nodes[i].wanted) continue;
+    for (int k = 0; k < graph->nodes[i].n_inputs; k++)
+      plan->nodes[graph->nodes[i].inputs[k]].wanted = 1;
+  }
+}
+
+/* A node has a gradient when something below it learns and an objective above it depends on it. */
+static void mark_gradients(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  for (int i = 0; i < (int)graph->n_nodes; i++) {
+    const struct mr__node *node = &graph->nodes[i];
+    int learns = node->watched || node->lookup >= 0;
+    for (int p = 0; p < node->n_params; p++)
+      learns |= graph->params[node->first_param + p].spec.trained;
+    for (int k = 0; k < node->n_inputs; k++)
+      learns |= differentiates(plan, i, k) && plan->nodes[node->inputs[k]].has_grad;
+    plan->nodes[i].has_grad = plan->nodes[i].wanted && learns;
+  }
+  for (int i = (int)graph->n_nodes - 1; i >= 0; i--) {
+    if (flags(plan, i) & MR__OBJECTIVE) continue;
+    int reached = 0;
+    for (int j = i + 1; j < (int)graph->n_nodes && !reached; j++)
+      for (int k = 0; k < graph->nodes[j].n_inputs; k++)
+        reached |= graph->nodes[j].inputs[k] == i && plan->nodes[j].has_grad &&
+                   differentiates(plan, j, k);
+    plan->nodes[i].has_grad &= reached;
+  }
+}
+
+static void mark_phases(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  int last = 0;
+  for (int i = 0; i < (int)graph->n_nodes; i++) {
+    if (!plan->nodes[i].wanted) continue;
+    int phase = 0;
+    for (int k = 0; k < graph->nodes[i].n_inputs; k++) {
+      int before = plan->nodes[graph->nodes[i].inputs[k]].phase;
+      if (before > phase) phase = before;
+    }
+    if (plan->train && (flags(plan, i) & MR__STATISTICS)) phase++;
+    plan->nodes[i].phase = phase;
+    if (phase > last) last = phase;
+  }
+  plan->n_phases = last + 1;
+  for (int i = 0; i < (int)graph->n_nodes; i++) {
+    struct mr__node_plan *node = &plan->nodes[i];
+    if (flags(plan, i) & MR__OBJECTIVE) node->phase = last;
+    int statistics = plan->train && (flags(plan, i) & MR__STATISTICS);
+    node->backward_unit = backward_unit(plan, node->phase - statistics);
+  }
+}
+
+/* ---- where values lie ---- */
+
+static int new_buffer(struct mr__plan *plan, int domain, int width, struct mr__place *place) {
+  MR_TRY(mr__grow(&plan->buffers, &plan->buffers_capacity, plan->n_buffers + 1,
+                  sizeof *plan->buffers));
+  plan->buffers[plan->n_buffers] =
+      (struct mr__buffer){.domain = domain, .width = width, .unit = -1};
+  *place = (struct mr__place){(int)plan->n_buffers++, 0};
+  return MR_OK;
+}
+
+/* The number of wanted uses of a node as an input. */
+static int uses(const struct mr__plan *plan, int node) {
+  int n = 0;
+  for (int j = node + 1; j < (int)plan->graph->n_nodes; j++)
+    for (int k = 0; plan->nodes[j].wanted && k < plan->graph->nodes[j].n_inputs; k++)
+      n += plan->graph->nodes[j].inputs[k] == node;
+  return n;
+}
+
+static int is_output(const int32_t *outputs, int n_outputs, int node) {
+  for (int i = 0; i < n_outputs; i++)
+    if (outputs[i] == node) return 1;
+  return 0;
+}
+
+/* Whether the value (and gradient) of `input` may lie where its one consumer `node` has its own. */
+static int can_share(const struct mr__plan *plan, int node, int input, const int32_t *outputs,
+                     int n_outputs) {
+  const struct mr__node_plan *a = &plan->nodes[node], *b = &plan->nodes[input];
+  return uses(plan, input) == 1 && a->phase == b->phase && !plan->graph->nodes[input].watched &&
+         !plan->graph->nodes[node].watched &&
+         plan->graph->nodes[node].domain == plan->graph->nodes[input].domain &&
+         a->has_grad == b->has_grad && !is_output(outputs, n_outputs, input);
+}
+
+/* From the last node to the first, so that a node's place is known before its inputs are put in. */
+static int place_values(struct mr__plan *plan, const int32_t *outputs, int n_outputs) {
+  const mr_graph *graph = plan->graph;
+  for (int i = (int)graph->n_nodes - 1; i >= 0; i--) {
+    struct mr__node_plan *node = &plan->nodes[i];
+    const struct mr__node *n = &graph->nodes[i];
+    if (!node->wanted || n->width == 0) continue;
+    if (node->value.buffer < 0) MR_TRY(new_buffer(plan, n->domain, n->width, &node->value));
+    if (node->has_grad && node->grad.buffer < 0)
+      MR_TRY(new_buffer(plan, n->domain, n->width, &node->grad));
+    if (n->saved > 0) /* forward writes it even when no backward will read it */
+      MR_TRY(new_buffer(plan, n->domain, n->saved, &node->saved));
+    int concat = strcmp(n->op_name, "concat") == 0;
+    int inplace = (flags(plan, i) & MR__INPLACE) != 0;
+    int column = 0;
+    for (int k = 0; k < n->n_inputs; k++) {
+      int input = n->inputs[k];
+      struct mr__node_plan *from = &plan->nodes[input];
+      int overwrites = inplace && plan->train && (flags(plan, input) & MR__READS_Y);
+      if ((concat || (inplace && !overwrites)) &&
+          can_share(plan, i, input, outputs, n_outputs)) {
+        from->value = (struct mr__place){node->value.buffer, node->value.column + column};
+        if (node->has_grad)
+          from->grad = (struct mr__place){node->grad.buffer, node->grad.column + column};
+      }
+      column += graph->nodes[input].width;
+    }
+  }
+  return MR_OK;
+}
+
+/* Note that a buffer is in use at `time` of a unit. */
+static void use(struct mr__plan *plan, struct mr__place place, int unit, int time) {
+  if (place.buffer < 0) return;
+  struct mr__buffer *buffer = &plan->buffers[place.buffer];
+  if (buffer->unit < 0) {
+    buffer->unit = unit;
+    buffer->first = buffer->last = time;
+  }
+  if (buffer->unit != unit) buffer->kept = 1;
+  if (time < buffer->first) buffer->first = time;
+  if (time > buffer->last) buffer->last = time;
+}
+
+static void use_forward(struct mr__plan *plan, int i, int unit) {
+  const struct mr__node *n = &plan->graph->nodes[i];
+  use(plan, plan->nodes[i].value, unit, i);
+  use(plan, plan->nodes[i].saved, unit, i);
+  for (int k = 0; k < n->n_inputs; k++) use(plan, plan->nodes[n->inputs[k]].value, unit, i);
+}
+
+static void use_backward(struct mr__plan *plan, int i, int unit, int time) {
+  const struct mr__node *n = &plan->graph->nodes[i];
+  unsigned f = flags(plan, i);
+  use(plan, plan->nodes[i].grad, unit, time);
+  use(plan, plan->nodes[i].saved, unit, time);
+  if (f & MR__READS_Y) use(plan, plan->nodes[i].value, unit, time);
+  for (int k = 0; k < n->n_inputs; k++) {
+    const struct mr__node_plan *input = &plan->nodes[n->inputs[k]];
+    if (f & MR__READS_X) use(plan, input->value, unit, time);
+    if (differentiates(plan, i, k)) use(plan, input->grad, unit, time);
+  }
+}
+
+static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outputs) {
+  int n = (int)plan->graph->n_nodes;
+  for (int i = 0; i < n; i++) {
+    const struct mr__node_plan *node = &plan->nodes[i];
+    if (!node->wanted) continue;
+    int statistics = plan->train && (flags(plan, i) & MR__STATISTICS);
+    use_forward(plan, i, forward_unit(plan, node->phase));
+    if (statistics) /* collect */
+      use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value,
+          forward_unit(plan, node->phase - 1), i);
+    if (plan->train && node->has_grad) {
+      use_backward(plan, i, node->backward_unit, 2 * n - i);
+      if (statistics) { /* collect_backward */
+        int unit = backward_unit(plan, node->phase);
+        use(plan, node->grad, unit, 2 * n - i);
+        use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value, unit, 2 * n - i);
+      }
+    }
+    if (node->grad.buffer >= 0 &&
+        (plan->graph->nodes[i].lookup >= 0 || plan->graph->nodes[i].watched))
+      plan->buffers[node->grad.buffer].kept = 1;
+  }
+  for (int i = 0; i < n_outputs; i++) use(plan, plan->nodes[outputs[i]].value, 0, 2 * n);
+}
+
+/* ---- who writes a gradient first ---- */
+
+static int make_add_flags(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  size_t total = 0;
+  for (size_t i = 0; i < graph->n_nodes; i++) total += (size_t)graph->nodes[i].n_inputs;
+  plan->add_memory = mr__calloc(total, 1);
+  if (!plan->add_memory) return mr__fail_memory();
+  unsigned char *next = plan->add_memory;
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    plan->nodes[i].add = next;
+    next += graph->nodes[i].n_inputs;
+  }
+  /* Backward goes by unit, then from the last node to the first, then by input. */
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    int first = -1, first_unit = 0;
+    for (int j = (int)graph->n_nodes - 1; j > (int)i; j--)
+      for (int k = 0; k < graph->nodes[j].n_inputs; k++) {
+        if (graph->nodes[j].inputs[k] != (int)i || !plan->nodes[j].has_grad ||
+            !differentiates(plan, j, k))
+          continue;
+        plan->nodes[j].add[k] = 1;
+        if (first < 0 || plan->nodes[j].backward_unit < first_unit) {
+          first = j;
+          first_unit = plan->nodes[j].backward_unit;
+        }
+      }
+    for (int k = 0; first >= 0 && k < graph->nodes[first].n_inputs; k++)
+      if (graph->nodes[first].inputs[k] == (int)i) {
+        plan->nodes[first].add[k] = 0;
+        break;
+      }
+  }
+  return MR_OK;
+}
+
+/* ---- the workspace ---- */
+
+static size_t rounded(const struct mr__buffer *buffer) {
+  return ((size_t)buffer->width + 15) / 16 * 16;
+}
+
+/* First fit, in order of creation: offsets are per row of a slice, in multiples of 16 floats, so
+ * that times slice_rows every buffer starts on a cache line. */
+static void lay_out(struct mr__plan *plan) {
+  plan->workspace = 0;
+  for (size_t b = 0; b < plan->n_buffers; b++) {
+    struct mr__buffer *buffer = &plan->buffers[b];
+    if (buffer->kept || buffer->unit < 0) continue;
+    buffer->offset = 0;
+    for (size_t o = 0; o < b; o++) {
+      const struct mr__buffer *other = &plan->buffers[o];
+      int clash = !other->kept && other->unit == buffer->unit && other->first <= buffer->last &&
+                  buffer->first <= other->last && other->offset < buffer->offset + rounded(buffer) &&
+                  buffer->offset < other->offset + rounded(other);
+      if (!clash) continue;
+      buffer->offset = other->offset + rounded(other);
+      o = (size_t)-1; /* look at all again from the new place */
+    }
+    if (buffer->offset + rounded(buffer) > plan->workspace)
+      plan->workspace = buffer->offset + rounded(buffer);
+  }
+}
+
+static void choose_slice(struct mr__plan *plan, int64_t batch, int64_t slice_bytes) {
+  int64_t floats = plan->workspace > 0 ? (int64_t)plan->workspace : 1;
+  int64_t rows = slice_bytes / (4 * floats) / LEAST_ROWS * LEAST_ROWS;
+  int64_t share = (batch + USUAL_LANES - 1) / USUAL_LANES; /* so that every lane has work */
+  if (rows > share) rows = share;
+  if (rows > MOST_ROWS) rows = MOST_ROWS;
+  plan->slice_rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
+}
+
+int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *outputs,
+                  int n_outputs, int64_t batch, int64_t slice_bytes) {
+  *plan = (struct mr__plan){.graph = graph, .train = outputs == NULL};
+  plan->nodes = mr__calloc(graph->n_nodes, sizeof *plan->nodes);
+  if (!plan->nodes) return mr__fail_memory();
+  for (size_t i = 0; i < graph->n_nodes; i++)
+    plan->nodes[i].value.buffer = plan->nodes[i].grad.buffer = plan->nodes[i].saved.buffer = -1;
+  mark_wanted(plan, outputs, n_outputs);
+  if (plan->train) mark_gradients(plan);
+  mark_phases(plan);
+  int status = place_values(plan, outputs, n_outputs);
+  if (status == MR_OK) status = make_add_flags(plan);
+  if (status != MR_OK) {
+    mr__plan_clear(plan);
+    return status;
+  }
+  mark_lives(plan, outputs, n_outputs);
+  lay_out(plan);
+  choose_slice(plan, batch, slice_bytes);
+  return MR_OK;
+}
+
+void mr__plan_clear(struct mr__plan *plan) {
+  mr__free(plan->nodes);
+  mr__free(plan->buffers);
+  mr__free(plan->add_memory);
+  memset(plan, 0, sizeof *plan);
+}

@@ -1,0 +1,63 @@
+/* The plan: what a graph needs to run, worked out once from the graph alone.
+ *
+ * Phases. An op with whole-batch statistics (batch norm in training) can run only when all slices
+ * have come so far; it starts a new phase. Work goes in units, each a walk over all slices:
+ *
+ *   unit 0: forward of phase 0, collecting statistics     (settle)
+ *   unit 1: forward of phase 1 ...                        (settle)
+ *   unit P-1: forward AND backward of the last phase      (settle)
+ *   unit P: backward of phase P-2 ...   unit 2P-2: backward of phase 0
+ *
+ * Buffers. A value, a gradient or something saved for backward that lives within one unit lies in
+ * the slice's workspace, at an offset where nothing else lives at the same time. What crosses
+ * units, and the gradients of lookups, which the update reads, are kept for the whole batch.
+ * Inputs of a concat are placed inside it, in-place ops on their input. */
+#ifndef MR_GRAPH_PLAN_H
+#define MR_GRAPH_PLAN_H
+
+#include "graph/graph.h"
+
+struct mr__place {
+  int buffer; /* -1: none */
+  int column;
+};
+
+struct mr__buffer {
+  int domain, width;
+  int kept;        /* for the whole batch */
+  int unit;        /* of a buffer in the workspace; -1 before the first use */
+  int first, last; /* when it is in use, within the unit */
+  size_t offset;   /* floats; in the workspace for slice_rows = 1 */
+};
+
+struct mr__node_plan {
+  int wanted;
+  int has_grad;
+  int phase;         /* of forward */
+  int backward_unit; /* in which dx is computed */
+  struct mr__place value, grad, saved;
+  unsigned char *add; /* [n_inputs] */
+};
+
+struct mr__plan {
+  const mr_graph *graph;
+  int train;
+  int n_phases;
+  struct mr__node_plan *nodes;
+  struct mr__buffer *buffers;
+  size_t n_buffers, buffers_capacity;
+  size_t workspace; /* floats per row of a slice */
+  int64_t slice_rows;
+  unsigned char *add_memory;
+};
+
+/* `outputs`: the nodes wanted, or NULL for training, where the objectives are wanted. */
+int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *outputs,
+                  int n_outputs, int64_t batch, int64_t slice_bytes);
+void mr__plan_clear(struct mr__plan *plan);
+
+static inline int mr__plan_units(const struct mr__plan *plan) {
+  return plan->train ? 2 * plan->n_phases - 1 : 1;
+}
+
+#endif

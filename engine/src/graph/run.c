@@ -1,0 +1,503 @@
+#include "graph/run.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernel/family.h"
+
+enum { DEFAULT_LANES = 16, MOST_LANES = 256, DEFAULT_SLICE = 1 << 20 };
+
+/* ---- cutting the batch ---- */
+
+static int add_slice(mr_run *run, const mr_batch *batch, int64_t q0, int64_t q1, int64_t s0,
+                     int64_t s1) {
+  (void)batch;
+  MR_TRY(mr__grow(&run->slices, &run->slices_capacity, run->n_slices + 1, sizeof *run->slices));
+  struct mr__slice *slice = &run->slices[run->n_slices++];
+  slice->first[MR_REQUEST] = q0;
+  slice->rows[MR_REQUEST] = q1 - q0;
+  slice->first[MR_SAMPLE] = s0;
+  slice->rows[MR_SAMPLE] = s1 - s0;
+  return MR_OK;
+}
+
+/* Between requests; training keeps a request whole, since its rows' gradients are one sum. */
+static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
+  int64_t limit = run->plan.slice_rows, n = batch->rows[MR_REQUEST];
+  const int32_t *first = batch->first_sample;
+  run->n_slices = 0;
+  *most = 0;
+  for (int64_t q = 0; q < n;) {
+    int64_t end = q + 1;
+    while (end < n && first[end + 1] - first[q] <= limit) end++;
+    int64_t s0 = first[q], s1 = first[end];
+    int64_t step = run->plan.train ? s1 - s0 : limit;
+    for (; s0 < s1; s0 += step) {
+      int64_t stop = s0 + step < s1 ? s0 + step : s1;
+      MR_TRY(add_slice(run, batch, q, end, s0, stop));
+      if (stop - s0 > *most) *most = stop - s0;
+    }
+    if (end - q > *most) *most = end - q;
+    q = end;
+  }
+  return MR_OK;
+}
+
+static int grow_workspaces(mr_run *run, int64_t rows) {
+  if (rows <= run->workspace_rows) return MR_OK;
+  if (rows < run->plan.slice_rows) rows = run->plan.slice_rows;
+  for (int w = 0; w < run->n_workers; w++) {
+    mr__free(run->workers[w].workspace);
+    size_t floats = run->plan.workspace * (size_t)rows;
+    run->workers[w].workspace = mr__malloc_aligned(floats * sizeof(float));
+    if (!run->workers[w].workspace) {
+      run->workspace_rows = 0;
+      return mr__fail_memory();
+    }
+  }
+  run->workspace_rows = rows;
+  return MR_OK;
+}
+
+static int grow_kept(mr_run *run, const mr_batch *batch) {
+  for (size_t b = 0; b < run->plan.n_buffers; b++) {
+    const struct mr__buffer *buffer = &run->plan.buffers[b];
+    if (!buffer->kept) continue;
+    size_t floats = (size_t)batch->rows[buffer->domain] * (size_t)buffer->width;
+    if (floats <= run->kept_capacity[b]) continue;
+    mr__free(run->kept[b]);
+    run->kept_capacity[b] = 0;
+    run->kept[b] = mr__malloc_aligned(floats * sizeof(float));
+    if (!run->kept[b]) return mr__fail_memory();
+    run->kept_capacity[b] = floats;
+  }
+  return MR_OK;
+}
+
+/* ---- calling ops on a slice ---- */
+
+struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width) {
+  if (place.buffer < 0) return (struct mr__matrix){NULL, 0, width};
+  int ld = run->plan.buffers[place.buffer].width;
+  return (struct mr__matrix){run->kept[place.buffer] + place.column, ld, width};
+}
+
+static struct mr__matrix locate(const mr_run *run, const struct mr__worker *worker,
+                                const struct mr__slice *slice, struct mr__place place, int width) {
+  if (place.buffer < 0) return (struct mr__matrix){NULL, 0, width};
+  const struct mr__buffer *buffer = &run->plan.buffers[place.buffer];
+  struct mr__matrix m = {NULL, buffer->width, width};
+  if (buffer->kept) {
+    m.p = run->kept[place.buffer] + slice->first[buffer->domain] * buffer->width + place.column;
+  } else {
+    m.ld = (buffer->width + 15) / 16 * 16; /* rows start on cache lines */
+    m.p = worker->workspace + buffer->offset * (size_t)run->workspace_rows + place.column;
+  }
+  return m;
+}
+
+/* Everything an op is told about a node in a slice. */
+static struct mr__call make_call(const mr_run *run, int i, const struct mr__slice *slice,
+                                 int lane, const struct mr__worker *worker) {
+  const mr_graph *graph = run->model->graph;
+  const struct mr__node *node = &graph->nodes[i];
+  const struct mr__node_plan *plan = &run->plan.nodes[i];
+  struct mr__lane *l = &run->lanes[lane];
+  int domain = node->domain;
+  int input_domain = node->n_inputs ? graph->nodes[node->inputs[0]].domain : domain;
+  struct mr__call call = {
+      .node = node,
+      .step = &run->step,
+      .rows = slice->rows[domain],
+      .first_row = slice->first[domain],
+      .first_input_row = slice->first[input_domain],
+      .y = locate(run, worker, slice, plan->value, node->width),
+      .dy = locate(run, worker, slice, plan->grad, node->width),
+      .saved = locate(run, worker, slice, plan->saved, node->saved),
+      .x = worker->x,
+      .dx = worker->dx,
+      .add = plan->add,
+      .n_inputs = node->n_inputs,
+      .param = run->model->param + node->first_param,
+      .packed = run->model->packed + run->model->packed_offset[i],
+      .loss = &l->loss,
+  };
+  if (run->plan.train) {
+    call.dparam = l->dparam + node->first_param;
+    call.lane_statistics = l->statistics + run->statistics_offset[i];
+    call.statistics = run->statistics + run->statistics_offset[i];
+  }
+  for (int k = 0; k < node->n_inputs; k++) {
+    const struct mr__node_plan *input = &run->plan.nodes[node->inputs[k]];
+    int width = graph->nodes[node->inputs[k]].width;
+    worker->x[k] = locate(run, worker, slice, input->value, width);
+    worker->dx[k] = locate(run, worker, slice, input->grad, width);
+  }
+  return call;
+}
+
+/* ---- a unit: one walk over all slices ---- */
+
+struct unit_job {
+  mr_run *run;
+  int unit;
+  float *const *out; /* predicting */
+};
+
+static int starts_phase(const mr_run *run, int i) {
+  return run->plan.train && (mr__node_op(&run->model->graph->nodes[i])->flags & MR__STATISTICS);
+}
+
+static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice, int lane,
+                          const struct mr__worker *worker) {
+  const mr_graph *graph = run->model->graph;
+  for (int i = 0; i < (int)graph->n_nodes; i++) {
+    const struct mr__node_plan *plan = &run->plan.nodes[i];
+    if (!plan->wanted) continue;
+    const struct mr__op *op = mr__node_op(&graph->nodes[i]);
+    if (plan->phase == phase) {
+      struct mr__call call = make_call(run, i, slice, lane, worker);
+      op->forward(&call);
+    } else if (plan->phase == phase + 1 && starts_phase(run, i)) {
+      struct mr__call call = make_call(run, i, slice, lane, worker);
+      op->collect(&call);
+    }
+  }
+}
+
+static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice, int lane,
+                           const struct mr__worker *worker) {
+  const mr_graph *graph = run->model->graph;
+  int phase = 2 * (run->plan.n_phases - 1) - unit;
+  for (int i = (int)graph->n_nodes - 1; i >= 0; i--) {
+    const struct mr__node_plan *plan = &run->plan.nodes[i];
+    if (!plan->has_grad) continue;
+    const struct mr__op *op = mr__node_op(&graph->nodes[i]);
+    if (starts_phase(run, i) && plan->phase == phase) {
+      struct mr__call call = make_call(run, i, slice, lane, worker);
+      op->collect_backward(&call);
+    }
+    if (plan->backward_unit != unit || !op->backward) continue;
+    struct mr__call call = make_call(run, i, slice, lane, worker);
+    int wanted = graph->nodes[i].n_params > 0 && !starts_phase(run, i);
+    for (int k = 0; k < call.n_inputs; k++) wanted |= call.dx[k].p != NULL;
+    if (wanted) op->backward(&call);
+  }
+}
+
+static void copy_outputs(const mr_run *run, const struct mr__slice *slice,
+                         const struct mr__worker *worker, float *const *out) {
+  for (int o = 0; o < run->n_outputs; o++) {
+    const struct mr__node *node = &run->model->graph->nodes[run->outputs[o]];
+    struct mr__matrix y =
+        locate(run, worker, slice, run->plan.nodes[run->outputs[o]].value, node->width);
+    for (int64_t r = 0; r < slice->rows[node->domain]; r++)
+      memcpy(out[o] + (slice->first[node->domain] + r) * node->width, mr__row(&y, r),
+             (size_t)node->width * sizeof(float));
+  }
+}
+
+static int run_lane(void *argument, int64_t task, int worker) {
+  struct unit_job *job = argument;
+  mr_run *run = job->run;
+  struct mr__lane *lane = &run->lanes[task];
+  int phases = run->plan.n_phases, unit = job->unit;
+  if (run->plan.train && unit == phases - 1)
+    memset(lane->gradient, 0, run->model->n_trained * sizeof *lane->gradient);
+  int64_t slices = (int64_t)run->n_slices;
+  int64_t begin = task * slices / run->lanes_used, end = (task + 1) * slices / run->lanes_used;
+  for (int64_t s = begin; s < end; s++) {
+    const struct mr__slice *slice = &run->slices[s];
+    if (unit < phases) forward_slice(run, unit, slice, (int)task, &run->workers[worker]);
+    if (run->plan.train && unit >= phases - 1)
+      backward_slice(run, unit, slice, (int)task, &run->workers[worker]);
+    if (job->out) copy_outputs(run, slice, &run->workers[worker], job->out);
+  }
+  return MR_OK;
+}
+
+struct mr__settle mr__run_settle(const mr_run *run, int i, double **lanes) {
+  const struct mr__node *node = &run->model->graph->nodes[i];
+  for (int l = 0; l < run->lanes_used; l++)
+    lanes[l] = run->lanes[l].statistics + run->statistics_offset[i];
+  return (struct mr__settle){.node = node,
+                             .lanes = lanes,
+                             .n_lanes = run->lanes_used,
+                             .statistics = run->statistics + run->statistics_offset[i],
+                             .param = run->model->param + node->first_param,
+                             .dparam = run->lanes[0].dparam + node->first_param,
+                             .width = node->width};
+}
+
+static void zero_statistics(mr_run *run, int i) {
+  for (int l = 0; l < run->lanes_used; l++)
+    memset(run->lanes[l].statistics + run->statistics_offset[i], 0,
+           (size_t)run->model->graph->nodes[i].statistics * sizeof(double));
+}
+
+/* Merge what the lanes collected in a unit. */
+static void settle(mr_run *run, int unit) {
+  int phases = run->plan.n_phases;
+  for (int i = 0; i < (int)run->model->graph->n_nodes; i++) {
+    const struct mr__node_plan *plan = &run->plan.nodes[i];
+    if (!plan->wanted || !starts_phase(run, i)) continue;
+    double *lanes[MOST_LANES];
+    struct mr__settle call = mr__run_settle(run, i, lanes);
+    const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);
+    if (unit < phases && plan->phase == unit + 1) {
+      op->settle(&call);
+      zero_statistics(run, i);
+    }
+    if (unit >= phases - 1 && plan->has_grad && plan->phase == 2 * (phases - 1) - unit)
+      op->settle_backward(&call);
+  }
+}
+
+/* A batch may come from a schema of its own (data without labels, say), as long as the columns
+ * that the plan reads are the same there. */
+static int check_schema(const mr_run *run, const mr_schema *schema) {
+  const mr_graph *graph = run->model->graph;
+  if (schema == graph->schema) return MR_OK;
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    const struct mr__op *op = mr__node_op(&graph->nodes[i]);
+    if (!run->plan.nodes[i].wanted || !(op->flags & MR__LEAF)) continue;
+    size_t c = (size_t)mr__option_number(&graph->nodes[i], 0);
+    const struct mr__column *wanted = &graph->schema->columns[c];
+    const struct mr__column *there = c < schema->n_columns ? &schema->columns[c] : NULL;
+    if (!there || strcmp(there->name, wanted->name) != 0 || there->type != wanted->type ||
+        there->domain != wanted->domain || there->width != wanted->width ||
+        (wanted->table >= 0 &&
+         schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
+      return mr__fail(MR_EINVAL, "the data lacks column \"%s\" as the model was trained on it",
+                      wanted->name);
+  }
+  return MR_OK;
+}
+
+static int use_batch(mr_run *run, const mr_batch *batch) {
+  MR_TRY(check_schema(run, batch->schema));
+  if (batch->rows[MR_SAMPLE] < 1) return mr__fail(MR_EINVAL, "the batch is empty");
+  int64_t most;
+  MR_TRY(cut_slices(run, batch, &most));
+  MR_TRY(grow_workspaces(run, most));
+  MR_TRY(grow_kept(run, batch));
+  run->lanes_used = run->n_slices < (size_t)run->n_lanes ? (int)run->n_slices : run->n_lanes;
+  run->step.batch = batch;
+  run->step.rows = &run->rows;
+  run->step.inverse_samples = (float)(1.0 / (double)batch->rows[MR_SAMPLE]);
+  run->step.number = run->steps + 1;
+  return MR_OK;
+}
+
+int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
+  *loss = NAN;
+  if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  run->has_gradient = 0;
+  MR_TRY(use_batch(run, batch));
+  MR_TRY(mr__touched_insert(&run->rows, batch, run->pool));
+  for (int l = 0; l < run->lanes_used; l++) {
+    run->lanes[l].loss = 0;
+    memset(run->lanes[l].statistics, 0, run->n_statistics * sizeof(double));
+  }
+  for (int unit = 0; unit < mr__plan_units(&run->plan); unit++) {
+    struct unit_job job = {run, unit, NULL};
+    MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
+    settle(run, unit);
+  }
+  double sum = 0;
+  for (int l = 0; l < run->lanes_used; l++) sum += run->lanes[l].loss;
+  MR_TRY(mr__run_reduce(run));
+  *loss = sum;
+  if (!isfinite(sum))
+    return mr__fail(MR_ENAN, "the loss of step %lld is not finite", (long long)run->steps + 1);
+  run->has_gradient = 1;
+  return MR_OK;
+}
+
+int mr_run_step(mr_run *run, const mr_batch *batch, double *loss) {
+  MR_TRY(mr_run_gradient(run, batch, loss));
+  return mr_run_update(run);
+}
+
+int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out) {
+  if (run->plan.train) return mr__fail(MR_EINVAL, "this run only trains");
+  MR_TRY(use_batch(run, batch));
+  MR_TRY(mr__touched_find(&run->rows, batch, run->pool));
+  struct unit_job job = {run, 0, out};
+  return mr__pool_run(run->pool, run_lane, &job, run->lanes_used);
+}
+
+const float *mr_run_watched(mr_run *run, int32_t node) {
+  if (node < 0 || (size_t)node >= run->model->graph->n_nodes || !run->plan.train) return NULL;
+  struct mr__place place = run->plan.nodes[node].grad;
+  return place.buffer >= 0 ? run->kept[place.buffer] : NULL;
+}
+
+int64_t mr_run_steps(const mr_run *run) { return run->steps; }
+
+int64_t mr_run_slice_rows(const mr_run *run) { return run->plan.slice_rows; }
+
+int64_t mr_run_bytes(const mr_run *run) {
+  size_t floats = run->plan.workspace * (size_t)run->plan.slice_rows * (size_t)run->n_workers;
+  for (size_t b = 0; b < run->plan.n_buffers; b++)
+    if (run->plan.buffers[b].kept)
+      floats += (size_t)run->options.batch * (size_t)run->plan.buffers[b].width;
+  if (run->plan.train) floats += run->model->n_trained * (size_t)run->n_lanes;
+  return (int64_t)(floats * sizeof(float));
+}
+
+/* ---- making and freeing ---- */
+
+static int make_workers(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  size_t inputs = 1, width = 1, parts = 1;
+  for (size_t i = 0; i < graph->n_nodes; i++)
+    if ((size_t)graph->nodes[i].n_inputs > inputs) inputs = (size_t)graph->nodes[i].n_inputs;
+  for (int t = 0; t < run->model->n_tables; t++) {
+    const struct mr__table *table = &run->model->tables[t];
+    if ((size_t)table->width > width) width = (size_t)table->width;
+    if (table->n_parts > parts) parts = table->n_parts;
+  }
+  run->n_workers = mr__pool_threads(run->pool);
+  run->workers = mr__calloc((size_t)run->n_workers, sizeof *run->workers);
+  if (!run->workers) return mr__fail_memory();
+  for (int w = 0; w < run->n_workers; w++) {
+    struct mr__worker *worker = &run->workers[w];
+    worker->x = mr__calloc(inputs, sizeof *worker->x);
+    worker->dx = mr__calloc(inputs, sizeof *worker->dx);
+    worker->row_gradient = mr__malloc_aligned(width * sizeof(float));
+    worker->touched = mr__calloc(parts, 1);
+    if (!worker->x || !worker->dx || !worker->row_gradient || !worker->touched)
+      return mr__fail_memory();
+  }
+  return MR_OK;
+}
+
+static int make_lanes(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  run->statistics_offset = mr__calloc(graph->n_nodes, sizeof *run->statistics_offset);
+  if (!run->statistics_offset) return mr__fail_memory();
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    run->statistics_offset[i] = run->n_statistics;
+    run->n_statistics += (size_t)graph->nodes[i].statistics;
+  }
+  run->statistics = mr__calloc(run->n_statistics, sizeof *run->statistics);
+  run->n_lanes = run->options.lanes;
+  run->lanes = mr__calloc((size_t)run->n_lanes, sizeof *run->lanes);
+  if (!run->lanes || !run->statistics) return mr__fail_memory();
+  for (int l = 0; run->plan.train && l < run->n_lanes; l++) {
+    struct mr__lane *lane = &run->lanes[l];
+    lane->gradient = mr__malloc_aligned(run->model->n_trained * sizeof(float));
+    lane->dparam = mr__calloc(graph->n_params, sizeof *lane->dparam);
+    lane->statistics = mr__calloc(run->n_statistics, sizeof *lane->statistics);
+    if (!lane->gradient || !lane->dparam || !lane->statistics) return mr__fail_memory();
+    memset(lane->gradient, 0, run->model->n_trained * sizeof(float));
+    for (size_t p = 0; p < graph->n_params; p++)
+      if (graph->params[p].spec.trained) lane->dparam[p] = lane->gradient + run->model->offset[p];
+  }
+  return MR_OK;
+}
+
+static int check_options(const mr_run_options *o) {
+  if (o->batch < 1)
+    return mr__fail(MR_EINVAL, "batch is %lld, expected 1 or more", (long long)o->batch);
+  if (o->lanes < 0 || o->lanes > MOST_LANES)
+    return mr__fail(MR_EINVAL, "lanes is %d, expected 1 to %d, or 0 for %d", (int)o->lanes,
+                    MOST_LANES, DEFAULT_LANES);
+  if (o->slice_bytes < 0)
+    return mr__fail(MR_EINVAL, "slice_bytes is %lld, expected 0 or more",
+                    (long long)o->slice_bytes);
+  return MR_OK;
+}
+
+static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
+  const mr_graph *graph = run->model->graph;
+  if (run->options.lanes == 0) run->options.lanes = DEFAULT_LANES;
+  if (run->options.slice_bytes == 0) run->options.slice_bytes = DEFAULT_SLICE;
+  run->rate = 1;
+  run->step.train = nodes == NULL;
+  run->step.seed = run->options.seed;
+  run->step.lookups = graph->lookups;
+  run->step.part_offsets = run->model->part_offsets;
+  MR_TRY(mr__plan_make(&run->plan, graph, nodes, n_nodes, run->options.batch,
+                       run->options.slice_bytes));
+  run->kept = mr__calloc(run->plan.n_buffers, sizeof *run->kept);
+  run->kept_capacity = mr__calloc(run->plan.n_buffers, sizeof *run->kept_capacity);
+  if (!run->kept || !run->kept_capacity) return mr__fail_memory();
+  MR_TRY(make_workers(run));
+  MR_TRY(make_lanes(run));
+  MR_TRY(grow_workspaces(run, run->plan.slice_rows));
+  if (run->plan.train) MR_TRY(mr__run_prepare_update(run));
+  return mr__touched_init(&run->rows, run->model->tables, run->model->n_tables, run->model->table_of,
+                       (int)graph->schema->n_columns);
+}
+
+static int new_run(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
+                   const int32_t *nodes, int32_t n_nodes) {
+  *out = NULL;
+  MR_TRY(check_options(options));
+  for (int32_t i = 0; i < n_nodes; i++)
+    if (nodes[i] < 0 || (size_t)nodes[i] >= model->graph->n_nodes)
+      return mr__fail(MR_EINVAL, "output node %d, but there are %zu nodes", (int)nodes[i],
+                      model->graph->n_nodes);
+  mr_run *run = mr__calloc(1, sizeof *run);
+  if (!run) return mr__fail_memory();
+  run->model = model;
+  run->pool = pool;
+  run->options = *options;
+  int status = MR_OK;
+  if (nodes) {
+    run->outputs = mr__calloc((size_t)n_nodes, sizeof *run->outputs);
+    if (!run->outputs) status = mr__fail_memory();
+    run->n_outputs = n_nodes;
+    for (int32_t i = 0; status == MR_OK && i < n_nodes; i++) run->outputs[i] = nodes[i];
+  }
+  if (status == MR_OK) status = make_run(run, run->outputs, n_nodes);
+  if (status != MR_OK) {
+    mr_run_free(run);
+    return status;
+  }
+  *out = run;
+  return MR_OK;
+}
+
+int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options) {
+  return new_run(out, model, pool, options, NULL, 0);
+}
+
+int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool,
+                       const mr_run_options *options, const int32_t *nodes, int32_t n_nodes) {
+  *out = NULL;
+  if (!nodes || n_nodes < 1) return mr__fail(MR_EINVAL, "no output node is asked for");
+  return new_run(out, model, pool, options, nodes, n_nodes);
+}
+
+void mr_run_free(mr_run *run) {
+  if (!run) return;
+  for (int w = 0; run->workers && w < run->n_workers; w++) {
+    mr__free(run->workers[w].workspace);
+    mr__free(run->workers[w].x);
+    mr__free(run->workers[w].dx);
+    mr__free(run->workers[w].row_gradient);
+    mr__free(run->workers[w].touched);
+  }
+  mr__free(run->workers);
+  for (int l = 0; run->lanes && l < run->n_lanes; l++) {
+    mr__free(run->lanes[l].gradient);
+    mr__free(run->lanes[l].dparam);
+    mr__free(run->lanes[l].statistics);
+  }
+  mr__free(run->lanes);
+  for (size_t b = 0; run->kept && b < run->plan.n_buffers; b++) mr__free(run->kept[b]);
+  mr__free(run->kept);
+  mr__free(run->kept_capacity);
+  mr__free(run->statistics_offset);
+  mr__free(run->statistics);
+  mr__free(run->slices);
+  mr__free(run->outputs);
+  mr__run_clear_update(run);
+  mr__touched_clear(&run->rows);
+  mr__plan_clear(&run->plan);
+  mr__free(run);
+}

@@ -1,0 +1,96 @@
+/* Running a plan over batches: slices, lanes, phases (plan.h), gradients and the update.
+ *
+ * A batch is cut into slices between requests. Lanes own contiguous runs of slices; a lane has its
+ * own gradient of the dense weights, statistics and loss, and lanes are merged in a fixed tree, so
+ * results are the same for any number of threads. A workspace belongs to a thread: what lies in it
+ * lives only while one slice is worked on. */
+#ifndef MR_GRAPH_RUN_H
+#define MR_GRAPH_RUN_H
+
+#include "base/pool.h"
+#include "graph/model.h"
+#include "graph/plan.h"
+#include "graph/step.h"
+#include "optim/optim.h"
+#include "table/touched.h"
+
+struct mr__slice {
+  int64_t first[MR_DOMAINS], rows[MR_DOMAINS];
+};
+
+struct mr__lane {
+  float *gradient;     /* [model->n_trained] */
+  float **dparam;      /* [params] */
+  double *statistics;  /* all statistics nodes, one after another */
+  double loss;
+};
+
+/* Scratch of one thread. */
+struct mr__worker {
+  float *workspace;
+  struct mr__matrix *x, *dx; /* [most inputs of a node] */
+  float *row_gradient;       /* [widest table] */
+  unsigned char *touched;    /* [most parts of a table] */
+};
+
+/* A stretch of one dense parameter: the unit of reducing and stepping. */
+struct mr__stretch {
+  size_t first, n;
+  int decays;
+};
+
+/* An optimizer as configured: which one, and its options in order. */
+struct mr__optimizer_use {
+  int index;
+  double options[MR__OPTIM_OPTIONS];
+};
+
+struct mr_run {
+  mr_model *model;
+  mr_pool *pool;
+  mr_run_options options;
+  struct mr__plan plan;
+  int32_t *outputs; /* predicting: nodes wanted */
+  int n_outputs;
+
+  struct mr__touched rows;
+  struct mr__step step;
+
+  struct mr__slice *slices;
+  size_t n_slices, slices_capacity;
+  int64_t workspace_rows; /* that the workspaces have room for */
+
+  struct mr__lane *lanes;
+  int n_lanes, lanes_used;
+  struct mr__worker *workers;
+  int n_workers;
+
+  float **kept; /* [buffers]: memory of those kept for the whole batch */
+  size_t *kept_capacity;
+
+  size_t *statistics_offset; /* [nodes] */
+  size_t n_statistics;
+  float *statistics; /* settled */
+
+  struct mr__stretch *stretches;
+  size_t n_stretches;
+  struct mr__optimizer_use dense_optimizer, table_optimizer;
+  double rate; /* multiplies both learning rates */
+  float *dense_state[MR__OPTIM_STATES];
+  int *column_lookups, *first_lookup; /* CSR: the lookups of each column */
+  uint32_t *stamps[MR__SHARDS];       /* rows: all: the step that last moved a row */
+  size_t stamps_capacity[MR__SHARDS];
+  int64_t steps;
+  int has_gradient;
+};
+
+/* run_update.c */
+int mr__run_prepare_update(mr_run *run);
+int mr__run_reduce(mr_run *run);
+void mr__run_clear_update(mr_run *run);
+
+/* run.c: where a node's value or gradient lies; for kept buffers, from the batch's first row. */
+struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width);
+struct mr__settle mr__run_settle(const mr_run *run, int node, double **lanes);
+
+#endif

@@ -1,0 +1,250 @@
+/* The update: lanes are merged, dense weights step, then the rows of the tables. The loops over
+ * floats are in kernel/isa/update_loops.c, once per kernel family. */
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "graph/run.h"
+#include "kernel/family.h"
+
+enum { STRETCH = 2048 };
+
+static const struct mr__optimizer *optimizer(const struct mr__optimizer_use *use) {
+  return mr__family()->optimizers->optimizers[use->index];
+}
+
+/* ---- choosing optimizers ---- */
+
+int32_t mr_optimizer_count(void) { return mr__optimizers_plain.n; }
+
+static int optimizer_options(const struct mr__optimizer *o) {
+  int n = 0;
+  while (n < MR__OPTIM_OPTIONS && o->options[n].name) n++;
+  return n;
+}
+
+int mr_optimizer_describe(int32_t index, mr_optimizer_info *info) {
+  if (index < 0 || index >= mr__optimizers_plain.n)
+    return mr__fail(MR_EINVAL, "optimizer %d, but there are %d", (int)index,
+                    mr__optimizers_plain.n);
+  const struct mr__optimizer *o = mr__optimizers_plain.optimizers[index];
+  *info = (mr_optimizer_info){o->name, o->doc, optimizer_options(o)};
+  return MR_OK;
+}
+
+int mr_optimizer_option_describe(int32_t index, int32_t option, mr_op_option_info *info) {
+  if (index < 0 || index >= mr__optimizers_plain.n || option < 0 ||
+      option >= optimizer_options(mr__optimizers_plain.optimizers[index]))
+    return mr__fail(MR_EINVAL, "optimizer %d has no option %d", (int)index, (int)option);
+  const struct mr__optim_option *o = &mr__optimizers_plain.optimizers[index]->options[option];
+  *info = (mr_op_option_info){.name = o->name, .doc = o->doc, .kind = MR_REAL,
+                              .preset = o->preset, .least = o->least, .most = o->most};
+  return MR_OK;
+}
+
+static int set_option(struct mr__optimizer_use *use, const struct mr__optimizer *o,
+                      const mr_option *given) {
+  for (int i = 0; i < optimizer_options(o); i++) {
+    const struct mr__optim_option *option = &o->options[i];
+    if (strcmp(option->name, given->name) != 0) continue;
+    if (!(given->number >= option->least && given->number <= option->most))
+      return mr__fail(MR_EINVAL, "%s.%s is %g, expected %g to %g", o->name, option->name,
+                      given->number, option->least, option->most);
+    use->options[i] = given->number;
+    return MR_OK;
+  }
+  return mr__fail(MR_EINVAL, "optimizer %s has no option \"%s\"", o->name, given->name);
+}
+
+static int choose(struct mr__optimizer_use *use, const mr_optimizer_spec *spec) {
+  const char *name = spec->name ? spec->name : "adam";
+  for (int i = 0; i < mr__optimizers_plain.n; i++) {
+    const struct mr__optimizer *o = mr__optimizers_plain.optimizers[i];
+    if (strcmp(o->name, name) != 0) continue;
+    use->index = i;
+    for (int k = 0; k < optimizer_options(o); k++) use->options[k] = o->options[k].preset;
+    for (int k = 0; k < spec->n_options; k++) MR_TRY(set_option(use, o, &spec->options[k]));
+    return MR_OK;
+  }
+  return mr__fail(MR_EINVAL, "there is no optimizer \"%s\"", name);
+}
+
+static float state_start(const struct mr__optimizer_use *use) {
+  int option = optimizer(use)->start_option;
+  return option < 0 ? 0.0f : (float)use->options[option];
+}
+
+/* ---- preparing ---- */
+
+static int make_stretches(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  size_t most = 0;
+  for (size_t p = 0; p < graph->n_params; p++)
+    most += (size_t)graph->params[p].spec.rows * (size_t)graph->params[p].spec.columns / STRETCH + 1;
+  run->stretches = mr__calloc(most, sizeof *run->stretches);
+  if (!run->stretches) return mr__fail_memory();
+  for (size_t p = 0; p < graph->n_params; p++) {
+    const struct mr__param_spec *spec = &graph->params[p].spec;
+    size_t n = (size_t)spec->rows * (size_t)spec->columns;
+    for (size_t first = 0; spec->trained && first < n; first += STRETCH)
+      run->stretches[run->n_stretches++] =
+          (struct mr__stretch){run->model->offset[p] + first,
+                               n - first < STRETCH ? n - first : STRETCH, spec->decays};
+  }
+  return MR_OK;
+}
+
+static int list_lookups(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  size_t columns = graph->schema->n_columns;
+  run->first_lookup = mr__calloc(columns + 1, sizeof *run->first_lookup);
+  run->column_lookups = mr__calloc(graph->n_lookups, sizeof *run->column_lookups);
+  if (!run->first_lookup || !run->column_lookups) return mr__fail_memory();
+  int n = 0;
+  for (size_t c = 0; c < columns; c++) {
+    run->first_lookup[c] = n;
+    for (size_t l = 0; l < graph->n_lookups; l++)
+      if (graph->lookups[l].column == (int)c && run->plan.nodes[graph->lookups[l].node].has_grad)
+        run->column_lookups[n++] = (int)l;
+  }
+  run->first_lookup[columns] = n;
+  return MR_OK;
+}
+
+int mr__run_prepare_update(mr_run *run) {
+  mr_optimizer_spec tables = run->options.tables.name ? run->options.tables : run->options.dense;
+  MR_TRY(choose(&run->dense_optimizer, &run->options.dense));
+  MR_TRY(choose(&run->table_optimizer, &tables));
+  MR_TRY(make_stretches(run));
+  MR_TRY(list_lookups(run));
+  float start = state_start(&run->dense_optimizer);
+  for (int s = 0; s < optimizer(&run->dense_optimizer)->n_states; s++) {
+    run->dense_state[s] = mr__malloc_aligned(run->model->n_trained * sizeof(float));
+    if (!run->dense_state[s]) return mr__fail_memory();
+    for (size_t i = 0; i < run->model->n_trained; i++) run->dense_state[s][i] = start;
+  }
+  float starts[MR__OPTIM_STATES];
+  for (int s = 0; s < MR__OPTIM_STATES; s++) starts[s] = state_start(&run->table_optimizer);
+  for (int t = 0; t < run->model->n_tables; t++)
+    MR_TRY(mr__table_set_states(&run->model->tables[t],
+                                optimizer(&run->table_optimizer)->n_states, starts));
+  return MR_OK;
+}
+
+void mr__run_clear_update(mr_run *run) {
+  mr__free(run->stretches);
+  mr__free(run->first_lookup);
+  mr__free(run->column_lookups);
+  for (int s = 0; s < MR__OPTIM_STATES; s++) mr__free(run->dense_state[s]);
+  for (int s = 0; s < MR__SHARDS; s++) mr__free(run->stamps[s]);
+}
+
+/* ---- dense weights ---- */
+
+static int reduce_stretch(void *argument, int64_t task, int worker) {
+  (void)worker;
+  mr_run *run = argument;
+  mr__family()->reduce_stretch(run, &run->stretches[task]);
+  return MR_OK;
+}
+
+int mr__run_reduce(mr_run *run) {
+  return mr__pool_run(run->pool, reduce_stretch, run, (int64_t)run->n_stretches);
+}
+
+struct step_job {
+  mr_run *run;
+  struct mr__optim_rates rates;
+};
+
+static struct mr__optim_rates rates(const mr_run *run, const struct mr__optimizer_use *use) {
+  double options[MR__OPTIM_OPTIONS];
+  memcpy(options, use->options, sizeof options);
+  options[0] *= run->rate;
+  struct mr__optim_rates r = {{0}};
+  optimizer(use)->rates(options, run->steps, &r);
+  return r;
+}
+
+static int step_stretch(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const struct step_job *job = argument;
+  mr_run *run = job->run;
+  const struct mr__stretch *stretch = &run->stretches[task];
+  float *state[MR__OPTIM_STATES];
+  for (int s = 0; s < MR__OPTIM_STATES; s++)
+    state[s] = run->dense_state[s] ? run->dense_state[s] + stretch->first : NULL;
+  optimizer(&run->dense_optimizer)
+      ->step(&job->rates, (int)stretch->n, run->model->dense + stretch->first,
+             run->lanes[0].gradient + stretch->first, state[0], state[1]);
+  return MR_OK;
+}
+
+/* ---- rows of tables ---- */
+
+static int update_shard(void *argument, int64_t task, int worker) {
+  const struct step_job *job = argument;
+  return mr__family()->update_shard(job->run, &job->rates, (int)task, worker);
+}
+
+static int prepare_node(void *argument, int64_t task, int worker) {
+  (void)worker;
+  mr_model *model = argument;
+  const struct mr__node *node = &model->graph->nodes[task];
+  const struct mr__op *op = mr__node_op(node);
+  if (op->prepare)
+    op->prepare(node, model->param + node->first_param,
+                model->packed + model->packed_offset[task]);
+  return MR_OK;
+}
+
+int mr_run_update(mr_run *run) {
+  if (!run->has_gradient)
+    return mr__fail(MR_EINVAL, "there is no gradient to step along; run mr_run_gradient first");
+  run->has_gradient = 0;
+  run->steps++;
+  struct step_job dense = {run, rates(run, &run->dense_optimizer)};
+  MR_TRY(mr__pool_run(run->pool, step_stretch, &dense, (int64_t)run->n_stretches));
+  struct step_job tables = {run, rates(run, &run->table_optimizer)};
+  MR_TRY(mr__pool_run(run->pool, update_shard, &tables, MR__SHARDS));
+  for (size_t i = 0; i < run->model->graph->n_nodes; i++) {
+    const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);
+    if (!op->finish || !run->plan.nodes[i].wanted) continue;
+    double *lanes[256];
+    struct mr__settle call = mr__run_settle(run, (int)i, lanes);
+    op->finish(&call);
+  }
+  return mr__pool_run(run->pool, prepare_node, run->model, (int64_t)run->model->graph->n_nodes);
+}
+
+int mr_run_set_rate(mr_run *run, double factor) {
+  if (!(factor >= 0 && factor <= 1e6))
+    return mr__fail(MR_EINVAL, "the rate factor is %g, expected 0 or more", factor);
+  run->rate = factor;
+  return MR_OK;
+}
+
+/* ---- views of the gradient ---- */
+
+const float *mr_run_weight_gradient(mr_run *run, int32_t param) {
+  const mr_graph *graph = run->model->graph;
+  if (!run->plan.train || param < 0 || (size_t)param >= graph->n_params) return NULL;
+  return run->lanes[0].dparam[param];
+}
+
+int mr_run_row_gradient(mr_run *run, int32_t t, uint64_t key, float *gradient) {
+  if (t < 0 || t >= run->model->n_tables)
+    return mr__fail(MR_EINVAL, "table %d, but there are %d", (int)t, run->model->n_tables);
+  const struct mr__table *table = &run->model->tables[t];
+  memset(gradient, 0, (size_t)table->width * sizeof *gradient);
+  if (!run->has_gradient) return mr__fail(MR_EINVAL, "there is no gradient");
+  const float *row = mr__table_find(table, key);
+  const struct mr__shard_rows *rows = &run->rows.shards[mr__shard_of(key)];
+  struct mr__distinct distinct = rows->tables[t];
+  const uint32_t *start = rows->start + distinct.first + t;
+  for (uint32_t u = 0; row && u < distinct.n; u++)
+    if (rows->row[distinct.first + u] == row)
+      mr__family()->sum_occurrences(run, table, rows->occurrences + start[u],
+                                    start[u + 1] - start[u], gradient, run->workers[0].touched);
+  return MR_OK;
+}

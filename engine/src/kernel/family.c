@@ -1,0 +1,59 @@
+/* Choosing a kernel family by what the CPU can do, never by timing. */
+#include "kernel/family.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#define FAMILY(name)                                                                              \
+  {#name,                       &mr__ops_##name,           &mr__optimizers_##name,                \
+   mr__reduce_stretch_##name, mr__sum_occurrences_##name, mr__update_shard_##name}
+
+static const struct mr__family families[] = {
+#if MR_X86
+    FAMILY(avx512),
+    FAMILY(avx2),
+#endif
+    FAMILY(plain),
+};
+
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+static _Atomic(const struct mr__family *) chosen;
+
+static int supported(const struct mr__family *family) {
+#if MR_X86
+  __builtin_cpu_init();
+  if (strcmp(family->name, "avx512") == 0)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  if (strcmp(family->name, "avx2") == 0)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2");
+#endif
+  return strcmp(family->name, "plain") == 0;
+}
+
+const struct mr__family *mr__family(void) {
+  const struct mr__family *family = atomic_load(&chosen);
+  for (int i = 0; !family && i < N_FAMILIES; i++)
+    if (supported(&families[i])) atomic_store(&chosen, family = &families[i]);
+  return family;
+}
+
+const char *mr_isa(void) { return mr__family()->name; }
+
+int mr_isa_set(const char *name) {
+  if (strcmp(name, "auto") == 0) {
+    atomic_store(&chosen, NULL);
+    return MR_OK;
+  }
+  for (int i = 0; i < N_FAMILIES; i++) {
+    if (strcmp(families[i].name, name) != 0) continue;
+    if (!supported(&families[i]))
+      return mr__fail(MR_ESYSTEM, "this CPU lacks what the kernel family \"%s\" needs", name);
+    atomic_store(&chosen, &families[i]);
+    return MR_OK;
+  }
+  return mr__fail(MR_EINVAL, "no kernel family \"%s\", expected auto, avx512, avx2 or plain", name);
+}

@@ -1,0 +1,40 @@
+/* The kernel family in use: its ops, optimizers and forward product. */
+#ifndef MR_KERNEL_FAMILY_H
+#define MR_KERNEL_FAMILY_H
+
+#include "graph/op.h"
+#include "kernel/kernel.h"
+#include "optim/optim.h"
+
+struct mr__occurrence;
+struct mr__stretch;
+struct mr__table;
+
+/* Merge the lanes' gradients of a stretch into lane 0's, with the penalty. */
+typedef void mr__reduce_stretch_fn(const mr_run *run, const struct mr__stretch *stretch);
+mr__reduce_stretch_fn mr__reduce_stretch_plain, mr__reduce_stretch_avx2, mr__reduce_stretch_avx512;
+
+/* The gradient of one key's row: the sum over its occurrences. */
+typedef void mr__sum_occurrences_fn(const mr_run *run, const struct mr__table *table,
+                                    const struct mr__occurrence *occurrence, uint32_t n,
+                                    float *gradient, unsigned char *touched);
+mr__sum_occurrences_fn mr__sum_occurrences_plain, mr__sum_occurrences_avx2,
+    mr__sum_occurrences_avx512;
+
+/* Step the rows of one shard of every table. */
+typedef int mr__update_shard_fn(mr_run *run, const struct mr__optim_rates *rates, int shard,
+                                int worker);
+mr__update_shard_fn mr__update_shard_plain, mr__update_shard_avx2, mr__update_shard_avx512;
+
+struct mr__family {
+  const char *name;
+  const struct mr__op_list *ops;
+  const struct mr__optimizer_list *optimizers;
+  mr__reduce_stretch_fn *reduce_stretch;
+  mr__sum_occurrences_fn *sum_occurrences;
+  mr__update_shard_fn *update_shard;
+};
+
+const struct mr__family *mr__family(void);
+
+#endif

@@ -1,0 +1,151 @@
+/* The forward product of a dense layer (kernel/kernel.h has the rule and the packed layout).
+ *
+ * A tile of rows x one panel stays in registers while the inputs go by: per input one load of the
+ * panel's vectors and, per row, one broadcast feeding an FMA per vector. */
+#include "kernel/isa.h"
+#include "kernel/kernel.h"
+#include "kernel/vec.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+
+#define VECTOR __m512
+#define LANES 16
+#define LOAD(p) _mm512_loadu_ps(p)
+#define BROADCAST(x) _mm512_set1_ps(x)
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define STORE(p, v) _mm512_storeu_ps(p, v)
+#define TILE_ROWS 8
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define VECTOR __m256
+#define LANES 8
+#define LOAD(p) _mm256_loadu_ps(p)
+#define BROADCAST(x) _mm256_set1_ps(x)
+#define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define STORE(p, v) _mm256_storeu_ps(p, v)
+#define TILE_ROWS 6
+#endif
+
+#ifdef VECTOR
+
+/* Write the first `n` columns of a vector, keeping what lies behind them in memory. */
+static inline void store_columns(float *y, VECTOR v, int n) {
+  if (n >= LANES) {
+    STORE(y, v);
+  } else if (n > 0) {
+    float all[LANES];
+    STORE(all, v);
+    for (int c = 0; c < n; c++) y[c] = all[c];
+  }
+}
+
+static inline VECTOR load_columns(const float *p, int n) {
+  if (n >= LANES) return LOAD(p);
+  float all[LANES] = {0};
+  for (int c = 0; c < n; c++) all[c] = p[c];
+  return LOAD(all);
+}
+
+/* One tile: ROWS x VECTORS accumulators. `panel` is where the tile's columns start in the packed
+ * panel, `step` the panel's width, `left` how many of the tile's columns exist. */
+#define TILE(ROWS, VECTORS)                                                                       \
+  static inline __attribute__((always_inline)) void tile_##ROWS##_##VECTORS(                      \
+      const struct mr__dense_call *call, int64_t row, const float *panel, int step, int column,   \
+      int left) {                                                                                 \
+    VECTOR sum[ROWS][VECTORS];                                                                    \
+    const float *x = call->x + row * call->ldx;                                                   \
+    const float *start = call->start + row * call->ld_start + column;                             \
+    float *y = call->y + row * call->ldy + column;                                                \
+    for (int r = 0; r < ROWS; r++)                                                                \
+      for (int v = 0; v < VECTORS; v++)                                                           \
+        sum[r][v] = load_columns(start + (int64_t)r * call->ld_start + v * LANES,                 \
+                                 left - v * LANES);                                               \
+    for (int k = 0; k < call->inputs; k++) {                                                      \
+      VECTOR w[VECTORS];                                                                          \
+      for (int v = 0; v < VECTORS; v++) w[v] = LOAD(panel + (size_t)k * step + v * LANES);        \
+      for (int r = 0; r < ROWS; r++) {                                                            \
+        VECTOR s = BROADCAST(x[(int64_t)r * call->ldx + k]);                                      \
+        for (int v = 0; v < VECTORS; v++) sum[r][v] = FMA(s, w[v], sum[r][v]);                    \
+      }                                                                                           \
+    }                                                                                             \
+    for (int r = 0; r < ROWS; r++)                                                                \
+      for (int v = 0; v < VECTORS; v++)                                                           \
+        store_columns(y + (int64_t)r * call->ldy + v * LANES, sum[r][v], left - v * LANES);       \
+  }
+
+#if TILE_ROWS == 8
+TILE(8, 3) TILE(4, 3) TILE(2, 3) TILE(1, 3)
+TILE(8, 2) TILE(4, 2) TILE(2, 2) TILE(1, 2)
+TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
+
+/* All rows against `VECTORS` vectors of columns. */
+#define COLUMNS(VECTORS)                                                                          \
+  static void columns_##VECTORS(const struct mr__dense_call *call, const float *panel, int step,  \
+                                int column, int left) {                                           \
+    int64_t row = 0, rows = call->rows;                                                           \
+    for (; row + 8 <= rows; row += 8) tile_8_##VECTORS(call, row, panel, step, column, left);     \
+    if (row + 4 <= rows) tile_4_##VECTORS(call, row, panel, step, column, left), row += 4;        \
+    if (row + 2 <= rows) tile_2_##VECTORS(call, row, panel, step, column, left), row += 2;        \
+    if (row < rows) tile_1_##VECTORS(call, row, panel, step, column, left);                       \
+  }
+COLUMNS(3) COLUMNS(2) COLUMNS(1)
+
+void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+  const float *panel = call->packed;
+  for (int column = 0; column < call->outputs; column += MR__PANEL) {
+    int left = call->outputs - column < MR__PANEL ? call->outputs - column : MR__PANEL;
+    int vectors = (left + LANES - 1) / LANES, width = vectors * LANES;
+    if (vectors == 3)
+      columns_3(call, panel, width, column, left);
+    else if (vectors == 2)
+      columns_2(call, panel, width, column, left);
+    else
+      columns_1(call, panel, width, column, left);
+    panel += (size_t)call->inputs * width;
+  }
+}
+
+#else /* 8 lanes, 16 registers: tiles of 6 rows x 16 columns inside the panel */
+TILE(6, 2) TILE(2, 2) TILE(1, 2)
+
+static void columns_2(const struct mr__dense_call *call, const float *panel, int step, int column,
+                      int left) {
+  int64_t row = 0, rows = call->rows;
+  for (; row + 6 <= rows; row += 6) tile_6_2(call, row, panel, step, column, left);
+  for (; row + 2 <= rows; row += 2) tile_2_2(call, row, panel, step, column, left);
+  if (row < rows) tile_1_2(call, row, panel, step, column, left);
+}
+
+void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+  const float *panel = call->packed;
+  for (int column = 0; column < call->outputs; column += MR__PANEL) {
+    int left = call->outputs - column < MR__PANEL ? call->outputs - column : MR__PANEL;
+    int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
+    for (int c = 0; c < width; c += MR__VECTOR)
+      columns_2(call, panel + c, width, column + c, left - c);
+    panel += (size_t)call->inputs * width;
+  }
+}
+#endif
+
+#else /* any CPU: the rule itself, element by element */
+
+void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+  for (int64_t row = 0; row < call->rows; row++) {
+    const float *x = call->x + row * call->ldx;
+    const float *panel = call->packed;
+    for (int column = 0; column < call->outputs; column += MR__PANEL) {
+      int left = call->outputs - column < MR__PANEL ? call->outputs - column : MR__PANEL;
+      int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
+      for (int c = 0; c < left; c++) {
+        float sum = call->start[row * call->ld_start + column + c];
+        for (int k = 0; k < call->inputs; k++) sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
+        call->y[row * call->ldy + column + c] = sum;
+      }
+      panel += (size_t)call->inputs * width;
+    }
+  }
+}
+
+#endif

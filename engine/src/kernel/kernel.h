@@ -1,0 +1,44 @@
+/* The matrix products of dense layers.
+ *
+ * Forward: every output element is its start value plus fused multiply-adds over the inputs in
+ * ascending order, in one accumulator. So a row's result depends on nothing but the row: the same
+ * bits alone, in any batch, at any position, in any kernel family.
+ *
+ * Packed weights, [inputs, outputs] cut into panels of 48 columns (the last one 16, 32 or 48 wide,
+ * filled with zeros):
+ *
+ *   panel 0: in 0: w[0][0..47]  in 1: w[1][0..47] ...   panel 1: in 0: w[0][48..95] ...
+ *
+ * Backward products come from OpenBLAS (kernel/blas.h): their shapes are fixed by the plan. */
+#ifndef MR_KERNEL_KERNEL_H
+#define MR_KERNEL_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MR__PANEL = 48, MR__VECTOR = 16 };
+
+/* Floats of the packed form. */
+static inline size_t mr__packed_size(int inputs, int outputs) {
+  size_t columns = ((size_t)outputs + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
+  return (size_t)inputs * columns;
+}
+
+void mr__pack(const float *weights, int inputs, int outputs, float *packed);
+
+struct mr__dense_call {
+  const float *x; /* [rows, inputs], stride ldx */
+  int ldx;
+  int64_t rows;
+  int inputs, outputs;
+  const float *packed;
+  const float *start; /* [rows, outputs], stride ld_start; stride 0: one row for all (the bias) */
+  int ld_start;
+  float *y; /* [rows, outputs], stride ldy */
+  int ldy;
+};
+
+typedef void mr__dense_forward_fn(const struct mr__dense_call *call);
+mr__dense_forward_fn mr__dense_forward_plain, mr__dense_forward_avx2, mr__dense_forward_avx512;
+
+#endif

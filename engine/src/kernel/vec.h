@@ -1,0 +1,115 @@
+/* Arithmetic shared by the ops, written so that every kernel family gives the same bits.
+ *
+ * - Element-wise functions are scalar code that the compiler vectorises; each lane does the same
+ *   IEEE operations in the same order as the scalar tail, and fused multiply-adds are explicit.
+ * - Reductions keep MR__PARTIALS partial sums, element i going to partial i % MR__PARTIALS, and add
+ *   them in one fixed tree, whatever the vector width. */
+#ifndef MR_KERNEL_VEC_H
+#define MR_KERNEL_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+enum { MR__PARTIALS = 16 };
+
+static inline float mr__fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+static inline float mr__from_bits(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static inline uint32_t mr__to_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+/* e^x, within 1 ulp of the true value where the result is a normal number; below -87.33 it is
+ * 0, above 88.72 infinity. Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2, then a
+ * polynomial of degree 6 for e^r. */
+static inline float mr__exp(float x) {
+  float inside = x < -87.33654f ? -87.33654f : (x > 88.72283f ? 88.72283f : x);
+  /* Adding and taking away 1.5 * 2^23 rounds to a whole number. */
+  float shifted = mr__fma(inside, 1.44269504f, 12582912.0f);
+  float n = shifted - 12582912.0f;
+  float r = mr__fma(n, -0.693359375f, inside);
+  r = mr__fma(n, 2.12194440e-4f, r);
+  float p = 1.9875691500e-4f;
+  p = mr__fma(p, r, 1.3981999507e-3f);
+  p = mr__fma(p, r, 8.3334519073e-3f);
+  p = mr__fma(p, r, 4.1665795894e-2f);
+  p = mr__fma(p, r, 1.6666665459e-1f);
+  p = mr__fma(p, r, 5.0000001201e-1f);
+  p = mr__fma(p * r, r, r) + 1.0f;
+  /* n is at most 128: 2^n in two halves, so that 2^128 does not overflow on the way. */
+  int32_t whole = (int32_t)n, half = whole >> 1;
+  float scale0 = mr__from_bits((uint32_t)(half + 127) << 23);
+  float scale1 = mr__from_bits((uint32_t)(whole - half + 127) << 23);
+  float y = p * scale0 * scale1;
+  y = x < -87.33654f ? 0.0f : y;
+  return x > 88.72283f ? mr__from_bits(0x7f800000u) : (x != x ? x : y);
+}
+
+/* 1 / (1 + e^-x), without overflow and without cancellation on either side. */
+static inline float mr__sigmoid(float x) {
+  float magnitude = mr__from_bits(mr__to_bits(x) & 0x7fffffffu);
+  float e = mr__exp(-magnitude);
+  float s = 1.0f / (1.0f + e);
+  return x < 0.0f ? e * s : s;
+}
+
+/* tanh x: an odd polynomial (Cephes tanhf) below 0.625, 1 - 2 / (e^2x + 1) above. */
+static inline float mr__tanh(float x) {
+  float magnitude = mr__from_bits(mr__to_bits(x) & 0x7fffffffu);
+  float z = x * x;
+  float p = -5.70498872745e-3f;
+  p = mr__fma(p, z, 2.06390887954e-2f);
+  p = mr__fma(p, z, -5.37397155531e-2f);
+  p = mr__fma(p, z, 1.33314422036e-1f);
+  p = mr__fma(p, z, -3.33332819422e-1f);
+  float small = mr__fma(p * z, x, x);
+  float large = 1.0f - 2.0f / (mr__exp(2.0f * magnitude) + 1.0f);
+  large = mr__from_bits(mr__to_bits(large) | (mr__to_bits(x) & 0x80000000u));
+  return magnitude < 0.625f ? small : (x != x ? x : large);
+}
+
+static inline float mr__add_partials(const float s[MR__PARTIALS]) {
+  float t[8], u[4];
+  for (int i = 0; i < 8; i++) t[i] = s[i] + s[i + 8];
+  for (int i = 0; i < 4; i++) u[i] = t[i] + t[i + 4];
+  return (u[0] + u[2]) + (u[1] + u[3]);
+}
+
+/* The sum of n floats. */
+static inline float mr__sum(const float *x, int n) {
+  float s[MR__PARTIALS] = {0};
+  int i = 0;
+  for (; i + MR__PARTIALS <= n; i += MR__PARTIALS)
+    for (int j = 0; j < MR__PARTIALS; j++) s[j] += x[i + j];
+  for (int j = 0; i + j < n; j++) s[j] += x[i + j];
+  return mr__add_partials(s);
+}
+
+/* The inner product of two vectors of n floats. */
+static inline float mr__dot(const float *x, const float *y, int n) {
+  float s[MR__PARTIALS] = {0};
+  int i = 0;
+  for (; i + MR__PARTIALS <= n; i += MR__PARTIALS)
+    for (int j = 0; j < MR__PARTIALS; j++) s[j] = mr__fma(x[i + j], y[i + j], s[j]);
+  for (int j = 0; i + j < n; j++) s[j] = mr__fma(x[i + j], y[i + j], s[j]);
+  return mr__add_partials(s);
+}
+
+/* y += a * x. */
+static inline void mr__axpy(float *restrict y, float a, const float *restrict x, int n) {
+  for (int i = 0; i < n; i++) y[i] = mr__fma(a, x[i], y[i]);
+}
+
+/* y += x. */
+static inline void mr__accumulate(float *restrict y, const float *restrict x, int n) {
+  for (int i = 0; i < n; i++) y[i] += x[i];
+}
+
+#endif

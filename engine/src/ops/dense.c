@@ -1,0 +1,101 @@
+/* y = x W + b, W is [in, out].
+ * dx = dy W^T, dW = x^T dy, db = sum of dy over rows. */
+#include "kernel/blas.h"
+#include "kernel/kernel.h"
+#include "kernel/vec.h"
+
+#include "graph/op.h"
+
+enum { OUT, START, SCALE, OFFSET };
+
+static int shape(struct mr__shape *s) {
+  int in = s->widths[0], out = (int)mr__option_number(s->node, OUT);
+  if (in == 0) return mr__fail(MR_ESHAPE, "the input has no columns");
+  s->width = out;
+  s->packed = mr__packed_size(in, out);
+  s->n_params = 2;
+  int normal = (int)mr__option_number(s->node, START) == 1;
+  s->params[0] = (struct mr__param_spec){.name = "weight", .rows = in, .columns = out, .trained = 1,
+                                         .decays = 1,
+                                         .start = normal ? MR__PARAM_NORMAL : MR__PARAM_GLOROT,
+                                         .scale = (float)mr__option_number(s->node, SCALE)};
+  s->params[1] = (struct mr__param_spec){.name = "bias", .rows = 1, .columns = out, .trained = 1,
+                                         .start = MR__PARAM_CONSTANT,
+                                         .scale = (float)mr__option_number(s->node, OFFSET)};
+  return MR_OK;
+}
+
+static void prepare(const struct mr__node *node, float *const *param, float *packed) {
+  int out = (int)mr__option_number(node, OUT);
+  mr__pack(param[0], mr__input_width(node, 0), out, packed);
+}
+
+static void forward(const struct mr__call *c) {
+  const struct mr__dense_call call = {.x = c->x[0].p,
+                                      .ldx = c->x[0].ld,
+                                      .rows = c->rows,
+                                      .inputs = c->x[0].width,
+                                      .outputs = c->y.width,
+                                      .packed = c->packed,
+                                      .start = c->param[1],
+                                      .ld_start = 0,
+                                      .y = c->y.p,
+                                      .ldy = c->y.ld};
+  MR_FAMILY(mr__dense_forward)(&call);
+}
+
+/* One output: BLAS has no good kernel for a single column, and its choice among several depends
+ * on the shape; two plain passes are at the speed of the cache. */
+static void backward_one(const struct mr__call *c) {
+  int in = c->x[0].width;
+  for (int64_t r = 0; r < c->rows; r++) {
+    float g = mr__row(&c->dy, r)[0];
+    c->dparam[1][0] += g;
+    mr__axpy(c->dparam[0], g, mr__row(&c->x[0], r), in);
+  }
+  for (int64_t r = 0; c->dx[0].p && r < c->rows; r++) {
+    float g = mr__row(&c->dy, r)[0];
+    float *dx = mr__row(&c->dx[0], r);
+    if (c->add[0])
+      mr__axpy(dx, g, c->param[0], in);
+    else
+      for (int e = 0; e < in; e++) dx[e] = g * c->param[0][e];
+  }
+}
+
+static void backward(const struct mr__call *c) {
+  int rows = (int)c->rows, in = c->x[0].width, out = c->dy.width;
+  if (out == 1) {
+    backward_one(c);
+    return;
+  }
+  for (int64_t r = 0; r < rows; r++) mr__accumulate(c->dparam[1], mr__row(&c->dy, r), out);
+  mr__gemm_tn(in, out, rows, c->x[0].p, c->x[0].ld, c->dy.p, c->dy.ld, 1, c->dparam[0], out);
+  if (c->dx[0].p)
+    mr__gemm_nt(rows, in, out, c->dy.p, c->dy.ld, c->param[0], out, c->add[0], c->dx[0].p,
+                c->dx[0].ld);
+}
+
+static const struct mr__option options[] = {
+    {.name = "out", .kind = MR__WHOLE, .preset = 1, .least = 1, .most = 1 << 16, .required = 1,
+     .doc = "width of the output"},
+    {.name = "start", .kind = MR__CHOICE, .preset = 0, .choices = "glorot normal",
+     .doc = "distribution of the weights at the start"},
+    {.name = "scale", .kind = MR__REAL, .preset = 0.01, .least = 0, .most = 1e3,
+     .doc = "standard deviation of a normal start"},
+    {.name = "offset", .kind = MR__REAL, .preset = 0, .least = -1e6, .most = 1e6,
+     .doc = "start value of the bias"},
+    {0}};
+
+const struct mr__op MR_FAMILY(mr__op_dense) = {
+    .name = "dense",
+    .doc = "y = x W + b",
+    .inputs = {"x"},
+    .flags = MR__READS_X,
+    .options = options,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
+    .prepare = prepare,
+    .samples = {"3 | out=4", "7 | out=1", "5 | out=50", "33 | out=17", "3r | out=2"},
+};

@@ -1,0 +1,43 @@
+/* Binary cross entropy on logits, in the stable form
+ *   loss = softplus(z) - t z, softplus(z) = max(z, 0) + log1p(exp(-|z|)); dz = sigmoid(z) - t,
+ * summed over samples; gradients are of the mean over the batch. */
+#include <math.h>
+
+#include "graph/step.h"
+#include "kernel/vec.h"
+
+static int shape(struct mr__shape *s) {
+  if (s->widths[0] != 1)
+    return mr__fail(MR_ESHAPE, "logit is %d wide, expected 1", s->widths[0]);
+  if (s->widths[1] != 1)
+    return mr__fail(MR_ESHAPE, "label is %d wide, expected 1", s->widths[1]);
+  return MR_OK;
+}
+
+static void forward(const struct mr__call *c) {
+  double loss = 0;
+  for (int64_t r = 0; r < c->rows; r++) {
+    double z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
+    loss += (z > 0 ? z : 0) + log1p(exp(-fabs(z))) - label * z;
+  }
+  *c->loss += loss;
+}
+
+static void backward(const struct mr__call *c) {
+  for (int64_t r = 0; c->dx[0].p && r < c->rows; r++) {
+    float z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
+    float g = (mr__sigmoid(z) - label) * c->step->inverse_samples;
+    float *dx = mr__row(&c->dx[0], r);
+    dx[0] = c->add[0] ? dx[0] + g : g;
+  }
+}
+
+const struct mr__op MR_FAMILY(mr__op_logloss) = {
+    .name = "logloss",
+    .doc = "objective: softplus(logit) - label * logit, mean over the batch",
+    .inputs = {"logit", "label"},
+    .flags = MR__OBJECTIVE | MR__READS_X,
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,14 @@
+/* The options of `lookup`, in order: the graph reads them to lay out tables. */
+#ifndef MR_OPS_LOOKUP_OPTIONS_H
+#define MR_OPS_LOOKUP_OPTIONS_H
+
+enum {
+  MR__LOOKUP_COLUMN,
+  MR__LOOKUP_DIM,
+  MR__LOOKUP_PART,
+  MR__LOOKUP_POOL,
+  MR__LOOKUP_START,
+  MR__LOOKUP_SCALE
+};
+
+#endif

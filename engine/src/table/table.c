@@ -1,0 +1,196 @@
+#include "table/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+
+enum { FIRST_SLOTS = 16, HUGE_BYTES = 2 << 20 };
+
+static size_t chunk_bytes(const struct mr__table *table, int chunk) {
+  return ((size_t)MR__FIRST_CHUNK << chunk) * (size_t)table->stride * sizeof(float);
+}
+
+static void free_chunk(float *chunk, size_t bytes) {
+  if (bytes >= HUGE_BYTES)
+    mr__free_pages(chunk, bytes);
+  else
+    mr__free(chunk);
+}
+
+int mr__table_init(struct mr__table *table, const char *name, uint64_t seed) {
+  memset(table, 0, sizeof *table);
+  table->name = mr__strdup(name);
+  if (!table->name) return mr__fail_memory();
+  table->name_hash = mr__table_seed(name);
+  table->seed = seed;
+  return MR_OK;
+}
+
+static void free_rows(struct mr__table *table) {
+  for (int s = 0; s < MR__SHARDS; s++) {
+    struct mr__shard *shard = &table->shards[s];
+    mr__free(shard->slots);
+    for (int c = 0; c < MR__CHUNKS; c++)
+      if (shard->chunks[c]) free_chunk(shard->chunks[c], chunk_bytes(table, c));
+  }
+  memset(table->shards, 0, sizeof table->shards);
+}
+
+void mr__table_clear(struct mr__table *table) {
+  free_rows(table);
+  for (size_t p = 0; p < table->n_parts; p++) mr__free(table->parts[p].name);
+  mr__free(table->parts);
+  mr__free(table->name);
+  memset(table, 0, sizeof *table);
+}
+
+int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__start start,
+                   float scale, int *offset) {
+  for (size_t p = 0; p < table->n_parts; p++) {
+    struct mr__part *part = &table->parts[p];
+    if (strcmp(part->name, name) != 0) continue;
+    if (part->dim != dim)
+      return mr__fail(MR_EINVAL, "table \"%s\": part \"%s\" has width %d, a lookup asks for %d",
+                      table->name, name, part->dim, dim);
+    *offset = part->offset;
+    return MR_OK;
+  }
+  MR_TRY(mr__grow(&table->parts, &table->parts_capacity, table->n_parts + 1, sizeof *table->parts));
+  char *copy = mr__strdup(name);
+  if (!copy) return mr__fail_memory();
+  table->parts[table->n_parts++] = (struct mr__part){copy, dim, table->width, start, scale};
+  *offset = table->width;
+  table->width += dim;
+  table->stride = table->width * (1 + table->n_states);
+  return MR_OK;
+}
+
+static void start_part(const struct mr__table *table, size_t index, uint64_t key, float *value) {
+  const struct mr__part *part = &table->parts[index];
+  uint64_t place = (table->name_hash & 0xffffffff00000000u) ^ ((uint64_t)index << 20);
+  for (int e = 0; e < part->dim; e += 4) {
+    float four[4];
+    struct mr__random4 r =
+        mr__random(table->seed, MR__RANDOM_TABLE, key, place + (uint64_t)(e / 4));
+    if (part->start == MR__START_NORMAL) {
+      mr__normal2(r.v[0], r.v[1], four);
+      mr__normal2(r.v[2], r.v[3], four + 2);
+    } else {
+      for (int i = 0; i < 4; i++) four[i] = 2.0f * mr__uniform(r.v[i]) - 1.0f;
+    }
+    for (int i = 0; i < 4 && e + i < part->dim; i++) value[e + i] = part->scale * four[i];
+  }
+}
+
+static void start_row(const struct mr__table *table, uint64_t key, float *row) {
+  memset(row, 0, (size_t)table->width * sizeof(float));
+  for (int s = 0; s < table->n_states; s++)
+    for (int e = 0; e < table->width; e++)
+      row[(1 + s) * table->width + e] = table->state_start[s];
+  if (key == MR__UNKNOWN_KEY) return; /* an id never seen adds nothing rather than noise */
+  for (size_t p = 0; p < table->n_parts; p++)
+    if (table->parts[p].start != MR__START_ZERO)
+      start_part(table, p, key, row + table->parts[p].offset);
+}
+
+static struct mr__slot *probe(const struct mr__shard *shard, uint64_t key) {
+  size_t mask = shard->n_slots - 1;
+  for (size_t i = key & mask;; i = (i + 1) & mask) {
+    struct mr__slot *slot = &shard->slots[i];
+    if (slot->row_plus_1 == 0 || slot->key == key) return slot;
+  }
+}
+
+static int grow_slots(struct mr__shard *shard) {
+  struct mr__shard bigger = {.n_slots = shard->n_slots ? shard->n_slots * 2 : FIRST_SLOTS};
+  bigger.slots = mr__calloc(bigger.n_slots, sizeof *bigger.slots);
+  if (!bigger.slots) return mr__fail_memory();
+  for (size_t i = 0; i < shard->n_slots; i++)
+    if (shard->slots[i].row_plus_1) *probe(&bigger, shard->slots[i].key) = shard->slots[i];
+  mr__free(shard->slots);
+  shard->slots = bigger.slots;
+  shard->n_slots = bigger.n_slots;
+  return MR_OK;
+}
+
+static int add_chunk(const struct mr__table *table, struct mr__shard *shard, int chunk) {
+  if (chunk >= MR__CHUNKS)
+    return mr__fail(MR_EMEMORY, "table \"%s\" has too many rows", table->name);
+  size_t bytes = chunk_bytes(table, chunk);
+  shard->chunks[chunk] = bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__malloc_aligned(bytes);
+  return shard->chunks[chunk] ? MR_OK : mr__fail_memory();
+}
+
+float *mr__table_find(const struct mr__table *table, uint64_t key) {
+  const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
+  if (!shard->n_slots) return NULL;
+  const struct mr__slot *slot = probe(shard, key);
+  if (!slot->row_plus_1) return NULL;
+  return mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
+}
+
+int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **out) {
+  struct mr__shard *shard = &table->shards[mr__shard_of(key)];
+  if (shard->n_slots) {
+    *out = probe(shard, key);
+    if ((*out)->row_plus_1) return MR_OK;
+  }
+  if ((size_t)(shard->n_rows + 1) * 5 > shard->n_slots * 3) MR_TRY(grow_slots(shard));
+  uint32_t row = shard->n_rows;
+  int chunk = 31 - __builtin_clz(row / MR__FIRST_CHUNK + 1);
+  if (!shard->chunks[chunk]) MR_TRY(add_chunk(table, shard, chunk));
+  start_row(table, key, mr__shard_row(shard, row, table->stride));
+  shard->n_rows++;
+  *out = probe(shard, key);
+  **out = (struct mr__slot){.key = key, .row_plus_1 = row + 1, .unique = UINT32_MAX};
+  return MR_OK;
+}
+
+int64_t mr__table_rows(const struct mr__table *table) {
+  int64_t rows = 0;
+  for (int s = 0; s < MR__SHARDS; s++) rows += table->shards[s].n_rows;
+  return rows;
+}
+
+static int by_key(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys) {
+  for (int s = 0; s < MR__SHARDS; s++) { /* shards are ranges of keys */
+    const struct mr__shard *shard = &table->shards[s];
+    uint64_t *first = keys;
+    for (size_t i = 0; i < shard->n_slots; i++)
+      if (shard->slots[i].row_plus_1) *keys++ = shard->slots[i].key;
+    qsort(first, (size_t)(keys - first), sizeof *keys, by_key);
+  }
+}
+
+int mr__table_set_states(struct mr__table *table, int n_states, const float *start) {
+  if (table->n_states == n_states && mr__table_rows(table) > 0) return MR_OK;
+  struct mr__table old = *table;
+  memset(table->shards, 0, sizeof table->shards);
+  table->n_states = n_states;
+  table->stride = table->width * (1 + n_states);
+  for (int s = 0; s < n_states; s++) table->state_start[s] = start[s];
+  for (int s = 0; s < MR__SHARDS; s++)
+    for (size_t i = 0; i < old.shards[s].n_slots; i++) {
+      const struct mr__slot *slot = &old.shards[s].slots[i];
+      if (!slot->row_plus_1) continue;
+      struct mr__slot *copy;
+      int status = mr__table_insert(table, slot->key, &copy);
+      if (status != MR_OK) { /* give up the new layout, keep the old one */
+        free_rows(table);
+        *table = old;
+        return status;
+      }
+      memcpy(mr__shard_row(&table->shards[s], copy->row_plus_1 - 1, table->stride),
+             mr__shard_row(&old.shards[s], slot->row_plus_1 - 1, old.stride),
+             (size_t)table->width * sizeof(float));
+    }
+  free_rows(&old);
+  return MR_OK;
+}

@@ -1,0 +1,382 @@
+--- What a model script's `build` receives: one method for every op of the engine, made from the
+-- engine's own list, and the blocks that scripts share (embed, mlp, task ...).
+--
+-- A script only describes. Every call adds a node to the engine's graph; mistakes raise at the
+-- script's own line.
+-- @classmod moonrank.Builder
+local mr = require "moonrank.ffi"
+local suggest = require "moonrank.suggest"
+local C = mr.C
+
+local Builder = {}
+Builder.__index = Builder
+
+-- A value in the graph: [rows of its domain, width].
+local Node = {}
+Node.__index = Node
+Node.__tostring = function(node)
+  return ("%s [%s, %d]"):format(node.op, node.domain, node.width)
+end
+
+local DOMAINS = { [C.MR_REQUEST] = "request", [C.MR_SAMPLE] = "sample" }
+
+-- ---- the engine's list of ops ----
+
+local KIND_NAMES = {
+  [C.MR_WHOLE] = "a whole number", [C.MR_REAL] = "a number", [C.MR_CHOICE] = "a word",
+  [C.MR_COLUMN] = "a column's name", [C.MR_NAME] = "a name",
+}
+
+local function describe_option(op, index)
+  local info = mr.new "mr_op_option_info"
+  mr.check(C.mr_op_option_describe(op, index, info))
+  local function text(p) return p ~= nil and mr.string(p) or nil end
+  return {
+    name = mr.string(info.name), doc = mr.string(info.doc), kind = tonumber(info.kind),
+    choices = text(info.choices), preset = text(info.text) or tonumber(info.preset),
+    least = info.least, most = info.most, required = info.required ~= 0,
+    numeric = info.kind == C.MR_WHOLE or info.kind == C.MR_REAL,
+  }
+end
+
+local function describe_op(index)
+  local info = mr.new "mr_op_info"
+  mr.check(C.mr_op_describe(index, info))
+  local op = { name = mr.string(info.name), doc = mr.string(info.doc), inputs = {}, options = {},
+    samples = {}, variadic = info.variadic ~= 0, objective = info.objective ~= 0,
+    internal = info.internal ~= 0 }
+  for i = 0, info.n_inputs - 1 do op.inputs[i + 1] = mr.string(info.inputs[i]) end
+  for i = 0, info.n_options - 1 do op.options[i + 1] = describe_option(index, i) end
+  for i = 0, info.n_samples - 1 do op.samples[i + 1] = mr.string(C.mr_op_sample(index, i)) end
+  for _, option in ipairs(op.options) do op.options[option.name] = option end
+  return op
+end
+
+local op_list
+
+--- The ops of the engine, by number and by name: name, doc, inputs (names), variadic, objective,
+-- internal, options (name, doc, kind, preset, least, most, choices, required), samples.
+-- @treturn table
+function Builder.ops()
+  if op_list then return op_list end
+  op_list = {}
+  for i = 0, C.mr_op_count() - 1 do
+    local op = describe_op(i)
+    op_list[i + 1], op_list[op.name] = op, op
+  end
+  return op_list
+end
+
+-- ---- adding nodes ----
+
+local function option_names(op)
+  local names = { "name" }
+  for i, option in ipairs(op.options) do names[i + 1] = option.name end
+  return names
+end
+
+-- Options in the order of their names, so that the same script gives the same model file.
+local function check_options(op, given, level)
+  local names, options = {}, {}
+  for name in pairs(given) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local option, value = op.options[name], given[name]
+    if name == "name" then
+      if type(value) ~= "string" then error(op.name .. ": name is not a text", level + 1) end
+    elseif not option then
+      error(('%s: unknown option "%s"%s'):format(op.name, name,
+        suggest.phrase(name, option_names(op))), level + 1)
+    elseif type(value) ~= (option.numeric and "number" or "string") then
+      error(("%s: %s is %s, expected %s"):format(op.name, name,
+        type(value) == "string" and '"' .. value .. '"' or tostring(value),
+        KIND_NAMES[option.kind]), level + 1)
+    else
+      options[#options + 1] = { name = name, value = value, numeric = option.numeric }
+    end
+  end
+  return options
+end
+
+local function check_inputs(self, op, inputs, level)
+  for i, node in ipairs(inputs) do
+    if getmetatable(node) ~= Node then
+      error(("%s: input %d is %s, expected a value of the graph"):format(op.name, i,
+        node == nil and "nil" or "a " .. type(node)), level + 1)
+    elseif node.builder ~= self then
+      error(("%s: input %d belongs to another model"):format(op.name, i), level + 1)
+    end
+  end
+end
+
+-- The name that leads a node's weights: the op's, numbered in order.
+local function weight_name(self, op, given)
+  if given then return given end
+  self.counts[op.name] = (self.counts[op.name] or 0) + 1
+  return ("%s_%d"):format(op.name, self.counts[op.name])
+end
+
+-- The graph's own record of what was added, for the model file: inputs count from 1 in its list.
+local function remember(self, op, name, inputs, options)
+  local record = { op = op.name, name = name, inputs = {}, options = {} }
+  for i, node in ipairs(inputs) do record.inputs[i] = node.record end
+  for _, option in ipairs(options) do record.options[option.name] = option.value end
+  self.records[#self.records + 1] = record
+  return #self.records
+end
+
+local function add(self, op, inputs, given, level)
+  check_inputs(self, op, inputs, level + 1)
+  local options = check_options(op, given, level + 1)
+  local name = weight_name(self, op, given.name)
+  local ids = mr.new("int32_t[?]", math.max(#inputs, 1))
+  for i, node in ipairs(inputs) do ids[i - 1] = node.id end
+  local list = mr.new("mr_option[?]", math.max(#options, 1))
+  for i, option in ipairs(options) do
+    list[i - 1].name = option.name
+    if option.numeric then list[i - 1].number = option.value
+    else list[i - 1].text = option.value end
+  end
+  local id = mr.new "int32_t[1]"
+  mr.check(C.mr_graph_add(self.handle, op.name, name, ids, #inputs, list, #options, id), level + 1)
+  local info = mr.new "mr_node_info"
+  mr.check(C.mr_graph_describe(self.handle, id[0], info))
+  return setmetatable({ id = id[0], op = op.name, width = info.width, builder = self,
+    domain = DOMAINS[tonumber(info.domain)], record = remember(self, op, name, inputs, options) },
+    Node)
+end
+
+-- m:dense(x, { out = 8 }), m:concat { a, b }, m:lookup { column = "age", dim = 4 }: the inputs,
+-- of a variadic op as one list, then the options.
+local function method(op)
+  return function(self, ...)
+    local n = op.variadic and 1 or #op.inputs
+    local inputs, given = {}, select(n + 1, ...)
+    for i = 1, n do inputs[i] = (select(i, ...)) end
+    if op.variadic then
+      inputs = inputs[1]
+      if type(inputs) ~= "table" or getmetatable(inputs) == Node then
+        error(("%s: expected a list of inputs"):format(op.name), 2)
+      end
+    elseif #inputs < n then
+      error(("%s: input %s is missing"):format(op.name, op.inputs[#inputs + 1]), 2)
+    end
+    if given ~= nil and (type(given) ~= "table" or getmetatable(given) == Node) then
+      error(("%s: expected a table of options after the inputs"):format(op.name), 2)
+    end
+    return add(self, op, inputs, given or {}, 2)
+  end
+end
+
+for _, op in ipairs(Builder.ops()) do
+  if not op.internal then Builder[op.name] = method(op) end
+end
+
+--- Start an empty graph over a schema's columns.
+-- @tparam Schema schema
+-- @tparam[opt] table init  start of embedding rows: { normal = s } or { uniform = s }
+-- @treturn Builder
+function Builder.new(schema, init)
+  local out = mr.new "mr_graph *[1]"
+  mr.check(C.mr_graph_new(out, schema.handle))
+  return setmetatable({ handle = mr.gc(out[0], C.mr_graph_free), schema = schema, counts = {},
+    fields = schema.fields, init = init or { normal = 0.01 }, records = {}, tasks = {} }, Builder)
+end
+
+--- Add the nodes of a model file again.
+-- @tparam {table,...} records
+-- @treturn {Node,...} by record
+-- @raise when a record does not fit this engine
+function Builder:replay(records)
+  local nodes = {}
+  for i, record in ipairs(records) do
+    local op, inputs = Builder.ops()[record.op], {}
+    if not op then error(('there is no op "%s"'):format(tostring(record.op)), 0) end
+    for k, input in ipairs(record.inputs) do inputs[k] = nodes[input] end
+    local options = { name = record.name }
+    for name, value in pairs(record.options) do options[name] = value end
+    nodes[i] = add(self, op, inputs, options, 0)
+  end
+  return nodes
+end
+
+-- ---- blocks ----
+
+local function listed(which) return type(which) == "table" and which or { which or "all" } end
+
+local function known_names(fields)
+  local names = { "all", "user", "ad", "scene", "context" }
+  for _, field in ipairs(fields) do names[#names + 1] = field.name end
+  return names
+end
+
+-- The fields of a side, of a name, or "all", in the order of the fields file.
+local function select_fields(self, which, level)
+  local chosen = {}
+  for _, name in ipairs(listed(which)) do
+    local found = name == "all" or name == "user" or name == "ad" or name == "scene"
+      or name == "context"
+    for i, field in ipairs(self.fields) do
+      if name == "all" or field.side == name or field.name == name then
+        chosen[i], found = true, true
+      end
+    end
+    if not found then
+      error(('no field or side "%s"%s'):format(tostring(name),
+        suggest.phrase(tostring(name), known_names(self.fields))), level + 1)
+    end
+  end
+  local fields = {}
+  for i, field in ipairs(self.fields) do
+    if chosen[i] then fields[#fields + 1] = field end
+  end
+  return fields
+end
+
+local EMBED_OPTIONS = { dim = true, part = true, pool = true, start = true, scale = true }
+
+local function lookups(self, which, opt, level)
+  for name in pairs(opt) do
+    if not EMBED_OPTIONS[name] then
+      error(('embed: unknown option "%s"'):format(tostring(name)), level + 1)
+    end
+  end
+  local start = self.init.uniform and "uniform" or "normal"
+  local nodes = {}
+  for _, field in ipairs(select_fields(self, which, level + 1)) do
+    if field.type == "id" or field.type == "ids" then
+      nodes[#nodes + 1] = add(self, Builder.ops().lookup, {}, {
+        column = field.name, dim = opt.dim or field.dim, part = opt.part,
+        pool = opt.pool or field.pool, start = opt.start or start,
+        scale = opt.scale or self.init[start],
+      }, level + 1)
+    end
+  end
+  return nodes
+end
+
+local function joined(self, nodes, level)
+  if #nodes == 0 then return nil end
+  if #nodes == 1 then return nodes[1] end
+  return add(self, Builder.ops().concat, nodes, {}, level + 1)
+end
+
+--- The embeddings of id fields, side by side.
+-- @param[opt="all"] which  a side (user, ad, scene, context), a field's name, or a list of them
+-- @tparam[opt] table opt  dim (the table's), part ("embedding"), pool (the field's), start, scale
+-- @treturn ?Node nil where there is no id field
+function Builder:embed(which, opt) return joined(self, lookups(self, which, opt or {}, 2), 2) end
+
+--- The values of number fields, side by side.
+-- @param[opt="all"] which  as of embed
+-- @treturn ?Node nil where there is no number field
+function Builder:numbers(which)
+  local nodes = {}
+  for _, field in ipairs(select_fields(self, which, 2)) do
+    if field.type == "number" then
+      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name }, 2)
+    end
+  end
+  return joined(self, nodes, 2)
+end
+
+--- Embeddings and numbers, side by side: what a network reads.
+-- @param[opt="all"] which  as of embed
+-- @tparam[opt] table opt  as of embed
+-- @treturn Node
+-- @raise when there is no field
+function Builder:inputs(which, opt)
+  local nodes = lookups(self, which, opt or {}, 2)
+  for _, field in ipairs(select_fields(self, which, 2)) do
+    if field.type == "number" then
+      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name }, 2)
+    end
+  end
+  return joined(self, nodes, 2) or error("inputs: there is no field", 2)
+end
+
+--- A linear model: one weight for each id (part "linear", started at zero) and number, and a bias.
+-- @param[opt="all"] which  as of embed
+-- @treturn Node [rows, 1]
+-- @raise when there is no field
+function Builder:linear(which)
+  local ids = joined(self, lookups(self, which, { dim = 1, part = "linear", start = "zero" }, 2), 2)
+  local numbers = self:numbers(which)
+  local ops = Builder.ops()
+  local weighted = numbers
+    and add(self, ops.dense, { numbers }, { out = 1, start = "normal", scale = 0 }, 2)
+  local summed = ids and add(self, ops.sum, { ids }, {}, 2)
+  if summed and weighted then return add(self, ops.add, { summed, weighted }, {}, 2) end
+  if weighted then return weighted end -- its own bias is the model's
+  if not summed then error("linear: there is no field", 2) end
+  return add(self, ops.bias, { summed }, {}, 2)
+end
+
+local MLP_OPTIONS = { hidden = true, activation = true, dropout = true, batch_norm = true,
+  out = true, name = true }
+
+--- Dense layers: for each width of `hidden` a dense layer, batch norm if asked for, activation and
+-- dropout; then a last dense layer of width `out`, if given.
+-- @tparam Node x
+-- @tparam table opt  hidden ({}), activation ("relu"), dropout (0), batch_norm (false), out, name
+-- @treturn Node
+function Builder:mlp(x, opt)
+  for name in pairs(opt) do
+    if not MLP_OPTIONS[name] then
+      error(('mlp: unknown option "%s"'):format(tostring(name)), 2)
+    end
+  end
+  local ops = Builder.ops()
+  local activation = ops[opt.activation or "relu"]
+  if not activation or #activation.inputs ~= 1 or activation.internal then
+    error(('mlp: no activation "%s"'):format(tostring(opt.activation)), 2)
+  end
+  local function named(kind, i) return opt.name and ("%s_%s_%d"):format(opt.name, kind, i) end
+  for i, width in ipairs(opt.hidden or {}) do
+    x = add(self, ops.dense, { x }, { out = width, name = named("dense", i) }, 2)
+    if opt.batch_norm then x = add(self, ops.batch_norm, { x }, { name = named("norm", i) }, 2) end
+    x = add(self, activation, { x }, {}, 2)
+    if (opt.dropout or 0) > 0 then
+      x = add(self, ops.dropout, { x }, { rate = opt.dropout }, 2)
+    end
+  end
+  if opt.out then x = add(self, ops.dense, { x }, { out = opt.out, name = named("out", 1) }, 2) end
+  return x
+end
+
+--- Say what the model predicts: a logit trained with logloss against the label of a task.
+-- @tparam string name  a task of the fields file
+-- @tparam Node logit  [sample, 1]
+-- @raise when the fields file has no such task
+function Builder:task(name, logit)
+  local names, found = {}, nil
+  for i, task in ipairs(self.schema.tasks) do
+    names[i] = task.name
+    if task.name == name then found = task end
+  end
+  if not found then
+    error(('no task "%s"%s'):format(tostring(name), suggest.phrase(tostring(name), names)), 2)
+  end
+  local ops = Builder.ops()
+  check_inputs(self, ops.logloss, { logit }, 2)
+  -- A logit of the request alone is the same for its samples; the outputs are theirs.
+  if logit.domain == "request" then logit = add(self, ops.broadcast, { logit }, {}, 2) end
+  local label = add(self, ops.column, {}, { column = found.column_name }, 2)
+  add(self, ops.logloss, { logit, label }, {}, 2)
+  local probability = add(self, ops.sigmoid, { logit }, {}, 2)
+  table.insert(self.tasks, { name = name, logit = logit, probability = probability })
+end
+
+--- Keep a node's gradient for mr_run_watched, for tests and gradient checks.
+-- @tparam Node node
+function Builder:watch(node) mr.check(C.mr_graph_watch(self.handle, node.id), 1) end
+
+--- Free the graph now rather than at some later collection. May be called twice.
+function Builder:close()
+  if self.handle then
+    C.mr_graph_free(mr.gc(self.handle, nil))
+    self.handle = nil
+  end
+end
+
+return Builder

@@ -1,0 +1,51 @@
+--- The engine as LuaJIT sees it: the only file that knows C.
+-- Loads the library that lies beside this checkout (or installation), declares what the public
+-- header declares, and turns status codes into errors.
+-- @module moonrank.ffi
+local ffi = require "ffi"
+
+local here = debug.getinfo(1, "S").source:match "^@(.*)lua/moonrank/ffi%.lua$" or ""
+
+local function read_file(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+-- A build of another configuration (sanitizers) is chosen by MOONRANK_BUILD, for tests only.
+local build = os.getenv "MOONRANK_BUILD" or (here .. "build")
+local declarations = read_file(build .. "/moonrank_cdef.h")
+if not declarations then
+  error("the engine is not built: " .. build .. "/moonrank_cdef.h is missing; run: make build", 0)
+end
+ffi.cdef(declarations)
+local C = ffi.load(build .. "/libmoonrank.so")
+if C.mr_abi() ~= C.MR_ABI then
+  error(("the engine in %s is of another version (ABI %d, expected %d); run: make build"):format(
+    build, C.mr_abi(), tonumber(C.MR_ABI)), 0)
+end
+
+local M = { C = C, new = ffi.new, gc = ffi.gc, string = ffi.string, cast = ffi.cast,
+  copy = ffi.copy, typeof = ffi.typeof, sizeof = ffi.sizeof, null = nil }
+
+--- The text of the last failure on this thread.
+function M.last_error() return ffi.string(C.mr_last_error()) end
+
+--- Trouble of the world: nil and a message; everything else passes.
+-- @tparam integer status
+-- @return true, or nil and the message
+function M.ok(status)
+  if status >= 0 then return true end
+  return nil, M.last_error()
+end
+
+--- Mistake of the programmer: raise at the caller's line.
+-- @tparam integer status
+-- @tparam[opt=1] integer level  how many calls further up the mistake was made
+function M.check(status, level)
+  if status < 0 then error(M.last_error(), (level or 1) + 2) end
+end
+
+return M

@@ -1,0 +1,130 @@
+--- Scores of a model over a split, and the figures that follow from them.
+-- @classmod moonrank.Predictor
+local metric = require "moonrank.metric"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local Predictor = {}
+Predictor.__index = Predictor
+
+--- Prepare a model for predicting.
+-- @tparam Model model
+-- @tparam Pool pool
+-- @tparam[opt] table options  batch (4096)
+-- @treturn Predictor
+function Predictor.new(model, pool, options)
+  local batch = options and options.batch or 4096
+  local tasks = model.tasks
+  local nodes = mr.new("int32_t[?]", 2 * #tasks)
+  for i, task in ipairs(tasks) do
+    nodes[2 * i - 2], nodes[2 * i - 1] = task.logit.id, task.probability.id
+  end
+  local out = mr.new "mr_run *[1]"
+  mr.check(C.mr_run_new_predict(out, model.handle, pool.handle,
+    mr.new("mr_run_options", { batch = batch }), nodes, 2 * #tasks), 1)
+  return setmetatable({ handle = mr.gc(out[0], C.mr_run_free), model = model, pool = pool,
+    batch = batch }, Predictor)
+end
+
+--- Score all samples of a split, batch by batch.
+-- @tparam Split split  of the model's own schema
+-- @tparam function each  each(batch_rows, outputs): outputs[2 * i - 1] the logits of task i,
+-- outputs[2 * i] its probabilities, `float *` valid until it returns
+function Predictor:scan(split, each)
+  local n = 2 * #self.model.tasks
+  local memory, views = {}, mr.new("float *[?]", n)
+  local capacity = 0
+  for batch in split:loader { batch = self.batch } do
+    local rows = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
+    if rows > capacity then
+      capacity = rows
+      for i = 1, n do
+        memory[i] = mr.new("float[?]", rows)
+        views[i - 1] = memory[i]
+      end
+    end
+    mr.check(C.mr_run_predict(self.handle, batch, views), 1)
+    each(rows, memory)
+  end
+end
+
+-- The logits of one task, in the order of the data.
+local function logits_of(self, split, task)
+  local scores = mr.new("float[?]", math.max(split:samples(), 1))
+  local at = 0
+  self:scan(split, function(rows, outputs)
+    mr.copy(scores + at, outputs[2 * task - 1], rows * 4)
+    at = at + rows
+  end)
+  return scores
+end
+
+local function figures_of(self, split, task, seconds)
+  local n, labels = split:samples(), split:labels(self.model.tasks[task].name)
+  if labels == nil then
+    error(('the data has no label of task "%s"'):format(self.model.tasks[task].name), 3)
+  end
+  local logits = logits_of(self, split, task)
+  local loss = assert(metric.logloss(logits, labels, n, self.pool))
+  local auc = assert(metric.auc(logits, labels, n))
+  local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc,
+    seconds = seconds() }
+  local groups = split:groups()
+  if groups then
+    local gauc = assert(metric.gauc(logits, labels, groups, n, self.pool))
+    figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
+  end
+  return figures
+end
+
+--- The figures of the first task: rows, logloss, calibration (sum p / sum y), auc, gauc with
+-- groups and groups_used where a group is declared, seconds; those of every task under `tasks`.
+-- AUC and GAUC rank logits, which tie less often than their probabilities.
+-- @tparam Split split
+-- @treturn table
+-- @raise when the data has no label, or a score is not finite
+function Predictor:evaluate(split)
+  local start = require "moonrank.clock".now()
+  local function seconds() return require "moonrank.clock".now() - start end
+  local all = {}
+  for i, task in ipairs(self.model.tasks) do all[task.name] = figures_of(self, split, i, seconds) end
+  local first = all[self.model.tasks[1].name]
+  local figures = { tasks = all }
+  for key, value in pairs(first) do figures[key] = value end
+  return figures
+end
+
+--- Write one line for each sample, in order: the probability of every task, "%.9g", tabs between.
+-- @tparam Split split
+-- @param sink  an object with write(text) that returns true, or nil and a message
+-- @treturn ?integer samples written
+-- @treturn ?string what is wrong
+function Predictor:predict(split, sink)
+  local written, trouble = 0, nil
+  local tasks = #self.model.tasks
+  self:scan(split, function(rows, outputs)
+    if trouble then return end
+    local lines = {}
+    for r = 0, rows - 1 do
+      local line = ("%.9g"):format(outputs[2][r])
+      for t = 2, tasks do line = line .. ("\t%.9g"):format(outputs[2 * t][r]) end
+      lines[r + 1] = line
+    end
+    lines[rows + 1] = ""
+    local ok, message = sink:write(table.concat(lines, "\n"))
+    if not ok then trouble = message end
+    written = written + rows
+  end)
+  if trouble then return nil, trouble end
+  return written
+end
+
+--- Free the buffers now rather than at some later collection. May be called twice.
+function Predictor:close()
+  if self.handle then
+    C.mr_run_free(mr.gc(self.handle, nil))
+    self.handle = nil
+  end
+end
+
+return Predictor

@@ -1,0 +1,253 @@
+--- Training: epochs of steps, figures after each, the best model kept.
+--
+--     local run = Trainer.new(model, { optimizer = { adam = { lr = 1e-3 } }, batch = 4096 })
+--     run:on("epoch", function(e) print(e.number, e.valid.auc) end)
+--     run:fit(data, { epochs = 2 })
+--     print(run:evaluate(data.test).gauc)
+-- @classmod moonrank.Trainer
+local Pool = require "moonrank.pool"
+local Predictor = require "moonrank.predictor"
+local clock = require "moonrank.clock"
+local mr = require "moonrank.ffi"
+local suggest = require "moonrank.suggest"
+local C = mr.C
+
+local Trainer = {}
+Trainer.__index = Trainer
+
+local PROGRESS_SECONDS = 0.1
+local LEAST_GAIN = 1e-6 -- of the monitor, to count as an improvement
+
+local OPTIONS = { "batch", "epochs", "seed", "threads", "lanes", "shuffle", "optimizer", "tables",
+  "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch" }
+local HOOKS = { epoch = true, progress = true, step = true }
+
+-- { adam = { lr = 1e-3 } } as the engine's mr_optimizer_spec; what it points into goes to `keep`.
+local function set_optimizer(spec, given, keep)
+  if not given then return end
+  local name = next(given)
+  if name == nil or next(given, name) ~= nil then
+    error("an optimizer is given as { name = { options } }, for one name", 4)
+  end
+  local names = {}
+  for option in pairs(given[name]) do names[#names + 1] = option end
+  table.sort(names)
+  local options = mr.new("mr_option[?]", math.max(#names, 1))
+  for i, option in ipairs(names) do
+    options[i - 1].name = option
+    options[i - 1].number = given[name][option]
+  end
+  keep[#keep + 1], keep[#keep + 2], keep[#keep + 3] = name, options, names
+  spec.name, spec.options, spec.n_options = name, options, #names
+end
+
+local function make_run(self)
+  local o, keep = self.options, {}
+  local tables = o.tables or {}
+  local given = mr.new("mr_run_options", { batch = o.batch, lanes = o.lanes or 0, seed = o.seed,
+    rows_all = tables.rows == "all" and 1 or 0, table_l2 = tables.l2 or 0,
+    dense_l2 = o.dense and o.dense.l2 or 0 })
+  set_optimizer(given.dense, o.optimizer, keep)
+  set_optimizer(given.tables, tables.optimizer, keep)
+  local out = mr.new "mr_run *[1]"
+  mr.check(C.mr_run_new(out, self.model.handle, self.pool.handle, given), 2)
+  self.handle = mr.gc(out[0], C.mr_run_free)
+end
+
+--- Prepare a model for training.
+-- @tparam Model model
+-- @tparam[opt] table options  the keys of `train` in an experiment file, and eval_batch
+-- @treturn Trainer
+-- @raise when an option is unknown or wrong
+function Trainer.new(model, options)
+  local o = { batch = 4096, seed = 1, shuffle = true, epochs = 1, monitor = "auc" }
+  for name, value in pairs(options or {}) do
+    local known = false
+    for _, option in ipairs(OPTIONS) do known = known or option == name end
+    if not known then
+      error(('unknown option "%s" of a trainer%s'):format(tostring(name),
+        suggest.phrase(tostring(name), OPTIONS)), 2)
+    end
+    o[name] = value
+  end
+  local self = setmetatable({ model = model, options = o, hooks = {}, epoch = 0, rate = 1,
+    pool = Pool.new(o.threads) }, Trainer)
+  make_run(self)
+  return self
+end
+
+--- Be told: "epoch" after each epoch, with { number, train = { logloss }, valid = figures or nil,
+-- rows_per_second, seconds, best (whether it is the best so far), rate }; "progress" some times a
+-- second, with { epoch, rows, total, rows_per_second }; "step" after each step, with { number,
+-- loss, rows }.
+-- @tparam string event
+-- @tparam function hook
+function Trainer:on(event, hook)
+  if not HOOKS[event] then
+    error(('no event "%s", expected epoch, progress or step'):format(tostring(event)), 2)
+  end
+  self.hooks[event] = self.hooks[event] or {}
+  table.insert(self.hooks[event], hook)
+end
+
+local function tell(self, event, about)
+  for _, hook in ipairs(self.hooks[event] or {}) do hook(about) end
+end
+
+--- Take one step on a batch of a split's loader.
+-- @param batch  `mr_batch *`
+-- @treturn number the sum of the loss over the batch's samples, before the step
+-- @raise when the loss is not finite or memory runs out
+function Trainer:step(batch)
+  self.loss = self.loss or mr.new "double[1]"
+  mr.check(C.mr_run_step(self.handle, batch, self.loss), 1)
+  return self.loss[0]
+end
+
+--- Batches of an epoch, as training takes them.
+-- @tparam Split split
+-- @tparam integer epoch  from 1
+-- @return an iterator over `mr_batch *`
+function Trainer:batches(split, epoch)
+  local o = self.options
+  return split:loader { batch = o.batch, shuffle = o.shuffle, seed = o.seed, epoch = epoch,
+    max_request = tonumber(C.mr_run_slice_rows(self.handle)) }
+end
+
+local function train_epoch(self, split)
+  local total, rows, loss = split:samples(), 0, 0
+  local start = clock.now()
+  local told = start
+  for batch in self:batches(split, self.epoch) do
+    local n = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
+    local step_loss = self:step(batch)
+    loss, rows = loss + step_loss, rows + n
+    if self.hooks.step then
+      tell(self, "step", { number = tonumber(C.mr_run_steps(self.handle)), loss = step_loss / n,
+        rows = n })
+    end
+    local now = clock.now()
+    if now - told >= PROGRESS_SECONDS then
+      told = now
+      tell(self, "progress", { epoch = self.epoch, rows = rows, total = total,
+        rows_per_second = rows / (now - start) })
+    end
+  end
+  return { logloss = loss / math.max(rows, 1) }, rows, clock.now() - start
+end
+
+local function monitored(self, figures)
+  local monitor = self.options.monitor
+  if type(monitor) == "string" then
+    return monitor == "logloss" and -figures.logloss or figures[monitor]
+  end
+  local sum = 0
+  for name, weight in pairs(monitor) do sum = sum + weight * (figures[name] or 0) end
+  return sum
+end
+
+local function lower_rate(self)
+  local plateau = self.options.reduce_on_plateau
+  if not plateau or self.waited % (plateau.patience or 1) ~= 0 then return end
+  local least = 0
+  if plateau.min_lr and self.options.optimizer then
+    local _, optimizer = next(self.options.optimizer)
+    least = optimizer.lr and plateau.min_lr / optimizer.lr or 0
+  end
+  self.rate = math.max(self.rate * (plateau.factor or 0.1), math.min(least, self.rate))
+  mr.check(C.mr_run_set_rate(self.handle, self.rate), 1)
+end
+
+-- Keep the best model so far; wait, slow down or stop where there is no gain. The best model is a
+-- copy, as large as the model itself.
+local function judge(self, figures)
+  local value = monitored(self, figures)
+  if value == nil then
+    error(("the monitor %s is not defined on the validation data"):format(
+      tostring(self.options.monitor)), 0)
+  end
+  if not self.best_value or value > self.best_value + LEAST_GAIN then
+    self.best_value, self.best_epoch, self.waited = value, self.epoch, 0
+    if not self.best then self.best = self.model:copy() else self.best:assign(self.model) end
+    return true
+  end
+  self.waited = self.waited + 1
+  lower_rate(self)
+  self.stopped = self.options.patience ~= nil and self.waited >= self.options.patience
+  return false
+end
+
+--- Train. With validation data, the model of the epoch with the best monitor is what evaluate and
+-- save use afterwards; without, the last one.
+-- @tparam table data  with `train` and, if there is any, `valid`
+-- @tparam[opt] table options  epochs (those of the trainer's options)
+-- @treturn Trainer itself
+function Trainer:fit(data, options)
+  local epochs = options and options.epochs or self.options.epochs
+  local train, valid = data.train, data.valid
+  self.stopped = false
+  while self.epoch < epochs and not self.stopped do
+    self.epoch = self.epoch + 1
+    local loss, rows, seconds = train_epoch(self, train)
+    local e = { number = self.epoch, train = loss, seconds = seconds,
+      rows_per_second = rows / math.max(seconds, 1e-9), rate = self.rate }
+    if valid then
+      self:use(self.model)
+      e.valid = self.predictor:evaluate(valid)
+      e.best = judge(self, e.valid)
+    end
+    tell(self, "epoch", e)
+  end
+  if self.best then self:use(self.best) end
+  return self
+end
+
+--- Choose the model that evaluate, predict and save speak of.
+-- @tparam Model model  of the same graph
+function Trainer:use(model)
+  if self.used == model and self.predictor then return end
+  if self.predictor then self.predictor:close() end
+  self.used = model
+  self.predictor = Predictor.new(model, self.pool, { batch = self.options.eval_batch })
+end
+
+local function predictor_of(self)
+  if not self.predictor then self:use(self.model) end
+  return self.predictor
+end
+
+--- Figures of the model on a split; see Predictor:evaluate.
+-- @tparam Split split
+-- @treturn table
+function Trainer:evaluate(split) return predictor_of(self):evaluate(split) end
+
+--- Write probabilities; see Predictor:predict.
+function Trainer:predict(split, sink) return predictor_of(self):predict(split, sink) end
+
+--- Write the model file.
+-- @tparam string path
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function Trainer:save(path) return (self.used or self.model):save(path) end
+
+--- Counts for people: see Model:describe; bytes is what batches need beside the model.
+-- @treturn table
+function Trainer:describe()
+  local d = self.model:describe()
+  d.bytes = tonumber(C.mr_run_bytes(self.handle))
+  return d
+end
+
+--- Free buffers and threads now rather than at some later collection. May be called twice.
+function Trainer:close()
+  if self.predictor then self.predictor:close() end
+  if self.best then self.best:close() end
+  if self.handle then
+    C.mr_run_free(mr.gc(self.handle, nil))
+    self.handle = nil
+  end
+  self.pool:close()
+end
+
+
+return Trainer

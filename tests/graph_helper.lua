@@ -1,0 +1,124 @@
+--- Small graphs over hand-filled batches, for specs about the engine.
+local Builder = require "moonrank.builder"
+local Pool = require "moonrank.pool"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local M = {}
+
+local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
+  vector = C.MR_VECTOR }
+
+--- A schema of the given columns: { name =, type =, width =, table =, domain = "request" }.
+function M.schema(columns)
+  local out = mr.new "mr_schema *[1]"
+  mr.check(C.mr_schema_new(out))
+  local schema = { handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
+    tasks = {} }
+  for i, column in ipairs(columns) do
+    mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", {
+      name = column.name, table = column.table, type = TYPES[column.type],
+      width = column.width or 0,
+      domain = column.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE })))
+    schema.columns[column.name] = i - 1
+  end
+  return schema
+end
+
+--- A batch: n samples each of its own request, or the sizes of the requests.
+function M.batch(schema, sizes)
+  local out = mr.new "mr_batch *[1]"
+  if type(sizes) == "number" then
+    mr.check(C.mr_batch_new(out, schema.handle, sizes, nil))
+  else
+    mr.check(C.mr_batch_new(out, schema.handle, #sizes, mr.new("int32_t[?]", #sizes, sizes)))
+  end
+  return mr.gc(out[0], C.mr_batch_free)
+end
+
+--- Fill a column of floats by a function of the position.
+function M.fill(batch, schema, name, n, value)
+  local floats = C.mr_batch_floats(batch, schema.columns[name])
+  for i = 0, n - 1 do floats[i] = value(i) end
+  return floats
+end
+
+--- The key of a text in a column's table.
+function M.key(schema, name, text)
+  return C.mr_schema_key(schema.handle, schema.columns[name], text, #text)
+end
+
+--- Fill an ids column from lists of texts, one a row.
+function M.fill_bags(batch, schema, name, bags)
+  local offsets, keys = mr.new("int32_t[?]", #bags + 1), {}
+  for i, bag in ipairs(bags) do
+    for _, text in ipairs(bag) do keys[#keys + 1] = M.key(schema, name, text) end
+    offsets[i] = #keys
+  end
+  local list = mr.new("uint64_t[?]", math.max(#keys, 1))
+  for i, key in ipairs(keys) do list[i - 1] = key end
+  mr.check(C.mr_batch_set_bags(batch, schema.columns[name], offsets, list))
+end
+
+function M.builder(schema) return Builder.new(schema) end
+
+function M.model(builder, seed)
+  local out = mr.new "mr_model *[1]"
+  mr.check(C.mr_model_new(out, builder.handle, seed or 1))
+  return mr.gc(out[0], C.mr_model_free)
+end
+
+--- A run that trains: options as of mr_run_options, `optimizer` a name, `rates` its options.
+function M.run(model, options)
+  options = options or {}
+  local pool = options.pool or Pool.new(options.threads or 1)
+  local rates, n = mr.new("mr_option[?]", 8), 0
+  for name, value in pairs(options.rates or {}) do
+    rates[n].name, rates[n].number = name, value
+    n = n + 1
+  end
+  local given = mr.new("mr_run_options", { batch = options.batch or 64, lanes = options.lanes or 0,
+    seed = options.seed or 1, rows_all = options.rows_all and 1 or 0,
+    table_l2 = options.table_l2 or 0, dense_l2 = options.dense_l2 or 0,
+    slice_bytes = options.slice_bytes or 0,
+    dense = { name = options.optimizer or "sgd", options = rates, n_options = n } })
+  local out = mr.new "mr_run *[1]"
+  mr.check(C.mr_run_new(out, model, pool.handle, given))
+  return { handle = mr.gc(out[0], C.mr_run_free), pool = pool, model = model }
+end
+
+--- Forward and backward; the sum of the loss over samples.
+function M.gradient(run, batch)
+  local loss = mr.new "double[1]"
+  mr.check(C.mr_run_gradient(run.handle, batch, loss))
+  return loss[0]
+end
+
+function M.update(run) mr.check(C.mr_run_update(run.handle)) end
+
+--- The value of a node for every row of its domain.
+function M.predict(model, pool, batch, node, rows, batch_size)
+  local nodes = mr.new("int32_t[1]", node.id)
+  local out = mr.new "mr_run *[1]"
+  mr.check(C.mr_run_new_predict(out, model, pool.handle,
+    mr.new("mr_run_options", { batch = batch_size or 64 }), nodes, 1))
+  local run = mr.gc(out[0], C.mr_run_free)
+  local values = mr.new("float[?]", rows * node.width)
+  local views = mr.new("float *[1]", values)
+  mr.check(C.mr_run_predict(run, batch, views))
+  return values
+end
+
+--- A model's weight by its full name: pointer, rows, columns, number.
+function M.weight(model, name)
+  local info = mr.new "mr_param_info"
+  for i = 0, C.mr_model_params(model) - 1 do
+    mr.check(C.mr_model_param(model, i, info))
+    if mr.string(info.name) == name then
+      return C.mr_model_weights(model, i), info.rows, info.columns, i
+    end
+  end
+  error("no weight " .. name)
+end
+
+return M
