@@ -1,0 +1,204 @@
+/* GAUC: the AUC inside every group (user), averaged by the group's rows.
+ *
+ *   gauc = sum_u n_u AUC_u / sum_u n_u          over the groups u that have both classes
+ *
+ * (Zhou et al., "Deep Interest Network", KDD 2018, eq. 10, n_u = impressions; the variant with
+ * n_u = clicks is given beside it.)
+ *
+ * Rows are sorted by (group, score) in place: a radix sort from the highest byte down, linear in
+ * the rows whatever the groups look like: one huge, all of one row, or keys that share most bytes.
+ * 16 bytes of memory a row. The first byte cuts the rows into parts of whole groups, which the
+ * threads take.
+ *
+ * n_u AUC_u is rounded once, to a multiple of 2^-64, and summed as an integer: the order of groups
+ * and the number of threads change nothing. */
+#include "metric/scores.h"
+
+#include "base/alloc.h"
+
+enum { BYTES = 256, SMALL = 32 };
+
+struct row {
+  uint64_t group;
+  uint32_t score, label;
+};
+
+struct tally {
+  mr__u128 won_by_rows, won_by_clicks; /* in units of 2^-64 */
+  int64_t groups, groups_used, rows_used, clicks_used;
+};
+
+struct job {
+  struct row *rows;
+  int64_t bounds[BYTES + 1]; /* part i is rows[bounds[i]] up to rows[bounds[i + 1]] */
+  struct tally tallies[BYTES];
+};
+
+/* One to one, so groups stay apart. It spreads keys that are small numbers over the parts. */
+static uint64_t mix(uint64_t key) {
+  key = (key ^ key >> 33) * 0xFF51AFD7ED558CCDu;
+  key = (key ^ key >> 33) * 0xC4CEB9FE1A85EC53u;
+  return key ^ key >> 33;
+}
+
+static void fill_rows(const mr_scores *from, struct row *rows) {
+  for (int64_t i = 0; i < from->n; i++)
+    rows[i] = (struct row){.group = mix(from->groups[i]),
+                           .score = mr__score_key(from->scores[i]),
+                           .label = from->labels[i] != 0.0f};
+}
+
+static int comes_before(const struct row *a, const struct row *b) {
+  return a->group != b->group ? a->group < b->group : a->score < b->score;
+}
+
+static void insertion_sort(struct row *rows, int64_t n) {
+  for (int64_t i = 1; i < n; i++) {
+    struct row row = rows[i];
+    int64_t at = i;
+    for (; at > 0 && comes_before(&row, &rows[at - 1]); at--) rows[at] = rows[at - 1];
+    rows[at] = row;
+  }
+}
+
+/* Bytes 0 to 7 are those of the group, 8 to 11 those of the score, highest first. */
+enum { SCORE_BYTE = 8, END_BYTE = 12 };
+
+static unsigned byte_of(const struct row *row, int byte) {
+  return byte < SCORE_BYTE ? (unsigned)(row->group >> (56 - 8 * byte)) & 0xFF
+                           : row->score >> (24 - 8 * (byte - SCORE_BYTE)) & 0xFF;
+}
+
+/* The first byte in which the rows differ, or END_BYTE. */
+static int first_difference(const struct row *rows, int64_t n) {
+  uint64_t group = 0;
+  uint32_t score = 0;
+  for (int64_t i = 1; i < n; i++) {
+    group |= rows[i].group ^ rows[0].group;
+    score |= rows[i].score ^ rows[0].score;
+  }
+  if (group) return __builtin_clzll(group) / 8;
+  return score ? SCORE_BYTE + __builtin_clz(score) / 8 : END_BYTE;
+}
+
+/* Put the rows in order of one byte; value v ends up in rows[bounds[v]] up to rows[bounds[v + 1]].
+ * In place (McIlroy, Bostic and McIlroy, "Engineering Radix Sort", 1993): every row is swapped into
+ * the next free place of its value. */
+static void split_by_byte(struct row *rows, int64_t n, int byte, int64_t bounds[BYTES + 1]) {
+  int64_t next[BYTES] = {0};
+  for (int64_t i = 0; i < n; i++) next[byte_of(&rows[i], byte)]++;
+  bounds[0] = 0;
+  for (int v = 0; v < BYTES; v++) {
+    bounds[v + 1] = bounds[v] + next[v];
+    next[v] = bounds[v];
+  }
+  for (int v = 0; v < BYTES; v++)
+    while (next[v] < bounds[v + 1]) {
+      struct row row = rows[next[v]];
+      for (unsigned home; (home = byte_of(&row, byte)) != (unsigned)v;) {
+        struct row moved_out = rows[next[home]];
+        rows[next[home]++] = row;
+        row = moved_out;
+      }
+      rows[next[v]++] = row;
+    }
+}
+
+/* Every level fixes at least one byte, so it is at most END_BYTE deep. */
+static void sort_rows(struct row *rows, int64_t n) {
+  if (n <= SMALL) {
+    insertion_sort(rows, n);
+    return;
+  }
+  int byte = first_difference(rows, n);
+  if (byte == END_BYTE) return;
+  int64_t bounds[BYTES + 1];
+  split_by_byte(rows, n, byte, bounds);
+  for (int v = 0; v < BYTES; v++) sort_rows(rows + bounds[v], bounds[v + 1] - bounds[v]);
+}
+
+static mr__u128 in_units(double won) { return (mr__u128)(won * 0x1p64); }
+
+static void add_group(struct tally *tally, const struct mr__pairs *pairs) {
+  tally->groups++;
+  if (pairs->positives == 0 || pairs->negatives == 0) return;
+  double auc = mr__pairs_auc(pairs);
+  int64_t n = pairs->positives + pairs->negatives;
+  tally->groups_used++;
+  tally->rows_used += n;
+  tally->clicks_used += pairs->positives;
+  tally->won_by_rows += in_units((double)n * auc);
+  tally->won_by_clicks += in_units((double)pairs->positives * auc);
+}
+
+/* rows sorted by (group, score) */
+static void count_groups(struct tally *tally, const struct row *rows, int64_t n) {
+  for (int64_t i = 0; i < n;) {
+    struct mr__pairs pairs = {0};
+    uint64_t group = rows[i].group;
+    while (i < n && rows[i].group == group) {
+      uint32_t score = rows[i].score;
+      int64_t count[2] = {0};
+      for (; i < n && rows[i].group == group && rows[i].score == score; i++) count[rows[i].label]++;
+      mr__pairs_add(&pairs, count[1], count[0]);
+    }
+    add_group(tally, &pairs);
+  }
+}
+
+static int run_part(void *argument, int64_t part, int worker) {
+  (void)worker;
+  struct job *job = argument;
+  struct row *rows = job->rows + job->bounds[part];
+  int64_t n = job->bounds[part + 1] - job->bounds[part];
+  sort_rows(rows, n);
+  count_groups(&job->tallies[part], rows, n);
+  return MR_OK;
+}
+
+/* A single group cannot be cut: it becomes one part. Returns the number of parts. */
+static int64_t cut_into_parts(struct job *job, int64_t n) {
+  int byte = first_difference(job->rows, n);
+  if (byte < SCORE_BYTE) {
+    split_by_byte(job->rows, n, byte, job->bounds);
+    return BYTES;
+  }
+  job->bounds[1] = n;
+  return 1;
+}
+
+static void sum_up(mr_gauc *out, const struct job *job, int64_t parts) {
+  struct tally sum = {0};
+  for (int64_t i = 0; i < parts; i++) {
+    const struct tally *part = &job->tallies[i];
+    sum.won_by_rows += part->won_by_rows;
+    sum.won_by_clicks += part->won_by_clicks;
+    sum.groups += part->groups;
+    sum.groups_used += part->groups_used;
+    sum.rows_used += part->rows_used;
+    sum.clicks_used += part->clicks_used;
+  }
+  out->groups = sum.groups;
+  out->groups_used = sum.groups_used;
+  out->rows_used = sum.rows_used;
+  if (sum.groups_used == 0) return;
+  out->gauc = (double)sum.won_by_rows * 0x1p-64 / (double)sum.rows_used;
+  out->gauc_by_clicks = (double)sum.won_by_clicks * 0x1p-64 / (double)sum.clicks_used;
+}
+
+int mr_metric_gauc(mr_gauc *out, const mr_scores *rows, mr_pool *pool) {
+  *out = (mr_gauc){.gauc = NAN, .gauc_by_clicks = NAN};
+  MR_TRY(mr__scores_check(rows));
+  if (rows->n == 0) return MR_OK;
+  if (!rows->groups) return mr__fail(MR_EINVAL, "groups are missing");
+  size_t size;
+  if (__builtin_mul_overflow((size_t)rows->n, sizeof(struct row), &size)) return mr__fail_memory();
+  struct job job = {.rows = mr__malloc_pages(size)};
+  if (!job.rows) return mr__fail_memory();
+  fill_rows(rows, job.rows);
+  int64_t parts = cut_into_parts(&job, rows->n);
+  int status = mr__scores_run(pool, run_part, &job, parts);
+  if (status == MR_OK) sum_up(out, &job, parts);
+  mr__free_pages(job.rows, size);
+  return status;
+}

@@ -1,0 +1,100 @@
+/* Logloss and calibration, in one pass over the rows.
+ *
+ *   logloss      mean of -log p where the label is 1, of -log(1 - p) where it is 0
+ *   calibration  sum p / sum y
+ *
+ * From logits z nothing is lost: -log sigmoid(z) = softplus(-z), which overflows nowhere. From
+ * float probabilities p is held within [2^-23, 1 - 2^-23] for the logloss: a float of 0 or 1 stands
+ * for a whole range of probabilities, and one such row must not make the mean infinite.
+ *
+ * Sums are double: one for every BLOCK rows in their order, then over the blocks in their order;
+ * threads take whole blocks and change nothing. */
+#include "metric/scores.h"
+
+#include "base/alloc.h"
+
+enum { BLOCK = 65536 };
+
+struct sums {
+  double loss, p;
+  int64_t positives;
+};
+
+struct job {
+  const mr_scores *rows;
+  struct sums *blocks;
+  int32_t form;
+};
+
+/* softplus(a) = max(a, 0) + log1p(exp(-|a|)), with `against` the logit of what did not happen. An
+ * infinite logit costs nothing on the right side and infinity on the wrong one, never NaN. */
+static void add_logit(struct sums *sums, double logit, int positive) {
+  double small = exp(-fabs(logit)), against = positive ? -logit : logit;
+  sums->loss += (against > 0 ? against : 0) + log1p(small);
+  sums->p += (logit < 0 ? small : 1) / (1 + small);
+  sums->positives += positive;
+}
+
+static void add_probability(struct sums *sums, double p, int positive) {
+  const double least = 0x1p-23;
+  double held = p < least ? least : p > 1 - least ? 1 - least : p;
+  sums->loss -= positive ? log(held) : log1p(-held);
+  sums->p += p;
+  sums->positives += positive;
+}
+
+static int run_block(void *argument, int64_t block, int worker) {
+  (void)worker;
+  const struct job *job = argument;
+  const mr_scores *rows = job->rows;
+  int64_t begin = block * BLOCK, end = rows->n - begin < BLOCK ? rows->n : begin + BLOCK;
+  struct sums sums = {0};
+  if (job->form == MR_LOGIT)
+    for (int64_t i = begin; i < end; i++)
+      add_logit(&sums, (double)rows->scores[i], rows->labels[i] != 0.0f);
+  else
+    for (int64_t i = begin; i < end; i++)
+      add_probability(&sums, (double)rows->scores[i], rows->labels[i] != 0.0f);
+  job->blocks[block] = sums;
+  return MR_OK;
+}
+
+static int check_probabilities(const mr_scores *rows) {
+  int64_t i = 0;
+  while (i < rows->n && rows->scores[i] >= 0 && rows->scores[i] <= 1) i++;
+  if (i == rows->n) return MR_OK;
+  return mr__fail(MR_EINVAL, "row %lld: probability is %.9g, expected 0 to 1", mr__scores_place(i),
+                  (double)rows->scores[i]);
+}
+
+static void sum_up(mr_logloss *out, const struct sums *blocks, int64_t n_blocks, int64_t n) {
+  struct sums sum = {0};
+  for (int64_t i = 0; i < n_blocks; i++) {
+    sum.loss += blocks[i].loss;
+    sum.p += blocks[i].p;
+    sum.positives += blocks[i].positives;
+  }
+  out->positives = sum.positives;
+  out->logloss = sum.loss / (double)n;
+  out->mean_probability = sum.p / (double)n;
+  out->mean_label = (double)sum.positives / (double)n;
+  if (sum.positives) out->calibration = sum.p / (double)sum.positives;
+}
+
+int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool) {
+  *out =
+      (mr_logloss){.logloss = NAN, .calibration = NAN, .mean_label = NAN, .mean_probability = NAN};
+  if (form != MR_LOGIT && form != MR_PROBABILITY)
+    return mr__fail(MR_EINVAL, "form is %d, expected MR_LOGIT or MR_PROBABILITY", (int)form);
+  MR_TRY(mr__scores_check(rows));
+  if (form == MR_PROBABILITY) MR_TRY(check_probabilities(rows));
+  if (rows->n == 0) return MR_OK;
+  int64_t n_blocks = (rows->n - 1) / BLOCK + 1;
+  struct job job = {.rows = rows, .form = form};
+  job.blocks = mr__calloc((size_t)n_blocks, sizeof *job.blocks);
+  if (!job.blocks) return mr__fail_memory();
+  int status = mr__scores_run(pool, run_block, &job, n_blocks);
+  if (status == MR_OK) sum_up(out, job.blocks, n_blocks, rows->n);
+  mr__free(job.blocks);
+  return status;
+}

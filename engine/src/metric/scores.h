@@ -1,0 +1,53 @@
+/* What the metrics share: the check of their input, the order of scores and the counting of pairs.
+ *
+ * The AUC of some rows is the share of (positive, negative) pairs in which the positive has the
+ * higher score; an equal score counts one half. Halves are avoided by counting twice: all sums are
+ * integers, so no order of rows and no number of threads can change a result. */
+#ifndef MR_METRIC_SCORES_H
+#define MR_METRIC_SCORES_H
+
+#include <math.h>
+#include <string.h>
+
+#include "base/pool.h"
+
+typedef unsigned __int128 mr__u128;
+
+/* Counts, pointers, scores that are not NaN and labels that are 0 or 1. */
+int mr__scores_check(const mr_scores *rows);
+
+/* The place of a row in error texts: people count from 1. */
+static inline long long mr__scores_place(int64_t row) { return (long long)row + 1; }
+
+/* As mr__pool_run, where no pool means the calling thread. */
+int mr__scores_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
+
+/* An integer with the order of the score, from -inf to +inf; -0.0 equals 0.0. Not for NaN. */
+static inline uint32_t mr__score_key(float score) {
+  uint32_t bits;
+  memcpy(&bits, &score, sizeof bits);
+  if (bits == 0x80000000u) bits = 0;
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+/* Pairs counted so far, over rows that arrive in ascending order of score. */
+struct mr__pairs {
+  mr__u128 twice_won; /* 2 a pair with the positive above, 1 a tie; 128 bits: n^2 / 2 at most */
+  int64_t positives, negatives;
+};
+
+/* Add all rows of the next higher score. */
+static inline void mr__pairs_add(struct mr__pairs *pairs, int64_t positives, int64_t negatives) {
+  pairs->twice_won += (mr__u128)positives * (mr__u128)(2 * pairs->negatives + negatives);
+  pairs->positives += positives;
+  pairs->negatives += negatives;
+}
+
+/* NaN where a class is missing. */
+static inline double mr__pairs_auc(const struct mr__pairs *pairs) {
+  if (pairs->positives == 0 || pairs->negatives == 0) return NAN;
+  return (double)pairs->twice_won /
+         (double)(2 * (mr__u128)pairs->positives * (mr__u128)pairs->negatives);
+}
+
+#endif

@@ -1,0 +1,115 @@
+--- Figures that say how good scores are: AUC, GAUC, logloss and calibration, exact on any amount
+-- of data. What each means, to the last tie: docs/numerics.md.
+--
+-- Scores, labels and groups are FFI arrays or pointers (`float`, `float`, `uint64_t`) that hold at
+-- least `n` elements. A figure that the rows do not define, such as the AUC of clicks alone, is
+-- NaN; `metric.text` shows it as "-".
+-- @module moonrank.metric
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local M = {}
+
+local function view(scores, labels, n, groups)
+  if type(n) ~= "cdata" and (type(n) ~= "number" or n % 1 ~= 0) then
+    error(("n is %s, expected a whole number"):format(tostring(n)), 3)
+  end
+  return mr.new("mr_scores", { n = n, scores = scores, labels = labels, groups = groups })
+end
+
+-- Scores that are NaN, from a model that diverged, and lack of memory are troubles of the world.
+-- A wrong label or argument is the mistake of who called the metric.
+local function ok(status)
+  if status == C.MR_EINVAL then mr.check(status, 2) end
+  return mr.ok(status)
+end
+
+--- AUC: the share of (positive, negative) pairs in which the positive has the higher score; a tie
+-- counts one half.
+-- @param scores  logits or probabilities
+-- @param labels  0 or 1
+-- @tparam integer n
+-- @treturn number the AUC, NaN when a class is missing; or nil and a message
+-- @treturn integer positives
+-- @treturn integer negatives
+-- @raise when a label is neither 0 nor 1
+function M.auc(scores, labels, n)
+  local out = mr.new "mr_auc[1]"
+  local fine, message = ok(C.mr_metric_auc(out, view(scores, labels, n)))
+  if not fine then return nil, message end
+  return out[0].auc, tonumber(out[0].positives), tonumber(out[0].negatives)
+end
+
+--- GAUC: the AUC inside each group, averaged with the group's rows as weights. Groups of one class
+-- are left out.
+-- @param scores  logits or probabilities
+-- @param labels  0 or 1
+-- @param groups  keys, in any order
+-- @tparam integer n
+-- @param[opt] pool  threads to use; the figures do not depend on them
+-- @treturn table gauc, gauc_by_clicks (the same with the group's positives as weights), groups,
+-- groups_used (those of both classes), rows_used; or nil and a message
+-- @raise when a label is neither 0 nor 1
+function M.gauc(scores, labels, groups, n, pool)
+  local out = mr.new "mr_gauc[1]"
+  local fine, message = ok(C.mr_metric_gauc(out, view(scores, labels, n, groups), pool))
+  if not fine then return nil, message end
+  local r = out[0]
+  return {
+    gauc = r.gauc,
+    gauc_by_clicks = r.gauc_by_clicks,
+    groups = tonumber(r.groups),
+    groups_used = tonumber(r.groups_used),
+    rows_used = tonumber(r.rows_used),
+  }
+end
+
+local function loss_figures(r)
+  return {
+    logloss = r.logloss,
+    calibration = r.calibration,
+    mean_label = r.mean_label,
+    mean_probability = r.mean_probability,
+    positives = tonumber(r.positives),
+  }
+end
+
+--- Logloss and calibration of logits.
+-- @param logits
+-- @param labels  0 or 1
+-- @tparam integer n
+-- @param[opt] pool  threads to use; the figures do not depend on them
+-- @treturn table logloss (the mean), calibration (sum p / sum y, NaN without positives),
+-- mean_label, mean_probability, positives; or nil and a message
+-- @raise when a label is neither 0 nor 1
+function M.logloss(logits, labels, n, pool)
+  local out, rows = mr.new "mr_logloss[1]", view(logits, labels, n)
+  local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_LOGIT, pool))
+  if not fine then return nil, message end
+  return loss_figures(out[0])
+end
+
+--- The same of probabilities, which the logloss holds within [2^-23, 1 - 2^-23].
+-- @param probabilities
+-- @param labels  0 or 1
+-- @tparam integer n
+-- @param[opt] pool
+-- @return as `logloss`
+-- @raise when a probability is not within [0, 1], a label neither 0 nor 1
+function M.logloss_of_probabilities(probabilities, labels, n, pool)
+  local out, rows = mr.new "mr_logloss[1]", view(probabilities, labels, n)
+  local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_PROBABILITY, pool))
+  if not fine then return nil, message end
+  return loss_figures(out[0])
+end
+
+--- A figure for people: six decimals, "-" for one that is not defined.
+-- @tparam number value
+-- @tparam[opt="%.6f"] string format
+-- @treturn string
+function M.text(value, format)
+  if value ~= value then return "-" end
+  return (format or "%.6f"):format(value)
+end
+
+return M

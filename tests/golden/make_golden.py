@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""Make the golden files of this folder with PyTorch, an implementation that shares no code with
+the engine. Run from anywhere: python3 make_golden.py. README.md says what the files hold.
+
+Weights and data are drawn from Python's own generator (stable between versions), rounded to
+float32 and then used in double, so an expected value is what exact float32 weights give, to more
+digits than float32 has."""
+import json
+import os
+import random
+import struct
+
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+
+ROWS = 12
+IDS = {"user": 4, "ad": 5, "hour": 3}  # field: number of values; the last one occurs in no row
+TAGS = 6
+DIM = 4
+HIDDEN = [8, 6]
+BN_EPS = 1e-5
+BN_MOMENTUM = 0.1
+
+
+# ---- numbers and text ----
+
+
+def float32(x):
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
+def number_text(x):
+    if isinstance(x, int):
+        return str(x)
+    # What cancels exactly leaves a rounding residue in double (a bias in front of a batch norm).
+    return "%.9g" % (0.0 if abs(x) < 1e-15 else x)
+
+
+def to_text(value, indent=""):
+    """JSON with %.9g numbers; a list without dicts in it, and a row of data, stays on one line."""
+    if isinstance(value, torch.Tensor):
+        return to_text(value.detach().tolist(), indent)
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, (int, float)):
+        return number_text(value)
+    deeper = indent + "  "
+    if isinstance(value, list):
+        if value and isinstance(value[0], (list, dict)):
+            lines = [deeper + to_text(v, deeper) for v in value]
+            return "[\n" + ",\n".join(lines) + "\n" + indent + "]"
+        return "[" + ", ".join(to_text(v) for v in value) + "]"
+    items = [json.dumps(k) + ": " + to_text(v, deeper) for k, v in value.items()]
+    if not any(isinstance(v, (dict, torch.Tensor)) for v in value.values()) and "price" in value:
+        return "{" + ", ".join(items) + "}"
+    return "{\n" + ",\n".join(deeper + item for item in items) + "\n" + indent + "}"
+
+
+def write(name, content):
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    with open(path, "w") as file:
+        file.write(to_text(content) + "\n")
+
+
+# ---- data and weights ----
+
+
+class Source:
+    """Seeded random data and weights, all exact in float32."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def real(self, scale):
+        return float32(self.random.uniform(-scale, scale))
+
+    def matrix(self, rows, columns, scale):
+        return torch.tensor([[self.real(scale) for _ in range(columns)] for _ in range(rows)])
+
+    def row(self, index):
+        row = {field: field[0] + str(self.random.randint(1, n - 1)) for field, n in IDS.items()}
+        # Bags of 0 to 4 values; a value may occur twice and then counts twice.
+        size = index % 5
+        row["tags"] = ["t%d" % self.random.randint(1, TAGS - 1) for _ in range(size)]
+        row["price"] = self.real(2)
+        row["label"] = 1 if self.random.random() < 0.5 else 0
+        return row
+
+    def tables(self, dim, scale):
+        sizes = dict(IDS, tags=TAGS)
+        tables = {field: self.matrix(n, dim, scale) for field, n in sizes.items()}
+        return {field: t.requires_grad_() for field, t in tables.items()}
+
+
+def indices(rows, field):
+    return torch.tensor([int(row[field][1:]) - 1 for row in rows])
+
+
+def look_up(tables, rows):
+    """[ROWS, dim] for each id field, then the mean of the bag; an empty bag is zeros."""
+    found = [F.embedding(indices(rows, field), tables[field]) for field in IDS]
+    values = torch.tensor([int(tag[1:]) - 1 for row in rows for tag in row["tags"]])
+    sizes = torch.tensor([len(row["tags"]) for row in rows])
+    offsets = torch.cumsum(sizes, 0) - sizes
+    found.append(F.embedding_bag(values, tables["tags"], offsets, mode="mean"))
+    return found
+
+
+def named_rows(tables, matrices, rows=None):
+    """{field: {value: row}}; with `rows`, only the values that occur in them."""
+    named = {}
+    for field in tables:
+        used = None
+        if rows is not None:
+            cells = [row[field] for row in rows]
+            used = set(sum(cells, [])) if field == "tags" else set(cells)
+        values = [field[0] + str(i + 1) for i in range(len(tables[field]))]
+        named[field] = {
+            v: matrices[field][i] for i, v in enumerate(values) if used is None or v in used
+        }
+    return named
+
+
+# ---- models ----
+
+
+class Linear:
+    """logit = bias + sum of the fields' dim-1 rows + weight of the price x price"""
+
+    def __init__(self, source):
+        self.tables = {"linear": source.tables(1, 1.0)}
+        self.dense = {
+            "bias": source.matrix(1, 1, 0.5).requires_grad_(),
+            "price": source.matrix(1, 1, 0.5).requires_grad_(),
+        }
+
+    def logits(self, rows):
+        price = torch.tensor([[row["price"]] for row in rows])
+        terms = sum(look_up(self.tables["linear"], rows))
+        return self.dense["bias"] + terms + price @ self.dense["price"]
+
+
+class Factorization(Linear):
+    """The linear part + the sum over i < j of <v_i, v_j>, v: the three ids and the pooled bag"""
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.tables["factors"] = source.tables(DIM, 0.8)
+
+    def logits(self, rows):
+        v = look_up(self.tables["factors"], rows)
+        pairs = sum(
+            (v[i] * v[j]).sum(1, keepdim=True) for i in range(len(v)) for j in range(i + 1, len(v))
+        )
+        return super().logits(rows) + pairs
+
+
+class Deep:
+    """x = concat(user, ad, hour, pooled tags, price); dense 8, dense 6, dense 1. Each hidden layer
+    is y = x W + b, batch norm if wanted, relu."""
+
+    def __init__(self, source, batch_norm=False):
+        self.batch_norm = batch_norm
+        self.tables = {"embedding": source.tables(DIM, 1.0)}
+        self.dense = {}
+        self.running = {}
+        width = (len(IDS) + 1) * DIM + 1
+        for layer, out in enumerate(HIDDEN + [1], 1):
+            self.dense["w%d" % layer] = source.matrix(width, out, 0.6)
+            self.dense["b%d" % layer] = source.matrix(1, out, 0.3)
+            if batch_norm and layer <= len(HIDDEN):
+                self.dense["gamma%d" % layer] = source.matrix(1, out, 0.4) + 1
+                self.dense["beta%d" % layer] = source.matrix(1, out, 0.3)
+                self.running["mean%d" % layer] = torch.zeros(out)
+                self.running["var%d" % layer] = torch.ones(out)
+            width = out
+        for name, weight in self.dense.items():
+            # 1 + a float32 may need a bit more than float32 has.
+            exact = [[float32(x) for x in row] for row in weight.tolist()]
+            self.dense[name] = torch.tensor(exact).requires_grad_()
+
+    def normalise(self, h, layer, training):
+        return F.batch_norm(
+            h,
+            self.running["mean%d" % layer],
+            self.running["var%d" % layer],
+            self.dense["gamma%d" % layer][0],
+            self.dense["beta%d" % layer][0],
+            training,
+            BN_MOMENTUM,
+            BN_EPS,
+        )
+
+    def logits(self, rows, training=True):
+        price = torch.tensor([[row["price"]] for row in rows])
+        h = torch.cat(look_up(self.tables["embedding"], rows) + [price], 1)
+        for layer in range(1, len(HIDDEN) + 1):
+            h = h @ self.dense["w%d" % layer] + self.dense["b%d" % layer]
+            if self.batch_norm:
+                h = self.normalise(h, layer, training)
+            # Near the kink a float32 engine could rightly come out on the other side.
+            assert h.abs().min() > 1e-4, "draw other weights"
+            h = F.relu(h)
+        last = len(HIDDEN) + 1
+        return h @ self.dense["w%d" % last] + self.dense["b%d" % last]
+
+
+def golden(name, model, source):
+    rows = [source.row(i) for i in range(ROWS)]
+    labels = torch.tensor([[float(row["label"])] for row in rows])
+    logits = model.logits(rows)
+    loss = F.binary_cross_entropy_with_logits(logits, labels)
+    loss.backward()
+    expected = {
+        "logits": logits[:, 0],
+        "probabilities": torch.sigmoid(logits)[:, 0],
+        "loss": loss,
+        "gradients": {
+            "tables": {
+                kind: named_rows(tables, {f: t.grad for f, t in tables.items()}, rows)
+                for kind, tables in model.tables.items()
+            },
+            "dense": {n: w.grad for n, w in model.dense.items()},
+        },
+    }
+    if getattr(model, "batch_norm", False):
+        expected["running"] = model.running
+        expected["eval_logits"] = model.logits(rows, training=False)[:, 0]
+    content = {
+        "model": name,
+        "about": " ".join(model.__doc__.split()),
+        "rows": rows,
+        "weights": {
+            "tables": {kind: named_rows(t, t) for kind, t in model.tables.items()},
+            "dense": model.dense,
+        },
+        "expected": expected,
+    }
+    if getattr(model, "batch_norm", False):
+        content["batch_norm"] = {"eps": BN_EPS, "momentum": BN_MOMENTUM}
+    write(name + ".json", content)
+
+
+# ---- optimizers ----
+
+STEPS = 3
+# The third weight sees only zero gradients, the fourth tiny ones.
+WEIGHTS = [0.5, -1.25, 2.0, 0.03125, -0.75]
+GRADIENTS = [
+    [0.1, -2.0, 0.0, 1e-4, 0.7],
+    [-0.3, -1.0, 0.0, -2e-4, 0.7],
+    [0.2, 4.0, 0.0, 3e-4, -0.1],
+]
+
+
+def adagrad(w, lr=0.01, eps=1e-10, start=0.0):
+    return torch.optim.Adagrad([w], lr=lr, eps=eps, initial_accumulator_value=start)
+
+
+def adam(w, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    return torch.optim.Adam([w], lr=lr, betas=(beta1, beta2), eps=eps)
+
+
+def sgd(w, lr=0.1):
+    return torch.optim.SGD([w], lr=lr)
+
+
+CASES = [
+    (sgd, {"lr": 0.1}),
+    (sgd, {"lr": 0.03125}),
+    (adagrad, {"lr": 0.01, "eps": 1e-10, "start": 0}),
+    (adagrad, {"lr": 0.5, "eps": 1e-10, "start": 0.1}),
+    (adagrad, {"lr": 0.05, "eps": 0.01, "start": 0}),
+    (adam, {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
+    (adam, {"lr": 0.1, "beta1": 0.5, "beta2": 0.75, "eps": 0.01}),
+]
+
+
+def optimizer_case(make, options, weights, gradients):
+    w = torch.tensor(weights, requires_grad=True)
+    optimizer = make(w, **options)
+    after = []
+    for gradient in gradients:
+        w.grad = torch.tensor(gradient)
+        optimizer.step()
+        after.append(w.detach().tolist())
+    return {"optimizer": make.__name__, "options": options, "after": after}
+
+
+def write_optimizers():
+    weights = [float32(x) for x in WEIGHTS]
+    gradients = [[float32(x) for x in g] for g in GRADIENTS]
+    cases = [optimizer_case(make, options, weights, gradients) for make, options in CASES]
+    write("optim.json", {"weights": weights, "gradients": gradients, "cases": cases})
+
+
+def main():
+    for name, seed, make in (
+        ("lr", 5, Linear),
+        ("fm", 2, Factorization),
+        ("dnn", 3, Deep),
+        ("dnn_bn", 4, lambda source: Deep(source, batch_norm=True)),
+    ):
+        source = Source(seed)
+        golden(name, make(source), source)
+    write_optimizers()
+
+
+if __name__ == "__main__":
+    main()
