@@ -1,0 +1,33 @@
+# The menu. Every target sets up what it needs; paths are relative, so the folder may have any name.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check clean
+
+# With an empty environment there is no PATH.
+export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+
+help:
+	@echo 'make setup   install missing Debian packages (root or sudo)'
+	@echo 'make build   set up and compile the engine into build/'
+	@echo 'make demo    set up, build, simulate an ad exchange, train three models: about a minute'
+	@echo 'make test    set up, build, run every test'
+	@echo 'make check   set up, read all Lua code with luacheck'
+	@echo 'make clean   remove build/ and what the demo made'
+
+setup:
+	@sh tools/setup
+
+build:
+	@sh tools/build
+
+demo: build
+	@. tools/lua-path && luajit tools/demo.lua
+
+test:
+	@sh tools/test
+
+check:
+	@sh tools/setup tests
+	@luacheck .
+
+clean:
+	rm -rf build data/adworld runs/demo
