@@ -1,0 +1,51 @@
+--- Arguments of sub-commands, on argparse: one line for what is wrong, exit status 2.
+-- @module moonrank.args
+local cli = require "moonrank.cli"
+
+local M = {}
+
+--- A parser of a sub-command's words.
+-- @tparam string name  of the sub-command
+-- @tparam string summary  one line
+-- @tparam string epilog  more about it, for `moonrank help NAME`
+-- @return an argparse parser
+function M.parser(name, summary, epilog)
+  return require "argparse"("moonrank " .. name, summary, epilog):add_help(false)
+    :help_max_width(100):usage_max_width(100)
+end
+
+--- What `moonrank help NAME` prints.
+-- @treturn string
+function M.help(parser) return (parser:get_help():gsub("^Usage", "usage")) end
+
+--- Add the option --set, which every command that reads configuration takes.
+function M.add_set(parser)
+  parser:option("--set", "override a configuration key, such as data.root=FOLDER")
+    :argname "KEY=VALUE":count "*"
+  return parser
+end
+
+--- The words as a table; wrong usage stops the command.
+-- @param parser
+-- @tparam {string,...} words
+-- @treturn table
+function M.parse(parser, words)
+  local ok, result = parser:pparse(words)
+  if ok then return result end
+  local message = tostring(result):gsub("\nDid you mean '(.-)'%?", '; did you mean "%1"?')
+  message = message:gsub("'", '"'):gsub("\n.*", "")
+  local name = parser:get_usage():match "moonrank (%S+)"
+  cli.usage_error("%s; try: moonrank help %s", message, name)
+end
+
+--- A whole number given as an option's text; wrong usage if it is none.
+function M.whole(option, text, least, most)
+  if text == nil then return nil end
+  local number = tonumber(text)
+  if not number or number % 1 ~= 0 or number < least or number > most then
+    cli.usage_error('%s is "%s", expected a whole number %d to %d', option, text, least, most)
+  end
+  return number
+end
+
+return M

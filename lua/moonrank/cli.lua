@@ -1,0 +1,166 @@
+--- The command line: finds the sub-command, runs it, and turns troubles into one line and a status.
+--
+-- A sub-command is a file lua/moonrank/cli/<name>.lua that returns
+--
+--     { name = "train", summary = "one line", usage = "what `moonrank help train` prints",
+--       run = function(args) ... return status end }
+--
+-- `usage` may be a function that returns the text. `args` is the list of words after the name. The
+-- files load nothing else before `run` is called, so that `moonrank help` stays instant. `run`
+-- returns a status, nothing (success), or nil and a message (trouble). Exit status: 0 success,
+-- 1 trouble of the world, 2 wrong usage, 130 Ctrl-C.
+-- @module moonrank.cli
+local M = {}
+
+local suggest = require "moonrank.suggest"
+
+local OK, TROUBLE, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+-- The folder of the checkout, with a final slash, or "" for the working folder.
+M.root = debug.getinfo(1, "S").source:match "^@(.*)lua/moonrank/cli%.lua$" or ""
+
+local function raise(status, ...)
+  error({ status = status, message = string.format(...) }, 0)
+end
+
+--- Stop the command: wrong usage.
+-- @param ... as for string.format
+function M.usage_error(...) raise(USAGE, ...) end
+
+--- Stop the command: trouble of the world.
+-- @param ... as for string.format
+function M.fail(...) raise(TROUBLE, ...) end
+
+--- Pass values through, or stop the command with the message if the first is nil.
+function M.need(value, message, ...)
+  if value == nil then raise(TROUBLE, "%s", message) end
+  return value, message, ...
+end
+
+-- Messages of Lua itself: a bug in the code where they are raised.
+local function is_bug(message)
+  return message:find "^attempt to " or message:find "^bad argument #%d+ to '"
+    or message:find "^stack overflow" or message:find "^table index is "
+end
+
+--- Call a library function whose arguments come from the user, or which the world can fail: what
+-- it raises is a message for people, so the place in our own code is taken off. A place in a model
+-- script stays.
+function M.guard(f, ...)
+  local function handler(err)
+    if type(err) ~= "string" then return err end
+    local path, rest = err:match "^([^\n:]*%.lua):%d+: (.*)$"
+    if not path or not M.is_own(path) then return { status = TROUBLE, message = err } end
+    if is_bug(rest) then return M.explain(err) end
+    return { status = TROUBLE, message = rest }
+  end
+  local arguments, n = { ... }, select("#", ...)
+  local results = { xpcall(function() return f(unpack(arguments, 1, n)) end, handler) }
+  if results[1] then return unpack(results, 2, table.maxn(results)) end
+  error(results[2], 0)
+end
+
+--- Whether a path is one of the library's own files.
+function M.is_own(path)
+  local own = M.root .. "lua/moonrank/"
+  return path:sub(1, #own) == own
+end
+
+--- A command line to type next: the command as it was called, words in quotes where they need it.
+-- @param ... words
+-- @treturn string
+function M.next(...)
+  local called = arg and arg[0] or ""
+  local words = { called:find "^[^/]+/" and called or "moonrank", ... }
+  for i, word in ipairs(words) do
+    if not word:find "^[%w_./:=,+@%%-]+$" then
+      words[i] = "'" .. word:gsub("'", "'\\''") .. "'"
+    end
+  end
+  return table.concat(words, " ")
+end
+
+--- The names of the sub-commands that exist, sorted.
+-- @treturn {string,...}
+function M.commands()
+  local names = {}
+  for entry in require "lfs".dir(M.root .. "lua/moonrank/cli") do
+    local name = entry:match "^([%w_]+)%.lua$"
+    if name then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- A sub-command by name; wrong usage if there is none.
+-- @tparam string name
+-- @treturn table
+function M.command(name)
+  local names = M.commands()
+  for _, known in ipairs(names) do
+    if known == name then return require("moonrank.cli." .. name) end
+  end
+  local hint = suggest.phrase(name, names)
+  M.usage_error('unknown command "%s"%s', name, hint ~= "" and hint or "; try: moonrank help")
+end
+
+-- What xpcall hands on: a table with status and message, and for a bug the traceback.
+function M.explain(err)
+  if type(err) == "table" and err.status then return err end
+  local text = tostring(err)
+  if text:find "interrupted!$" then
+    return { status = INTERRUPTED, message = "interrupted" }
+  end
+  local module = text:match "module '([%w_.]+)' not found"
+  if module and not module:find "^moonrank" then
+    return { status = TROUBLE,
+      message = ('the Lua module "%s" is missing; run: make setup'):format(module) }
+  end
+  -- Without a place in our code it is a message meant for people, from a script or from below.
+  local path = text:match "^([^\n:]*%.lua):%d+: "
+  if type(err) == "string" and not (path and M.is_own(path)) and not text:find "\n" then
+    return { status = TROUBLE, message = text }
+  end
+  return { status = TROUBLE,
+    message = "internal error, please report it with these lines: " .. text,
+    traceback = debug.traceback("", 2):gsub("^\n", "") }
+end
+
+--- Run a command line.
+-- @tparam {string,...} words  everything after `moonrank`
+-- @param[opt=io.stderr] stderr  where complaints go
+-- @treturn integer the exit status
+function M.main(words, stderr)
+  stderr = stderr or io.stderr
+  local list = {}
+  for i = 1, #words do list[i] = words[i] end
+  local name = table.remove(list, 1)
+
+  local ok, status, message = xpcall(function()
+    if name == nil then
+      stderr:write(require "moonrank.cli.help".overview())
+      return USAGE
+    elseif name == "-h" or name == "--help" then
+      name = "help"
+    elseif name == "--version" then
+      print("moonrank " .. require "moonrank.ffi".string(require "moonrank.ffi".C.mr_version()))
+      return OK
+    end
+    local command = M.command(name)
+    if list[1] == "--help" or list[1] == "-h" then
+      list, command = { name }, M.command "help"
+    end
+    return command.run(list)
+  end, M.explain)
+
+  io.stdout:flush()
+  local progress = package.loaded["moonrank.progress"]
+  if progress then progress.clear_all() end
+  if ok and message then ok, status = false, { status = TROUBLE, message = message } end
+  if ok then return status or OK end
+  stderr:write("moonrank: ", status.message, "\n")
+  if status.traceback then stderr:write(status.traceback, "\n") end
+  return status.status
+end
+
+return M

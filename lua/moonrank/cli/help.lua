@@ -1,0 +1,44 @@
+--- moonrank help: what commands there are, how each is used, and every configuration key.
+local M = {
+  name = "help",
+  summary = "list the commands, or explain one",
+  usage = [[
+usage: moonrank help [COMMAND]
+       moonrank help config [--markdown]
+
+Without a name, lists the commands. `help config` explains every key of the fields file and the
+experiment file; with --markdown as the page docs/config.md.
+]],
+}
+
+--- The list of commands, as text.
+function M.overview()
+  local cli = require "moonrank.cli"
+  local lines = { "usage: moonrank COMMAND [ARGUMENTS]", "" }
+  for _, name in ipairs(cli.commands()) do
+    lines[#lines + 1] = ("  %-10s  %s"):format(name, cli.command(name).summary)
+  end
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = "moonrank help COMMAND explains a command, moonrank help config the files."
+  return table.concat(lines, "\n") .. "\n"
+end
+
+function M.run(args)
+  local cli = require "moonrank.cli"
+  local topic, option = args[1], args[2]
+  if topic == "config" and #args <= 2 and (option == nil or option == "--markdown") then
+    local reference = require "moonrank.config_reference"
+    io.write(option and reference.markdown() or reference.text())
+  elseif #args > 1 then
+    cli.usage_error('unexpected argument "%s"; try: moonrank help', args[2])
+  elseif topic then
+    local usage = cli.command(topic).usage
+    if type(usage) == "function" then usage = usage() end
+    io.write(usage, usage:sub(-1) == "\n" and "" or "\n")
+  else
+    io.write(M.overview())
+  end
+  return 0
+end
+
+return M

@@ -1,0 +1,146 @@
+--- moonrank train: an experiment file in, a run folder with a model out.
+local M = { name = "train", summary = "train a model from an experiment file" }
+
+local function parser()
+  local args = require "moonrank.args"
+  local p = args.parser("train", "Train a model and write a run folder.", [[
+The run folder holds config.yaml and fields.yaml (everything resolved), log.txt, metrics.jsonl and
+model.mr. The same experiment gives the same model, byte for byte, whatever the threads.]])
+  p:argument("config", "the experiment file"):argname "CONFIG"
+  args.add_set(p)
+  p:option("--out", "the run folder; default: runs/<experiment>-<sum>"):argname "DIR"
+  p:option("--threads", "threads to use; default: one per CPU"):argname "N"
+  p:flag("--quiet", "print nothing but errors")
+  return p
+end
+
+function M.usage() return require "moonrank.args".help(parser()) end
+
+-- The script's options, held against the script; a complaint has the place in the file.
+local function options_of(configuration, script, cli)
+  local given = {}
+  for name, value in pairs(configuration.experiment.model) do
+    if name ~= "script" then given[name] = value end
+  end
+  local options, message, name = require "moonrank.script".options(script, given)
+  if options then return options end
+  local unknown = script.options[name] == nil
+  local places = unknown and configuration.key_places or configuration.places
+  cli.fail("%s: %s%s", places["model." .. name], unknown and "" or "model.", message)
+end
+
+local function print_header(say, configuration, script, data, run)
+  local grouped = require "moonrank.progress".grouped
+  local rows = {}
+  for _, name in ipairs { "train", "valid", "test" } do
+    local split = data.splits[name]
+    if split then rows[#rows + 1] = ("%s %s"):format(name, grouped(split:samples())) end
+  end
+  say(("model    %s (%s)"):format(script.name, script.path))
+  say(("data     %s rows: %s"):format(configuration.experiment.fields, table.concat(rows, ", ")))
+  local d = run:describe()
+  say(("weights  %s dense"):format(grouped(d.parameters)))
+  local widths, names = {}, {}
+  for _, t in ipairs(d.tables) do
+    if not names[t.width] then
+      names[t.width] = {}
+      widths[#widths + 1] = t.width
+    end
+    table.insert(names[t.width], t.name)
+  end
+  for _, width in ipairs(widths) do
+    say(("tables   %d wide: %s"):format(width, table.concat(names[width], ", ")))
+  end
+  say(("memory   %s MB for batches"):format(grouped(math.ceil(d.bytes / 2 ^ 20))))
+end
+
+-- Figures for metrics.jsonl: without those by task where there is only one.
+local function figures_for_log(figures)
+  if not figures then return nil end
+  local result = {}
+  for name, value in pairs(figures) do result[name] = value end
+  if figures.tasks and next(figures.tasks, (next(figures.tasks))) == nil then result.tasks = nil end
+  return result
+end
+
+-- What a trainer takes: the keys of `train`.
+local function trainer_options(configuration)
+  local options = { eval_batch = configuration.experiment.eval.batch }
+  for name, value in pairs(configuration.experiment.train) do options[name] = value end
+  return options
+end
+
+local function fit(run, data, configuration, out, say, progress)
+  local report = require "moonrank.report_table"
+  local epochs = report.epochs()
+  say ""
+  say(epochs.heading())
+  run:on("progress", function(p) progress:update("epoch " .. p.epoch, p) end)
+  run:on("epoch", function(e)
+    progress:clear()
+    say(epochs.row(e))
+    out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
+      rows_per_second = e.rows_per_second, seconds = e.seconds }
+  end)
+  require "moonrank.cli".guard(run.fit, run, data,
+    { epochs = configuration.experiment.train.epochs })
+end
+
+-- Everything that may fail before training starts.
+local function prepare(options, progress, cli)
+  local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
+  local train = configuration.experiment.train
+  train.threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
+    or train.threads
+  local script, message = require "moonrank.script".load(configuration.experiment.model.script)
+  if not script then
+    cli.fail("%s: %s", configuration.places["model.script"], message)
+  end
+  local model_options = options_of(configuration, script, cli)
+  local data = cli.need(require "moonrank.dataset".open(configuration.fields,
+    { threads = train.threads, places = configuration.fields_places }))
+  for _, name in ipairs { "train", "valid", "test" } do
+    if configuration.fields.data[name] then
+      progress:note(("reading the %s data ..."):format(name))
+      cli.need(data:split(name))
+    end
+  end
+  progress:clear()
+  return configuration, script, model_options, data
+end
+
+function M.run(words)
+  local cli = require "moonrank.cli"
+  local options = require "moonrank.args".parse(parser(), words)
+  local progress = require "moonrank.progress".new { quiet = options.quiet }
+  local configuration, script, model_options, data = prepare(options, progress, cli)
+  local train = configuration.experiment.train
+  local mr = require "moonrank"
+  local model = cli.guard(mr.model, script.path, { fields = data.fields, options = model_options,
+    seed = train.seed, init = train.tables.init })
+  local run = cli.guard(mr.trainer, model, trainer_options(configuration))
+  local folder = options.out or require "moonrank.run_folder".default(configuration)
+  local out = cli.need(require "moonrank.run_folder".new(folder, configuration))
+  local function say(line)
+    out:log(line)
+    if not options.quiet then print(line) end
+  end
+
+  print_header(say, configuration, script, data, run)
+  fit(run, data, configuration, out, say, progress)
+  if data.test then
+    local figures = cli.guard(run.evaluate, run, data.test)
+    local report = require "moonrank.report_table".evaluations()
+    say ""
+    say(report.heading())
+    say(report.row { what = "test", figures = figures })
+    out:metrics { test = figures_for_log(figures) }
+  end
+  cli.need(run:save(out:model()))
+  say ""
+  say("next: " .. cli.next("eval", folder))
+  out:close()
+  return 0
+end
+
+return M

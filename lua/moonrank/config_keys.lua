@@ -1,0 +1,205 @@
+--- Every configuration key: name, type, default, range and one line of help.
+--
+-- The one table behind the validator (moonrank.config), `moonrank help config` and docs/config.md.
+-- A description is a table with
+--
+--     type      whole, number, boolean, text, word, list, map, named, pick or either
+--     doc       one line of help
+--     default   what stands for a key that is not given
+--     required  true: the key must be given
+--     min, max  range of whole and number; above: an exclusive lower bound
+--     words     of word: the allowed ones
+--     of        of list and named: the description of an item; named maps have free keys
+--     keys      of map and pick: the descriptions by name, in order; a pick takes exactly one of
+--               them, and its name alone stands for that one with its defaults
+--     forms     of either: descriptions of different YAML kinds
+--     open      of map: other keys are allowed and left to someone else
+--     optional  of map: nothing is filled in where the key is not given
+--     only      of a data field's keys: the field types it belongs to
+--     alike     the key whose inner keys are the same; the reference does not repeat them
+--     path      true: a path, relative to the folder of the file it is written in; "lua": so if it
+--               ends in .lua, else a name
+-- @module moonrank.config_keys
+local M = {}
+
+local function key(name, description)
+  description.name = name
+  return description
+end
+
+local function rate(default)
+  return key("lr", { type = "number", above = 0, max = 1e6, default = default,
+    doc = "learning rate" })
+end
+
+local function epsilon(default)
+  return key("eps", { type = "number", min = 0, max = 1, default = default,
+    doc = "added to the root" })
+end
+
+local function optimizer(name, doc, default, alike)
+  return key(name, {
+    type = "pick", doc = doc, default = default, alike = alike,
+    keys = {
+      key("adam", { type = "map", doc = "Adam with bias correction; in row form, moments of a row "
+        .. "move only when it is in the batch", keys = {
+        rate(0.001),
+        key("beta1", { type = "number", min = 0, max = 0.999999, default = 0.9,
+          doc = "decay of the mean of gradients" }),
+        key("beta2", { type = "number", min = 0, max = 0.9999999, default = 0.999,
+          doc = "decay of the mean of squared gradients" }),
+        epsilon(1e-8),
+      } }),
+      key("adagrad", { type = "map", doc = "Adagrad", keys = {
+        rate(0.01),
+        epsilon(1e-10),
+        key("start", { type = "number", min = 0, max = 1e6, default = 0,
+          doc = "what the sums of squares start from" }),
+      } }),
+      key("sgd", { type = "map", doc = "plain gradient descent", keys = { rate(0.1) } }),
+    },
+  })
+end
+
+local SPLIT_FORMS = {
+  { type = "text" },
+  { type = "list", of = { type = "text" } },
+}
+
+local function split(name, doc, required)
+  return key(name, { type = "either", forms = SPLIT_FORMS, required = required, doc = doc })
+end
+
+local function width(default)
+  return key("dim", { type = "whole", min = 1, max = 4096, default = default,
+    doc = "floats per row" })
+end
+
+local function min_count(default)
+  return key("min_count", { type = "whole", min = 1, default = default,
+    doc = "values seen less often in the training data count as unknown" })
+end
+
+local FIELD = { type = "map", keys = {
+  key("name", { type = "either", required = true, forms = SPLIT_FORMS,
+    doc = "what models call the field; a list describes several fields at once" }),
+  key("side", { type = "word", words = { "user", "ad", "scene", "context" }, required = true,
+    doc = "whose it is; all but ad are the same in every row of a request" }),
+  key("type", { type = "word", words = { "id", "ids", "number" }, required = true,
+    doc = "one value, several values, or a number" }),
+  key("source", { type = "text", doc = "the column of the file; default: the field's name" }),
+  key("table", { type = "text", only = { "id", "ids" },
+    doc = "the embedding table, shared by all fields that name it; default: the field's name" }),
+  key("separator", { type = "text", only = { "ids" }, default = ",",
+    doc = "the character between values" }),
+  key("max", { type = "whole", min = 1, only = { "ids" },
+    doc = "keep at most this many values, the first ones; default: all" }),
+  key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" }, default = "mean",
+    doc = "how the rows of several values become one" }),
+  key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
+    default = "none", doc = "log1p: log(1 + x)" }),
+  key("missing", { type = "number", only = { "number" }, default = 0,
+    doc = "the value of an empty cell" }),
+} }
+
+--- The fields file: what the data is.
+M.fields = { type = "map", keys = {
+  key("version", { type = "whole", min = 1, max = 1, default = 1, doc = "of this file's form" }),
+  key("base", { type = "text", path = true,
+    doc = "a file whose keys stand where this one gives none" }),
+  key("data", { type = "map", required = true, doc = "where the data is", keys = {
+    key("root", { type = "text", path = true, default = ".",
+      doc = "the folder that the paths below start from" }),
+    split("train", "a file, a pattern such as train-*.tsv.zst, or a list of them", true),
+    split("valid", "the same, for the figures after each epoch"),
+    split("test", "the same, for the figures at the end"),
+    key("format", { type = "word", words = { "csv", "tsv" },
+      doc = "default: by the name of the first training file" }),
+    key("header", { type = "boolean", default = true,
+      doc = "the first line names the columns (nothing else is read so far)" }),
+    key("cache", { type = "text", path = true,
+      doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
+  } }),
+  key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1) } }),
+  key("label", { type = "either", required = true, forms = {
+    { type = "text" },
+    { type = "named", of = { type = "text" } },
+  }, doc = "the column with 0 and 1; or a map from task to column; a column alone is task ctr" }),
+  key("request", { type = "text",
+    doc = "consecutive rows with an equal value here share all fields but the ad's" }),
+  key("group", { type = "text", doc = "the column whose values are the groups of GAUC" }),
+  key("fields", { type = "list", of = FIELD, required = true, doc = "what models see" }),
+  key("tables", { type = "named", doc = "tables for which the defaults do not fit, by name",
+    of = { type = "map", keys = { width(), min_count() } } }),
+} }
+
+local METRIC = { "auc", "gauc", "logloss" }
+
+--- The experiment file: what to run.
+M.experiment = { type = "map", keys = {
+  key("version", { type = "whole", min = 1, max = 1, default = 1, doc = "of this file's form" }),
+  key("base", { type = "text", path = true,
+    doc = "a file whose keys stand where this one gives none" }),
+  key("fields", { type = "text", path = true, required = true, doc = "the fields file" }),
+  key("model", { type = "map", required = true, open = true,
+    doc = "the script, and beside it any of the script's own options", keys = {
+    key("script", { type = "text", path = "lua", required = true,
+      doc = "a name in models/, or the path of a .lua file, relative to this file" }),
+  } }),
+  key("train", { type = "map", doc = "how to train", keys = {
+    key("batch", { type = "whole", min = 1, default = 4096, doc = "samples per update" }),
+    key("epochs", { type = "whole", min = 1, default = 1, doc = "passes over the training data" }),
+    key("seed", { type = "whole", min = 0, default = 1,
+      doc = "of start values, order and dropout; same seed, same model, whatever the threads" }),
+    key("threads", { type = "either", default = "auto", doc = "auto: one per CPU", forms = {
+      { type = "word", words = { "auto" } },
+      { type = "whole", min = 1, max = 256 },
+    } }),
+    key("lanes", { type = "whole", min = 1, max = 256, default = 16,
+      doc = "parts of a batch that threads may take; another number gives other rounding" }),
+    key("shuffle", { type = "boolean", default = true, doc = "a new order every epoch" }),
+    optimizer("optimizer", "of dense weights, and of tables that have none of their own",
+      { adam = {} }),
+    key("tables", { type = "map", doc = "how embedding rows are trained", keys = {
+      optimizer("optimizer", "of embedding rows; default: as train.optimizer", nil,
+        "train.optimizer"),
+      key("rows", { type = "word", words = { "touched", "all" }, default = "touched",
+        doc = "rows that a batch updates; all: every row, as dense frameworks do (small tables)" }),
+      key("l2", { type = "number", min = 0, default = 0,
+        doc = "penalty l2 / 2 times the sum of squares, of the rows that are updated" }),
+      key("init", { type = "pick", default = { normal = 0.01 }, doc = "start values of rows",
+        keys = {
+          key("normal", { type = "number", min = 0, doc = "normal with this deviation" }),
+          key("uniform", { type = "number", min = 0, doc = "uniform between minus this and this" }),
+        } }),
+    } }),
+    key("dense", { type = "map", doc = "how dense weights are trained", keys = {
+      key("l2", { type = "number", min = 0, default = 0,
+        doc = "penalty l2 / 2 times the sum of squares of weights, not of biases" }),
+    } }),
+    key("monitor", { type = "either", default = "auc",
+      doc = "what to improve on the validation data; a map sums figures by weight", forms = {
+      { type = "word", words = METRIC },
+      { type = "map", keys = {
+        key("auc", { type = "number", doc = "weight of AUC" }),
+        key("gauc", { type = "number", doc = "weight of GAUC" }),
+        key("logloss", { type = "number", doc = "weight of logloss, negative: less is better" }),
+      } },
+    } }),
+    key("patience", { type = "whole", min = 1,
+      doc = "stop after so many epochs without improvement; default: never" }),
+    key("reduce_on_plateau", { type = "map", optional = true,
+      doc = "lower the learning rate when the monitor stops improving; default: never", keys = {
+      key("factor", { type = "number", above = 0, max = 1, default = 0.1,
+        doc = "what the rate is multiplied by" }),
+      key("patience", { type = "whole", min = 1, default = 1,
+        doc = "epochs without improvement before that" }),
+      key("min_lr", { type = "number", min = 0, default = 1e-6, doc = "never below this" }),
+    } }),
+  } }),
+  key("eval", { type = "map", doc = "how to evaluate and predict", keys = {
+    key("batch", { type = "whole", min = 1, default = 4096, doc = "samples at a time" }),
+  } }),
+} }
+
+return M

@@ -1,0 +1,110 @@
+--- The reference of configuration keys, as text for the terminal and as the page docs/config.md.
+-- Both are made from moonrank.config_keys; a test holds the page against it.
+-- @module moonrank.config_reference
+local config = require "moonrank.config"
+local config_keys = require "moonrank.config_keys"
+
+local M = {}
+
+-- A default as one would write it.
+local function shown(value)
+  if type(value) == "table" then
+    local key, inner = next(value)
+    if key == nil then return "{}" end
+    if type(inner) == "table" then return tostring(key) end
+    return ("{%s: %s}"):format(key, shown(inner))
+  end
+  return type(value) == "string" and value == "," and '","' or tostring(value)
+end
+
+-- Call visit(name, description) for every key below a description, in order.
+local function walk(description, prefix, visit)
+  for _, inner in ipairs(description.keys or {}) do
+    local name = prefix .. inner.name
+    visit(name, inner)
+    if inner.type == "list" then
+      walk(inner.of, name .. "[].", visit)
+    elseif inner.type == "named" then
+      walk(inner.of, name .. ".NAME.", visit)
+    elseif not inner.alike then
+      walk(inner, name .. ".", visit)
+    end
+  end
+end
+
+local function condition(description)
+  if description.required then return "required" end
+  if description.default ~= nil then return "default " .. shown(description.default) end
+  return ""
+end
+
+local function explained(description)
+  local doc = description.doc or ""
+  if description.alike then doc = ("%s; keys as of %s"):format(doc, description.alike) end
+  if description.only then
+    doc = ("%s (type %s)"):format(doc, table.concat(description.only, ", "))
+  end
+  return doc
+end
+
+local SECTIONS = {
+  { "The fields file", "What the data is; experiments name it by `fields:`.", "fields" },
+  { "The experiment file", "What to run: `moonrank train FILE`.", "experiment" },
+}
+
+--- Text for the terminal.
+-- @treturn string
+function M.text()
+  local lines = {}
+  for _, section in ipairs(SECTIONS) do
+    lines[#lines + 1] = section[1] .. ". " .. section[2]:gsub("`", "")
+    walk(config_keys[section[3]], "", function(name, description)
+      local notes = { config.expected(description) }
+      local when = condition(description)
+      if when ~= "" then notes[2] = when end
+      lines[#lines + 1] = ("  %s: %s"):format(name, table.concat(notes, "; "))
+      lines[#lines + 1] = "      " .. explained(description)
+    end)
+    lines[#lines + 1] = ""
+  end
+  lines[#lines + 1] = "Every key can be set on the command line: --set train.batch=1024"
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local INTRODUCTION = [[
+# Configuration keys
+
+<!-- Made by `moonrank help config --markdown` from lua/moonrank/config_keys.lua; do not edit. -->
+
+Two YAML files describe an experiment. Both are plain data: text, numbers, true and false, lists
+and maps. Anchors, aliases and tags are refused, and so are a key given twice and a key that is not
+in the tables below. Only `true` and `false` are booleans; `no` and `off` are text, 010 is ten.
+
+* Every key can be set on the command line: `--set train.batch=1024`. The first name tells which
+  of the two files is meant; the value is read as YAML (`--set model.hidden=[400,400]`).
+* `base: common.yaml` names a file whose keys stand where this one gives none. Maps are merged key
+  by key; lists and single values are replaced, and so is the choice of an optimizer.
+* A path in a file starts from the folder of that file, a path in `--set` from the working folder.
+* The data files start from `data.root`.
+]]
+
+local function cell(text) return (text:gsub("|", "\\|")) end
+
+--- The page docs/config.md.
+-- @treturn string
+function M.markdown()
+  local lines = { INTRODUCTION }
+  for _, section in ipairs(SECTIONS) do
+    lines[#lines + 1] = ("## %s\n\n%s\n"):format(section[1], section[2])
+    lines[#lines + 1] = "| key | value | | meaning |\n|---|---|---|---|"
+    walk(config_keys[section[3]], "", function(name, description)
+      lines[#lines + 1] = ("| `%s` | %s | %s | %s |"):format(name,
+        cell(config.expected(description)), cell(condition(description)),
+        cell(explained(description)))
+    end)
+    lines[#lines + 1] = ""
+  end
+  return table.concat(lines, "\n")
+end
+
+return M

@@ -1,0 +1,167 @@
+--- Data: text files described by a fields file, read once into column caches.
+--
+--     local data = assert(Dataset.open "examples/adworld/fields.yaml")
+--     for batch in data.train:loader { batch = 4096, seed = 1, shuffle = true } do ... end
+--
+-- A cache lies in `data.cache` under the split's name and a sum over its sources and the part of
+-- the fields file that decides its contents, so experiments with other widths share it.
+-- @classmod moonrank.Dataset
+local config = require "moonrank.config"
+local mr = require "moonrank.ffi"
+local path_of = require "moonrank.path"
+local Pool = require "moonrank.pool"
+local Schema = require "moonrank.schema"
+local Split = require "moonrank.split"
+local yaml = require "moonrank.yaml"
+
+local C = mr.C
+
+local Dataset = {}
+
+local NAMES = { train = true, valid = true, test = true }
+
+-- FNV-1a, 64 bits, as hexadecimal text: names files, guards nothing.
+local function sum_of(text)
+  local bit = require "bit"
+  local sum = 0xcbf29ce484222325ULL
+  for i = 1, #text do sum = bit.bxor(sum, text:byte(i)) * 0x100000001b3ULL end
+  return bit.tohex(sum)
+end
+Dataset.sum_of = sum_of
+
+-- What decides the contents of a cache, as text.
+local function contents_of(values, paths, labels)
+  local fields = {}
+  for i, field in ipairs(values.fields) do
+    fields[i] = {}
+    for key, value in pairs(field) do fields[i][key] = value end
+    fields[i].pool = nil -- decides what models do, not what is read
+  end
+  local min_counts = {}
+  for name, t in pairs(values.tables) do min_counts[name] = t.min_count end
+  local files = {}
+  for i, path in ipairs(paths) do files[i] = path_of.absolute(path) end
+  return yaml.write { fields = fields, min_counts = min_counts, files = files,
+    label = labels and values.label or {}, group = labels and values.group,
+    request = values.request, format = values.data.format }
+end
+
+-- The files of one entry: a path or a pattern, relative to the root.
+local function find_files(root, entry, place, found)
+  local path = path_of.join(root, entry)
+  if path_of.is_pattern(entry) then
+    local matching = path_of.glob(path)
+    if #matching == 0 then
+      return nil, ('%s: no file matches "%s" in %s'):format(place, entry, root)
+    end
+    for _, file in ipairs(matching) do found[#found + 1] = file end
+    return true
+  end
+  local file, message = io.open(path, "rb")
+  if not file then return nil, ("%s: cannot read %s"):format(place, message) end
+  file:close()
+  found[#found + 1] = path
+  return true
+end
+
+local function files_of(self, name)
+  local entries, found = self.config.data[name], {}
+  local place = self.places["data." .. name] or ("data." .. name)
+  for _, entry in ipairs(type(entries) == "table" and entries or { entries }) do
+    local ok, message = find_files(self.config.data.root, entry, place, found)
+    if not ok then return nil, message end
+  end
+  return found
+end
+
+local methods = {}
+
+--- Read files into a cache and open it.
+-- @tparam {string,...} paths
+-- @tparam string name  the cache's name
+-- @tparam[opt] table options  fit = true: training data; folder: of the cache
+-- @treturn ?Split
+-- @treturn ?string what is wrong
+function methods:open_files(paths, name, options)
+  options = options or {}
+  local folder = options.folder or self.config.data.cache
+  local made, message = path_of.make_folder(folder)
+  if not made then
+    return nil, ("cannot keep column caches in %s; choose a folder with --set data.cache=DIR")
+      :format(message)
+  end
+  local file = ("%s-%s.columns"):format(name,
+    sum_of(contents_of(self.config, paths, #self.schema.tasks > 0)))
+  local cache = path_of.join(folder, file)
+  local tab = self.config.data.format == "tsv"
+  local format = mr.new("mr_text_format", { delimiter = (tab and "\t" or ","):byte(),
+    quotes = tab and 0 or 1 })
+  local list = mr.new("const char *[?]", #paths)
+  for i, path in ipairs(paths) do list[i - 1] = path end
+  local ok
+  ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format, list, #paths, cache,
+    options.fit and 1 or 0, self.pool.handle))
+  if not ok then return nil, message end
+  return Split.open(self.schema, cache, name)
+end
+
+--- One of the splits of the fields file, opened at first use.
+-- @tparam string name  train, valid or test
+-- @treturn ?Split nil without a message where the file names no such split
+-- @treturn ?string what is wrong
+function methods:split(name)
+  if not NAMES[name] then
+    error(('no split "%s", expected train, valid or test'):format(tostring(name)), 2)
+  end
+  if self.splits[name] then return self.splits[name] end
+  if not self.config.data[name] then return nil end
+  local paths, message = files_of(self, name)
+  if not paths then return nil, message end
+  local split
+  split, message = self:open_files(paths, name, { fit = name == "train" })
+  self.splits[name] = split
+  return split, message
+end
+
+--- Close all splits now. May be called twice.
+function methods:close()
+  for name, split in pairs(self.splits) do
+    split:close()
+    self.splits[name] = nil
+  end
+end
+
+-- data.train, data.valid, data.test open the split at first use; trouble raises.
+Dataset.__index = function(self, key)
+  if methods[key] then return methods[key] end
+  if not NAMES[key] then return nil end
+  local split, message = methods.split(self, key)
+  if message then error(message, 2) end
+  return split
+end
+
+--- Describe data by a fields file. Text is read when a split is first used.
+-- @param source  the path of a fields file, or a resolved configuration
+-- @tparam[opt] table options  root: the folder of the data, instead of the file's; set: overrides
+-- as of --set; threads: for reading, default one per CPU; pool: instead of that; labels = false:
+-- data without labels; places: of a resolved configuration's values, for messages
+-- @treturn ?Dataset with `fields` (what models see), `schema`, `config` and the splits `train`,
+-- `valid`, `test`
+-- @treturn ?string what is wrong
+function Dataset.open(source, options)
+  options = options or {}
+  local values, places = source, options.places or {}
+  if type(source) == "string" then
+    values, places = config.fields(source, options.set)
+    if not values then return nil, places end
+  end
+  if options.root then
+    values.data.root = options.root
+    values.data.cache = path_of.join(options.root, ".moonrank-cache")
+  end
+  local schema = Schema.new(values, { labels = options.labels })
+  return setmetatable({ config = values, places = places, schema = schema, splits = {},
+    fields = schema.fields, pool = options.pool or Pool.new(options.threads) }, Dataset)
+end
+
+return Dataset

@@ -1,0 +1,84 @@
+--- A trained model and the data to hold it against, for the commands eval and predict.
+-- @module moonrank.model_data
+local config = require "moonrank.config"
+local Dataset = require "moonrank.dataset"
+local path_of = require "moonrank.path"
+
+local M = {}
+
+--- Open a model.
+-- @tparam string where  a run folder or a model file
+-- @tparam table options  labels = false: for data that need not have labels; pool; set: overrides
+-- of the run's fields file
+-- @treturn ?table { model =, file = of the model, data = where the run's data is, or nil }
+-- @treturn ?string what is wrong
+function M.open(where, options)
+  local lfs = require "lfs"
+  local folder, file = path_of.folder(where), where
+  if lfs.attributes(where, "mode") == "directory" then
+    folder, file = where, where:gsub("/$", "") .. "/model.mr"
+  end
+  local model, message = require "moonrank.model".load(file)
+  if not model then return nil, message end
+  local opened = { model = model, file = file, pool = options.pool, labels = options.labels }
+  -- A run folder has both files; a fields.yaml alone may be anybody's.
+  local has_run = lfs.attributes(path_of.join(folder, "config.yaml"), "mode") == "file"
+  local beside = path_of.join(folder, "fields.yaml")
+  if has_run and lfs.attributes(beside, "mode") == "file" then
+    local fields, places = config.fields(beside, options.set)
+    if not fields then return nil, places end
+    opened.data, opened.places = fields.data, places
+  elseif options.set and options.set[1] then
+    return nil, ("--set %s: %s is not in a run folder, there is nothing to override"):format(
+      options.set[1], file)
+  end
+  return opened
+end
+
+local function copy(map)
+  local result = {}
+  for key, value in pairs(map) do result[key] = value end
+  return result
+end
+
+-- csv or tsv by the file's name; else as the training data was.
+local function format_of(path, opened)
+  local plain = path:gsub("%.gz$", ""):gsub("%.zst$", "")
+  return plain:match "%.([ct]sv)$" or opened.data and opened.data.format or "csv"
+end
+
+local function open_files(data, pattern)
+  local paths = path_of.is_pattern(pattern) and path_of.glob(pattern) or { pattern }
+  if #paths == 0 then return nil, ('no file matches "%s"'):format(pattern) end
+  local folder = path_of.temporary_folder()
+  local ok, split, message = pcall(data.open_files, data, paths, "data", { folder = folder })
+  -- The cache stays readable while it is open; nothing is left behind, whatever happens.
+  path_of.remove_folder(folder)
+  if not ok then error(split, 0) end
+  return split, message
+end
+
+--- Open data for a model: a split of the run's own data, or files, whose cache is not kept.
+-- @tparam table opened  as of open()
+-- @tparam string what  train, valid, test, or a path or pattern
+-- @treturn ?Split
+-- @treturn ?string what is wrong
+function M.split(opened, what)
+  local values = copy(opened.model.fields_config)
+  local is_split = what == "train" or what == "valid" or what == "test"
+  if is_split and not opened.data then
+    return nil, ("%s does not say where the %s data is; name a file with --data"):format(
+      opened.file, what)
+  end
+  values.data = is_split and opened.data or { root = ".", format = format_of(what, opened) }
+  local data, message = Dataset.open(values, { pool = opened.pool, labels = opened.labels,
+    places = opened.places })
+  if not data then return nil, message end
+  if not is_split then return open_files(data, what) end
+  local split
+  split, message = data:split(what)
+  if not split then return nil, message or ("the run has no %s data"):format(what) end
+  return split
+end
+
+return M

@@ -1,0 +1,75 @@
+--- Tables of figures in plain text: a heading line and rows with right-aligned columns.
+-- @module moonrank.report_table
+local Progress = require "moonrank.progress"
+
+local M = {}
+
+--- A figure as text: "-" where there is none (nil or NaN).
+-- @param value
+-- @tparam string format  as of string.format; "," groups thousands
+-- @treturn string
+function M.figure(value, format)
+  if value == nil or value ~= value then return "-" end
+  if format == "," then return Progress.grouped(value) end
+  return format:format(value)
+end
+
+--- A table of the given columns.
+-- @tparam {table,...} columns  each { title, format, get, width = }: get(row) gives the value,
+-- width is the least; a column whose format is "%s" is text and stands to the left
+-- @treturn table with heading() and row(row), which give lines
+function M.new(columns)
+  local function cell(column, text)
+    local width = math.max(#column[1], column.width or 0)
+    return ("%" .. (column[2] == "%s" and "-" or "") .. width .. "s"):format(text)
+  end
+  local function line(text_of)
+    local cells = {}
+    for i, column in ipairs(columns) do cells[i] = cell(column, text_of(column)) end
+    return (table.concat(cells, "  "):gsub("%s+$", ""))
+  end
+  return {
+    heading = function() return line(function(column) return column[1] end) end,
+    row = function(row)
+      return line(function(column) return M.figure(column[3](row), column[2]) end)
+    end,
+  }
+end
+
+local function of(part, name)
+  return function(e) return e[part] and e[part][name] end
+end
+
+--- The table of epochs. Rows: { number, train = { logloss }, valid = { logloss, auc, gauc,
+-- calibration }, rows_per_second, seconds }; without validation data the figures are "-".
+-- @treturn table
+function M.epochs()
+  return M.new {
+    { "epoch", "%d", function(e) return e.number end },
+    { "train logloss", "%.6f", of("train", "logloss") },
+    { "valid logloss", "%.6f", of("valid", "logloss") },
+    { "AUC", "%.6f", of("valid", "auc"), width = 8 },
+    { "GAUC", "%.6f", of("valid", "gauc"), width = 8 },
+    { "calibration", "%.4f", of("valid", "calibration") },
+    { "rows/s", ",", function(e) return e.rows_per_second end, width = 9 },
+    { "seconds", "%.1f", function(e) return e.seconds end },
+  }
+end
+
+--- The table of evaluations. Rows: { what, figures = { logloss, auc, gauc, calibration, rows,
+-- seconds } }.
+-- @tparam[opt] integer width  least width of the first column
+-- @treturn table
+function M.evaluations(width)
+  return M.new {
+    { "", "%s", function(r) return r.what end, width = width or 14 },
+    { "rows", ",", of("figures", "rows"), width = 10 },
+    { "AUC", "%.6f", of("figures", "auc"), width = 8 },
+    { "GAUC", "%.6f", of("figures", "gauc"), width = 8 },
+    { "logloss", "%.6f", of("figures", "logloss"), width = 8 },
+    { "calibration", "%.4f", of("figures", "calibration") },
+    { "seconds", "%.1f", of("figures", "seconds") },
+  }
+end
+
+return M

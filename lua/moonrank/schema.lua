@@ -1,0 +1,106 @@
+--- The engine's schema of a fields configuration, and the fields as model scripts see them.
+--
+-- Columns are added in a fixed order: the fields as written, the request key, the labels by task
+-- name, the group. So the fields have the same numbers with and without labels.
+-- @classmod moonrank.Schema
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local Schema = {}
+Schema.__index = Schema
+
+local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER }
+
+-- Whose a field is decides the domain of its values.
+local function domain_of(side, config)
+  if side == "ad" or not config.request then return "sample" end
+  return "request"
+end
+
+local function add_column(self, spec)
+  -- The texts are borrowed for the length of the call only.
+  mr.check(C.mr_schema_add_column(self.handle, mr.new("mr_column_spec", spec)), 3)
+  local index = C.mr_schema_columns(self.handle) - 1
+  self.columns[spec.name] = index
+  return index
+end
+
+local function add_field(self, field, config)
+  local domain = domain_of(field.side, config)
+  local column = add_column(self, {
+    name = field.name,
+    source = field.source,
+    table = field.table,
+    type = TYPES[field.type],
+    domain = domain == "request" and C.MR_REQUEST or C.MR_SAMPLE,
+    separator = field.separator and field.separator:byte() or 0,
+    max = field.max or 0,
+    transform = field.transform == "log1p" and C.MR_LOG1P or C.MR_PLAIN_NUMBER,
+    missing = field.missing or 0,
+  })
+  return {
+    name = field.name, side = field.side, type = field.type, table = field.table,
+    dim = field.table and config.tables[field.table].dim, domain = domain, column = column,
+    pool = field.pool,
+  }
+end
+
+local function sorted(map)
+  local keys = {}
+  for key in pairs(map) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+local function add_labels(self, config)
+  for _, task in ipairs(sorted(config.label)) do
+    local name = "label:" .. task
+    local column = add_column(self, { name = name, source = config.label[task],
+      type = C.MR_LABEL, domain = C.MR_SAMPLE })
+    table.insert(self.tasks, { name = task, column = column, column_name = name })
+  end
+  if config.group then
+    self.group = add_column(self, { name = "group:" .. config.group, source = config.group,
+      type = C.MR_GROUP, domain = C.MR_SAMPLE })
+  end
+end
+
+--- Describe data to the engine.
+-- @tparam table config  a resolved fields configuration (moonrank.config)
+-- @tparam[opt] table options  labels = false: without labels and group, for data to predict
+-- @treturn Schema with `fields` (list of { name, side, type, table, dim, domain, column, pool };
+-- its key `schema` leads back here),
+-- `tasks` (list of { name, column, column_name }), `group` (a column or nil), `columns` (numbers by
+-- name, counted from 0) and `config`
+-- @raise when the engine refuses the configuration
+function Schema.new(config, options)
+  local out = mr.new "mr_schema *[1]"
+  mr.check(C.mr_schema_new(out))
+  local self = setmetatable({ handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
+    tasks = {}, config = config }, Schema)
+  for _, name in ipairs(sorted(config.tables)) do
+    mr.check(C.mr_schema_add_table(self.handle, name, config.tables[name].min_count))
+  end
+  self.fields.schema = self
+  for i, field in ipairs(config.fields) do self.fields[i] = add_field(self, field, config) end
+  if config.request then
+    self.request = add_column(self, { name = "request:" .. config.request,
+      source = config.request, type = C.MR_REQUEST_KEY, domain = C.MR_REQUEST })
+  end
+  if not (options and options.labels == false) then add_labels(self, config) end
+  return self
+end
+
+--- The number of a column: a field's name, "label:<task>" or a number.
+-- @raise when there is none of that name
+function Schema:column(name)
+  if type(name) == "number" then return name end
+  local column = self.columns[name]
+  if not column then
+    local hint = require "moonrank.suggest".phrase(tostring(name), sorted(self.columns))
+    error(('no column "%s"%s'):format(tostring(name), hint), 2)
+  end
+  return column
+end
+
+return Schema

@@ -1,0 +1,124 @@
+--- A part of the data (train, valid, test or a file to predict), read from its column cache.
+-- @classmod moonrank.Split
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local Split = {}
+Split.__index = Split
+
+--- Open a column cache.
+-- @tparam Schema schema
+-- @tparam string cache  path of the cache file
+-- @tparam string name  for messages
+-- @treturn ?Split
+-- @treturn ?string what is wrong
+function Split.open(schema, cache, name)
+  local out = mr.new "mr_dataset *[1]"
+  local ok, message = mr.ok(C.mr_dataset_open(out, schema.handle, cache))
+  if not ok then return nil, message end
+  return setmetatable({ handle = mr.gc(out[0], C.mr_dataset_close), name = name, cache = cache,
+    schema = schema }, Split)
+end
+
+local function handle_of(self)
+  return self.handle or error(("the split %s is closed"):format(self.name), 3)
+end
+
+--- How many samples (rows of text) there are.
+-- @treturn integer
+function Split:samples() return tonumber(C.mr_dataset_samples(handle_of(self))) end
+
+--- How many requests there are; as many as samples when no request key is declared.
+-- @treturn integer
+function Split:requests() return tonumber(C.mr_dataset_requests(handle_of(self))) end
+
+--- The numbers or labels of a sample-side column, one a sample.
+-- @param column  name or number
+-- @return `const float *` from 0, valid until the split is closed; nil where the column has none
+function Split:floats(column)
+  local view = C.mr_dataset_floats(handle_of(self), self.schema:column(column))
+  return view ~= nil and view or nil
+end
+
+--- The keys of a sample-side column, one a sample.
+-- @param column  name or number
+-- @return `const uint64_t *` from 0, valid until the split is closed; nil where the column has none
+function Split:keys(column)
+  local view = C.mr_dataset_keys(handle_of(self), self.schema:column(column))
+  return view ~= nil and view or nil
+end
+
+--- The labels of a task.
+-- @tparam[opt] string task  default: the only one
+-- @return `const float *`, or nil where the data has no such label
+function Split:labels(task)
+  for _, known in ipairs(self.schema.tasks) do
+    if known.name == task or task == nil and #self.schema.tasks == 1 then
+      return self:floats(known.column)
+    end
+  end
+end
+
+--- The keys of GAUC's groups.
+-- @return `const uint64_t *`, or nil where no group is declared
+function Split:groups()
+  return self.schema.group and self:keys(self.schema.group)
+end
+
+local Loader = {}
+Loader.__index = Loader
+
+-- The next batch, or nil at the end.
+function Loader:__call()
+  if not self.handle then return nil end
+  local out = mr.new "mr_batch *[1]"
+  local status = C.mr_loader_next(self.handle, out)
+  if status < 0 then error(mr.last_error(), 2) end
+  if status == C.MR_END then
+    self:close()
+    return nil
+  end
+  return out[0]
+end
+
+--- Stop making batches now rather than at some later collection. May be called twice.
+function Loader:close()
+  if self.handle then
+    C.mr_loader_free(mr.gc(self.handle, nil))
+    self.handle = nil
+  end
+end
+
+local LOADER_OPTIONS = { batch = true, max_request = true, seed = true, epoch = true,
+  shuffle = true }
+
+--- Batches, made ahead by a thread of the engine.
+-- @tparam table options  batch (samples at most, 4096); shuffle (false); seed (0) and epoch (0) of
+-- the shuffle; max_request: requests of more samples are cut (batch)
+-- @return an iterator over `mr_batch *`, each valid until the next; it has close() too
+-- @raise when an option is unknown or wrong
+-- @usage for batch in split:loader { batch = 1024 } do ... end
+function Split:loader(options)
+  options = options or {}
+  for name in pairs(options) do
+    if not LOADER_OPTIONS[name] then
+      error(('unknown option "%s" of a loader'):format(tostring(name)), 2)
+    end
+  end
+  local out = mr.new "mr_loader *[1]"
+  local given = mr.new("mr_loader_options", { batch = options.batch or 4096,
+    max_request = options.max_request or 0, seed = options.seed or 0, epoch = options.epoch or 0,
+    shuffle = options.shuffle and 1 or 0 })
+  mr.check(C.mr_loader_new(out, handle_of(self), given))
+  return setmetatable({ handle = mr.gc(out[0], C.mr_loader_free), split = self }, Loader)
+end
+
+--- Close the cache now rather than at some later collection. May be called twice.
+function Split:close()
+  if self.handle then
+    C.mr_dataset_close(mr.gc(self.handle, nil))
+    self.handle = nil
+  end
+end
+
+return Split
