@@ -100,12 +100,15 @@ int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count);
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);
 int32_t mr_schema_columns(const mr_schema *schema);
 int32_t mr_schema_find(const mr_schema *schema, const char *name); /* index or -1 */
+int32_t mr_schema_find_table(const mr_schema *schema, const char *name); /* index or -1 */
 
 /* ---- dataset ---- */
 
 typedef struct mr_text_format {
   int32_t delimiter; /* ',' or '\t' */
   int32_t quotes;    /* 1: RFC 4180 quoting */
+  int64_t block_bytes; /* text read at a time; 0: 4 MB. For tuning and tests: changes no result */
+  int64_t row_bytes;   /* the longest row; 0: 256 MB. A block grows up to this for one row */
 } mr_text_format;
 
 typedef struct mr_dataset mr_dataset;
@@ -120,6 +123,9 @@ int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache
 void mr_dataset_close(mr_dataset *dataset);
 int64_t mr_dataset_samples(const mr_dataset *dataset);
 int64_t mr_dataset_requests(const mr_dataset *dataset);
+/* Distinct keys of a table, or -1 where there is no such table. With `fit` and a min_count above 1:
+ * exactly those that are kept; otherwise an estimate, within a few per cent. */
+int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
 /* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
  * Labels and numbers: one float a sample. Groups: one key a sample. */
 const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column);
@@ -133,12 +139,21 @@ typedef struct mr_batch mr_batch;
  * is the number of samples; NULL means one sample each. */
 int mr_batch_new(mr_batch **out, const mr_schema *schema, int64_t n_requests,
                  const int32_t *samples_of_request);
+/* The same for a batch that is there, whose buffers are kept. Keys start as unknown, bags empty,
+ * numbers at their column's missing value. Not for the batches of a loader. */
+int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_of_request);
 void mr_batch_free(mr_batch *batch);
 int64_t mr_batch_rows(const mr_batch *batch, int32_t domain);
 /* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width]. Writable; valid while the batch lives. */
 float *mr_batch_floats(mr_batch *batch, int32_t column);
-/* MR_ID, MR_GROUP: [rows], writable. */
+/* MR_ID, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. */
 uint64_t *mr_batch_keys(mr_batch *batch, int32_t column);
+/* MR_IDS: [rows + 1], the bag of row r is keys[offsets[r]] up to keys[offsets[r + 1]]. */
+const int32_t *mr_batch_offsets(const mr_batch *batch, int32_t column);
+/* [requests + 1]: request q owns the samples first[q] up to first[q + 1]. */
+const int32_t *mr_batch_first_sample(const mr_batch *batch);
+/* [samples]: the row of the dataset; in a batch filled by hand its own position. */
+const int64_t *mr_batch_sample_index(const mr_batch *batch);
 /* Copy the bags of an MR_IDS column: row r owns keys[offsets[r]] up to keys[offsets[r + 1]]. */
 int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
                       const uint64_t *keys);
@@ -204,7 +219,7 @@ typedef struct mr_node_info {
 } mr_node_info;
 
 typedef struct mr_graph mr_graph;
-/* The schema must outlive the graph. */
+/* The graph holds on to the schema, which takes no more columns from then on. */
 int mr_graph_new(mr_graph **out, const mr_schema *schema);
 void mr_graph_free(mr_graph *graph);
 /* Add a node; its number, counted from 0, goes to *node. An input of an ancestor domain is seen by
@@ -256,12 +271,15 @@ int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float 
 /* Take over the weights and rows of a model of the same graph; rows that only `model` has stay. */
 int mr_model_assign(mr_model *model, const mr_model *from);
 
-/* Write weights and tables to one safetensors file, with `metadata` as its "moonrank" entry, or
- * read them into a model of the same graph. Written beside, synced and renamed. */
-int mr_model_save(const mr_model *model, const char *path, const char *metadata);
+/* Write weights, tables, graph and schema to one safetensors file, with `about` as a text for
+ * people. Written beside, synced and renamed. The same model and text are the same bytes. */
+int mr_model_save(const mr_model *model, const char *path, const char *about);
+/* The graph of a file, with a schema of its own, and its text (free with mr_text_free); nothing in
+ * the file is trusted. Then mr_model_new, and mr_model_load for the numbers. */
+int mr_graph_open(mr_graph **out, const char *path, char **about);
 int mr_model_load(mr_model *model, const char *path);
-/* The "moonrank" entry of a file; free with mr_text_free. */
-int mr_model_metadata(const char *path, char **metadata);
+/* The schema that a graph holds; valid while the graph lives. */
+const mr_schema *mr_graph_schema(const mr_graph *graph);
 void mr_text_free(char *text);
 
 /* ---- run ---- */

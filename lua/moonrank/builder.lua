@@ -116,15 +116,6 @@ local function weight_name(self, op, given)
   return ("%s_%d"):format(op.name, self.counts[op.name])
 end
 
--- The graph's own record of what was added, for the model file: inputs count from 1 in its list.
-local function remember(self, op, name, inputs, options)
-  local record = { op = op.name, name = name, inputs = {}, options = {} }
-  for i, node in ipairs(inputs) do record.inputs[i] = node.record end
-  for _, option in ipairs(options) do record.options[option.name] = option.value end
-  self.records[#self.records + 1] = record
-  return #self.records
-end
-
 local function add(self, op, inputs, given, level)
   check_inputs(self, op, inputs, level + 1)
   local options = check_options(op, given, level + 1)
@@ -142,8 +133,7 @@ local function add(self, op, inputs, given, level)
   local info = mr.new "mr_node_info"
   mr.check(C.mr_graph_describe(self.handle, id[0], info))
   return setmetatable({ id = id[0], op = op.name, width = info.width, builder = self,
-    domain = DOMAINS[tonumber(info.domain)], record = remember(self, op, name, inputs, options) },
-    Node)
+    domain = DOMAINS[tonumber(info.domain)] }, Node)
 end
 
 -- m:dense(x, { out = 8 }), m:concat { a, b }, m:lookup { column = "age", dim = 4 }: the inputs,
@@ -180,24 +170,27 @@ function Builder.new(schema, init)
   local out = mr.new "mr_graph *[1]"
   mr.check(C.mr_graph_new(out, schema.handle))
   return setmetatable({ handle = mr.gc(out[0], C.mr_graph_free), schema = schema, counts = {},
-    fields = schema.fields, init = init or { normal = 0.01 }, records = {}, tasks = {} }, Builder)
+    fields = schema.fields, init = init or { normal = 0.01 }, tasks = {} }, Builder)
 end
 
---- Add the nodes of a model file again.
--- @tparam {table,...} records
--- @treturn {Node,...} by record
--- @raise when a record does not fit this engine
-function Builder:replay(records)
-  local nodes = {}
-  for i, record in ipairs(records) do
-    local op, inputs = Builder.ops()[record.op], {}
-    if not op then error(('there is no op "%s"'):format(tostring(record.op)), 0) end
-    for k, input in ipairs(record.inputs) do inputs[k] = nodes[input] end
-    local options = { name = record.name }
-    for name, value in pairs(record.options) do options[name] = value end
-    nodes[i] = add(self, op, inputs, options, 0)
+--- A builder around the graph of a model file: nothing is added to it.
+-- @param handle  `mr_graph *`, owned from now on
+-- @tparam {table,...} tasks  { name, logit, probability }, with the numbers of nodes
+-- @treturn ?Builder nil where a task names a node that is not there
+function Builder.open(handle, tasks)
+  local self = setmetatable({ handle = handle, counts = {}, fields = {}, tasks = {} }, Builder)
+  local info = mr.new "mr_node_info"
+  local function node(id)
+    if type(id) ~= "number" or C.mr_graph_describe(handle, id, info) < 0 then return nil end
+    return setmetatable({ id = id, op = mr.string(info.op), width = info.width, builder = self,
+      domain = DOMAINS[tonumber(info.domain)] }, Node)
   end
-  return nodes
+  for i, task in ipairs(tasks) do
+    self.tasks[i] = { name = task.name, logit = node(task.logit),
+      probability = node(task.probability) }
+    if not (self.tasks[i].logit and self.tasks[i].probability) then return nil end
+  end
+  return self
 end
 
 -- ---- blocks ----

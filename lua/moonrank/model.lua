@@ -8,8 +8,6 @@ local C = mr.C
 local Model = {}
 Model.__index = Model
 
-local FORMAT = 1
-
 -- What of a fields configuration a model depends on; where the data lies is none of it.
 local function portable(config)
   return { version = config.version, label = config.label, group = config.group,
@@ -37,8 +35,8 @@ function Model.new(script, options)
   local schema = options.fields.schema
   local builder = Builder.new(schema, options.init)
   script.build(builder, options.options)
-  local self = setmetatable({ builder = builder, schema = schema, script = script.name,
-    options = options.options, seed = options.seed or 1 }, Model)
+  local self = setmetatable({ builder = builder, fields_config = portable(schema.config),
+    script = script.name, options = options.options, seed = options.seed or 1 }, Model)
   return finish(self, self.seed)
 end
 
@@ -56,16 +54,13 @@ end
 -- @tparam Model from
 function Model:assign(from) mr.check(C.mr_model_assign(self.handle, from.handle), 1) end
 
---- What the model file says of the model beside its numbers.
--- @treturn string JSON
-function Model:metadata()
+-- What the model file says beside the engine's own schema, graph and numbers.
+local function about(self)
   local tasks = {}
   for i, task in ipairs(self.tasks) do
-    tasks[i] = { name = task.name, logit = task.logit.record,
-      probability = task.probability.record }
+    tasks[i] = { name = task.name, logit = task.logit.id, probability = task.probability.id }
   end
-  return json.encode { format = FORMAT, fields = portable(self.schema.config),
-    graph = { nodes = self.builder.records, tasks = tasks },
+  return json.encode { fields = self.fields_config, tasks = tasks,
     model = { script = self.script, options = self.options } }
 end
 
@@ -73,45 +68,35 @@ end
 -- @tparam string path
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
-function Model:save(path) return mr.ok(C.mr_model_save(self.handle, path, self:metadata())) end
+function Model:save(path) return mr.ok(C.mr_model_save(self.handle, path, about(self))) end
 
-local function read_metadata(path)
-  local out = mr.new "char *[1]"
-  local ok, message = mr.ok(C.mr_model_metadata(path, out))
+local function open_graph(path)
+  local out, text = mr.new "mr_graph *[1]", mr.new "char *[1]"
+  local ok, message = mr.ok(C.mr_graph_open(out, path, text))
   if not ok then return nil, message end
-  local text = mr.string(out[0])
-  C.mr_text_free(out[0])
-  local metadata
-  metadata, message = json.decode(text)
-  if not metadata then return nil, ("%s: its metadata is damaged: %s"):format(path, message) end
-  if metadata.format ~= FORMAT then
-    return nil, ("%s: format %s, expected %d"):format(path, tostring(metadata.format), FORMAT)
+  local graph, description = mr.gc(out[0], C.mr_graph_free), mr.string(text[0])
+  C.mr_text_free(text[0])
+  local said
+  said, message = json.decode(description)
+  if not said or type(said.tasks) ~= "table" or type(said.fields) ~= "table" then
+    return nil, ("%s: its description is damaged%s"):format(path, message and ": " .. message or "")
   end
-  return metadata
+  return graph, said
 end
 
-local function rebuild(metadata)
-  local schema = require "moonrank.schema".new(metadata.fields)
-  local builder = Builder.new(schema)
-  local nodes = builder:replay(metadata.graph.nodes)
-  for i, task in ipairs(metadata.graph.tasks) do
-    builder.tasks[i] = { name = task.name, logit = nodes[task.logit],
-      probability = nodes[task.probability] }
-  end
-  local self = setmetatable({ builder = builder, schema = schema, fields_config = metadata.fields,
-    script = metadata.model.script, options = metadata.model.options, seed = 1 }, Model)
-  return finish(self, 1)
-end
-
---- Read a model file.
+--- Read a model file. No script runs: the graph is in the file.
 -- @tparam string path
 -- @treturn ?Model with `fields_config`, the fields it was trained on
 -- @treturn ?string what is wrong
 function Model.load(path)
-  local metadata, message = read_metadata(path)
-  if not metadata then return nil, message end
-  local ok, self = pcall(rebuild, metadata)
-  if not ok then return nil, ("%s: %s"):format(path, tostring(self)) end
+  local graph, said = open_graph(path)
+  if not graph then return nil, said end
+  local builder = Builder.open(graph, said.tasks)
+  if not builder then return nil, path .. ": a task names a node that is not there" end
+  local self = setmetatable({ builder = builder, fields_config = said.fields,
+    script = said.model.script, options = said.model.options, seed = 1 }, Model)
+  local ok, message = pcall(finish, self, 1)
+  if not ok then return nil, ("%s: %s"):format(path, tostring(message)) end
   ok, message = mr.ok(C.mr_model_load(self.handle, path))
   if not ok then return nil, message end
   return self

@@ -65,13 +65,13 @@ local function figures_of(self, split, task, seconds)
     error(('the data has no label of task "%s"'):format(self.model.tasks[task].name), 3)
   end
   local logits = logits_of(self, split, task)
-  local loss = assert(metric.logloss(logits, labels, n, self.pool))
+  local loss = assert(metric.logloss(logits, labels, n, self.pool.handle))
   local auc = assert(metric.auc(logits, labels, n))
   local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc,
     seconds = seconds() }
   local groups = split:groups()
   if groups then
-    local gauc = assert(metric.gauc(logits, labels, groups, n, self.pool))
+    local gauc = assert(metric.gauc(logits, labels, groups, n, self.pool.handle))
     figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
   end
   return figures

@@ -85,11 +85,12 @@ const char *mr_op_sample(int32_t op, int32_t sample) {
 int mr_graph_new(mr_graph **out, const mr_schema *schema) {
   *out = mr__calloc(1, sizeof **out);
   if (!*out) return mr__fail_memory();
-  (*out)->schema = schema;
+  (*out)->schema = mr__schema_retain(schema);
   return MR_OK;
 }
 
 static void clear_node(struct mr__node *node) {
+  mr__free(node->name);
   mr__free(node->inputs);
   mr__free(node->input_widths);
   for (int i = 0; i < MR__MAX_OPTIONS; i++) mr__free(node->texts[i]);
@@ -107,6 +108,7 @@ void mr_graph_free(mr_graph *graph) {
   mr__free(graph->params);
   mr__free(graph->lookups);
   mr__free(graph->tables);
+  mr_schema_free((mr_schema *)(uintptr_t)graph->schema);
   mr__free(graph);
 }
 
@@ -319,6 +321,8 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
                      const char *name, const int32_t *inputs, const mr_option *options,
                      int n_given) {
   MR_TRY(check_inputs(graph, op, inputs, node->n_inputs));
+  node->name = name ? mr__strdup(name) : NULL;
+  if (name && !node->name) return mr__fail_memory();
   node->inputs = mr__calloc((size_t)node->n_inputs, sizeof *node->inputs);
   if (!node->inputs) return mr__fail_memory();
   for (int i = 0; i < node->n_inputs; i++) node->inputs[i] = inputs[i];
@@ -375,6 +379,8 @@ int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const i
   *out = (int32_t)graph->n_nodes++;
   return MR_OK;
 }
+
+const mr_schema *mr_graph_schema(const mr_graph *graph) { return graph->schema; }
 
 int32_t mr_graph_nodes(const mr_graph *graph) { return (int32_t)graph->n_nodes; }
 

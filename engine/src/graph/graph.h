@@ -9,6 +9,7 @@
 struct mr__node {
   int op;             /* index in ops.def */
   const char *op_name;
+  char *name; /* leads the names of its weights; NULL: none was given */
   const mr_schema *schema;
   int index;
   int *inputs;
@@ -51,7 +52,7 @@ struct mr__graph_table {
 };
 
 struct mr_graph {
-  const mr_schema *schema; /* outlives the graph */
+  const mr_schema *schema; /* a reference is held */
   struct mr__node *nodes;
   size_t n_nodes, nodes_capacity;
   struct mr__param *params;

@@ -3,7 +3,8 @@
  *   <weight name>          F32 [rows, columns], for every dense weight and moving statistic
  *   table.<name>.keys      I64 [n], the bit patterns of the keys, ascending as unsigned numbers
  *   table.<name>.rows      F32 [n, width], the parts of a row side by side
- *   __metadata__.moonrank  the graph, the fields and the configuration, as JSON text
+ *   __metadata__           format: "1"; schema and graph: JSON, all that computing needs
+ *                          (io/graph_json.h); about: a text for people and for the Lua library
  *
  * Tensors come in the order of the graph, rows in the order of their keys, so the same model is
  * the same bytes. */
@@ -17,9 +18,12 @@
 
 #include "base/alloc.h"
 #include "graph/model.h"
+#include "io/graph_json.h"
 #include "io/safetensors.h"
 
 enum { ROWS_AT_ONCE = 4096, NAME_BYTES = 300 };
+
+static const char FORMAT[] = "1";
 
 /* ---- writing ---- */
 
@@ -86,13 +90,26 @@ static int write_table(mr_sink *sink, const struct mr__tensors *tensors,
   return status;
 }
 
+static int make_header(const mr_model *model, const struct mr__tensors *tensors,
+                       const char *about, struct mr__text *out) {
+  struct mr__text schema = {0}, graph = {0};
+  mr__schema_write(&schema, model->graph->schema);
+  mr__graph_write(&graph, model->graph);
+  int status = schema.status != MR_OK ? schema.status : graph.status;
+  struct mr__entry entries[] = {
+      {"about", about}, {"format", FORMAT}, {"graph", graph.p}, {"schema", schema.p}};
+  if (status == MR_OK) status = mr__tensors_header(tensors, entries, 4, out);
+  mr__text_clear(&schema);
+  mr__text_clear(&graph);
+  return status;
+}
+
 static int write_all(mr_sink *sink, const mr_model *model, const struct mr__tensors *tensors,
-                     const char *metadata) {
-  char *header;
-  size_t header_size;
-  MR_TRY(mr__tensors_header(tensors, metadata, &header, &header_size));
-  int status = mr_sink_write(sink, header, header_size);
-  mr__free(header);
+                     const char *about) {
+  struct mr__text header = {0};
+  int status = make_header(model, tensors, about, &header);
+  if (status == MR_OK) status = mr_sink_write(sink, header.p, header.n);
+  mr__text_clear(&header);
   uint64_t written = 0;
   for (size_t p = 0; status == MR_OK && p < model->graph->n_params; p++) {
     const struct mr__param *param = &model->graph->params[p];
@@ -107,12 +124,12 @@ static int write_all(mr_sink *sink, const mr_model *model, const struct mr__tens
   return status;
 }
 
-int mr_model_save(const mr_model *model, const char *path, const char *metadata) {
+int mr_model_save(const mr_model *model, const char *path, const char *about) {
   struct mr__tensors tensors = {0};
   mr_sink *sink = NULL;
   int status = list_tensors(model, &tensors);
   if (status == MR_OK) status = mr_sink_open(&sink, path);
-  if (status == MR_OK) status = write_all(sink, model, &tensors, metadata);
+  if (status == MR_OK) status = write_all(sink, model, &tensors, about);
   mr__tensors_clear(&tensors);
   if (status != MR_OK) {
     mr_sink_abort(sink);
@@ -217,17 +234,54 @@ int mr_model_load(mr_model *model, const char *path) {
   return status == MR_OK ? MR_OK : mr__fail_at(status, "%s", path);
 }
 
-int mr_model_metadata(const char *path, char **metadata) {
-  *metadata = NULL;
+/* An entry of the metadata that every model file has. */
+static int entry(const struct mapped *file, const char *key, const char **out) {
+  const struct mr__json *metadata = &file->tensors.metadata;
+  int status = mr__json_text(metadata, key, out);
+  return status == MR_OK ? MR_OK : mr__fail_at(status, "metadata");
+}
+
+static int read_json(const struct mapped *file, const char *key, struct mr__json *out) {
+  const char *text;
+  *out = (struct mr__json){0};
+  MR_TRY(entry(file, key, &text));
+  int status = mr__json_parse(out, text, strlen(text));
+  return status == MR_OK ? MR_OK : mr__fail_at(status, "%s", key);
+}
+
+static int read_graph(const struct mapped *file, mr_graph **out) {
+  struct mr__json schema_json, graph_json = {0};
+  mr_schema *schema = NULL;
+  const char *format = NULL;
+  MR_TRY(entry(file, "format", &format));
+  if (strcmp(format, FORMAT) != 0)
+    return mr__fail(MR_EDATA, "it is of format %s, this version reads format %s", format, FORMAT);
+  int status = read_json(file, "schema", &schema_json);
+  if (status == MR_OK) status = mr__schema_read(&schema, &schema_json);
+  if (status == MR_OK) status = read_json(file, "graph", &graph_json);
+  if (status == MR_OK) status = mr__graph_read(out, &graph_json, schema);
+  mr_schema_free(schema); /* the graph holds a reference of its own */
+  mr__json_clear(&schema_json);
+  mr__json_clear(&graph_json);
+  return status;
+}
+
+int mr_graph_open(mr_graph **out, const char *path, char **about) {
+  *out = NULL;
+  *about = NULL;
   struct mapped file;
   MR_TRY(map(&file, path));
-  int status = MR_OK;
-  if (!file.tensors.metadata)
-    status = mr__fail(MR_EDATA, "%s: there is no \"moonrank\" entry in its metadata", path);
-  *metadata = file.tensors.metadata;
-  file.tensors.metadata = NULL;
+  const char *text = NULL;
+  int status = entry(&file, "about", &text);
+  if (status == MR_OK) status = read_graph(&file, out);
+  if (status == MR_OK && !(*about = mr__strdup(text))) status = mr__fail_memory();
   unmap(&file);
-  return status;
+  if (status != MR_OK) {
+    mr_graph_free(*out);
+    *out = NULL;
+    return mr__fail_at(status, "%s", path);
+  }
+  return MR_OK;
 }
 
 void mr_text_free(char *text) { mr__free(text); }

@@ -3,7 +3,7 @@
 #ifndef MR_IO_SAFETENSORS_H
 #define MR_IO_SAFETENSORS_H
 
-#include "base/status.h"
+#include "io/json.h"
 
 enum mr__dtype { MR__F32, MR__I64, MR__U8 };
 
@@ -18,8 +18,12 @@ struct mr__tensor {
 struct mr__tensors {
   struct mr__tensor *list;
   size_t n, capacity;
-  char *metadata;     /* the "moonrank" entry of __metadata__, or NULL */
-  uint64_t data_size; /* bytes of all tensors */
+  struct mr__json metadata; /* __metadata__ of a file that was read: an object of texts */
+  uint64_t data_size;       /* bytes of all tensors */
+};
+
+struct mr__entry {
+  const char *key, *value;
 };
 
 void mr__tensors_clear(struct mr__tensors *tensors);
@@ -28,9 +32,9 @@ void mr__tensors_clear(struct mr__tensors *tensors);
 int mr__tensors_add(struct mr__tensors *tensors, const char *name, enum mr__dtype dtype, int rank,
                     const int64_t *shape);
 
-/* The header's bytes, length included; free with mr__free. */
-int mr__tensors_header(const struct mr__tensors *tensors, const char *metadata, char **bytes,
-                       size_t *size);
+/* The header's bytes, length included, with `metadata` as its __metadata__. */
+int mr__tensors_header(const struct mr__tensors *tensors, const struct mr__entry *metadata,
+                       size_t n_metadata, struct mr__text *out);
 
 /* Read and check a header; `size` is that of the whole file, `bytes` its start, at least
  * 8 + header length long. */

@@ -1,0 +1,207 @@
+#include "io/graph_json.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum { MOST_NODES = 100000, MOST_INPUTS = 65536 };
+
+/* ---- schema ---- */
+
+static void write_column(struct mr__text *out, const mr_schema *schema,
+                         const struct mr__column *column) {
+  mr__putf(out, "{\"domain\":%d,\"max\":%d,\"missing\":", column->domain, column->max);
+  mr__put_number(out, (double)column->missing);
+  mr__puts(out, ",\"name\":");
+  mr__put_string(out, column->name);
+  mr__putf(out, ",\"separator\":%d,\"source\":", column->separator);
+  mr__put_string(out, column->source);
+  if (column->table >= 0) {
+    mr__puts(out, ",\"table\":");
+    mr__put_string(out, schema->tables[column->table].name);
+  }
+  mr__putf(out, ",\"transform\":%d,\"type\":%d,\"width\":%d}", column->transform, column->type,
+           column->width);
+}
+
+void mr__schema_write(struct mr__text *out, const mr_schema *schema) {
+  mr__puts(out, "{\"columns\":[");
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    if (c) mr__puts(out, ",");
+    write_column(out, schema, &schema->columns[c]);
+  }
+  mr__puts(out, "],\"tables\":[");
+  for (size_t t = 0; t < schema->n_tables; t++) {
+    mr__putf(out, "%s{\"min_count\":%lld,\"name\":", t ? "," : "",
+             (long long)schema->tables[t].min_count);
+    mr__put_string(out, schema->tables[t].name);
+    mr__puts(out, "}");
+  }
+  mr__puts(out, "]}");
+}
+
+static int whole32(const struct mr__json *object, const char *key, int32_t *out) {
+  int64_t value;
+  MR_TRY(mr__json_whole(object, key, INT32_MIN, INT32_MAX, &value));
+  *out = (int32_t)value;
+  return MR_OK;
+}
+
+static int read_column(mr_schema *schema, const struct mr__json *from) {
+  mr_column_spec spec = {0};
+  const struct mr__json *missing;
+  MR_TRY(mr__json_text(from, "name", &spec.name));
+  MR_TRY(mr__json_text(from, "source", &spec.source));
+  if (mr__json_get(from, "table")) MR_TRY(mr__json_text(from, "table", &spec.table));
+  MR_TRY(whole32(from, "type", &spec.type));
+  MR_TRY(whole32(from, "domain", &spec.domain));
+  MR_TRY(whole32(from, "separator", &spec.separator));
+  MR_TRY(whole32(from, "max", &spec.max));
+  MR_TRY(whole32(from, "width", &spec.width));
+  MR_TRY(whole32(from, "transform", &spec.transform));
+  MR_TRY(mr__json_member(from, "missing", MR__NUMBER_VALUE, &missing));
+  spec.missing = (float)missing->number;
+  return mr_schema_add_column(schema, &spec);
+}
+
+static int read_table(mr_schema *schema, const struct mr__json *from) {
+  const char *name;
+  int64_t min_count;
+  MR_TRY(mr__json_text(from, "name", &name));
+  MR_TRY(mr__json_whole(from, "min_count", 1, INT64_MAX, &min_count));
+  return mr_schema_add_table(schema, name, min_count);
+}
+
+static int read_schema(mr_schema *schema, const struct mr__json *from) {
+  const struct mr__json *columns, *tables;
+  MR_TRY(mr__json_member(from, "tables", MR__LIST, &tables));
+  MR_TRY(mr__json_member(from, "columns", MR__LIST, &columns));
+  for (size_t t = 0; t < tables->n; t++) MR_TRY(read_table(schema, &tables->items[t]));
+  for (size_t c = 0; c < columns->n; c++) MR_TRY(read_column(schema, &columns->items[c]));
+  return MR_OK;
+}
+
+int mr__schema_read(mr_schema **out, const struct mr__json *from) {
+  MR_TRY(mr_schema_new(out));
+  int status = read_schema(*out, from);
+  if (status != MR_OK) {
+    mr_schema_free(*out);
+    *out = NULL;
+    return mr__fail_at(status, "schema");
+  }
+  return MR_OK;
+}
+
+/* ---- graph ---- */
+
+static void write_option(struct mr__text *out, const struct mr__node *node, int index,
+                         const struct mr__option *option) {
+  const struct mr__option_value *value = &node->options[index];
+  mr__put_string(out, option->name);
+  mr__puts(out, ":");
+  if (option->kind == MR__COLUMN) {
+    mr__put_string(out, node->schema->columns[(int)value->number].name);
+  } else if (option->kind == MR__NAME) {
+    mr__put_string(out, value->text);
+  } else if (option->kind == MR__CHOICE) {
+    const char *word = option->choices;
+    for (int i = 0; i < (int)value->number; i++) word = strchr(word, ' ') + 1;
+    mr__puts(out, "\"");
+    mr__put(out, word, strcspn(word, " "));
+    mr__puts(out, "\"");
+  } else {
+    mr__put_number(out, value->number);
+  }
+}
+
+static void write_node(struct mr__text *out, const struct mr__node *node) {
+  const struct mr__op *op = mr__node_op(node);
+  mr__puts(out, "{\"inputs\":[");
+  for (int i = 0; i < node->n_inputs; i++) mr__putf(out, "%s%d", i ? "," : "", node->inputs[i]);
+  mr__puts(out, "]");
+  if (node->name) {
+    mr__puts(out, ",\"name\":");
+    mr__put_string(out, node->name);
+  }
+  mr__puts(out, ",\"op\":");
+  mr__put_string(out, node->op_name);
+  mr__puts(out, ",\"options\":{");
+  for (int i = 0; op->options && op->options[i].name; i++) {
+    if (i) mr__puts(out, ",");
+    write_option(out, node, i, &op->options[i]);
+  }
+  mr__puts(out, "}}");
+}
+
+void mr__graph_write(struct mr__text *out, const mr_graph *graph) {
+  mr__puts(out, "[");
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    if (i) mr__puts(out, ",\n");
+    write_node(out, &graph->nodes[i]);
+  }
+  mr__puts(out, "]");
+}
+
+static int read_options(const struct mr__json *from, mr_option *options, int *n) {
+  *n = 0;
+  if (from->n > MR__MAX_OPTIONS) return mr__fail(MR_EDATA, "there are too many options");
+  for (size_t i = 0; i < from->n; i++) {
+    const struct mr__json *value = &from->items[i];
+    mr_option *option = &options[(*n)++];
+    *option = (mr_option){.name = value->key};
+    if (value->kind == MR__NUMBER_VALUE)
+      option->number = value->number;
+    else if (value->kind == MR__STRING)
+      option->text = value->text;
+    else
+      return mr__fail(MR_EDATA, "option \"%s\" is neither a number nor a text", value->key);
+  }
+  return MR_OK;
+}
+
+static int read_node(mr_graph *graph, const struct mr__json *from, int32_t *inputs) {
+  const struct mr__json *list, *given;
+  const char *op, *name = NULL;
+  mr_option options[MR__MAX_OPTIONS];
+  int n_options;
+  int32_t node, wanted = mr_graph_nodes(graph);
+  MR_TRY(mr__json_text(from, "op", &op));
+  if (mr__json_get(from, "name")) MR_TRY(mr__json_text(from, "name", &name));
+  MR_TRY(mr__json_member(from, "inputs", MR__LIST, &list));
+  MR_TRY(mr__json_member(from, "options", MR__OBJECT, &given));
+  if (list->n > MOST_INPUTS) return mr__fail(MR_EDATA, "there are too many inputs");
+  for (size_t i = 0; i < list->n; i++) {
+    int64_t input;
+    MR_TRY(mr__json_as_whole(&list->items[i], 0, INT32_MAX, &input));
+    inputs[i] = (int32_t)input;
+  }
+  MR_TRY(read_options(given, options, &n_options));
+  MR_TRY(mr_graph_add(graph, op, name, inputs, (int32_t)list->n, options, n_options, &node));
+  /* A graph that was written names its broadcasts; one that needs further ones was not. */
+  return node == wanted ? MR_OK : mr__fail(MR_EDATA, "an input is of another domain");
+}
+
+static int read_nodes(mr_graph *graph, const struct mr__json *from) {
+  if (from->kind != MR__LIST || from->n > MOST_NODES)
+    return mr__fail(MR_EDATA, "there is no list of nodes, or it is too long");
+  int32_t *inputs = mr__malloc(MOST_INPUTS * sizeof *inputs);
+  if (!inputs) return mr__fail_memory();
+  int status = MR_OK;
+  for (size_t i = 0; status == MR_OK && i < from->n; i++) {
+    status = read_node(graph, &from->items[i], inputs);
+    if (status != MR_OK) mr__fail_at(status, "node %zu", i);
+  }
+  mr__free(inputs);
+  return status;
+}
+
+int mr__graph_read(mr_graph **out, const struct mr__json *from, const mr_schema *schema) {
+  MR_TRY(mr_graph_new(out, schema));
+  int status = read_nodes(*out, from);
+  if (status != MR_OK) {
+    mr_graph_free(*out);
+    *out = NULL;
+    return mr__fail_at(status, "graph");
+  }
+  return MR_OK;
+}
