@@ -1,4 +1,4 @@
---- Embeddings and numbers side by side, then dense layers: the "Embedding & MLP" base of CTR models.
+--- Embeddings and numbers side by side, then dense layers: the "Embedding & MLP" base.
 return {
   name = "dnn",
   options = { hidden = { 400, 400, 400 }, activation = "relu", dropout = 0, batch_norm = false },

@@ -87,7 +87,9 @@ function Predictor:evaluate(split)
   local start = require "moonrank.clock".now()
   local function seconds() return require "moonrank.clock".now() - start end
   local all = {}
-  for i, task in ipairs(self.model.tasks) do all[task.name] = figures_of(self, split, i, seconds) end
+  for i, task in ipairs(self.model.tasks) do
+    all[task.name] = figures_of(self, split, i, seconds)
+  end
   local first = all[self.model.tasks[1].name]
   local figures = { tasks = all }
   for key, value in pairs(first) do figures[key] = value end

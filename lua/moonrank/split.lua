@@ -32,6 +32,16 @@ function Split:samples() return tonumber(C.mr_dataset_samples(handle_of(self))) 
 -- @treturn integer
 function Split:requests() return tonumber(C.mr_dataset_requests(handle_of(self))) end
 
+--- Distinct values of a table: exact for training data with a min_count above 1, else an estimate
+-- within a few per cent.
+-- @tparam string name  of the table
+-- @treturn integer 0 where there is no such table
+function Split:distinct(name)
+  local handle = handle_of(self)
+  local index = C.mr_schema_find_table(self.schema.handle, name)
+  return index < 0 and 0 or math.max(0, tonumber(C.mr_dataset_distinct(handle, index)))
+end
+
 --- The numbers or labels of a sample-side column, one a sample.
 -- @param column  name or number
 -- @return `const float *` from 0, valid until the split is closed; nil where the column has none

@@ -230,11 +230,22 @@ function Trainer:predict(split, sink) return predictor_of(self):predict(split, s
 -- @treturn ?string what is wrong
 function Trainer:save(path) return (self.used or self.model):save(path) end
 
---- Counts for people: see Model:describe; bytes is what batches need beside the model.
+--- Counts for people: see Model:describe; bytes is what batches need beside the model; with data,
+-- table_bytes is what the tables need at most once they hold every key of the training data.
+-- @tparam[opt] table data  with `train` and, if there is any, `valid`
 -- @treturn table
-function Trainer:describe()
+function Trainer:describe(data)
   local d = self.model:describe()
   d.bytes = tonumber(C.mr_run_bytes(self.handle))
+  if not data then return d end
+  d.table_bytes = 0
+  for i, t in ipairs(d.tables) do
+    local keys = data.train:distinct(t.name)
+    t.keys = keys
+    local bytes = tonumber(C.mr_model_table_bytes(self.model.handle, i - 1, keys + 1))
+    -- The copy that is the best model so far is as large, at most.
+    d.table_bytes = d.table_bytes + bytes * (data.valid and 2 or 1)
+  end
   return d
 end
 

@@ -32,7 +32,8 @@ local function build(op, inputs, options, out_width)
   for i, input in ipairs(inputs) do
     columns[i] = { name = "x" .. i, type = "vector", width = input.width, domain = input.domain }
   end
-  columns[#columns + 1] = { name = "r", type = "vector", width = out_width or op.internal and inputs[1].width or 1 }
+  columns[#columns + 1] = { name = "r", type = "vector",
+    width = out_width or op.internal and inputs[1].width or 1 }
   local schema = g.schema(columns)
   local b = g.builder(schema)
   local nodes = {}

@@ -83,7 +83,7 @@ end
 
 local function near(want, got, what)
   local allowed = 1e-5 * math.max(1e-2, math.abs(want))
-  if not (math.abs(want - got) <= allowed) then
+  if got ~= got or math.abs(want - got) > allowed then
     error(("%s is %.9g, expected %.9g"):format(what, got, want), 2)
   end
 end

@@ -84,11 +84,15 @@ static void start_part(const struct mr__table *table, size_t index, uint64_t key
   }
 }
 
-static void start_row(const struct mr__table *table, uint64_t key, float *row) {
-  memset(row, 0, (size_t)table->width * sizeof(float));
+static void start_states(const struct mr__table *table, float *row) {
   for (int s = 0; s < table->n_states; s++)
     for (int e = 0; e < table->width; e++)
       row[(1 + s) * table->width + e] = table->state_start[s];
+}
+
+static void start_row(const struct mr__table *table, uint64_t key, float *row) {
+  memset(row, 0, (size_t)table->width * sizeof(float));
+  start_states(table, row);
   if (key == MR__UNKNOWN_KEY) return; /* an id never seen adds nothing rather than noise */
   for (size_t p = 0; p < table->n_parts; p++)
     if (table->parts[p].start != MR__START_ZERO)
@@ -154,6 +158,15 @@ int64_t mr__table_rows(const struct mr__table *table) {
   return rows;
 }
 
+int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
+  int64_t per_shard = keys / MR__SHARDS + keys / (8 * MR__SHARDS) + 8; /* hashes are not quite even */
+  int64_t slots = FIRST_SLOTS, rows = 0;
+  while (slots * 3 < per_shard * 5) slots *= 2;
+  for (int64_t chunk = MR__FIRST_CHUNK; rows < per_shard; chunk *= 2) rows += chunk;
+  return MR__SHARDS * (slots * (int64_t)sizeof(struct mr__slot) +
+                       rows * table->stride * (int64_t)sizeof(float));
+}
+
 static int by_key(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;
@@ -169,13 +182,23 @@ void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys) {
   }
 }
 
+/* Rows keep their place: only the states begin anew. */
+static void restart_states(struct mr__table *table) {
+  for (int s = 0; s < MR__SHARDS; s++)
+    for (uint32_t r = 0; r < table->shards[s].n_rows; r++)
+      start_states(table, mr__shard_row(&table->shards[s], r, table->stride));
+}
+
 int mr__table_set_states(struct mr__table *table, int n_states, const float *start) {
-  if (table->n_states == n_states && mr__table_rows(table) > 0) return MR_OK;
   struct mr__table old = *table;
+  for (int s = 0; s < n_states; s++) table->state_start[s] = start[s];
+  if (table->n_states == n_states) {
+    restart_states(table);
+    return MR_OK;
+  }
   memset(table->shards, 0, sizeof table->shards);
   table->n_states = n_states;
   table->stride = table->width * (1 + n_states);
-  for (int s = 0; s < n_states; s++) table->state_start[s] = start[s];
   for (int s = 0; s < MR__SHARDS; s++)
     for (size_t i = 0; i < old.shards[s].n_slots; i++) {
       const struct mr__slot *slot = &old.shards[s].slots[i];

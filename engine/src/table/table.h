@@ -70,7 +70,8 @@ void mr__table_clear(struct mr__table *table);
 int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__start start,
                    float scale, int *offset);
 
-/* Lay rows out for an optimizer: `n_states` further vectors per row, starting at `start[i]`. */
+/* Lay rows out for an optimizer: `n_states` further vectors per row, which start at `start[i]` in
+ * every row, whatever an earlier optimizer left there. Rows move when the number changes. */
 int mr__table_set_states(struct mr__table *table, int n_states, const float *start);
 
 /* The row of a key, or NULL. */
@@ -80,6 +81,9 @@ float *mr__table_find(const struct mr__table *table, uint64_t key);
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
 
 int64_t mr__table_rows(const struct mr__table *table);
+
+/* At most the bytes of slots and chunks once the table holds so many keys, spread evenly. */
+int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
 
 /* All keys in ascending order, [mr__table_rows]. */
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);

@@ -38,7 +38,7 @@ local function print_header(say, configuration, script, data, run)
   end
   say(("model    %s (%s)"):format(script.name, script.path))
   say(("data     %s rows: %s"):format(configuration.experiment.fields, table.concat(rows, ", ")))
-  local d = run:describe()
+  local d = run:describe(data)
   say(("weights  %s dense"):format(grouped(d.parameters)))
   local widths, names = {}, {}
   for _, t in ipairs(d.tables) do
@@ -46,12 +46,13 @@ local function print_header(say, configuration, script, data, run)
       names[t.width] = {}
       widths[#widths + 1] = t.width
     end
-    table.insert(names[t.width], t.name)
+    table.insert(names[t.width], ("%s (%s)"):format(t.name, grouped(t.keys)))
   end
   for _, width in ipairs(widths) do
-    say(("tables   %d wide: %s"):format(width, table.concat(names[width], ", ")))
+    say(("tables   %d wide (keys): %s"):format(width, table.concat(names[width], ", ")))
   end
-  say(("memory   %s MB for batches"):format(grouped(math.ceil(d.bytes / 2 ^ 20))))
+  say(("memory   at most %s MB for tables, %s MB for a batch"):format(
+    grouped(math.ceil(d.table_bytes / 2 ^ 20)), grouped(math.ceil(d.bytes / 2 ^ 20))))
 end
 
 -- Figures for metrics.jsonl: without those by task where there is only one.
