@@ -1,0 +1,205 @@
+#include "io/tensor_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+enum { ROWS_AT_ONCE = 4096, NAME_BYTES = 300 };
+
+/* ---- writing ---- */
+
+int mr__writer_open(struct mr__tensor_writer *writer, const char *path,
+                    const struct mr__entry *metadata, size_t n_metadata) {
+  struct mr__text header = {0};
+  int status = mr__tensors_header(&writer->tensors, metadata, n_metadata, &header);
+  if (status == MR_OK) status = mr_sink_open(&writer->sink, path);
+  if (status == MR_OK) status = mr_sink_write(writer->sink, header.p, header.n);
+  mr__text_clear(&header);
+  return status;
+}
+
+int mr__writer_begin(struct mr__tensor_writer *writer, const char *name) {
+  static const char zeros[64];
+  const struct mr__tensor *t = mr__tensors_find(&writer->tensors, name);
+  uint64_t gap = t->begin - writer->written;
+  writer->written = t->end;
+  return mr_sink_write(writer->sink, zeros, (size_t)gap);
+}
+
+int mr__writer_put(struct mr__tensor_writer *writer, const void *bytes, size_t size) {
+  return mr_sink_write(writer->sink, bytes, size);
+}
+
+int mr__writer_tensor(struct mr__tensor_writer *writer, const char *name, const void *bytes,
+                      size_t size) {
+  MR_TRY(mr__writer_begin(writer, name));
+  return mr__writer_put(writer, bytes, size);
+}
+
+int mr__writer_close(struct mr__tensor_writer *writer, int status) {
+  mr__tensors_clear(&writer->tensors);
+  mr_sink *sink = writer->sink;
+  writer->sink = NULL;
+  if (status == MR_OK) return mr_sink_close(sink);
+  mr_sink_abort(sink);
+  return status;
+}
+
+/* "rows" for the values, "state0" ... for the optimizer's. */
+static void vector_name(char *name, const char *prefix, int vector) {
+  if (vector == 0)
+    snprintf(name, NAME_BYTES, "%s.rows", prefix);
+  else
+    snprintf(name, NAME_BYTES, "%s.state%d", prefix, vector - 1);
+}
+
+int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
+                          const struct mr__table *table, int states) {
+  char name[NAME_BYTES];
+  int64_t shape[2] = {mr__table_rows(table), table->width};
+  snprintf(name, sizeof name, "%s.keys", prefix);
+  MR_TRY(mr__tensors_add(&writer->tensors, name, MR__I64, 1, shape));
+  for (int v = 0; v <= states; v++) {
+    vector_name(name, prefix, v);
+    MR_TRY(mr__tensors_add(&writer->tensors, name, MR__F32, 2, shape));
+  }
+  return MR_OK;
+}
+
+/* One vector of every row, in the order of the keys. */
+static int put_vectors(struct mr__tensor_writer *writer, const struct mr__table *table,
+                       const uint64_t *keys, int64_t n, int vector, float *buffer) {
+  size_t width = (size_t)table->width;
+  for (int64_t first = 0; first < n; first += ROWS_AT_ONCE) {
+    int64_t some = n - first < ROWS_AT_ONCE ? n - first : ROWS_AT_ONCE;
+    for (int64_t r = 0; r < some; r++)
+      memcpy(buffer + (size_t)r * width,
+             mr__table_find(table, keys[first + r]) + (size_t)vector * width,
+             width * sizeof *buffer);
+    MR_TRY(mr__writer_put(writer, buffer, (size_t)some * width * sizeof *buffer));
+  }
+  return MR_OK;
+}
+
+int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,
+                         const struct mr__table *table, int states) {
+  int64_t n = mr__table_rows(table);
+  uint64_t *keys = mr__malloc((size_t)n * sizeof *keys);
+  float *buffer = mr__malloc((size_t)ROWS_AT_ONCE * (size_t)table->width * sizeof *buffer);
+  char name[NAME_BYTES];
+  int status = keys && buffer ? MR_OK : mr__fail_memory();
+  if (status == MR_OK) {
+    mr__table_sorted_keys(table, keys);
+    snprintf(name, sizeof name, "%s.keys", prefix);
+    status = mr__writer_tensor(writer, name, keys, (size_t)n * sizeof *keys);
+  }
+  for (int v = 0; status == MR_OK && v <= states; v++) {
+    vector_name(name, prefix, v);
+    status = mr__writer_begin(writer, name);
+    if (status == MR_OK) status = put_vectors(writer, table, keys, n, v, buffer);
+  }
+  mr__free(keys);
+  mr__free(buffer);
+  return status;
+}
+
+/* ---- reading ---- */
+
+void mr__tensor_file_close(struct mr__tensor_file *file) {
+  mr__tensors_clear(&file->tensors);
+  if (file->bytes) munmap((void *)(uintptr_t)file->bytes, file->size);
+  memset(file, 0, sizeof *file);
+}
+
+int mr__tensor_file_open(struct mr__tensor_file *file, const char *path) {
+  memset(file, 0, sizeof *file);
+  /* Without O_NONBLOCK a FIFO in place of the file would wait for a writer. */
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat info;
+  if (fd < 0) return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size < 8) {
+    close(fd);
+    return mr__fail(MR_EDATA, "%s is not a file of tensors", path);
+  }
+  file->size = (size_t)info.st_size;
+  void *bytes = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+  close(fd);
+  if (bytes == MAP_FAILED) return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  file->bytes = bytes;
+  int status = mr__tensors_parse(&file->tensors, file->bytes, file->size, file->size);
+  if (status != MR_OK) {
+    mr__tensor_file_close(file);
+    return mr__fail_at(status, "%s", path);
+  }
+  file->data = file->bytes + (file->size - file->tensors.data_size);
+  return MR_OK;
+}
+
+int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
+                         enum mr__dtype dtype, int rank, const int64_t *shape,
+                         const struct mr__tensor **out) {
+  const struct mr__tensor *t = mr__tensors_find(&file->tensors, name);
+  *out = t;
+  if (!t) return mr__fail(MR_EDATA, "there is no \"%s\"", name);
+  if (t->dtype != dtype || t->rank != rank)
+    return mr__fail(MR_EDATA, "\"%s\" is of another type than the model's", name);
+  for (int i = 0; i < rank; i++)
+    if (shape[i] >= 0 && t->shape[i] != shape[i])
+      return mr__fail(MR_EDATA, "\"%s\" has size %lld where the model has %lld", name,
+                      (long long)t->shape[i], (long long)shape[i]);
+  return MR_OK;
+}
+
+int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name, int64_t rows,
+                           int64_t columns, float *out) {
+  int64_t shape[2] = {rows, columns};
+  const struct mr__tensor *t;
+  MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &t));
+  memcpy(out, file->data + t->begin, (size_t)(t->end - t->begin));
+  return MR_OK;
+}
+
+static int read_rows(const struct mr__tensor_file *file, const struct mr__tensor *keys,
+                     const struct mr__tensor *const *vectors, struct mr__table *table,
+                     int states) {
+  size_t width = (size_t)table->width;
+  uint64_t last = 0;
+  for (int64_t r = 0; r < keys->shape[0]; r++) {
+    uint64_t key;
+    memcpy(&key, file->data + keys->begin + (size_t)r * sizeof key, sizeof key);
+    if (r > 0 && key <= last)
+      return mr__fail(MR_EDATA, "the keys of table \"%s\" do not ascend", table->name);
+    last = key;
+    struct mr__slot *slot;
+    MR_TRY(mr__table_insert(table, key, &slot));
+    float *row = mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1,
+                               table->stride);
+    for (int v = 0; v <= states; v++)
+      memcpy(row + (size_t)v * width,
+             file->data + vectors[v]->begin + (size_t)r * width * sizeof(float),
+             width * sizeof(float));
+  }
+  return MR_OK;
+}
+
+int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix,
+                          struct mr__table *table, int states) {
+  enum { MOST_VECTORS = 8 };
+  char name[NAME_BYTES];
+  const struct mr__tensor *keys, *vectors[MOST_VECTORS];
+  int64_t any = -1;
+  snprintf(name, sizeof name, "%s.keys", prefix);
+  MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, &any, &keys));
+  int64_t shape[2] = {keys->shape[0], table->width};
+  for (int v = 0; v <= states; v++) {
+    vector_name(name, prefix, v);
+    MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &vectors[v]));
+  }
+  return read_rows(file, keys, vectors, table, states);
+}

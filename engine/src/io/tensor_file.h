@@ -1,0 +1,54 @@
+/* Files of tensors: writing one tensor after another, and reading them back mapped. Model files
+ * and checkpoints are made of these. */
+#ifndef MR_IO_TENSOR_FILE_H
+#define MR_IO_TENSOR_FILE_H
+
+#include "io/safetensors.h"
+#include "table/table.h"
+
+/* ---- writing: list all tensors, open, then put them in the listed order, close ---- */
+
+struct mr__tensor_writer {
+  struct mr__tensors tensors;
+  mr_sink *sink;
+  uint64_t written;
+};
+
+int mr__writer_open(struct mr__tensor_writer *writer, const char *path,
+                    const struct mr__entry *metadata, size_t n_metadata);
+/* The bytes up to where the named tensor begins. */
+int mr__writer_begin(struct mr__tensor_writer *writer, const char *name);
+int mr__writer_put(struct mr__tensor_writer *writer, const void *bytes, size_t size);
+int mr__writer_tensor(struct mr__tensor_writer *writer, const char *name, const void *bytes,
+                      size_t size);
+/* Sync and rename, or after a failure remove everything; gives the status to go on with. */
+int mr__writer_close(struct mr__tensor_writer *writer, int status);
+
+/* A table as <prefix>.keys, <prefix>.rows and, with `states`, <prefix>.state0, <prefix>.state1. */
+int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
+                          const struct mr__table *table, int states);
+int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,
+                         const struct mr__table *table, int states);
+
+/* ---- reading ---- */
+
+struct mr__tensor_file {
+  const char *bytes;
+  size_t size;
+  const char *data; /* where the tensors start */
+  struct mr__tensors tensors;
+};
+
+int mr__tensor_file_open(struct mr__tensor_file *file, const char *path);
+void mr__tensor_file_close(struct mr__tensor_file *file);
+/* A tensor of this type and shape (-1: any size); the text says what is wrong with it. */
+int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
+                         enum mr__dtype dtype, int rank, const int64_t *shape,
+                         const struct mr__tensor **out);
+/* The numbers of a tensor of floats, into memory of that shape. */
+int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name, int64_t rows,
+                           int64_t columns, float *out);
+int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix,
+                          struct mr__table *table, int states);
+
+#endif
