@@ -1,0 +1,203 @@
+#include "data/batch.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "data/cell.h"
+
+int mr__batch_new_empty(mr_batch **out, const mr_schema *schema) {
+  *out = NULL;
+  mr_batch *batch = mr__calloc(1, sizeof *batch);
+  if (!batch) return mr__fail_memory();
+  batch->schema = mr__schema_retain(schema);
+  batch->columns = mr__calloc(schema->n_columns, sizeof *batch->columns);
+  if (!batch->columns) {
+    mr_batch_free(batch);
+    return mr__fail_memory();
+  }
+  *out = batch;
+  return MR_OK;
+}
+
+void mr_batch_free(mr_batch *batch) {
+  if (!batch) return;
+  for (size_t i = 0; batch->columns && i < batch->schema->n_columns; i++) {
+    mr__free(batch->columns[i].keys);
+    mr__free(batch->columns[i].offsets);
+    mr__free(batch->columns[i].floats);
+  }
+  mr__free(batch->columns);
+  mr__free(batch->first_sample);
+  mr__free(batch->request_of);
+  mr__free(batch->sample_index);
+  mr_schema_free(batch->schema);
+  mr__free(batch);
+}
+
+/* ---- rows ---- */
+
+static int resize_column(struct mr__batch_column *column, const struct mr__column *spec,
+                         size_t rows) {
+  switch (spec->type) {
+  case MR_ID:
+  case MR_GROUP:
+    column->n = (int64_t)rows;
+    return mr__grow(&column->keys, &column->keys_capacity, rows, sizeof *column->keys);
+  case MR_IDS:
+    column->n = 0;
+    MR_TRY(
+        mr__grow(&column->offsets, &column->offsets_capacity, rows + 1, sizeof *column->offsets));
+    memset(column->offsets, 0, (rows + 1) * sizeof *column->offsets);
+    return MR_OK;
+  case MR_NUMBER:
+  case MR_LABEL:
+    return mr__grow(&column->floats, &column->floats_capacity, rows, sizeof *column->floats);
+  case MR_VECTOR: {
+    size_t floats;
+    if (__builtin_mul_overflow(rows, (size_t)spec->width, &floats)) return mr__fail_memory();
+    return mr__grow(&column->floats, &column->floats_capacity, floats, sizeof *column->floats);
+  }
+  default:
+    return MR_OK;
+  }
+}
+
+int mr__batch_resize(mr_batch *batch, int64_t requests, int64_t samples) {
+  size_t n = (size_t)samples;
+  MR_TRY(mr__grow(&batch->first_sample, &batch->first_sample_capacity, (size_t)requests + 1,
+                  sizeof *batch->first_sample));
+  MR_TRY(mr__grow(&batch->request_of, &batch->request_of_capacity, n, sizeof *batch->request_of));
+  MR_TRY(mr__grow(&batch->sample_index, &batch->sample_index_capacity, n,
+                  sizeof *batch->sample_index));
+  batch->rows[MR_REQUEST] = requests;
+  batch->rows[MR_SAMPLE] = samples;
+  for (size_t i = 0; i < batch->schema->n_columns; i++) {
+    const struct mr__column *spec = &batch->schema->columns[i];
+    MR_TRY(resize_column(&batch->columns[i], spec, (size_t)batch->rows[spec->domain]));
+  }
+  return MR_OK;
+}
+
+void mr__batch_number_requests(mr_batch *batch) {
+  for (int64_t request = 0; request < batch->rows[MR_REQUEST]; request++)
+    for (int32_t i = batch->first_sample[request]; i < batch->first_sample[request + 1]; i++)
+      batch->request_of[i] = (int32_t)request;
+}
+
+/* ---- filled by hand ---- */
+
+static int count_samples(int64_t n_requests, const int32_t *samples_of_request, int64_t *out) {
+  if (n_requests < 1 || n_requests > INT32_MAX)
+    return mr__fail(MR_EINVAL, "a batch of %lld requests, expected 1 to %d", (long long)n_requests,
+                    INT32_MAX);
+  *out = samples_of_request ? 0 : n_requests;
+  for (int64_t i = 0; samples_of_request && i < n_requests; i++) {
+    if (samples_of_request[i] < 1)
+      return mr__fail(MR_EINVAL, "request %lld of a batch has %d samples, expected 1 or more",
+                      (long long)i, samples_of_request[i]);
+    *out += samples_of_request[i];
+  }
+  if (*out > INT32_MAX)
+    return mr__fail(MR_EINVAL, "a batch of %lld samples, expected at most %d", (long long)*out,
+                    INT32_MAX);
+  return MR_OK;
+}
+
+static void clear_values(mr_batch *batch) {
+  for (size_t i = 0; i < batch->schema->n_columns; i++) {
+    const struct mr__column *spec = &batch->schema->columns[i];
+    struct mr__batch_column *column = &batch->columns[i];
+    size_t rows = (size_t)batch->rows[spec->domain];
+    float missing = 0;
+    if (spec->type == MR_NUMBER) mr__cell_number(spec, (struct mr__text){NULL, 0}, &missing);
+    if (spec->type == MR_VECTOR) rows *= (size_t)spec->width;
+    for (size_t row = 0; column->floats && row < rows; row++) column->floats[row] = missing;
+    for (int64_t row = 0; row < column->n; row++) column->keys[row] = MR__UNKNOWN_KEY;
+  }
+}
+
+int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_of_request) {
+  int64_t samples = 0;
+  MR_TRY(count_samples(n_requests, samples_of_request, &samples));
+  MR_TRY(mr__batch_resize(batch, n_requests, samples));
+  batch->first_sample[0] = 0;
+  for (int64_t i = 0; i < n_requests; i++)
+    batch->first_sample[i + 1] =
+        batch->first_sample[i] + (samples_of_request ? samples_of_request[i] : 1);
+  mr__batch_number_requests(batch);
+  for (int64_t i = 0; i < samples; i++) batch->sample_index[i] = i;
+  clear_values(batch);
+  return MR_OK;
+}
+
+int mr_batch_new(mr_batch **out, const mr_schema *schema, int64_t n_requests,
+                 const int32_t *samples_of_request) {
+  MR_TRY(mr__batch_new_empty(out, schema));
+  int status = mr_batch_reset(*out, n_requests, samples_of_request);
+  if (status == MR_OK) return MR_OK;
+  mr_batch_free(*out);
+  *out = NULL;
+  return status;
+}
+
+int64_t mr_batch_rows(const mr_batch *batch, int32_t domain) {
+  return domain >= 0 && domain < MR_DOMAINS ? batch->rows[domain] : 0;
+}
+
+static int has_column(const mr_batch *batch, int32_t column) {
+  return column >= 0 && (size_t)column < batch->schema->n_columns;
+}
+
+float *mr_batch_floats(mr_batch *batch, int32_t column) {
+  return has_column(batch, column) ? batch->columns[column].floats : NULL;
+}
+
+uint64_t *mr_batch_keys(mr_batch *batch, int32_t column) {
+  return has_column(batch, column) ? batch->columns[column].keys : NULL;
+}
+
+const int32_t *mr_batch_offsets(const mr_batch *batch, int32_t column) {
+  return has_column(batch, column) ? batch->columns[column].offsets : NULL;
+}
+
+const int32_t *mr_batch_first_sample(const mr_batch *batch) { return batch->first_sample; }
+
+const int64_t *mr_batch_sample_index(const mr_batch *batch) { return batch->sample_index; }
+
+static int check_offsets(const struct mr__column *spec, const int32_t *offsets, int64_t rows) {
+  if (offsets[0] != 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": offsets[0] is %d, expected 0", spec->name,
+                    offsets[0]);
+  for (int64_t row = 0; row < rows; row++)
+    if (offsets[row + 1] < offsets[row])
+      return mr__fail(MR_EINVAL, "column \"%s\": offsets[%lld] is %d, expected %d or more",
+                      spec->name, (long long)row + 1, offsets[row + 1], offsets[row]);
+  return MR_OK;
+}
+
+int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
+                      const uint64_t *keys) {
+  if (!has_column(batch, column))
+    return mr__fail(MR_EINVAL, "column %d is not in the schema of %zu columns", column,
+                    batch->schema->n_columns);
+  const struct mr__column *spec = &batch->schema->columns[column];
+  if (spec->type != MR_IDS)
+    return mr__fail(MR_EINVAL, "column \"%s\" has no bags: its type is %d, expected %d", spec->name,
+                    spec->type, MR_IDS);
+  struct mr__batch_column *to = &batch->columns[column];
+  int64_t rows = batch->rows[spec->domain];
+  MR_TRY(check_offsets(spec, offsets, rows));
+  MR_TRY(mr__grow(&to->keys, &to->keys_capacity, (size_t)offsets[rows], sizeof *to->keys));
+  int32_t n = 0;
+  for (int64_t row = 0; row < rows; row++) {
+    int32_t size = offsets[row + 1] - offsets[row];
+    if (spec->max > 0 && size > spec->max) size = spec->max; /* as the text reader does */
+    if (size > 0) memcpy(to->keys + n, keys + offsets[row], sizeof *keys * (size_t)size);
+    n += size;
+    to->offsets[row + 1] = n;
+  }
+  to->n = n;
+  return MR_OK;
+}

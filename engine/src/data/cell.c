@@ -1,0 +1,223 @@
+/* Numbers, labels and bags from text.
+ *
+ * Most numbers take the path of Clinger (1990): a mantissa below 2^53 times or over a power of ten
+ * up to 10^22 is one correctly rounded double. Rounding that double to float is right too, unless
+ * it lies exactly between two floats or below the normal range; those, and numbers with more
+ * digits, are left to strtof_l on a copy in canonical form. */
+#include "data/cell.h"
+
+#include <float.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *mr__cell_end(const char *at, const char *end, int delimiter, int quotes) {
+  int inside = 0;
+  for (; at < end; at++) {
+    inside ^= quotes && *at == '"';
+    if (!inside && (*at == (char)delimiter || *at == '\n')) break;
+  }
+  return at;
+}
+
+const char *mr__quote_trouble(struct mr__text raw) {
+  static const char stray[] = "a quote inside a cell that does not start with one";
+  const char *p = raw.at, *end = raw.at + raw.size;
+  if (p == end || *p != '"') return raw.size && memchr(p, '"', raw.size) ? stray : NULL;
+  for (p++; p < end; p += 2) {
+    p = memchr(p, '"', (size_t)(end - p));
+    if (!p) break;
+    if (p + 1 == end) return NULL;
+    if (p[1] != '"') return "text after the closing quote of a cell";
+  }
+  return "a quoted cell is not closed";
+}
+
+size_t mr__unquote(char *out, struct mr__text raw) {
+  if (raw.size < 2 || *raw.at != '"') {
+    memcpy(out, raw.at, raw.size);
+    return raw.size;
+  }
+  size_t size = 0;
+  for (const char *p = raw.at + 1, *last = raw.at + raw.size - 1; p < last; p++) {
+    out[size++] = *p;
+    p += *p == '"'; /* the second of a doubled quote */
+  }
+  return size;
+}
+
+/* A number taken apart. Of `digits` only those after leading zeros count. */
+struct decimal {
+  int negative;
+  const char *digits, *digits_end; /* may hold one point */
+  uint64_t mantissa;               /* the first 18 digits that count */
+  int n_digits;                    /* digits that count, the dropped ones included */
+  int64_t exponent;                /* of ten, for the mantissa */
+};
+
+enum { MANTISSA_DIGITS = 18, EXPONENT_LIMIT = 1000000 };
+
+static int is_digit(char c) { return (unsigned char)(c - '0') < 10; }
+
+static const char *take_digits(struct decimal *number, const char *p, const char *end,
+                               int after_point) {
+  for (; p < end && is_digit(*p); p++) {
+    if (number->n_digits < MANTISSA_DIGITS) {
+      number->mantissa = number->mantissa * 10 + (uint64_t)(*p - '0');
+      number->n_digits += number->mantissa != 0;
+      number->exponent -= after_point;
+    } else {
+      number->n_digits += number->n_digits < EXPONENT_LIMIT;
+      number->exponent += !after_point;
+    }
+  }
+  return p;
+}
+
+/* Returns 0 when p..end is not an optional sign and digits. */
+static int take_exponent(struct decimal *number, const char *p, const char *end) {
+  int negative = p < end && *p == '-';
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  if (p == end) return 0;
+  int64_t value = 0;
+  for (; p < end && is_digit(*p); p++)
+    if (value < EXPONENT_LIMIT) value = value * 10 + (*p - '0');
+  number->exponent += negative ? -value : value;
+  return p == end;
+}
+
+static int take_apart(struct decimal *number, struct mr__text text) {
+  const char *p = text.at, *end = text.at + text.size;
+  *number = (struct decimal){.negative = p < end && *p == '-'};
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  number->digits = p;
+  p = take_digits(number, p, end, 0);
+  int has_point = p < end && *p == '.';
+  if (has_point) p = take_digits(number, p + 1, end, 1);
+  number->digits_end = p;
+  if (p - number->digits - has_point < 1) return 0;
+  if (p < end && (*p == 'e' || *p == 'E')) return take_exponent(number, p + 1, end);
+  return p == end;
+}
+
+/* 1 and a value when one double operation gives the nearest float for certain. */
+static int quick_value(const struct decimal *number, float *out) {
+  static const double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                        1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                        1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  if (number->n_digits > MANTISSA_DIGITS || number->mantissa > (uint64_t)1 << 53 ||
+      number->exponent < -22 || number->exponent > 22)
+    return 0;
+  double value = (double)number->mantissa;
+  if (number->exponent < 0) value /= power_of_ten[-number->exponent];
+  if (number->exponent > 0) value *= power_of_ten[number->exponent];
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  int between_two_floats = (bits & 0x1FFFFFFF) == 0x10000000;
+  if (between_two_floats || value > FLT_MAX || (value < FLT_MIN && value != 0)) return 0;
+  *out = (float)value;
+  return 1;
+}
+
+/* The same number as "digits e exponent" in the C locale. Halfway cases of float have at most 112
+ * digits, so 120 of them and one that stands for all others decide every rounding. */
+static float careful_value(const struct decimal *number) {
+  enum { KEPT = 120 };
+  char text[KEPT + 32];
+  int n = 0, dropped = 0;
+  int64_t exponent = number->exponent;
+  for (const char *p = number->digits; p < number->digits_end; p++) {
+    if (*p == '.' || (n == 0 && *p == '0')) continue;
+    if (n < KEPT)
+      text[n++] = *p;
+    else
+      dropped |= *p != '0';
+  }
+  if (n == 0) return 0;
+  /* The exponent belongs to the first 18 digits; it is lower for each more that is written. */
+  if (n > MANTISSA_DIGITS) exponent -= n - MANTISSA_DIGITS;
+  if (dropped) text[n++] = '1', exponent--;
+  if (exponent > EXPONENT_LIMIT) exponent = EXPONENT_LIMIT;
+  if (exponent < -EXPONENT_LIMIT) exponent = -EXPONENT_LIMIT;
+  snprintf(text + n, sizeof text - (size_t)n, "e%d", (int)exponent);
+  locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  float value = strtof_l(text, NULL, c_locale);
+  freelocale(c_locale);
+  return value;
+}
+
+static int equals(struct mr__text text, const char *word) {
+  return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
+}
+
+static int is_infinite(struct mr__text text) {
+  if (text.size && (*text.at == '-' || *text.at == '+')) text.at++, text.size--;
+  return equals(text, "inf") || equals(text, "Inf") || equals(text, "INF") ||
+         equals(text, "infinity") || equals(text, "Infinity");
+}
+
+enum mr__number mr__parse_number(struct mr__text text, float *out) {
+  if (text.size == 0) return MR__NUMBER_MISSING;
+  struct decimal number;
+  if (!take_apart(&number, text)) {
+    if (equals(text, "nan") || equals(text, "NaN")) return MR__NUMBER_MISSING;
+    return is_infinite(text) ? MR__NUMBER_HUGE : MR__NUMBER_BAD;
+  }
+  float value;
+  if (!quick_value(&number, &value)) value = careful_value(&number);
+  if (value > FLT_MAX) return MR__NUMBER_HUGE;
+  *out = number.negative && value != 0 ? -value : value;
+  return MR__NUMBER_OK;
+}
+
+static float transform(const struct mr__column *column, float value) {
+  if (column->transform != MR_LOG1P) return value;
+  /* In double, so that the float is the same whichever C library computes it. */
+  double size = log1p(fabs((double)value));
+  return (float)(value < 0 ? -size : size);
+}
+
+enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text text, float *out) {
+  float value = column->missing;
+  enum mr__number kind = mr__parse_number(text, &value);
+  if (kind <= MR__NUMBER_MISSING) *out = transform(column, value);
+  return kind;
+}
+
+int mr__cell_label(struct mr__text text, float *out) {
+  if (text.size == 1 && (*text.at == '0' || *text.at == '1')) {
+    *out = (float)(*text.at - '0');
+    return 1;
+  }
+  return mr__parse_number(text, out) == MR__NUMBER_OK && (*out == 0 || *out == 1);
+}
+
+int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece) {
+  while (rest->size > 0) {
+    const char *stop = memchr(rest->at, separator, rest->size);
+    size_t size = stop ? (size_t)(stop - rest->at) : rest->size;
+    *piece = (struct mr__text){rest->at, size};
+    size_t step = stop ? size + 1 : size;
+    rest->at += step;
+    rest->size -= step;
+    if (size > 0) return 1;
+  }
+  return 0;
+}
+
+const char *mr__excerpt(char out[MR__EXCERPT_BYTES], struct mr__text text) {
+  enum { SHOWN = 40 };
+  size_t size = text.size;
+  if (size > SHOWN) {
+    size = SHOWN;
+    while (size > SHOWN - 4 && ((unsigned char)text.at[size] & 0xC0) == 0x80) size--;
+  }
+  for (size_t i = 0; i < size; i++) {
+    unsigned char c = (unsigned char)text.at[i];
+    out[i] = c < 32 || c == 127 ? '?' : text.at[i];
+  }
+  strcpy(out + size, text.size > size ? "..." : "");
+  return out;
+}

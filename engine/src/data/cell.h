@@ -1,0 +1,48 @@
+/* One cell of text and what it means: the rules that training and serving share. */
+#ifndef MR_DATA_CELL_H
+#define MR_DATA_CELL_H
+
+#include "data/schema.h"
+
+struct mr__text {
+  const char *at;
+  size_t size;
+};
+
+/* Where a cell ends: at the next delimiter or newline outside quotes, or at `end`. */
+const char *mr__cell_end(const char *at, const char *end, int delimiter, int quotes);
+
+/* What is wrong with the quotes of a cell by RFC 4180, or NULL. */
+const char *mr__quote_trouble(struct mr__text raw);
+
+/* Copy what a cell says, without its quotes; `out` has room for raw.size. Returns the size. */
+size_t mr__unquote(char *out, struct mr__text raw);
+
+/* What a cell of an MR_NUMBER column turned out to be. */
+enum mr__number {
+  MR__NUMBER_OK,
+  MR__NUMBER_MISSING, /* empty, "nan" or "NaN": the column's `missing` value stands in */
+  MR__NUMBER_BAD,     /* not a number at all */
+  MR__NUMBER_HUGE     /* infinite, or beyond FLT_MAX */
+};
+
+/* The float nearest to the decimal number in `text`, ties to even, whatever the locale. The whole
+ * text must be the number: no blanks, no hexadecimal. Never -0. */
+enum mr__number mr__parse_number(struct mr__text text, float *out);
+
+/* As mr__parse_number, with the column's missing value and transform applied: what is stored. */
+enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text text, float *out);
+
+/* 0 or 1; returns 0 where the text is anything else. */
+int mr__cell_label(struct mr__text text, float *out);
+
+/* The next value of an MR_IDS cell: skips empty pieces, returns 0 at the end of the cell. `rest`
+ * starts as the whole cell and is moved on. */
+int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece);
+
+/* A cell as error messages show it: at most 40 bytes, cut between UTF-8 characters, and nothing
+ * that would break the line or the terminal. */
+enum { MR__EXCERPT_BYTES = 48 };
+const char *mr__excerpt(char out[MR__EXCERPT_BYTES], struct mr__text text);
+
+#endif

@@ -1,0 +1,357 @@
+/* mr_dataset_build: text files to cache.
+ *
+ * Every thread of the pool runs the same loop:
+ *
+ *   take a block (one at a time, in order) -> parse it -> wait for the block's turn: join requests
+ *   across the border, reserve the place -> write it there
+ *
+ * so one thread decompresses while others parse, memory is bounded by one block per thread, and
+ * everything that depends on the order of blocks happens in that order. The first trouble in the
+ * order of the files is the one that is reported, whoever found it first. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "data/reader.h"
+#include "data/rows.h"
+#include "data/source.h"
+#include "data/store.h"
+#include "data/store_writer.h"
+
+/* The last request of the rows so far, which may go on in the next block. */
+struct open_request {
+  int is_open;
+  uint64_t key;
+  char *record;
+  size_t capacity;
+  char (*texts)[MR__EXCERPT_BYTES]; /* [columns] its request-side cells */
+};
+
+struct build {
+  const struct mr__layout *layout;
+  mr_text_format format;
+  struct mr__key_counter *counter;
+  struct mr__store_writer *writer;
+
+  pthread_mutex_t reading; /* guards reader and next_block */
+  struct mr__reader *reader;
+  int64_t next_block;
+
+  pthread_mutex_t appending; /* guards all below */
+  pthread_cond_t turned;
+  int64_t turn; /* number of the block to be appended next */
+  int stopped;
+  const struct mr__heading *heading; /* of the block appended last */
+  int64_t line;                      /* of the next block's first row */
+  struct open_request open;
+};
+
+/* What one thread has in hand. */
+struct hand {
+  struct build *build;
+  struct mr__block block;
+  int64_t number;
+  struct mr__row_parser *parser;
+  struct mr__rows *rows;
+  struct mr__segment segment;
+};
+
+/* ---- order ---- */
+
+static int take_block(struct hand *hand) {
+  struct build *build = hand->build;
+  pthread_mutex_lock(&build->reading);
+  int status = mr__reader_next(build->reader, &hand->block);
+  if (status != MR_END) hand->number = build->next_block++;
+  pthread_mutex_unlock(&build->reading);
+  return status;
+}
+
+/* Wait until all blocks before this one are appended. Returns with the lock held; 0 when the build
+ * has stopped. */
+static int wait_for_turn(struct hand *hand) {
+  struct build *build = hand->build;
+  pthread_mutex_lock(&build->appending);
+  while (!build->stopped && build->turn != hand->number)
+    pthread_cond_wait(&build->turned, &build->appending);
+  return !build->stopped;
+}
+
+static void end_turn(struct hand *hand, int status) {
+  struct build *build = hand->build;
+  build->turn++;
+  if (status != MR_OK) build->stopped = 1;
+  pthread_cond_broadcast(&build->turned);
+  pthread_mutex_unlock(&build->appending);
+}
+
+static void stop(struct build *build) {
+  pthread_mutex_lock(&build->appending);
+  build->stopped = 1;
+  pthread_cond_broadcast(&build->turned);
+  pthread_mutex_unlock(&build->appending);
+}
+
+/* ---- in turn ---- */
+
+static int report(const struct hand *hand) {
+  const struct mr__problem *problem = &hand->rows->problem;
+  const char *path = hand->block.heading->path;
+  if (problem->status != MR_EDATA) return mr__fail(problem->status, "%s", problem->text);
+  const char *text = hand->block.text.text, *line_start = text;
+  long long line = hand->build->line;
+  for (const char *p = text; p < text + problem->at; p++)
+    if (*p == '\n') line++, line_start = p + 1;
+  if (problem->whole_row) return mr__fail(MR_EDATA, "%s:%lld: %s", path, line, problem->text);
+  long long column = text + problem->at - line_start + 1;
+  return mr__fail(MR_EDATA, "%s:%lld:%lld: %s", path, line, column, problem->text);
+}
+
+/* The raw cell of the first row of the block. */
+static struct mr__text first_row_cell(const struct hand *hand, int position) {
+  const mr_text_format *format = &hand->build->format;
+  const char *at = hand->block.text.text, *end = at + hand->block.text.size, *stop;
+  for (;; position--) {
+    stop = mr__cell_end(at, end, format->delimiter, format->quotes);
+    if (position == 0 || stop == end) break;
+    at = stop + 1;
+  }
+  if (stop > at && *stop == '\n' && stop[-1] == '\r') stop--;
+  return (struct mr__text){at, (size_t)(stop - at)};
+}
+
+/* What a cell says, as messages show it. */
+static int excerpt_cell(const struct hand *hand, struct mr__text raw, char out[MR__EXCERPT_BYTES]) {
+  if (!hand->build->format.quotes || raw.size == 0 || *raw.at != '"') {
+    mr__excerpt(out, raw);
+    return MR_OK;
+  }
+  char *plain = mr__malloc(raw.size);
+  if (!plain) return mr__fail_memory();
+  mr__excerpt(out, (struct mr__text){plain, mr__unquote(plain, raw)});
+  mr__free(plain);
+  return MR_OK;
+}
+
+/* The block goes on with the open request: its first row must say the same. */
+static int check_border(struct hand *hand) {
+  struct build *build = hand->build;
+  struct mr__problem *problem = &hand->rows->problem;
+  const struct mr__heading *heading = hand->block.heading;
+  const char *record = hand->rows->sides[MR_REQUEST].records;
+  const struct mr__column *columns = build->layout->schema->columns;
+  for (int i = 0; i < heading->n_items; i++) {
+    struct mr__item item = heading->items[i];
+    if (columns[item.column].domain != MR_REQUEST) continue;
+    if (!mr__request_differs(build->layout, item.column, record, build->open.record)) continue;
+    struct mr__text raw = first_row_cell(hand, item.position);
+    size_t at = (size_t)(raw.at - hand->block.text.text);
+    if (problem->status != MR_OK && problem->at <= at) break;
+    char now[MR__EXCERPT_BYTES];
+    MR_TRY(excerpt_cell(hand, raw, now));
+    problem->status = MR_EDATA;
+    problem->at = at;
+    problem->whole_row = 0;
+    mr__describe_difference(problem->text, sizeof problem->text, columns[item.column].source, now,
+                            build->open.texts[item.column]);
+    break;
+  }
+  return MR_OK;
+}
+
+/* Remember the block's last request, for the block after it. */
+static int keep_open_request(struct hand *hand) {
+  struct build *build = hand->build;
+  struct open_request *open = &build->open;
+  const struct mr__rows *rows = hand->rows;
+  const struct mr__side *side = &rows->sides[MR_REQUEST];
+  const struct mr__record *shape = &build->layout->records[MR_REQUEST];
+  open->is_open = 1;
+  open->key = rows->last_key;
+  size_t at =
+      shape->n_bags > 0 ? (size_t)side->offsets[side->n - 1] : (size_t)(side->n - 1) * shape->fixed;
+  MR_TRY(mr__grow(&open->record, &open->capacity, side->size - at, 1));
+  if (side->size > at) memcpy(open->record, side->records + at, side->size - at);
+  const struct mr__column *columns = build->layout->schema->columns;
+  for (size_t i = 0; i < build->layout->schema->n_columns; i++)
+    if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY &&
+        columns[i].type != MR_VECTOR)
+      MR_TRY(excerpt_cell(hand, rows->last_request[i], open->texts[i]));
+  return MR_OK;
+}
+
+static int append(struct hand *hand) {
+  struct build *build = hand->build;
+  struct mr__rows *rows = hand->rows;
+  int has_key = build->layout->schema->request_key >= 0;
+  if (build->heading != hand->block.heading) build->open.is_open = 0;
+  build->heading = hand->block.heading;
+  if (hand->block.first_line) build->line = hand->block.first_line;
+  int goes_on = has_key && rows->sides[MR_REQUEST].n > 0 && build->open.is_open &&
+                build->open.key == rows->first_key;
+  if (goes_on) MR_TRY(check_border(hand));
+  if (rows->problem.status != MR_OK) return report(hand);
+  if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
+  MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
+  if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));
+  build->line += rows->n_lines;
+  return MR_OK;
+}
+
+/* ---- one thread ---- */
+
+static int work_on_block(struct hand *hand, int read_status) {
+  struct build *build = hand->build;
+  if (read_status == MR_OK)
+    hand->rows = mr__row_parser_run(hand->parser, hand->block.heading, &hand->block.text);
+  int my_turn = wait_for_turn(hand), status = read_status;
+  if (my_turn && status == MR_OK) status = append(hand);
+  end_turn(hand, status);
+  if (!my_turn) return MR_END; /* someone else's failure is the one to report */
+  MR_TRY(status);
+  if (hand->rows->sides[MR_SAMPLE].n == 0) return MR_OK;
+  return mr__store_writer_write(build->writer, &hand->segment, hand->rows);
+}
+
+static int work_on_blocks(struct hand *hand) {
+  struct build *build = hand->build;
+  MR_TRY(mr__row_parser_new(&hand->parser, build->layout, &build->format, build->counter));
+  int status = MR_OK;
+  while (status == MR_OK) {
+    status = take_block(hand);
+    if (status != MR_END) status = work_on_block(hand, status);
+  }
+  if (status == MR_END) status = mr__row_parser_finish(hand->parser);
+  return status;
+}
+
+static int work(void *argument, int64_t task, int worker) {
+  (void)task;
+  (void)worker;
+  struct build *build = argument;
+  struct hand hand = {.build = build};
+  int status = work_on_blocks(&hand);
+  if (status != MR_OK) stop(build);
+  mr__row_parser_free(hand.parser);
+  mr__block_clear(&hand.block);
+  return status;
+}
+
+/* ---- the whole build ---- */
+
+static int check_rows(const struct build *build, const char *const *paths, int32_t n_paths) {
+  if (mr__store_writer_rows(build->writer, MR_SAMPLE) > 0) return MR_OK;
+  if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", paths[0]);
+  return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", paths[0], n_paths - 1);
+}
+
+static int run(struct build *build, const mr_schema *schema, const char *const *paths,
+               int32_t n_paths, const char *cache_path, int32_t fit, uint64_t fingerprint,
+               mr_pool *pool) {
+  build->open.texts = mr__calloc(schema->n_columns, sizeof *build->open.texts);
+  if (!build->open.texts) return mr__fail_memory();
+  MR_TRY(mr__key_counter_new(&build->counter, schema, fit));
+  MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths));
+  MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
+  if (pool)
+    MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
+  else
+    MR_TRY(work(build, 0, 0));
+  MR_TRY(check_rows(build, paths, n_paths));
+  return mr__store_writer_finish(build->writer, build->counter, fingerprint, pool);
+}
+
+static void clear(struct build *build) {
+  mr__store_writer_free(build->writer);
+  mr__reader_free(build->reader);
+  mr__key_counter_free(build->counter);
+  mr__free(build->open.record);
+  mr__free(build->open.texts);
+  pthread_cond_destroy(&build->turned);
+  pthread_mutex_destroy(&build->appending);
+  pthread_mutex_destroy(&build->reading);
+}
+
+/* What decides the content besides the schema; of the format only what changes the meaning. */
+static int fingerprint_sources(const mr_text_format *format, const char *const *paths,
+                               int32_t n_paths, int32_t fit, uint64_t *out) {
+  int64_t numbers[] = {format->delimiter, format->quotes, fit != 0, n_paths};
+  uint64_t sum = mr__hash(numbers, sizeof numbers, 0);
+  for (int32_t i = 0; i < n_paths; i++) {
+    struct mr__file_stamp stamp;
+    MR_TRY(mr__file_stamp(paths[i], &stamp));
+    int64_t file[] = {stamp.size, stamp.mtime_ns};
+    sum = mr__hash(paths[i], strlen(paths[i]), sum + 1);
+    sum = mr__hash(file, sizeof file, sum + 2);
+  }
+  *out = sum;
+  return MR_OK;
+}
+
+/* MR_OK: nothing to do; MR_END: to be built. */
+static int check_cache(const mr_schema *schema, const char *path, uint64_t fingerprint) {
+  struct mr__store_header header;
+  MR_TRY(mr__store_peek(path, &header));
+  if (header.source_fingerprint != fingerprint) return MR_END;
+  mr_dataset *dataset;
+  int status = mr_dataset_open(&dataset, schema, path);
+  mr_dataset_close(dataset);
+  return status == MR_EDATA ? MR_END : status;
+}
+
+/* The lock is on a file beside the cache, which stays: removing it would race with those who wait
+ * for it. */
+static int lock_cache(const char *cache_path, int *lock) {
+  size_t size = strlen(cache_path) + sizeof ".lock";
+  char *path = mr__malloc(size);
+  if (!path) return mr__fail_memory();
+  snprintf(path, size, "%s.lock", cache_path);
+  *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  int failed = *lock < 0;
+  while (!failed && flock(*lock, LOCK_EX) != 0) failed = errno != EINTR;
+  if (failed) mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  if (failed && *lock >= 0) close(*lock);
+  mr__free(path);
+  return failed ? MR_EIO : MR_OK;
+}
+
+static int check_arguments(const mr_schema *schema, int32_t n_paths) {
+  if (schema->n_columns == 0) return mr__fail(MR_EINVAL, "the schema has no columns");
+  if (n_paths < 1) return mr__fail(MR_EINVAL, "there are no files to read");
+  return MR_OK;
+}
+
+int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
+                     const char *const *paths, int32_t n_paths, const char *cache_path, int32_t fit,
+                     mr_pool *pool) {
+  uint64_t fingerprint;
+  int lock = -1;
+  struct build build = {.format = *format};
+  MR_TRY(check_arguments(schema, n_paths));
+  MR_TRY(mr__text_format_check(&build.format, schema));
+  MR_TRY(fingerprint_sources(format, paths, n_paths, fit, &fingerprint));
+  int status = check_cache(schema, cache_path, fingerprint);
+  if (status != MR_END) return status;
+  MR_TRY(lock_cache(cache_path, &lock));
+  struct mr__layout *layout = NULL;
+  status = check_cache(schema, cache_path, fingerprint); /* another process may have built it */
+  if (status == MR_END) {
+    status = mr__layout_new(&layout, schema);
+    build.layout = layout;
+    pthread_mutex_init(&build.reading, NULL);
+    pthread_mutex_init(&build.appending, NULL);
+    pthread_cond_init(&build.turned, NULL);
+    if (status == MR_OK)
+      status = run(&build, schema, paths, n_paths, cache_path, fit, fingerprint, pool);
+    clear(&build);
+    mr__layout_free(layout);
+  }
+  close(lock);
+  return status;
+}

@@ -1,0 +1,25 @@
+/* The header row of one file: which cell of a row feeds which columns of the schema. */
+#ifndef MR_DATA_HEADING_H
+#define MR_DATA_HEADING_H
+
+#include "data/cell.h"
+
+struct mr__item {
+  int position; /* of the cell, from 0 */
+  int column;
+};
+
+struct mr__heading {
+  const char *path; /* borrowed from the caller of mr__heading_read */
+  int n_cells;
+  struct mr__item *items; /* by position, then column: every column that is read from text */
+  int n_items;
+};
+
+/* `row` is the header without its end of line. Columns may come in any order; those that the
+ * schema does not name are skipped. On failure *out is empty. */
+int mr__heading_read(struct mr__heading *out, const mr_schema *schema, const mr_text_format *format,
+                     const char *path, struct mr__text row);
+void mr__heading_clear(struct mr__heading *heading);
+
+#endif

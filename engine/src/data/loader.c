@@ -1,0 +1,449 @@
+/* The loader: a thread that turns records of the cache into batches, ahead of the trainer.
+ *
+ *   ring of batches   [ with the caller | ready | ready | being filled ]
+ *
+ * The order of requests is fixed before the first batch: as they are, or Fisher and Yates'
+ * shuffle with counter-based numbers, a function of (dataset, options) only. Where a batch ends
+ * follows from the order. Records are gathered in tiles of a few rows: the rows of the next tiles
+ * are asked for from memory while one is turned into columns. */
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "data/batch.h"
+#include "data/cell.h"
+#include "data/store.h"
+
+enum { BATCHES = 3, TILE = 8, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
+
+struct mr_loader {
+  mr_dataset *dataset; /* holds a reference */
+  mr_loader_options options;
+  pthread_t thread;
+  int has_thread, has_lock;
+
+  /* Of the thread. */
+  uint32_t *order; /* [requests] shuffled; NULL: in order, or wide_order */
+  uint64_t *wide_order;
+  int64_t at_request;    /* position in the order */
+  int64_t at_piece;      /* samples of that request which are in batches already */
+  int64_t *request_rows; /* of the batch: request of the dataset for each of its requests */
+  size_t request_rows_capacity;
+
+  /* The ring: the thread fills batches[filled % BATCHES] while filled - taken < BATCHES - 1, so
+   * the batch with the caller (taken - 1) is left alone. */
+  mr_batch *batches[BATCHES];
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  int64_t filled, taken;
+  int stopping, at_end; /* at_end: nothing follows batch filled - 1 */
+  int status;           /* of the thread, then with a text */
+  char text[256];
+};
+
+/* ---- the order ---- */
+
+static int is_stopping(struct mr_loader *loader) {
+  return __atomic_load_n(&loader->stopping, __ATOMIC_RELAXED);
+}
+
+/* A whole number below n: the high half of a 128-bit product (Lemire 2019, without the rejection:
+ * the bias is below n / 2^64). */
+static uint64_t random_below(const mr_loader_options *options, uint64_t i, uint64_t n) {
+  struct mr__random4 words =
+      mr__random(options->seed, MR__RANDOM_SHUFFLE, (uint64_t)options->epoch, i);
+  uint64_t word = (uint64_t)words.v[1] << 32 | words.v[0];
+  return (uint64_t)(((unsigned __int128)word * n) >> 64);
+}
+
+static int64_t request_at(const struct mr_loader *loader, int64_t position) {
+  if (loader->order) return loader->order[position];
+  return loader->wide_order ? (int64_t)loader->wide_order[position] : position;
+}
+
+static void put_request(struct mr_loader *loader, int64_t position, int64_t request) {
+  if (loader->order)
+    loader->order[position] = (uint32_t)request;
+  else
+    loader->wide_order[position] = (uint64_t)request;
+}
+
+static void prefetch_place(const struct mr_loader *loader, int64_t position) {
+  if (loader->order)
+    __builtin_prefetch(&loader->order[position], 1);
+  else
+    __builtin_prefetch(&loader->wide_order[position], 1);
+}
+
+/* From the last position down, each swaps with one at or below it. The partners of a stretch are
+ * drawn first, so that their places can be asked for from memory before they are swapped. */
+static void shuffle(struct mr_loader *loader, int64_t n) {
+  enum { STRETCH = 64 };
+  int64_t partner[STRETCH];
+  for (int64_t i = 0; i < n; i++) put_request(loader, i, i);
+  for (int64_t last = n - 1; last > 0 && !is_stopping(loader);) {
+    int64_t some = last < STRETCH ? last : STRETCH;
+    for (int64_t k = 0; k < some; k++) {
+      uint64_t i = (uint64_t)(last - k);
+      partner[k] = (int64_t)random_below(&loader->options, i, i + 1);
+      prefetch_place(loader, partner[k]);
+    }
+    for (int64_t k = 0; k < some; k++, last--) {
+      int64_t request = request_at(loader, last);
+      put_request(loader, last, request_at(loader, partner[k]));
+      put_request(loader, partner[k], request);
+    }
+  }
+}
+
+static int make_order(struct mr_loader *loader) {
+  int64_t n = loader->dataset->rows[MR_REQUEST];
+  if (!loader->options.shuffle) return MR_OK;
+  if (n <= UINT32_MAX)
+    loader->order = mr__malloc((size_t)n * sizeof *loader->order);
+  else
+    loader->wide_order = mr__malloc((size_t)n * sizeof *loader->wide_order);
+  if (!loader->order && !loader->wide_order) return mr__fail_memory();
+  shuffle(loader, n);
+  return MR_OK;
+}
+
+/* ---- which rows ---- */
+
+static int fail_damaged(const struct mr_loader *loader, const char *what, int64_t row) {
+  return mr__fail(MR_EDATA, "%s: the cache is damaged at %s %lld; delete it and build it again",
+                  loader->dataset->path, what, (long long)row);
+}
+
+static int samples_of(const struct mr_loader *loader, int64_t request, int64_t *first, int64_t *n) {
+  const int64_t *first_sample = loader->dataset->first_sample;
+  *first = request;
+  *n = 1;
+  if (!first_sample) return MR_OK;
+  *first = first_sample[request];
+  int64_t end = first_sample[request + 1];
+  if (*first < 0 || end <= *first || end > loader->dataset->rows[MR_SAMPLE])
+    return fail_damaged(loader, "request", request);
+  *n = end - *first;
+  return MR_OK;
+}
+
+static int add_piece(struct mr_loader *loader, mr_batch *batch, int64_t request, int64_t first,
+                     int64_t n) {
+  int64_t piece = batch->rows[MR_REQUEST], sample = batch->rows[MR_SAMPLE];
+  MR_TRY(mr__grow(&loader->request_rows, &loader->request_rows_capacity, (size_t)piece + 1,
+                  sizeof *loader->request_rows));
+  MR_TRY(mr__grow(&batch->first_sample, &batch->first_sample_capacity, (size_t)piece + 2,
+                  sizeof *batch->first_sample));
+  MR_TRY(mr__grow(&batch->sample_index, &batch->sample_index_capacity, (size_t)(sample + n),
+                  sizeof *batch->sample_index));
+  loader->request_rows[piece] = request;
+  batch->first_sample[piece] = (int32_t)sample;
+  batch->first_sample[piece + 1] = (int32_t)(sample + n);
+  for (int64_t i = 0; i < n; i++) batch->sample_index[sample + i] = first + i;
+  batch->rows[MR_REQUEST]++;
+  batch->rows[MR_SAMPLE] += n;
+  return MR_OK;
+}
+
+static void prefetch_request(const struct mr_loader *loader, int64_t position) {
+  enum { REQUESTS_AHEAD = 16 };
+  position += REQUESTS_AHEAD;
+  if (loader->dataset->first_sample && position < loader->dataset->rows[MR_REQUEST])
+    __builtin_prefetch(&loader->dataset->first_sample[request_at(loader, position)]);
+}
+
+/* Take requests, or pieces of them, until the next one would not fit. */
+static int choose_rows(struct mr_loader *loader, mr_batch *batch) {
+  int64_t n_requests = loader->dataset->rows[MR_REQUEST];
+  batch->rows[MR_REQUEST] = batch->rows[MR_SAMPLE] = 0;
+  while (loader->at_request < n_requests) {
+    int64_t request = request_at(loader, loader->at_request), first, n;
+    prefetch_request(loader, loader->at_request);
+    MR_TRY(samples_of(loader, request, &first, &n));
+    int64_t piece = n - loader->at_piece;
+    if (piece > loader->options.max_request) piece = loader->options.max_request;
+    if (batch->rows[MR_SAMPLE] + piece > loader->options.batch) break;
+    MR_TRY(add_piece(loader, batch, request, first + loader->at_piece, piece));
+    loader->at_piece += piece;
+    if (loader->at_piece == n) {
+      loader->at_piece = 0;
+      loader->at_request++;
+    }
+  }
+  return MR_OK;
+}
+
+/* ---- gathering ---- */
+
+/* The rows of one domain on their way into a batch. */
+struct gather {
+  const struct mr_loader *loader;
+  const mr_dataset *dataset;
+  const struct mr__record *shape;
+  int domain;
+  const int64_t *rows; /* [n] of the dataset */
+  int64_t n;
+  mr_batch *batch;
+};
+
+static void prefetch_record(const struct gather *gather, int64_t i) {
+  const mr_dataset *dataset = gather->dataset;
+  size_t fixed = gather->shape->fixed;
+  if (i >= gather->n) return;
+  uint64_t at = (uint64_t)gather->rows[i] * fixed, bytes = fixed;
+  if (dataset->offsets[gather->domain]) {
+    const int64_t *offsets = dataset->offsets[gather->domain] + gather->rows[i];
+    at = (uint64_t)offsets[0];
+    bytes = (uint64_t)(offsets[1] - offsets[0]);
+    if (bytes > 4096) bytes = 4096; /* the rest comes in order */
+  }
+  /* Only a hint, and not yet checked: a damaged place may point anywhere. */
+  uintptr_t record = (uintptr_t)dataset->records[gather->domain] + at;
+  for (uint64_t line = 0; line < bytes; line += 64)
+    __builtin_prefetch((const void *)(record + line));
+}
+
+static void prefetch_tile(const struct gather *gather, int64_t first) {
+  if (gather->dataset->offsets[gather->domain])
+    for (int64_t i = first + FAR_AHEAD; i < first + FAR_AHEAD + TILE && i < gather->n; i++)
+      __builtin_prefetch(&gather->dataset->offsets[gather->domain][gather->rows[i]]);
+  for (int64_t i = first + AHEAD; i < first + AHEAD + TILE; i++) prefetch_record(gather, i);
+}
+
+/* Where a record is. With bags, that it lies in its section and is as long as its counts say. */
+static int find_record(const struct gather *gather, int64_t row, const char **out) {
+  const mr_dataset *dataset = gather->dataset;
+  const char *records = dataset->records[gather->domain];
+  const int64_t *offsets = dataset->offsets[gather->domain];
+  if (!offsets) {
+    *out = records + (uint64_t)row * gather->shape->fixed;
+    return MR_OK;
+  }
+  uint64_t start = (uint64_t)offsets[row], end = (uint64_t)offsets[row + 1];
+  if (start > end || end > dataset->record_bytes[gather->domain] || start % 8 != 0 ||
+      end == start ||
+      mr__record_bytes(gather->shape, records + start, records + end) != end - start)
+    return fail_damaged(gather->loader, gather->domain == MR_SAMPLE ? "row" : "request", row);
+  *out = records + start;
+  return MR_OK;
+}
+
+static void copy_keys(const struct gather *gather, const char *const *records, int64_t first,
+                      int n) {
+  for (int c = 0; c < gather->shape->n_keys; c++) {
+    uint64_t *out = gather->batch->columns[gather->shape->keys[c]].keys + first;
+    for (int i = 0; i < n; i++) memcpy(&out[i], records[i] + 8 * (size_t)c, 8);
+  }
+}
+
+static void copy_floats(const struct gather *gather, const char *const *records, int64_t first,
+                        int n) {
+  size_t at = gather->shape->floats_at;
+  for (int c = 0; c < gather->shape->n_floats; c++, at += 4) {
+    float *out = gather->batch->columns[gather->shape->floats[c]].floats + first;
+    for (int i = 0; i < n; i++) memcpy(&out[i], records[i] + at, 4);
+  }
+}
+
+static int copy_bag(struct mr__batch_column *column, const struct mr__column *spec, int64_t row,
+                    const char *keys, uint32_t count) {
+  int64_t n = column->n + count;
+  if (n > INT32_MAX)
+    return mr__fail(MR_EDATA, "column \"%s\" has more than %d values in one batch", spec->name,
+                    INT32_MAX);
+  if ((size_t)n > column->keys_capacity)
+    MR_TRY(mr__grow(&column->keys, &column->keys_capacity, (size_t)n, sizeof *column->keys));
+  if (count > 0) memcpy(column->keys + column->n, keys, 8 * (size_t)count);
+  column->n = n;
+  column->offsets[row + 1] = (int32_t)n;
+  return MR_OK;
+}
+
+static int copy_bags(const struct gather *gather, const char *record, int64_t row) {
+  const struct mr__record *shape = gather->shape;
+  const char *keys = record + shape->fixed;
+  for (int b = 0; b < shape->n_bags; b++) {
+    uint32_t count;
+    memcpy(&count, record + shape->counts_at + 4 * (size_t)b, 4);
+    MR_TRY(copy_bag(&gather->batch->columns[shape->bags[b]],
+                    &gather->batch->schema->columns[shape->bags[b]], row, keys, count));
+    keys += 8 * (size_t)count;
+  }
+  return MR_OK;
+}
+
+static int gather_domain(const struct gather *gather) {
+  if (gather->shape->fixed == 0) return MR_OK;
+  for (int64_t i = 0; i < AHEAD; i++) prefetch_record(gather, i);
+  for (int64_t first = 0; first < gather->n; first += TILE) {
+    const char *records[TILE];
+    int n = gather->n - first < TILE ? (int)(gather->n - first) : TILE;
+    prefetch_tile(gather, first);
+    for (int i = 0; i < n; i++) MR_TRY(find_record(gather, gather->rows[first + i], &records[i]));
+    if (n == TILE) { /* a count known to the compiler */
+      copy_keys(gather, records, first, TILE);
+      copy_floats(gather, records, first, TILE);
+    } else {
+      copy_keys(gather, records, first, n);
+      copy_floats(gather, records, first, n);
+    }
+    for (int i = 0; i < n && gather->shape->n_bags > 0; i++)
+      MR_TRY(copy_bags(gather, records[i], first + i));
+  }
+  return MR_OK;
+}
+
+static void clear_vectors(mr_batch *batch) {
+  for (size_t i = 0; i < batch->schema->n_columns; i++) {
+    const struct mr__column *spec = &batch->schema->columns[i];
+    if (spec->type == MR_VECTOR)
+      memset(batch->columns[i].floats, 0,
+             sizeof(float) * (size_t)batch->rows[spec->domain] * (size_t)spec->width);
+  }
+}
+
+static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
+  const mr_dataset *dataset = loader->dataset;
+  MR_TRY(choose_rows(loader, batch));
+  if (batch->rows[MR_SAMPLE] == 0) return MR_END;
+  MR_TRY(mr__batch_resize(batch, batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]));
+  mr__batch_number_requests(batch);
+  clear_vectors(batch);
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    struct gather gather = {
+        .loader = loader,
+        .dataset = dataset,
+        .shape = &dataset->layout->records[domain],
+        .domain = domain,
+        .rows = domain == MR_SAMPLE ? batch->sample_index : loader->request_rows,
+        .n = batch->rows[domain],
+        .batch = batch,
+    };
+    MR_TRY(gather_domain(&gather));
+  }
+  return MR_OK;
+}
+
+/* ---- the thread ---- */
+
+/* Wait for a free batch; 0: stop. */
+static int wait_for_room(struct mr_loader *loader) {
+  pthread_mutex_lock(&loader->lock);
+  while (!loader->stopping && loader->filled - loader->taken >= BATCHES - 1)
+    pthread_cond_wait(&loader->changed, &loader->lock);
+  int stopping = loader->stopping;
+  pthread_mutex_unlock(&loader->lock);
+  return !stopping;
+}
+
+static void hand_over(struct mr_loader *loader, int status) {
+  pthread_mutex_lock(&loader->lock);
+  if (status == MR_OK) {
+    loader->filled++;
+  } else {
+    loader->at_end = 1;
+    loader->status = status;
+    snprintf(loader->text, sizeof loader->text, "%s", mr_last_error());
+  }
+  pthread_cond_signal(&loader->changed);
+  pthread_mutex_unlock(&loader->lock);
+}
+
+static void *work(void *argument) {
+  struct mr_loader *loader = argument;
+  int status = make_order(loader);
+  if (status != MR_OK) hand_over(loader, status);
+  while (status == MR_OK && wait_for_room(loader)) {
+    status = fill_batch(loader, loader->batches[loader->filled % BATCHES]);
+    hand_over(loader, status);
+  }
+  return NULL;
+}
+
+/* ---- the caller ---- */
+
+static int check_options(mr_loader_options *options) {
+  if (options->batch < 1 || options->batch > INT32_MAX)
+    return mr__fail(MR_EINVAL, "batch is %lld, expected 1 to %d", (long long)options->batch,
+                    INT32_MAX);
+  if (options->max_request == 0) options->max_request = options->batch;
+  if (options->max_request < 1 || options->max_request > options->batch)
+    return mr__fail(MR_EINVAL, "max_request is %lld, expected 0 to %lld (the batch)",
+                    (long long)options->max_request, (long long)options->batch);
+  if (options->shuffle != 0 && options->shuffle != 1)
+    return mr__fail(MR_EINVAL, "shuffle is %d, expected 0 or 1", options->shuffle);
+  return MR_OK;
+}
+
+static int start(struct mr_loader *loader) {
+  for (int i = 0; i < BATCHES; i++)
+    MR_TRY(mr__batch_new_empty(&loader->batches[i], loader->dataset->layout->schema));
+  pthread_mutex_init(&loader->lock, NULL);
+  pthread_cond_init(&loader->changed, NULL);
+  loader->has_lock = 1;
+  int error = pthread_create(&loader->thread, NULL, work, loader);
+  if (error)
+    return mr__fail(MR_ESYSTEM, "the loader's thread could not be started: %s", strerror(error));
+  loader->has_thread = 1;
+  return MR_OK;
+}
+
+int mr_loader_new(mr_loader **out, const mr_dataset *dataset, const mr_loader_options *options) {
+  *out = NULL;
+  mr_loader_options checked = *options;
+  MR_TRY(check_options(&checked));
+  mr_loader *loader = mr__calloc(1, sizeof *loader);
+  if (!loader) return mr__fail_memory();
+  loader->dataset = mr__dataset_retain(dataset);
+  loader->options = checked;
+  int status = start(loader);
+  if (status != MR_OK) {
+    mr_loader_free(loader);
+    return status;
+  }
+  *out = loader;
+  return MR_OK;
+}
+
+static void stop(struct mr_loader *loader) {
+  if (loader->has_thread) {
+    pthread_mutex_lock(&loader->lock);
+    __atomic_store_n(&loader->stopping, 1, __ATOMIC_RELAXED);
+    pthread_cond_signal(&loader->changed);
+    pthread_mutex_unlock(&loader->lock);
+    pthread_join(loader->thread, NULL);
+  }
+  if (loader->has_lock) {
+    pthread_cond_destroy(&loader->changed);
+    pthread_mutex_destroy(&loader->lock);
+  }
+}
+
+void mr_loader_free(mr_loader *loader) {
+  if (!loader) return;
+  stop(loader);
+  for (int i = 0; i < BATCHES; i++) mr_batch_free(loader->batches[i]);
+  mr__free(loader->order);
+  mr__free(loader->wide_order);
+  mr__free(loader->request_rows);
+  mr_dataset_close(loader->dataset);
+  mr__free(loader);
+}
+
+int mr_loader_next(mr_loader *loader, mr_batch **out) {
+  *out = NULL;
+  pthread_mutex_lock(&loader->lock);
+  /* The batch before this one goes back to the thread only now. */
+  while (loader->taken == loader->filled && !loader->at_end)
+    pthread_cond_wait(&loader->changed, &loader->lock);
+  int has_batch = loader->taken < loader->filled;
+  int status = has_batch ? MR_OK : loader->status;
+  if (has_batch) *out = loader->batches[loader->taken++ % BATCHES];
+  pthread_cond_signal(&loader->changed);
+  pthread_mutex_unlock(&loader->lock);
+  return status < 0 ? mr__fail(status, "%s", loader->text) : status;
+}

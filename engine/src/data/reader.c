@@ -1,0 +1,242 @@
+#include "data/reader.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "data/source.h"
+
+static const int64_t default_block = 4 << 20, default_row = 256 << 20, most_bytes = 1 << 30;
+
+struct mr__reader {
+  const mr_schema *schema;
+  mr_text_format format;
+  const char *const *paths;
+  int n_paths;
+  struct mr__heading *headings; /* [n_paths] */
+
+  int next_path;
+  struct mr__source *source; /* of paths[next_path - 1]; NULL between files */
+  int at_end;                /* nothing more comes from it */
+  int failed;                /* nothing more comes at all */
+  char *tail;                /* the start of a row whose rest is still to be read */
+  size_t tail_size, tail_capacity;
+};
+
+int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
+  int delimiter = format->delimiter;
+  if (delimiter < 1 || delimiter > 255 || delimiter == '"' || delimiter == '\n' ||
+      delimiter == '\r')
+    return mr__fail(MR_EINVAL,
+                    "delimiter is byte %d, expected 1 to 255 and neither a quote nor the end of "
+                    "a line",
+                    delimiter);
+  if (format->quotes != 0 && format->quotes != 1)
+    return mr__fail(MR_EINVAL, "quotes is %d, expected 0 or 1", format->quotes);
+  if (format->block_bytes == 0) format->block_bytes = default_block;
+  if (format->row_bytes == 0) format->row_bytes = default_row;
+  if (format->block_bytes < 1 || format->block_bytes > most_bytes)
+    return mr__fail(MR_EINVAL, "block_bytes is %lld, expected 1 to %lld",
+                    (long long)format->block_bytes, (long long)most_bytes);
+  if (format->row_bytes < 1 || format->row_bytes > most_bytes)
+    return mr__fail(MR_EINVAL, "row_bytes is %lld, expected 1 to %lld",
+                    (long long)format->row_bytes, (long long)most_bytes);
+  for (size_t i = 0; i < schema->n_columns; i++) {
+    const struct mr__column *column = &schema->columns[i];
+    if (column->type == MR_IDS && column->separator == delimiter && !format->quotes)
+      return mr__fail(MR_EINVAL,
+                      "column \"%s\": its separator is the delimiter of the cells, which needs "
+                      "quotes",
+                      column->name);
+  }
+  return MR_OK;
+}
+
+int mr__reader_new(struct mr__reader **out, const mr_schema *schema, const mr_text_format *format,
+                   const char *const *paths, int32_t n_paths) {
+  *out = NULL;
+  struct mr__reader *reader = mr__calloc(1, sizeof *reader);
+  if (!reader) return mr__fail_memory();
+  *reader =
+      (struct mr__reader){.schema = schema, .format = *format, .paths = paths, .n_paths = n_paths};
+  reader->headings = mr__calloc((size_t)n_paths, sizeof *reader->headings);
+  if (!reader->headings) {
+    mr__free(reader);
+    return mr__fail_memory();
+  }
+  *out = reader;
+  return MR_OK;
+}
+
+void mr__reader_free(struct mr__reader *reader) {
+  if (!reader) return;
+  mr__source_close(reader->source);
+  for (int i = 0; i < reader->n_paths; i++) mr__heading_clear(&reader->headings[i]);
+  mr__free(reader->headings);
+  mr__free(reader->tail);
+  mr__free(reader);
+}
+
+void mr__block_clear(struct mr__block *block) {
+  mr__free(block->buffer);
+  *block = (struct mr__block){0};
+}
+
+/* ---- where to cut ---- */
+
+static int quote_parity(const char *text, size_t size) {
+  unsigned char odd = 0;
+  for (size_t i = 0; i < size; i++) odd ^= text[i] == '"';
+  return odd;
+}
+
+/* Bytes up to and with the last newline outside quotes, 0 when there is none. `parity` is that of
+ * the quotes in all the text: backwards from the end it tells inside from outside. */
+static size_t last_row_end(const char *text, size_t size, int quotes, int parity) {
+  if (!quotes) {
+    const char *newline = memrchr(text, '\n', size);
+    return newline ? (size_t)(newline - text) + 1 : 0;
+  }
+  for (; size > 0; size--) {
+    if (text[size - 1] == '"') parity ^= 1;
+    if (text[size - 1] == '\n' && !parity) return size;
+  }
+  return 0;
+}
+
+/* Bytes up to and with the first newline outside quotes. */
+static size_t first_row_end(const struct mr__reader *reader, const char *text, size_t size) {
+  const char *at = text, *end = text + size;
+  for (;;) {
+    at = mr__cell_end(at, end, reader->format.delimiter, reader->format.quotes);
+    if (at == end) return size;
+    if (*at++ == '\n') return (size_t)(at - text);
+  }
+}
+
+/* ---- filling a block ---- */
+
+/* Read until the buffer holds `want` bytes of text or the file ends, where the last row gets the
+ * newline that it may lack. */
+static int fill(struct mr__reader *reader, struct mr__block *block, size_t *size, size_t want) {
+  size_t got = 0;
+  MR_TRY(mr__grow(&block->buffer, &block->capacity, want + 1 + MR__SCAN_PAD, 1));
+  if (*size < want)
+    MR_TRY(mr__source_read(reader->source, block->buffer + *size, want - *size, &got));
+  reader->at_end = *size + got < want;
+  *size += got;
+  if (reader->at_end && *size > 0 && block->buffer[*size - 1] != '\n')
+    block->buffer[(*size)++] = '\n';
+  memset(block->buffer + *size, 0, MR__SCAN_PAD);
+  return MR_OK;
+}
+
+/* Read a block's worth, or more until a row ends. *cut: bytes of whole rows. */
+static int read_rows(struct mr__reader *reader, struct mr__block *block, size_t *size,
+                     size_t *cut) {
+  size_t limit = (size_t)reader->format.row_bytes, want = (size_t)reader->format.block_bytes;
+  int quotes = reader->format.quotes, parity = 0;
+  size_t checked = 0;
+  if (limit < want) limit = want;
+  if (want < *size) want = *size;
+  for (;;) {
+    MR_TRY(fill(reader, block, size, want));
+    if (quotes) parity ^= quote_parity(block->buffer + checked, *size - checked);
+    checked = *size;
+    *cut = last_row_end(block->buffer, *size, quotes, parity);
+    block->text.long_row = 0;
+    if (*cut > 0 || reader->at_end) break;
+    if (*size >= limit) {
+      block->text.long_row = limit;
+      break;
+    }
+    want = 2 * *size < limit ? 2 * *size : limit;
+  }
+  /* What is left when a quote stays open goes with the rest: the parser says where it is. */
+  if (reader->at_end || block->text.long_row > 0) *cut = *size;
+  return MR_OK;
+}
+
+static int keep_tail(struct mr__reader *reader, const char *tail, size_t size) {
+  MR_TRY(mr__grow(&reader->tail, &reader->tail_capacity, size, 1));
+  if (size > 0) memcpy(reader->tail, tail, size);
+  reader->tail_size = size;
+  return MR_OK;
+}
+
+static int take_tail(struct mr__reader *reader, struct mr__block *block, size_t *size) {
+  MR_TRY(mr__grow(&block->buffer, &block->capacity, reader->tail_size + 1, 1));
+  if (reader->tail_size > 0) memcpy(block->buffer, reader->tail, reader->tail_size);
+  *size = reader->tail_size;
+  return MR_OK;
+}
+
+/* ---- files ---- */
+
+static int open_next(struct mr__reader *reader) {
+  reader->at_end = 0;
+  reader->tail_size = 0;
+  MR_TRY(mr__source_open(&reader->source, reader->paths[reader->next_path]));
+  reader->next_path++;
+  return MR_OK;
+}
+
+static void close_file(struct mr__reader *reader) {
+  mr__source_close(reader->source);
+  reader->source = NULL;
+}
+
+/* Take the byte order mark and the header from the front of a file's first block. */
+static int read_header(struct mr__reader *reader, struct mr__block *block) {
+  const char *path = reader->paths[reader->next_path - 1];
+  struct mr__block_text *text = &block->text;
+  if (text->size >= 3 && memcmp(text->text, "\xEF\xBB\xBF", 3) == 0) {
+    text->text += 3;
+    text->size -= 3;
+  }
+  if (text->size == 0) return mr__fail(MR_EDATA, "%s: the file is empty, expected a header", path);
+  if (text->long_row > 0)
+    return mr__fail(MR_EDATA, "%s:1: the header is longer than %zu bytes", path, text->long_row);
+  size_t size = first_row_end(reader, text->text, text->size);
+  struct mr__text row = {text->text, size - 1};
+  if (row.size > 0 && row.at[row.size - 1] == '\r') row.size--;
+  if (row.size == 0) return mr__fail(MR_EDATA, "%s:1: the header is an empty line", path);
+  block->first_line = 1;
+  for (size_t i = 0; i < size; i++) block->first_line += row.at[i] == '\n';
+  text->text += size;
+  text->size -= size;
+  return mr__heading_read(&reader->headings[reader->next_path - 1], reader->schema, &reader->format,
+                          path, row);
+}
+
+static int read_block(struct mr__reader *reader, struct mr__block *block, int is_first) {
+  size_t size, cut;
+  MR_TRY(take_tail(reader, block, &size));
+  MR_TRY(read_rows(reader, block, &size, &cut));
+  MR_TRY(keep_tail(reader, block->buffer + cut, size - cut));
+  block->text.text = block->buffer;
+  block->text.size = cut;
+  block->heading = &reader->headings[reader->next_path - 1];
+  block->first_line = 0;
+  return is_first ? read_header(reader, block) : MR_OK;
+}
+
+static int next_block(struct mr__reader *reader, struct mr__block *block) {
+  do {
+    int is_first = !reader->source;
+    if (is_first) {
+      if (reader->next_path == reader->n_paths) return MR_END;
+      MR_TRY(open_next(reader));
+    }
+    MR_TRY(read_block(reader, block, is_first));
+    if (reader->at_end) close_file(reader);
+    /* A block may hold nothing but a header, but its file's line numbers start with it. */
+  } while (block->text.size == 0 && !block->first_line);
+  return MR_OK;
+}
+
+int mr__reader_next(struct mr__reader *reader, struct mr__block *block) {
+  if (reader->failed) return MR_END;
+  int status = next_block(reader, block);
+  reader->failed = status < 0;
+  return status;
+}

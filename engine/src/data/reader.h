@@ -1,0 +1,37 @@
+/* From files to blocks: whole rows of one file, a few megabytes at a time, cut where no quote is
+ * open. Reading and decompressing is sequential; what is done with a block is not.
+ *
+ *   file 1: header | block | block | block      file 2: header | block | ...
+ *
+ * A row longer than a block makes the block grow, up to row_bytes. */
+#ifndef MR_DATA_READER_H
+#define MR_DATA_READER_H
+
+#include "data/heading.h"
+#include "data/rows.h"
+
+struct mr__block {
+  struct mr__block_text text;
+  const struct mr__heading *heading; /* valid while the reader is; one per file */
+  int first_line;                    /* of the text, where it is the first of its file; else 0 */
+  char *buffer;
+  size_t capacity;
+};
+
+void mr__block_clear(struct mr__block *block);
+
+struct mr__reader;
+
+/* `paths` is borrowed. format: as checked by mr__text_format_check. */
+int mr__reader_new(struct mr__reader **out, const mr_schema *schema, const mr_text_format *format,
+                   const char *const *paths, int32_t n_paths);
+void mr__reader_free(struct mr__reader *reader);
+
+/* The next block, MR_END after the last. The buffer of `block` is reused. Not for several threads
+ * at once; after a failure there are no more blocks. */
+int mr__reader_next(struct mr__reader *reader, struct mr__block *block);
+
+/* Fill in defaults; MR_EINVAL for what no file can have. */
+int mr__text_format_check(mr_text_format *format, const mr_schema *schema);
+
+#endif

@@ -1,0 +1,80 @@
+/* The row parser: a block of text becomes the records and columns of its rows.
+ *
+ *   source -> blocks (reader) -> rows (here) -> cache (dataset_build)
+ *
+ * Blocks know nothing of each other, so they are parsed in parallel; what crosses their borders
+ * (a request that goes on, line numbers) is put together by the caller, in the order of the file.
+ * Another text format is another parser that fills the same mr__rows. */
+#ifndef MR_DATA_ROWS_H
+#define MR_DATA_ROWS_H
+
+#include "data/heading.h"
+#include "data/key_count.h"
+#include "data/record.h"
+#include "data/scan.h"
+
+/* The records of one domain. */
+struct mr__side {
+  int64_t n;
+  char *records;
+  size_t size;      /* bytes of all records */
+  int64_t *offsets; /* [n] where each starts; only where the domain has bags */
+  size_t records_capacity, offsets_capacity;
+};
+
+struct mr__view {
+  char *data;
+  size_t capacity; /* elements */
+};
+
+/* What is wrong in a block: the first wrong cell in the order of the text. */
+struct mr__problem {
+  int status;    /* MR_OK: nothing; no place is known unless it is MR_EDATA */
+  size_t at;     /* byte of the block */
+  int whole_row; /* the message names a line, not a cell */
+  char text[320];
+};
+
+struct mr__rows {
+  struct mr__side sides[MR_DOMAINS];
+  struct mr__view *views; /* [layout->n_views], of sides[MR_SAMPLE].n elements */
+  /* With a request key: requests of this block, as if the first row started one. */
+  int64_t *first_sample; /* [sides[MR_REQUEST].n] */
+  size_t first_sample_capacity;
+  uint64_t first_key, last_key;
+  struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
+  int64_t n_lines;
+  struct mr__problem problem;
+};
+
+/* Whole rows of one file. */
+struct mr__block_text {
+  const char *text; /* ends with a newline; MR__SCAN_PAD more bytes are readable */
+  size_t size;
+  size_t long_row; /* not 0: the text is one row that did not end within so many bytes */
+};
+
+struct mr__row_parser;
+
+/* `counter` outlives the parser. */
+int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *layout,
+                       const mr_text_format *format, struct mr__key_counter *counter);
+void mr__row_parser_free(struct mr__row_parser *parser);
+
+/* Parse whole rows. Trouble of any kind ends up in the problem. The rows belong to the parser and
+ * stay until the next call, as long as the text does. */
+struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
+                                    const struct mr__heading *heading,
+                                    const struct mr__block_text *block);
+
+/* Hand the counts of keys over to the counter. */
+int mr__row_parser_finish(struct mr__row_parser *parser);
+
+/* Whether two records of the request domain differ in this column. */
+int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b);
+
+/* The text of the message for that; `now` and `before` are excerpts of the cells. */
+void mr__describe_difference(char *out, size_t size, const char *column, const char *now,
+                             const char *before);
+
+#endif

@@ -1,0 +1,204 @@
+/* The schema: lists of columns and tables, checked as they are added. */
+#include "data/schema.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+
+int mr_schema_new(mr_schema **out) {
+  *out = NULL;
+  mr_schema *schema = mr__calloc(1, sizeof *schema);
+  if (!schema) return mr__fail_memory();
+  schema->request_key = -1;
+  schema->references = 1;
+  *out = schema;
+  return MR_OK;
+}
+
+mr_schema *mr__schema_retain(const mr_schema *schema) {
+  /* The caller's view is const, the object never is: only the count is touched. */
+  mr_schema *held = (mr_schema *)(uintptr_t)schema;
+  __atomic_add_fetch(&held->references, 1, __ATOMIC_RELAXED);
+  return held;
+}
+
+void mr_schema_free(mr_schema *schema) {
+  if (!schema || __atomic_sub_fetch(&schema->references, 1, __ATOMIC_ACQ_REL) > 0) return;
+  for (size_t i = 0; i < schema->n_columns; i++) {
+    mr__free(schema->columns[i].name);
+    mr__free(schema->columns[i].source);
+  }
+  for (size_t i = 0; i < schema->n_tables; i++) mr__free(schema->tables[i].name);
+  mr__free(schema->columns);
+  mr__free(schema->tables);
+  mr__free(schema);
+}
+
+int mr__schema_find_table(const mr_schema *schema, const char *name) {
+  for (size_t i = 0; i < schema->n_tables; i++)
+    if (strcmp(schema->tables[i].name, name) == 0) return (int)i;
+  return -1;
+}
+
+int32_t mr_schema_find_table(const mr_schema *schema, const char *name) {
+  return mr__schema_find_table(schema, name);
+}
+
+int32_t mr_schema_find(const mr_schema *schema, const char *name) {
+  for (size_t i = 0; i < schema->n_columns; i++)
+    if (strcmp(schema->columns[i].name, name) == 0) return (int32_t)i;
+  return -1;
+}
+
+int32_t mr_schema_columns(const mr_schema *schema) { return (int32_t)schema->n_columns; }
+
+static int check_open(const mr_schema *schema) {
+  if (__atomic_load_n(&schema->references, __ATOMIC_RELAXED) == 1) return MR_OK;
+  return mr__fail(MR_EINVAL, "the schema is in use and takes no more columns or tables");
+}
+
+int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count) {
+  MR_TRY(check_open(schema));
+  if (!name || !*name) return mr__fail(MR_EINVAL, "a table has no name");
+  if (min_count < 0)
+    return mr__fail(MR_EINVAL, "table \"%s\": min_count is %lld, expected 0 or more", name,
+                    (long long)min_count);
+  if (mr__schema_find_table(schema, name) >= 0)
+    return mr__fail(MR_EINVAL, "table \"%s\" is there already", name);
+  MR_TRY(mr__grow(&schema->tables, &schema->tables_capacity, schema->n_tables + 1,
+                  sizeof *schema->tables));
+  char *copy = mr__strdup(name);
+  if (!copy) return mr__fail_memory();
+  schema->tables[schema->n_tables++] = (struct mr__table_spec){
+      .name = copy, .seed = mr__table_seed(name), .min_count = min_count ? min_count : 1};
+  return MR_OK;
+}
+
+static int check_bag(const mr_column_spec *spec) {
+  int separator = spec->separator;
+  if (separator < 0 || separator > 255 || separator == '"' || separator == '\n' ||
+      separator == '\r')
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": separator is byte %d, expected 1 to 255 and neither a quote "
+                    "nor the end of a line",
+                    spec->name, separator);
+  if (spec->max < 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": max is %d, expected 0 or more", spec->name,
+                    spec->max);
+  return MR_OK;
+}
+
+static int check_number(const mr_column_spec *spec) {
+  if (spec->transform != MR_PLAIN_NUMBER && spec->transform != MR_LOG1P)
+    return mr__fail(MR_EINVAL, "column \"%s\": transform is %d, expected %d (none) or %d (log1p)",
+                    spec->name, spec->transform, MR_PLAIN_NUMBER, MR_LOG1P);
+  if (!isfinite(spec->missing))
+    return mr__fail(MR_EINVAL, "column \"%s\": missing is %g, expected a finite number", spec->name,
+                    (double)spec->missing);
+  return MR_OK;
+}
+
+static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
+  if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a column has no name");
+  if (mr_schema_find(schema, spec->name) >= 0)
+    return mr__fail(MR_EINVAL, "column \"%s\" is there already", spec->name);
+  if (spec->type < MR_ID || spec->type > MR_VECTOR)
+    return mr__fail(MR_EINVAL, "column \"%s\": type is %d, expected %d to %d", spec->name,
+                    spec->type, MR_ID, MR_VECTOR);
+  if (spec->domain < 0 || spec->domain >= MR_DOMAINS)
+    return mr__fail(MR_EINVAL, "column \"%s\": domain is %d, expected %d (request) or %d (sample)",
+                    spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
+  switch (spec->type) {
+  case MR_IDS:
+    return check_bag(spec);
+  case MR_NUMBER:
+    return check_number(spec);
+  case MR_LABEL:
+    if (spec->domain == MR_SAMPLE) return MR_OK;
+    return mr__fail(MR_EINVAL, "column \"%s\": a label belongs to a sample, not to a request",
+                    spec->name);
+  case MR_REQUEST_KEY:
+    if (schema->request_key < 0) return MR_OK;
+    return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is the request key already", spec->name,
+                    schema->columns[schema->request_key].name);
+  case MR_VECTOR:
+    if (spec->width > 0) return MR_OK;
+    return mr__fail(MR_EINVAL, "column \"%s\": width is %d, expected 1 or more", spec->name,
+                    spec->width);
+  default:
+    return MR_OK;
+  }
+}
+
+/* Index of the column's table, which is added where it is missing. */
+static int find_or_add_table(mr_schema *schema, const mr_column_spec *spec, int *table) {
+  *table = -1;
+  if (spec->type != MR_ID && spec->type != MR_IDS) return MR_OK;
+  const char *name = spec->table ? spec->table : spec->name;
+  if (mr__schema_find_table(schema, name) < 0) MR_TRY(mr_schema_add_table(schema, name, 1));
+  *table = mr__schema_find_table(schema, name);
+  return MR_OK;
+}
+
+int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
+  MR_TRY(check_open(schema));
+  MR_TRY(check_column(schema, spec));
+  MR_TRY(mr__grow(&schema->columns, &schema->columns_capacity, schema->n_columns + 1,
+                  sizeof *schema->columns));
+  struct mr__column column = {
+      .name = mr__strdup(spec->name),
+      .source = mr__strdup(spec->source ? spec->source : spec->name),
+      .type = spec->type,
+      .domain = spec->domain,
+      .separator = spec->separator ? spec->separator : ',',
+      .max = spec->max,
+      .width = spec->width,
+      .transform = spec->transform,
+      .missing = spec->missing,
+  };
+  int status = column.name && column.source ? MR_OK : mr__fail_memory();
+  if (status == MR_OK) status = find_or_add_table(schema, spec, &column.table);
+  if (status != MR_OK) {
+    mr__free(column.name);
+    mr__free(column.source);
+    return status;
+  }
+  column.seed = column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
+  if (column.type == MR_REQUEST_KEY) schema->request_key = (int)schema->n_columns;
+  schema->columns[schema->n_columns++] = column;
+  return MR_OK;
+}
+
+uint64_t mr_schema_key(const mr_schema *schema, int32_t column, const char *text, size_t size) {
+  if (column < 0 || (size_t)column >= schema->n_columns) return MR__UNKNOWN_KEY;
+  return mr__key(text, size, schema->columns[column].seed);
+}
+
+/* Each value is hashed together with the sum so far, so neither order nor borders are lost. */
+static uint64_t add_text(uint64_t sum, const char *text) {
+  return mr__hash(text, strlen(text), sum + 1);
+}
+
+static uint64_t add_numbers(uint64_t sum, const int64_t *numbers, size_t n) {
+  return mr__hash(numbers, n * sizeof *numbers, sum + 2);
+}
+
+uint64_t mr__schema_fingerprint(const mr_schema *schema) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < schema->n_tables; i++) {
+    sum = add_text(sum, schema->tables[i].name);
+    sum = add_numbers(sum, &schema->tables[i].min_count, 1);
+  }
+  for (size_t i = 0; i < schema->n_columns; i++) {
+    const struct mr__column *column = &schema->columns[i];
+    int32_t missing;
+    memcpy(&missing, &column->missing, sizeof missing);
+    int64_t numbers[] = {column->table, column->type,  column->domain,    column->separator,
+                         column->max,   column->width, column->transform, missing};
+    sum = add_text(add_text(sum, column->name), column->source);
+    sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
+  }
+  return sum;
+}

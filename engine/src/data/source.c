@@ -1,0 +1,274 @@
+/* Reading and decompressing: one format at a time behind mr__source_read. */
+#include "data/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/alloc.h"
+
+enum { INPUT_BYTES = 256 << 10 };
+
+struct mr__source {
+  char *path;
+  int file;
+  struct mr__file_stamp stamp; /* when it was opened */
+
+  char *input; /* [INPUT_BYTES] bytes read and not yet used are input[input_at..input_size] */
+  size_t input_at, input_size;
+  int at_end; /* of the file on disk */
+
+  /* The format: appends decompressed bytes, see mr__source_read. */
+  int (*read)(struct mr__source *source, char *buffer, size_t size, size_t *got);
+  z_stream gzip;
+  int gzip_ready, gzip_ended; /* initialised; between two members */
+  ZSTD_DCtx *zstd;
+  size_t zstd_wants; /* 0 between two frames */
+};
+
+static int fail_system(const char *path) {
+  return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+}
+
+static struct mr__file_stamp stamp_of(const struct stat *status) {
+  return (struct mr__file_stamp){status->st_size, (int64_t)status->st_mtim.tv_sec * 1000000000 +
+                                                      status->st_mtim.tv_nsec};
+}
+
+int mr__file_stamp(const char *path, struct mr__file_stamp *out) {
+  struct stat status;
+  if (stat(path, &status) != 0) return fail_system(path);
+  *out = stamp_of(&status);
+  return MR_OK;
+}
+
+static int read_file(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  for (*got = 0; *got < size;) {
+    ssize_t n = read(source->file, buffer + *got, size - *got);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_system(source->path);
+    if (n == 0) {
+      source->at_end = 1;
+      break;
+    }
+    *got += (size_t)n;
+  }
+  return MR_OK;
+}
+
+/* Have at least one byte of input, unless the file is at its end. */
+static int want_input(struct mr__source *source) {
+  if (source->input_at < source->input_size || source->at_end) return MR_OK;
+  source->input_at = 0;
+  return read_file(source, source->input, INPUT_BYTES, &source->input_size);
+}
+
+static int input_ended(const struct mr__source *source) {
+  return source->input_at == source->input_size && source->at_end;
+}
+
+/* ---- plain ---- */
+
+static int read_plain(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  size_t held = source->input_size - source->input_at;
+  if (held > size) held = size;
+  memcpy(buffer, source->input + source->input_at, held);
+  source->input_at += held;
+  size_t more = 0;
+  if (held < size && !source->at_end) MR_TRY(read_file(source, buffer + held, size - held, &more));
+  *got = held + more;
+  return MR_OK;
+}
+
+/* ---- gzip ---- */
+
+static voidpf gzip_alloc(voidpf opaque, uInt items, uInt size) {
+  (void)opaque;
+  return mr__calloc(items, size);
+}
+
+static void gzip_free(voidpf opaque, voidpf block) {
+  (void)opaque;
+  mr__free(block);
+}
+
+static int open_gzip(struct mr__source *source) {
+  source->gzip.zalloc = gzip_alloc;
+  source->gzip.zfree = gzip_free;
+  int code = inflateInit2(&source->gzip, 15 + 16); /* the largest window; a gzip header */
+  if (code == Z_MEM_ERROR) return mr__fail_memory();
+  if (code != Z_OK) return mr__fail(MR_ESYSTEM, "zlib could not be started (code %d)", code);
+  source->gzip_ready = 1;
+  return MR_OK;
+}
+
+/* After a member: another one, or zeros that some tools pad with, or the end. */
+static int next_member(struct mr__source *source) {
+  for (;;) {
+    MR_TRY(want_input(source));
+    if (input_ended(source) || source->input[source->input_at] != 0) break;
+    source->input_at++;
+  }
+  if (input_ended(source)) return MR_OK;
+  if ((unsigned char)source->input[source->input_at] != 0x1F)
+    return mr__fail(MR_EIO, "%s: bytes that are not gzip follow the gzip data", source->path);
+  inflateReset(&source->gzip);
+  source->gzip_ended = 0;
+  return MR_OK;
+}
+
+static int inflate_some(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  enum { MOST = 1 << 30 }; /* zlib counts in 32 bits */
+  z_stream *gzip = &source->gzip;
+  gzip->next_in = (Bytef *)source->input + source->input_at;
+  gzip->avail_in = (uInt)(source->input_size - source->input_at);
+  gzip->next_out = (Bytef *)buffer + *got;
+  gzip->avail_out = size - *got > MOST ? (uInt)MOST : (uInt)(size - *got);
+  int code = inflate(gzip, Z_NO_FLUSH);
+  source->input_at = source->input_size - gzip->avail_in;
+  *got = (size_t)((char *)gzip->next_out - buffer);
+  source->gzip_ended = code == Z_STREAM_END;
+  if (code == Z_MEM_ERROR) return mr__fail_memory();
+  if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+    return mr__fail(MR_EIO, "%s: the gzip data is damaged (%s)", source->path,
+                    gzip->msg ? gzip->msg : "no reason given");
+  return MR_OK;
+}
+
+static int read_gzip(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  for (*got = 0; *got < size;) {
+    MR_TRY(want_input(source));
+    if (source->gzip_ended) MR_TRY(next_member(source));
+    if (input_ended(source)) {
+      if (source->gzip_ended) break;
+      return mr__fail(MR_EIO, "%s: the gzip data ends too early; the file is not complete",
+                      source->path);
+    }
+    MR_TRY(inflate_some(source, buffer, size, got));
+  }
+  return MR_OK;
+}
+
+/* ---- zstd ---- */
+
+static int open_zstd(struct mr__source *source) {
+  source->zstd = ZSTD_createDCtx();
+  return source->zstd ? MR_OK : mr__fail_memory();
+}
+
+static int read_zstd(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  ZSTD_outBuffer out = {buffer, size, 0};
+  *got = 0;
+  while (out.pos < size) {
+    MR_TRY(want_input(source));
+    if (input_ended(source) && source->zstd_wants == 0) break;
+    ZSTD_inBuffer in = {source->input, source->input_size, source->input_at};
+    size_t before = out.pos, wants = ZSTD_decompressStream(source->zstd, &out, &in);
+    if (ZSTD_isError(wants))
+      return mr__fail(MR_EIO, "%s: the zstd data is damaged (%s)", source->path,
+                      ZSTD_getErrorName(wants));
+    source->zstd_wants = wants;
+    source->input_at = in.pos;
+    if (input_ended(source) && wants > 0 && out.pos == before)
+      return mr__fail(MR_EIO, "%s: the zstd data ends too early; the file is not complete",
+                      source->path);
+  }
+  *got = out.pos;
+  return MR_OK;
+}
+
+/* ---- all ---- */
+
+static int starts_with(const struct mr__source *source, const char *magic, size_t size) {
+  return source->input_size >= size && memcmp(source->input, magic, size) == 0;
+}
+
+static int is_skippable_zstd(const struct mr__source *source) {
+  return source->input_size >= 4 && ((unsigned char)source->input[0] & 0xF0) == 0x50 &&
+         memcmp(source->input + 1, "\x2A\x4D\x18", 3) == 0;
+}
+
+/* Formats that would only give a puzzling message about the header. */
+static const char *foreign_format(const struct mr__source *source) {
+  if (starts_with(source,
+                  "\xFD"
+                  "7zXZ",
+                  5))
+    return "xz";
+  if (starts_with(source, "BZh", 3) && source->input_size > 9 &&
+      memcmp(source->input + 4, "1AY&SY", 6) == 0)
+    return "bzip2";
+  if (starts_with(source, "PK\x03\x04", 4)) return "zip";
+  if (starts_with(source, "PAR1", 4)) return "parquet";
+  if (starts_with(source, "\xFF\xFE", 2) || starts_with(source, "\xFE\xFF", 2)) return "UTF-16";
+  return NULL;
+}
+
+static int choose_format(struct mr__source *source) {
+  MR_TRY(want_input(source));
+  source->read = read_plain;
+  if (starts_with(source, "\x1F\x8B", 2)) {
+    source->read = read_gzip;
+    return open_gzip(source);
+  }
+  if (starts_with(source, "\x28\xB5\x2F\xFD", 4) || is_skippable_zstd(source)) {
+    source->read = read_zstd;
+    return open_zstd(source);
+  }
+  const char *foreign = foreign_format(source);
+  if (foreign)
+    return mr__fail(MR_EIO, "%s: the file is %s, expected text in UTF-8, plain, gzip or zstd",
+                    source->path, foreign);
+  return MR_OK;
+}
+
+static int open_file(struct mr__source *source) {
+  source->file = open(source->path, O_RDONLY | O_CLOEXEC);
+  struct stat status;
+  if (source->file < 0 || fstat(source->file, &status) != 0) return fail_system(source->path);
+  source->stamp = stamp_of(&status);
+  posix_fadvise(source->file, 0, 0, POSIX_FADV_SEQUENTIAL);
+  return MR_OK;
+}
+
+int mr__source_open(struct mr__source **out, const char *path) {
+  *out = NULL;
+  struct mr__source *source = mr__calloc(1, sizeof *source);
+  if (!source) return mr__fail_memory();
+  source->file = -1;
+  source->path = mr__strdup(path);
+  source->input = mr__malloc(INPUT_BYTES);
+  int status = source->path && source->input ? MR_OK : mr__fail_memory();
+  if (status == MR_OK) status = open_file(source);
+  if (status == MR_OK) status = choose_format(source);
+  if (status != MR_OK) {
+    mr__source_close(source);
+    return status;
+  }
+  *out = source;
+  return MR_OK;
+}
+
+void mr__source_close(struct mr__source *source) {
+  if (!source) return;
+  if (source->gzip_ready) inflateEnd(&source->gzip);
+  ZSTD_freeDCtx(source->zstd);
+  if (source->file >= 0) close(source->file);
+  mr__free(source->input);
+  mr__free(source->path);
+  mr__free(source);
+}
+
+int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  MR_TRY(source->read(source, buffer, size, got));
+  struct stat status;
+  if (*got == size || fstat(source->file, &status) != 0) return MR_OK;
+  struct mr__file_stamp now = stamp_of(&status);
+  if (now.size == source->stamp.size && now.mtime_ns == source->stamp.mtime_ns) return MR_OK;
+  return mr__fail(MR_EIO, "%s: the file was changed while it was read", source->path);
+}

@@ -1,0 +1,25 @@
+/* The bytes of one input file: plain, gzip (any number of members) or zstd (any number of
+ * frames), told by the first bytes and never by the name. */
+#ifndef MR_DATA_SOURCE_H
+#define MR_DATA_SOURCE_H
+
+#include "base/status.h"
+
+/* How a file on disk is told from a later version of itself. */
+struct mr__file_stamp {
+  int64_t size;
+  int64_t mtime_ns;
+};
+
+int mr__file_stamp(const char *path, struct mr__file_stamp *out);
+
+struct mr__source;
+
+int mr__source_open(struct mr__source **out, const char *path);
+void mr__source_close(struct mr__source *source);
+
+/* Fill `buffer`; less than `size` arrives only at the end, 0 after it. Truncated or damaged
+ * compressed data is MR_EIO, as is a file that is no longer the one that was opened. */
+int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got);
+
+#endif

@@ -1,0 +1,290 @@
+#include "data/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+
+static const char magic[8] = "MRCACHE";
+enum { BYTE_ORDER_MARK = 0x01020304 };
+
+/* ---- the plan of a file ---- */
+
+static uint64_t align_up(uint64_t bytes) {
+  return (bytes + MR__STORE_ALIGN - 1) / MR__STORE_ALIGN * MR__STORE_ALIGN;
+}
+
+static size_t count_sections(const struct mr__layout *layout) {
+  size_t n = 1 + (size_t)layout->n_views; /* DISTINCT and views */
+  for (int domain = 0; domain < MR_DOMAINS; domain++) n += 1 + (layout->records[domain].n_bags > 0);
+  return n + (layout->schema->request_key >= 0);
+}
+
+size_t mr__store_start(const struct mr__layout *layout) {
+  return align_up(sizeof(struct mr__store_header) +
+                  count_sections(layout) * sizeof(struct mr__section));
+}
+
+static int64_t rows_of(const struct mr__store *store, int domain) {
+  return domain == MR_SAMPLE ? store->header.samples : store->header.requests;
+}
+
+/* Append a section of count * each bytes. */
+static int add_section(struct mr__store *store, enum mr__section_kind kind, int index,
+                       int64_t count, uint64_t each) {
+  struct mr__store_header *header = &store->header;
+  uint64_t bytes, end;
+  if (count < 0 || __builtin_mul_overflow((uint64_t)count, each, &bytes) ||
+      __builtin_add_overflow(header->file_bytes, bytes, &end) || end > INT64_MAX - MR__STORE_ALIGN)
+    return mr__fail(MR_EDATA, "%lld rows are more than a cache can hold", (long long)count);
+  store->sections[header->n_sections++] = (struct mr__section){
+      .kind = kind, .index = index, .offset = header->file_bytes, .bytes = bytes};
+  header->file_bytes = align_up(end);
+  return MR_OK;
+}
+
+static int add_records(struct mr__store *store, const struct mr__layout *layout, int domain) {
+  const struct mr__record *shape = &layout->records[domain];
+  uint64_t bytes = store->header.record_bytes[domain], least;
+  if (__builtin_mul_overflow((uint64_t)rows_of(store, domain), shape->fixed, &least) ||
+      bytes % 8 != 0 || (shape->n_bags > 0 ? bytes < least : bytes != least))
+    return mr__fail(MR_EDATA, "%llu bytes of records do not fit %lld rows",
+                    (unsigned long long)bytes, (long long)rows_of(store, domain));
+  return add_section(store, MR__RECORDS, domain, 1, bytes);
+}
+
+static int add_sections(struct mr__store *store, const struct mr__layout *layout) {
+  int64_t samples = store->header.samples, requests = store->header.requests;
+  MR_TRY(add_records(store, layout, MR_SAMPLE)); /* first: it is written while its size grows */
+  MR_TRY(add_records(store, layout, MR_REQUEST));
+  for (int domain = 0; domain < MR_DOMAINS; domain++)
+    if (layout->records[domain].n_bags > 0)
+      MR_TRY(add_section(store, MR__OFFSETS, domain, rows_of(store, domain) + 1, 8));
+  if (layout->schema->request_key >= 0)
+    MR_TRY(add_section(store, MR__FIRST_SAMPLE, 0, requests + 1, 8));
+  MR_TRY(add_section(store, MR__DISTINCT, 0, (int64_t)layout->schema->n_tables, 8));
+  for (int i = 0; i < layout->n_views; i++)
+    MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
+  return MR_OK;
+}
+
+int mr__store_plan(struct mr__store *store, const struct mr__layout *layout) {
+  struct mr__store_header *header = &store->header;
+  enum { MOST_ROWS_BITS = 48 };
+  if (header->samples < 1 || header->samples >> MOST_ROWS_BITS || header->requests < 1 ||
+      header->requests > header->samples ||
+      (layout->schema->request_key < 0 && header->requests != header->samples))
+    return mr__fail(MR_EDATA, "%lld samples and %lld requests cannot be",
+                    (long long)header->samples, (long long)header->requests);
+  mr__free(store->sections);
+  store->sections = mr__calloc(count_sections(layout), sizeof *store->sections);
+  if (!store->sections) return mr__fail_memory();
+  header->n_sections = 0;
+  header->file_bytes = mr__store_start(layout);
+  return add_sections(store, layout);
+}
+
+void mr__store_clear(struct mr__store *store) {
+  mr__free(store->sections);
+  *store = (struct mr__store){0};
+}
+
+const struct mr__section *mr__store_find(const struct mr__store *store, enum mr__section_kind kind,
+                                         int index) {
+  for (size_t i = 0; i < store->header.n_sections; i++)
+    if (store->sections[i].kind == (uint32_t)kind && store->sections[i].index == index)
+      return &store->sections[i];
+  return NULL;
+}
+
+static uint64_t checksum_of(const struct mr__store *store) {
+  struct mr__store_header header = store->header;
+  header.checksum = 0;
+  uint64_t sum = mr__hash(&header, sizeof header, 1);
+  return mr__hash(store->sections, header.n_sections * sizeof *store->sections, sum);
+}
+
+/* ---- looking at a file ---- */
+
+static int fail_system(const char *path) {
+  return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+}
+
+int mr__store_peek(const char *path, struct mr__store_header *out) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno == ENOENT ? MR_END : fail_system(path);
+  memset(out, 0, sizeof *out);
+  ssize_t n = read(file, out, sizeof *out);
+  struct stat status;
+  int known = fstat(file, &status) == 0;
+  close(file);
+  if (n < 0) return fail_system(path);
+  if (n > 0 && memcmp(out->magic, magic, sizeof magic) != 0)
+    return mr__fail(MR_EINVAL, "%s: the file is no dataset cache, and is not overwritten", path);
+  if (n < (ssize_t)sizeof *out || !known || out->version != MR__STORE_VERSION ||
+      out->byte_order != BYTE_ORDER_MARK || out->file_bytes != (uint64_t)status.st_size)
+    return MR_END;
+  return MR_OK;
+}
+
+void mr__store_sign(struct mr__store *store) {
+  memcpy(store->header.magic, magic, sizeof magic);
+  store->header.version = MR__STORE_VERSION;
+  store->header.byte_order = BYTE_ORDER_MARK;
+  store->header.checksum = checksum_of(store);
+}
+
+/* ---- opening ---- */
+
+static int map_file(mr_dataset *dataset) {
+  int file = open(dataset->path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return fail_system(dataset->path);
+  struct stat status;
+  if (fstat(file, &status) != 0) {
+    close(file);
+    return fail_system(dataset->path);
+  }
+  if (!S_ISREG(status.st_mode) || status.st_size < (off_t)sizeof(struct mr__store_header)) {
+    close(file);
+    return mr__fail(MR_EDATA, "%s: the file is no dataset cache", dataset->path);
+  }
+  dataset->map_bytes = (size_t)status.st_size;
+  void *map = mmap(NULL, dataset->map_bytes, PROT_READ, MAP_SHARED, file, 0);
+  int error = errno;
+  close(file);
+  errno = error;
+  if (map == MAP_FAILED) return fail_system(dataset->path);
+  dataset->map = map;
+  return MR_OK;
+}
+
+static int check_header(const mr_dataset *dataset, const struct mr__store_header *header,
+                        const mr_schema *schema) {
+  const char *path = dataset->path;
+  if (memcmp(header->magic, magic, sizeof magic) != 0)
+    return mr__fail(MR_EDATA, "%s: the file is no dataset cache", path);
+  if (header->byte_order != BYTE_ORDER_MARK)
+    return mr__fail(MR_EDATA, "%s: the cache is damaged or of a machine of other byte order", path);
+  if (header->version != MR__STORE_VERSION)
+    return mr__fail(MR_EDATA, "%s: the cache has format %u, expected %d; build it again", path,
+                    header->version, MR__STORE_VERSION);
+  if (header->file_bytes != dataset->map_bytes)
+    return mr__fail(MR_EDATA, "%s: the cache has %llu bytes, expected %llu; build it again", path,
+                    (unsigned long long)dataset->map_bytes, (unsigned long long)header->file_bytes);
+  if (header->schema_fingerprint != mr__schema_fingerprint(schema))
+    return mr__fail(MR_EDATA, "%s: the cache was built with another schema; build it again", path);
+  return MR_OK;
+}
+
+/* Accept the file only if its directory is the one that its numbers lead to. */
+static int check_store(const mr_dataset *dataset, struct mr__store *store) {
+  const struct mr__store_header *header = &store->header;
+  struct mr__store_header claimed;
+  memcpy(&claimed, dataset->map, sizeof claimed);
+  MR_TRY(check_header(dataset, &claimed, dataset->layout->schema));
+  *store = (struct mr__store){.header = claimed};
+  int status = mr__store_plan(store, dataset->layout);
+  if (status == MR_EMEMORY) return status;
+  size_t bytes = (size_t)header->n_sections * sizeof *store->sections;
+  if (status != MR_OK || header->n_sections != claimed.n_sections ||
+      header->file_bytes != claimed.file_bytes ||
+      memcmp(store->sections, dataset->map + sizeof claimed, bytes) != 0 ||
+      checksum_of(store) != claimed.checksum)
+    return mr__fail(MR_EDATA, "%s: the cache is damaged; build it again", dataset->path);
+  return MR_OK;
+}
+
+static const char *section_at(const mr_dataset *dataset, const struct mr__store *store,
+                              enum mr__section_kind kind, int index) {
+  const struct mr__section *section = mr__store_find(store, kind, index);
+  return section ? dataset->map + section->offset : NULL;
+}
+
+static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
+  dataset->rows[MR_SAMPLE] = store->header.samples;
+  dataset->rows[MR_REQUEST] = store->header.requests;
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    dataset->records[domain] = section_at(dataset, store, MR__RECORDS, domain);
+    dataset->record_bytes[domain] = store->header.record_bytes[domain];
+    dataset->offsets[domain] = (const void *)section_at(dataset, store, MR__OFFSETS, domain);
+  }
+  dataset->first_sample = (const void *)section_at(dataset, store, MR__FIRST_SAMPLE, 0);
+  dataset->distinct = (const void *)section_at(dataset, store, MR__DISTINCT, 0);
+  for (int i = 0; i < dataset->layout->n_views; i++)
+    dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
+}
+
+static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char *path) {
+  dataset->references = 1;
+  dataset->path = mr__strdup(path);
+  if (!dataset->path) return mr__fail_memory();
+  MR_TRY(mr__layout_new(&dataset->layout, schema));
+  dataset->views = mr__calloc((size_t)dataset->layout->n_views, sizeof *dataset->views);
+  if (!dataset->views) return mr__fail_memory();
+  MR_TRY(map_file(dataset));
+  struct mr__store store = {0};
+  int status = check_store(dataset, &store);
+  if (status == MR_OK) find_sections(dataset, &store);
+  mr__store_clear(&store);
+  return status;
+}
+
+int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path) {
+  *out = NULL;
+  mr_dataset *dataset = mr__calloc(1, sizeof *dataset);
+  if (!dataset) return mr__fail_memory();
+  int status = open_dataset(dataset, schema, cache_path);
+  if (status != MR_OK) {
+    dataset->references = 1;
+    mr_dataset_close(dataset);
+    return status;
+  }
+  *out = dataset;
+  return MR_OK;
+}
+
+mr_dataset *mr__dataset_retain(const mr_dataset *dataset) {
+  mr_dataset *held = (mr_dataset *)(uintptr_t)dataset; /* only the count is touched */
+  __atomic_add_fetch(&held->references, 1, __ATOMIC_RELAXED);
+  return held;
+}
+
+void mr_dataset_close(mr_dataset *dataset) {
+  if (!dataset || __atomic_sub_fetch(&dataset->references, 1, __ATOMIC_ACQ_REL) > 0) return;
+  if (dataset->map) munmap(dataset->map, dataset->map_bytes);
+  mr__layout_free(dataset->layout);
+  mr__free(dataset->views);
+  mr__free(dataset->path);
+  mr__free(dataset);
+}
+
+/* ---- views ---- */
+
+int64_t mr_dataset_samples(const mr_dataset *dataset) { return dataset->rows[MR_SAMPLE]; }
+
+int64_t mr_dataset_requests(const mr_dataset *dataset) { return dataset->rows[MR_REQUEST]; }
+
+int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table) {
+  if (table < 0 || (size_t)table >= dataset->layout->schema->n_tables) return -1;
+  return dataset->distinct[table];
+}
+
+static const void *find_view(const mr_dataset *dataset, int32_t column, size_t bytes) {
+  const struct mr__layout *layout = dataset->layout;
+  if (column < 0 || (size_t)column >= layout->schema->n_columns) return NULL;
+  int view = layout->view_of[column];
+  return view >= 0 && mr__view_bytes(layout, view) == bytes ? dataset->views[view] : NULL;
+}
+
+const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column) {
+  return find_view(dataset, column, sizeof(float));
+}
+
+const uint64_t *mr_dataset_keys(const mr_dataset *dataset, int32_t column) {
+  return find_view(dataset, column, sizeof(uint64_t));
+}

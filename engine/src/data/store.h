@@ -1,0 +1,94 @@
+/* The dataset cache: one file, mapped into memory, written once and never changed.
+ *
+ *   header | directory | sections, each at a multiple of 64
+ *
+ *   RECORDS (domain)   the records of record.h, one after another
+ *   OFFSETS (domain)   int64 [rows + 1], where each record starts; only with bags
+ *   FIRST_SAMPLE       int64 [requests + 1]; only with a request key
+ *   DISTINCT           int64 [tables], distinct keys of each table
+ *   VIEW (column)      float [samples] or uint64 [samples]
+ *
+ * Which sections there are and how long each is follows from the schema, the numbers of rows and
+ * the bytes of the records: mr__store_plan computes the directory, and a file is accepted only when
+ * its own is equal. A checksum covers header and directory. What the sections hold is checked
+ * where it is used: a damaged cache is refused or gives wrong numbers, never a wild pointer.
+ *
+ * Numbers are in the byte order of the machine; the header tells a foreign one. */
+#ifndef MR_DATA_STORE_H
+#define MR_DATA_STORE_H
+
+#include "data/record.h"
+
+enum { MR__STORE_VERSION = 1, MR__STORE_ALIGN = 64 };
+
+struct mr__store_header {
+  char magic[8]; /* "MRCACHE" */
+  uint32_t version, byte_order;
+  uint64_t checksum; /* of header and directory, with this field 0 */
+  uint64_t file_bytes;
+  uint64_t schema_fingerprint, source_fingerprint;
+  int64_t samples, requests;
+  uint64_t record_bytes[MR_DOMAINS];
+  uint64_t n_sections;
+  uint64_t reserved[5];
+};
+
+enum mr__section_kind {
+  MR__RECORDS = 1,
+  MR__OFFSETS = 2,
+  MR__FIRST_SAMPLE = 3,
+  MR__DISTINCT = 4,
+  MR__VIEW = 5
+};
+
+struct mr__section {
+  uint32_t kind;
+  int32_t index; /* domain, view, or 0 */
+  uint64_t offset, bytes;
+};
+
+/* Header and directory of a dataset. */
+struct mr__store {
+  struct mr__store_header header;
+  struct mr__section *sections; /* [header.n_sections] */
+};
+
+/* Sections the schema leads to, before any row is read: the first one starts at
+ * mr__store_start(layout) and holds the records of samples. */
+size_t mr__store_start(const struct mr__layout *layout);
+
+/* Fill in sections, n_sections and file_bytes from samples, requests and record_bytes. MR_EDATA
+ * when they cannot be true. */
+int mr__store_plan(struct mr__store *store, const struct mr__layout *layout);
+void mr__store_clear(struct mr__store *store);
+const struct mr__section *mr__store_find(const struct mr__store *store, enum mr__section_kind kind,
+                                         int index);
+
+/* Fill in magic, version and checksum: the last step before writing. */
+void mr__store_sign(struct mr__store *store);
+
+/* What a file at `path` claims to be, for deciding whether it is up to date: MR_END when there is
+ * none, or when it is a cache that cannot be used; MR_EINVAL when it is something else, which must
+ * not be overwritten. */
+int mr__store_peek(const char *path, struct mr__store_header *out);
+
+struct mr_dataset {
+  struct mr__layout *layout;
+  char *path;
+  int references; /* atomic */
+  char *map;
+  size_t map_bytes;
+  int64_t rows[MR_DOMAINS];
+  /* Into the map; NULL where the dataset has none. */
+  const char *records[MR_DOMAINS];
+  uint64_t record_bytes[MR_DOMAINS];
+  const int64_t *offsets[MR_DOMAINS];
+  const int64_t *first_sample; /* NULL: every sample is its own request */
+  const int64_t *distinct;
+  const char **views; /* [layout->n_views] */
+};
+
+/* Take a reference, given back with mr_dataset_close. */
+mr_dataset *mr__dataset_retain(const mr_dataset *dataset);
+
+#endif

@@ -1,0 +1,457 @@
+#include "data/store_writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+struct mr__store_writer {
+  const struct mr__layout *layout;
+  char *path, *new_path;
+  int files[MR_DOMAINS]; /* of records: that of samples is the new file itself */
+  int columns_file;
+  int has_new_file; /* new_path is to be removed */
+  struct mr__segment *segments;
+  size_t n_segments, segments_capacity;
+  int64_t rows[MR_DOMAINS];
+  uint64_t record_bytes[MR_DOMAINS], columns_bytes;
+};
+
+/* ---- plain files ---- */
+
+static int fail_write(const struct mr__store_writer *writer) {
+  return mr__fail(MR_EIO, "%s: %s", writer->new_path, strerror(errno));
+}
+
+static int write_at(const struct mr__store_writer *writer, int file, const void *data,
+                    uint64_t bytes, uint64_t at) {
+  const char *p = data;
+  while (bytes > 0) {
+    ssize_t n = pwrite(file, p, bytes, (off_t)at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_write(writer);
+    p += n;
+    at += (uint64_t)n;
+    bytes -= (uint64_t)n;
+  }
+  return MR_OK;
+}
+
+static int read_at(const struct mr__store_writer *writer, int file, void *data, uint64_t bytes,
+                   uint64_t at) {
+  char *p = data;
+  while (bytes > 0) {
+    ssize_t n = pread(file, p, bytes, (off_t)at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = EIO; /* someone cut our file */
+    if (n <= 0) return fail_write(writer);
+    p += n;
+    at += (uint64_t)n;
+    bytes -= (uint64_t)n;
+  }
+  return MR_OK;
+}
+
+static int copy_range(const struct mr__store_writer *writer, int from, uint64_t from_at, int to,
+                      uint64_t to_at, uint64_t bytes) {
+  enum { CHUNK = 1 << 18 };
+  char *buffer = mr__malloc(CHUNK);
+  if (!buffer) return mr__fail_memory();
+  int status = MR_OK;
+  for (uint64_t done = 0; status == MR_OK && done < bytes;) {
+    uint64_t some = bytes - done < CHUNK ? bytes - done : (uint64_t)CHUNK;
+    status = read_at(writer, from, buffer, some, from_at + done);
+    if (status == MR_OK) status = write_at(writer, to, buffer, some, to_at + done);
+    done += some;
+  }
+  mr__free(buffer);
+  return status;
+}
+
+static char *join(const char *path, const char *suffix) {
+  size_t size = strlen(path) + strlen(suffix) + 1;
+  char *joined = mr__malloc(size);
+  if (joined) snprintf(joined, size, "%s%s", path, suffix);
+  return joined;
+}
+
+/* A file beside the cache that no longer has a name. */
+static int open_nameless(struct mr__store_writer *writer, const char *suffix, int *file) {
+  char *path = join(writer->path, suffix);
+  if (!path) return mr__fail_memory();
+  *file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (*file < 0)
+    mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  else
+    unlink(path);
+  mr__free(path);
+  return *file < 0 ? MR_EIO : MR_OK;
+}
+
+/* ---- life cycle ---- */
+
+static int open_files(struct mr__store_writer *writer) {
+  int flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
+  writer->files[MR_SAMPLE] = open(writer->new_path, flags, 0666);
+  if (writer->files[MR_SAMPLE] < 0) return fail_write(writer);
+  writer->has_new_file = 1;
+  MR_TRY(open_nameless(writer, ".tmp.requests", &writer->files[MR_REQUEST]));
+  return open_nameless(writer, ".tmp.columns", &writer->columns_file);
+}
+
+int mr__store_writer_open(struct mr__store_writer **out, const struct mr__layout *layout,
+                          const char *path) {
+  *out = NULL;
+  struct mr__store_writer *writer = mr__calloc(1, sizeof *writer);
+  if (!writer) return mr__fail_memory();
+  writer->layout = layout;
+  writer->files[MR_SAMPLE] = writer->files[MR_REQUEST] = writer->columns_file = -1;
+  writer->path = mr__strdup(path);
+  writer->new_path = join(path, ".tmp");
+  int status = writer->path && writer->new_path ? MR_OK : mr__fail_memory();
+  if (status == MR_OK) status = open_files(writer);
+  if (status != MR_OK) {
+    mr__store_writer_free(writer);
+    return status;
+  }
+  *out = writer;
+  return MR_OK;
+}
+
+void mr__store_writer_free(struct mr__store_writer *writer) {
+  if (!writer) return;
+  for (int domain = 0; domain < MR_DOMAINS; domain++)
+    if (writer->files[domain] >= 0) close(writer->files[domain]);
+  if (writer->columns_file >= 0) close(writer->columns_file);
+  if (writer->has_new_file) unlink(writer->new_path);
+  mr__free(writer->segments);
+  mr__free(writer->new_path);
+  mr__free(writer->path);
+  mr__free(writer);
+}
+
+int64_t mr__store_writer_rows(const struct mr__store_writer *writer, int domain) {
+  return writer->rows[domain];
+}
+
+/* Where the records of a domain start in their file. */
+static uint64_t records_start(const struct mr__store_writer *writer, int domain) {
+  return domain == MR_SAMPLE ? mr__store_start(writer->layout) : 0;
+}
+
+/* ---- what waits in the file of columns ---- */
+
+/* Every section but records and counts: `bytes` for each row of a domain. */
+struct part {
+  enum mr__section_kind kind;
+  int index, domain;
+  uint64_t bytes;
+};
+
+static int count_parts(const struct mr__layout *layout) { return layout->n_views + MR_DOMAINS + 1; }
+
+/* Parts that this schema does not have are 0 bytes a row. */
+static struct part part_of(const struct mr__layout *layout, int i) {
+  if (i < layout->n_views) return (struct part){MR__VIEW, i, MR_SAMPLE, mr__view_bytes(layout, i)};
+  i -= layout->n_views;
+  if (i < MR_DOMAINS) {
+    uint64_t bytes = layout->records[i].n_bags > 0 ? sizeof(int64_t) : 0;
+    return (struct part){MR__OFFSETS, i, i, bytes};
+  }
+  uint64_t bytes = layout->schema->request_key >= 0 ? sizeof(int64_t) : 0;
+  return (struct part){MR__FIRST_SAMPLE, 0, MR_REQUEST, bytes};
+}
+
+static const char *part_data(const struct mr__rows *rows, struct part part) {
+  switch (part.kind) {
+  case MR__VIEW:
+    return rows->views[part.index].data;
+  case MR__OFFSETS:
+    return (const char *)rows->sides[part.index].offsets;
+  default:
+    return (const char *)rows->first_sample;
+  }
+}
+
+/* ---- segments ---- */
+
+/* Bytes of the first request's record, which is already there when a request goes on. */
+static size_t first_request_bytes(const struct mr__layout *layout, const struct mr__rows *rows) {
+  const struct mr__side *side = &rows->sides[MR_REQUEST];
+  return mr__record_bytes(&layout->records[MR_REQUEST], side->records, side->records + side->size);
+}
+
+int mr__store_writer_reserve(struct mr__store_writer *writer, const struct mr__rows *rows,
+                             int goes_on, struct mr__segment *out) {
+  MR_TRY(mr__grow(&writer->segments, &writer->segments_capacity, writer->n_segments + 1,
+                  sizeof *writer->segments));
+  struct mr__segment segment = {.columns_at = writer->columns_bytes, .goes_on = goes_on};
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    int dropped = goes_on && domain == MR_REQUEST;
+    segment.first[domain] = writer->rows[domain];
+    segment.n[domain] = rows->sides[domain].n - dropped;
+    segment.record_at[domain] = writer->record_bytes[domain];
+    segment.record_bytes[domain] = rows->sides[domain].size;
+    if (dropped) segment.record_bytes[domain] -= first_request_bytes(writer->layout, rows);
+    writer->rows[domain] += segment.n[domain];
+    writer->record_bytes[domain] += segment.record_bytes[domain];
+  }
+  for (int i = 0; i < count_parts(writer->layout); i++) {
+    struct part part = part_of(writer->layout, i);
+    writer->columns_bytes += part.bytes * (uint64_t)segment.n[part.domain];
+  }
+  writer->segments[writer->n_segments++] = *out = segment;
+  return MR_OK;
+}
+
+/* From places in the block to places in the dataset. */
+static void shift_offsets(const struct mr__layout *layout, const struct mr__segment *segment,
+                          struct mr__rows *rows) {
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    struct mr__side *side = &rows->sides[domain];
+    int64_t shift =
+        (int64_t)(segment->record_at[domain] + segment->record_bytes[domain]) - (int64_t)side->size;
+    for (int64_t i = 0; layout->records[domain].n_bags > 0 && i < side->n; i++)
+      side->offsets[i] += shift;
+  }
+  for (int64_t i = 0; layout->schema->request_key >= 0 && i < rows->sides[MR_REQUEST].n; i++)
+    rows->first_sample[i] += segment->first[MR_SAMPLE];
+}
+
+int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__segment *segment,
+                           struct mr__rows *rows) {
+  const struct mr__layout *layout = writer->layout;
+  shift_offsets(layout, segment, rows);
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    const struct mr__side *side = &rows->sides[domain];
+    uint64_t bytes = segment->record_bytes[domain];
+    MR_TRY(write_at(writer, writer->files[domain], side->records + (side->size - bytes), bytes,
+                    records_start(writer, domain) + segment->record_at[domain]));
+  }
+  uint64_t at = segment->columns_at;
+  for (int i = 0; i < count_parts(layout); i++) {
+    struct part part = part_of(layout, i);
+    uint64_t bytes = part.bytes * (uint64_t)segment->n[part.domain];
+    int dropped = segment->goes_on && part.domain == MR_REQUEST;
+    if (bytes > 0)
+      MR_TRY(write_at(writer, writer->columns_file,
+                      part_data(rows, part) + (dropped ? part.bytes : 0), bytes, at));
+    at += bytes;
+  }
+  return MR_OK;
+}
+
+/* ---- rare keys ---- */
+
+/* One segment's records of one domain in memory, and the keys of one column out of them. */
+struct scratch {
+  char *records;
+  uint64_t *at; /* [n] bytes where each record starts */
+  uint64_t *keys;
+  size_t n, records_capacity, at_capacity, keys_capacity;
+};
+
+struct rare_job {
+  struct mr__store_writer *writer;
+  const struct mr__key_counter *counter;
+  struct scratch *scratch; /* [threads] */
+};
+
+static int list_records(struct scratch *scratch, const struct mr__record *shape, size_t bytes) {
+  size_t at = 0;
+  for (scratch->n = 0; at < bytes; scratch->n++) {
+    size_t size = mr__record_bytes(shape, scratch->records + at, scratch->records + bytes);
+    assert(size > 0); /* we wrote them */
+    if (scratch->n == scratch->at_capacity)
+      MR_TRY(mr__grow(&scratch->at, &scratch->at_capacity, scratch->n + 1, sizeof *scratch->at));
+    scratch->at[scratch->n] = at;
+    at += size;
+  }
+  return MR_OK;
+}
+
+/* Where the keys of a column are in a record, and how many. */
+static char *find_keys(const struct mr__layout *layout, int column, char *record, uint32_t *n) {
+  *n = 1;
+  if (layout->bag[column] < 0) return record + layout->at[column];
+  return (char *)mr__record_bag(layout, column, record, n);
+}
+
+/* Out of the records, through the counts, and back: column by column, so that counts can be
+ * fetched ahead. */
+static int forget_in_column(const struct rare_job *job, struct scratch *scratch, int column,
+                            size_t *forgotten) {
+  const struct mr__layout *layout = job->writer->layout;
+  uint32_t count;
+  size_t n = 0;
+  for (size_t i = 0; i < scratch->n; i++) {
+    const char *keys = find_keys(layout, column, scratch->records + scratch->at[i], &count);
+    if (n + count > scratch->keys_capacity)
+      MR_TRY(mr__grow(&scratch->keys, &scratch->keys_capacity, n + count, sizeof *scratch->keys));
+    if (count > 0) memcpy(scratch->keys + n, keys, 8 * (size_t)count);
+    n += count;
+  }
+  size_t changed =
+      mr__key_counter_forget(job->counter, layout->schema->columns[column].table, scratch->keys, n);
+  *forgotten += changed;
+  n = 0;
+  for (size_t i = 0; changed > 0 && i < scratch->n; i++) {
+    char *keys = find_keys(layout, column, scratch->records + scratch->at[i], &count);
+    if (count > 0) memcpy(keys, scratch->keys + n, 8 * (size_t)count);
+    n += count;
+  }
+  return MR_OK;
+}
+
+static int forget_in_columns(const struct rare_job *job, struct scratch *scratch, int domain,
+                             size_t *forgotten) {
+  const mr_schema *schema = job->writer->layout->schema;
+  for (size_t i = 0; i < schema->n_columns; i++) {
+    const struct mr__column *column = &schema->columns[i];
+    if (column->domain != domain || column->table < 0) continue;
+    if (mr__key_counter_is_exact(job->counter, column->table))
+      MR_TRY(forget_in_column(job, scratch, (int)i, forgotten));
+  }
+  return MR_OK;
+}
+
+static int forget_in_segment(void *argument, int64_t task, int worker) {
+  struct rare_job *job = argument;
+  struct mr__store_writer *writer = job->writer;
+  struct scratch *scratch = &job->scratch[worker];
+  const struct mr__segment *segment = &writer->segments[task];
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    uint64_t bytes = segment->record_bytes[domain];
+    uint64_t at = records_start(writer, domain) + segment->record_at[domain];
+    size_t forgotten = 0;
+    if (bytes == 0) continue;
+    MR_TRY(mr__grow(&scratch->records, &scratch->records_capacity, bytes, 1));
+    MR_TRY(read_at(writer, writer->files[domain], scratch->records, bytes, at));
+    MR_TRY(list_records(scratch, &writer->layout->records[domain], bytes));
+    MR_TRY(forget_in_columns(job, scratch, domain, &forgotten));
+    if (forgotten > 0) MR_TRY(write_at(writer, writer->files[domain], scratch->records, bytes, at));
+  }
+  return MR_OK;
+}
+
+static void free_scratch(struct scratch *scratch, int n) {
+  for (int i = 0; i < n; i++) {
+    mr__free(scratch[i].records);
+    mr__free(scratch[i].at);
+    mr__free(scratch[i].keys);
+  }
+  mr__free(scratch);
+}
+
+static int forget_rare_keys(struct mr__store_writer *writer, const struct mr__key_counter *counter,
+                            mr_pool *pool) {
+  const mr_schema *schema = writer->layout->schema;
+  int any = 0, threads = pool ? mr__pool_threads(pool) : 1;
+  for (size_t i = 0; i < schema->n_tables; i++) any |= mr__key_counter_is_exact(counter, (int)i);
+  if (!any) return MR_OK;
+  struct rare_job job = {writer, counter, mr__calloc((size_t)threads, sizeof(struct scratch))};
+  if (!job.scratch) return mr__fail_memory();
+  int status = MR_OK;
+  if (pool) status = mr__pool_run(pool, forget_in_segment, &job, (int64_t)writer->n_segments);
+  for (size_t i = 0; !pool && status == MR_OK && i < writer->n_segments; i++)
+    status = forget_in_segment(&job, (int64_t)i, 0);
+  free_scratch(job.scratch, threads);
+  return status;
+}
+
+/* ---- the finished file ---- */
+
+/* Gather one part from all segments, then the end that closes a list of places. */
+static int write_part(const struct mr__store_writer *writer, const struct mr__store *store,
+                      int part_index) {
+  const struct mr__layout *layout = writer->layout;
+  struct part part = part_of(layout, part_index);
+  if (part.bytes == 0) return MR_OK;
+  uint64_t to = mr__store_find(store, part.kind, part.index)->offset;
+  for (size_t s = 0; s < writer->n_segments; s++) {
+    const struct mr__segment *segment = &writer->segments[s];
+    uint64_t from = segment->columns_at, bytes = part.bytes * (uint64_t)segment->n[part.domain];
+    for (int i = 0; i < part_index; i++) {
+      struct part before = part_of(layout, i);
+      from += before.bytes * (uint64_t)segment->n[before.domain];
+    }
+    MR_TRY(copy_range(writer, writer->columns_file, from, writer->files[MR_SAMPLE], to, bytes));
+    to += bytes;
+  }
+  if (part.kind == MR__VIEW) return MR_OK;
+  int64_t end = part.kind == MR__OFFSETS ? (int64_t)writer->record_bytes[part.domain]
+                                         : writer->rows[MR_SAMPLE];
+  return write_at(writer, writer->files[MR_SAMPLE], &end, sizeof end, to);
+}
+
+static int write_distinct(const struct mr__store_writer *writer, const struct mr__store *store,
+                          const struct mr__key_counter *counter) {
+  uint64_t at = mr__store_find(store, MR__DISTINCT, 0)->offset;
+  for (size_t i = 0; i < writer->layout->schema->n_tables; i++) {
+    int64_t distinct = mr__key_counter_distinct(counter, (int)i);
+    MR_TRY(write_at(writer, writer->files[MR_SAMPLE], &distinct, sizeof distinct, at + 8 * i));
+  }
+  return MR_OK;
+}
+
+static int write_sections(const struct mr__store_writer *writer, struct mr__store *store,
+                          const struct mr__key_counter *counter) {
+  int file = writer->files[MR_SAMPLE];
+  MR_TRY(copy_range(writer, writer->files[MR_REQUEST], 0, file,
+                    mr__store_find(store, MR__RECORDS, MR_REQUEST)->offset,
+                    writer->record_bytes[MR_REQUEST]));
+  for (int i = 0; i < count_parts(writer->layout); i++) MR_TRY(write_part(writer, store, i));
+  MR_TRY(write_distinct(writer, store, counter));
+  mr__store_sign(store);
+  MR_TRY(write_at(writer, file, &store->header, sizeof store->header, 0));
+  MR_TRY(write_at(writer, file, store->sections, store->header.n_sections * sizeof *store->sections,
+                  sizeof store->header));
+  if (ftruncate(file, (off_t)store->header.file_bytes) != 0) return fail_write(writer);
+  return MR_OK;
+}
+
+/* A rename is on disk only when the folder is. */
+static int sync_folder(const struct mr__store_writer *writer) {
+  const char *slash = strrchr(writer->path, '/');
+  size_t size = slash ? (size_t)(slash - writer->path) + 1 : 1;
+  char *folder = mr__malloc(size + 1);
+  if (!folder) return mr__fail_memory();
+  memcpy(folder, slash ? writer->path : ".", size);
+  folder[size] = 0;
+  int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  /* Some file systems cannot sync a folder (EINVAL); nothing better can be done there. */
+  int failed = file < 0 || (fsync(file) != 0 && errno != EINVAL);
+  if (failed) mr__fail(MR_EIO, "%s: %s", folder, strerror(errno));
+  if (file >= 0) close(file);
+  mr__free(folder);
+  return failed ? MR_EIO : MR_OK;
+}
+
+static int put_in_place(struct mr__store_writer *writer) {
+  if (fsync(writer->files[MR_SAMPLE]) != 0) return fail_write(writer);
+  if (rename(writer->new_path, writer->path) != 0)
+    return mr__fail(MR_EIO, "%s: %s", writer->path, strerror(errno));
+  writer->has_new_file = 0;
+  return sync_folder(writer);
+}
+
+int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__key_counter *counter,
+                            uint64_t source_fingerprint, mr_pool *pool) {
+  MR_TRY(forget_rare_keys(writer, counter, pool));
+  struct mr__store store = {0};
+  store.header.samples = writer->rows[MR_SAMPLE];
+  store.header.requests = writer->rows[MR_REQUEST];
+  store.header.schema_fingerprint = mr__schema_fingerprint(writer->layout->schema);
+  store.header.source_fingerprint = source_fingerprint;
+  for (int domain = 0; domain < MR_DOMAINS; domain++)
+    store.header.record_bytes[domain] = writer->record_bytes[domain];
+  int status = mr__store_plan(&store, writer->layout);
+  if (status == MR_OK) status = write_sections(writer, &store, counter);
+  mr__store_clear(&store);
+  if (status == MR_OK) status = put_in_place(writer);
+  return status;
+}

@@ -1,0 +1,192 @@
+--- Schemas, text files, caches and what comes out of them, for specs about engine/src/data.
+local ffi = require "ffi"
+local helper = require "helper"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local M = {}
+
+local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
+  group = C.MR_GROUP, request_key = C.MR_REQUEST_KEY, vector = C.MR_VECTOR }
+
+--- What a column is, for mr_schema_add_column. Points into the texts of `column`.
+function M.spec(column)
+  local spec = mr.new "mr_column_spec"
+  spec.name, spec.source, spec.table = column.name, column.source, column.table
+  spec.type = TYPES[column.type] or column.type
+  spec.domain = column.side == "request" and C.MR_REQUEST or C.MR_SAMPLE
+  spec.separator = column.separator and column.separator:byte() or 0
+  spec.max, spec.width = column.max or 0, column.width or 0
+  spec.transform = column.log1p and C.MR_LOG1P or C.MR_PLAIN_NUMBER
+  spec.missing = column.missing or 0
+  return spec
+end
+
+--- @return true, or nil and the message
+function M.add_column(schema, column)
+  local spec = M.spec(column)
+  local ok, message = mr.ok(C.mr_schema_add_column(schema, spec))
+  return ok, message, column -- used until here, so its texts live as long
+end
+
+function M.new_schema()
+  local out = mr.new "mr_schema *[1]"
+  mr.check(C.mr_schema_new(out))
+  return mr.gc(out[0], C.mr_schema_free)
+end
+
+--- A schema of columns { name =, type =, side =, ... }; min_count by table.
+function M.schema(columns, min_count)
+  local schema = M.new_schema()
+  for name, count in pairs(min_count or {}) do
+    mr.check(C.mr_schema_add_table(schema, name, count))
+  end
+  for _, column in ipairs(columns) do assert(M.add_column(schema, column)) end
+  return schema
+end
+
+function M.pool(threads)
+  local out = mr.new "mr_pool *[1]"
+  mr.check(C.mr_pool_new(out, threads))
+  return mr.gc(out[0], C.mr_pool_free)
+end
+
+--- Build a cache. Options: delimiter, quotes (default true), block, row, fit, pool.
+-- @return true, or nil and the message
+function M.build(schema, paths, cache, options)
+  options = options or {}
+  if type(paths) == "string" then paths = { paths } end
+  local format = mr.new("mr_text_format", {
+    delimiter = (options.delimiter or ","):byte(), quotes = options.quotes == false and 0 or 1,
+    block_bytes = options.block or 0, row_bytes = options.row or 0 })
+  local list = mr.new("const char *[?]", #paths, paths)
+  return mr.ok(C.mr_dataset_build(schema, format, list, #paths, cache, options.fit and 1 or 0,
+    options.pool))
+end
+
+--- @return the dataset, or nil and the message
+function M.open(schema, cache)
+  local out = mr.new "mr_dataset *[1]"
+  local ok, message = mr.ok(C.mr_dataset_open(out, schema, cache))
+  if not ok then return nil, message end
+  return mr.gc(out[0], C.mr_dataset_close)
+end
+
+--- Options: batch (default 100), max_request, seed, epoch, shuffle.
+function M.loader(dataset, options)
+  local out = mr.new "mr_loader *[1]"
+  local ok, message = mr.ok(C.mr_loader_new(out, dataset, mr.new("mr_loader_options", {
+    batch = options.batch or 100, max_request = options.max_request or 0,
+    seed = options.seed or 0, epoch = options.epoch or 0, shuffle = options.shuffle and 1 or 0 })))
+  if not ok then return nil, message end
+  return mr.gc(out[0], C.mr_loader_free)
+end
+
+--- The next batch; nil at the end; nil and a message.
+function M.next_batch(loader)
+  local out = mr.new "mr_batch *[1]"
+  local status = C.mr_loader_next(loader, out)
+  if status == C.MR_OK then return out[0] end
+  if status == C.MR_END then return nil end
+  return nil, mr.last_error()
+end
+
+--- The key of a text, as text.
+function M.key(schema, column, text)
+  return tostring(C.mr_schema_key(schema, C.mr_schema_find(schema, column), text, #text))
+end
+
+--- A bag of texts as M.rows shows it.
+function M.bag(schema, column, texts)
+  local keys = {}
+  for i, text in ipairs(texts) do keys[i] = M.key(schema, column, text) end
+  return table.concat(keys, " ")
+end
+
+local function value_of(batch, column, kind, row)
+  if kind == "number" or kind == "label" then return C.mr_batch_floats(batch, column)[row] end
+  local keys = C.mr_batch_keys(batch, column)
+  if kind ~= "ids" then return tostring(keys[row]) end
+  local offsets, bag = C.mr_batch_offsets(batch, column), {}
+  for i = offsets[row], offsets[row + 1] - 1 do bag[#bag + 1] = tostring(keys[i]) end
+  return table.concat(bag, " ")
+end
+
+--- The samples of a batch, each a table of its values by column; request-side values included.
+-- `row` is the position in the dataset, `request` that of its request in the batch, from 0.
+function M.samples(batch, schema, columns)
+  local samples = {}
+  local first, index = C.mr_batch_first_sample(batch), C.mr_batch_sample_index(batch)
+  for request = 0, tonumber(C.mr_batch_rows(batch, C.MR_REQUEST)) - 1 do
+    for i = first[request], first[request + 1] - 1 do
+      local sample = { row = tonumber(index[i]), request = request }
+      for _, column in ipairs(columns) do
+        if column.type ~= "request_key" and column.type ~= "vector" then
+          local at = column.side == "request" and request or i
+          sample[column.name] =
+            value_of(batch, C.mr_schema_find(schema, column.name), column.type, at)
+        end
+      end
+      samples[#samples + 1] = sample
+    end
+  end
+  return samples
+end
+
+--- All samples of a cache, in the order of the loader.
+-- @return a list, or nil and the message
+function M.rows(schema, columns, cache, options)
+  local dataset, message = M.open(schema, cache)
+  if not dataset then return nil, message end
+  local loader, trouble = M.loader(dataset, options or {})
+  if not loader then return nil, trouble end
+  local rows = {}
+  while true do
+    local batch, failure = M.next_batch(loader)
+    if failure then return nil, failure end
+    if not batch then return rows end
+    for _, sample in ipairs(M.samples(batch, schema, columns)) do rows[#rows + 1] = sample end
+  end
+end
+
+--- Write text, build a cache of it and return its samples.
+-- @return a list, or nil and the message, where the path of the file reads "FILE"
+function M.parse(columns, text, options)
+  local dir, schema = helper.temp_dir(), M.schema(columns)
+  local path = helper.write(dir .. "/data.csv", text)
+  local ok, message = M.build(schema, path, dir .. "/cache", options)
+  if not ok then return nil, (message:gsub("^" .. path:gsub("%p", "%%%0"), "FILE")) end
+  return assert(M.rows(schema, columns, dir .. "/cache")), schema
+end
+
+--- The values of one column of samples.
+function M.column(rows, name)
+  local values = {}
+  for i, row in ipairs(rows) do values[i] = row[name] end
+  return values
+end
+
+--- Call `f` with the first allocation failing, then the second, and so on, until it returns true.
+-- @treturn integer how many runs failed
+function M.with_failing_memory(f)
+  for n = 0, 100000 do
+    C.mr_alloc_fail_after(n)
+    local done = f()
+    C.mr_alloc_fail_after(-1)
+    if done then return n end
+  end
+  error "it never succeeded"
+end
+
+--- Blocks of memory in use, garbage aside.
+function M.live_blocks()
+  collectgarbage()
+  collectgarbage()
+  return tonumber(C.mr_alloc_live())
+end
+
+ffi.cdef "float strtof(const char *text, char **end);"
+--- What the C library makes of a number.
+function M.strtof(text) return ffi.C.strtof(text, nil) end
+
+return M

@@ -1,0 +1,270 @@
+-- Batches of whole requests, in order or shuffled: engine/src/data/loader.c.
+local data = require "data_helper"
+local helper = require "helper"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local columns = {
+  { name = "session", type = "request_key" }, { name = "user", type = "id", side = "request" },
+  { name = "age", type = "number", side = "request" },
+  { name = "past", type = "ids", side = "request", separator = "|" },
+  { name = "click", type = "label" }, { name = "ad", type = "id" },
+  { name = "tags", type = "ids", separator = "|" }, { name = "n", type = "number" },
+}
+local flat = { { name = "click", type = "label" }, { name = "ad", type = "id" },
+  { name = "n", type = "number" } }
+
+--- A dataset whose requests have these numbers of samples; sample i has n = i.
+local function sessions(sizes)
+  local dir, lines, n = helper.temp_dir(), { "session,user,age,past,click,ad,tags,n" }, 0
+  for session, size in ipairs(sizes) do
+    for _ = 1, size do
+      n = n + 1
+      lines[#lines + 1] = ("%d,u%d,%d,%s,%d,ad%d,%s,%d"):format(session, session, session,
+        ("p|"):rep(session % 4), n % 2, n, ("t" .. n .. "|"):rep(n % 3), n)
+    end
+  end
+  local schema = data.schema(columns)
+  local path = helper.write(dir .. "/data.csv", table.concat(lines, "\n"))
+  assert(data.build(schema, path, dir .. "/cache"))
+  return assert(data.open(schema, dir .. "/cache")), schema
+end
+
+--- A dataset of n samples that share nothing.
+local function samples(n)
+  local dir, lines = helper.temp_dir(), { "click,ad,n" }
+  for i = 1, n do lines[i + 1] = ("%d,ad%d,%d"):format(i % 2, i, i) end
+  local schema = data.schema(flat)
+  local path = helper.write(dir .. "/data.csv", table.concat(lines, "\n"))
+  assert(data.build(schema, path, dir .. "/cache"))
+  return assert(data.open(schema, dir .. "/cache")), schema
+end
+
+--- Per batch the numbers of samples of its requests, and all values of n in order.
+local function shape(dataset, schema, options)
+  local loader = assert(data.loader(dataset, options))
+  local sizes, order = {}, {}
+  local n = C.mr_schema_find(schema, "n")
+  while true do
+    local batch, message = data.next_batch(loader)
+    assert(not message, message)
+    if not batch then return sizes, order end
+    local first, list = C.mr_batch_first_sample(batch), {}
+    for q = 1, tonumber(C.mr_batch_rows(batch, C.MR_REQUEST)) do
+      list[q] = first[q] - first[q - 1]
+    end
+    sizes[#sizes + 1] = table.concat(list, " ")
+    local floats, index = C.mr_batch_floats(batch, n), C.mr_batch_sample_index(batch)
+    for i = 0, tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE)) - 1 do
+      assert(floats[i] == tonumber(index[i]) + 1)
+      order[#order + 1] = floats[i]
+    end
+  end
+end
+
+local function up_to(n)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return list
+end
+
+describe("a loader", function()
+  it("gives all samples in order, the last batch as long as it comes", function()
+    local dataset, schema = samples(10)
+    local sizes, order = shape(dataset, schema, { batch = 4 })
+    assert.same({ "1 1 1 1", "1 1 1 1", "1 1" }, sizes)
+    assert.same(up_to(10), order)
+  end)
+
+  it("puts whole requests into a batch", function()
+    local dataset, schema = sessions { 3, 2, 4, 1, 1, 5 }
+    local sizes, order = shape(dataset, schema, { batch = 6 })
+    assert.same({ "3 2", "4 1 1", "5" }, sizes)
+    assert.same(up_to(16), order)
+  end)
+
+  it("cuts a request that is too large, in a fixed way", function()
+    local dataset, schema = sessions { 2, 11, 1 }
+    assert.same({ "2", "4", "4", "3 1" }, (shape(dataset, schema, { batch = 4 })))
+    assert.same({ "2 2", "2 2", "2 2", "1 1" },
+      (shape(dataset, schema, { batch = 4, max_request = 2 })))
+    assert.same({ "2 3 3", "3 2 1" }, (shape(dataset, schema, { batch = 8, max_request = 3 })))
+    assert.same({ "2 11", "1" }, (shape(dataset, schema, { batch = 13 })))
+    local sizes, order = shape(dataset, schema, { batch = 1 })
+    assert.equal(14, #sizes)
+    assert.same(up_to(14), order)
+  end)
+
+  it("gives every piece the values of its request", function()
+    local dataset, schema = sessions { 2, 11, 1 }
+    local loader, rows = data.loader(dataset, { batch = 8, max_request = 3 }), {}
+    for batch in function() return data.next_batch(loader) end do
+      for _, sample in ipairs(data.samples(batch, schema, columns)) do rows[#rows + 1] = sample end
+    end
+    assert.equal(14, #rows)
+    for i, row in ipairs(rows) do
+      local session = i <= 2 and 1 or i <= 13 and 2 or 3
+      local past, tags = {}, {}
+      for p = 1, session % 4 do past[p] = "p" end
+      for t = 1, i % 3 do tags[t] = "t" .. i end
+      assert.equal(data.key(schema, "user", "u" .. session), row.user)
+      assert.equal(session, row.age)
+      assert.equal(data.bag(schema, "past", past), row.past)
+      assert.equal(data.key(schema, "ad", "ad" .. i), row.ad)
+      assert.equal(data.bag(schema, "tags", tags), row.tags)
+      assert.equal(i % 2, row.click)
+    end
+  end)
+
+  it("shuffles whole requests", function()
+    local sizes = {}
+    for i = 1, 200 do sizes[i] = i % 5 + 1 end
+    local dataset, schema = sessions(sizes)
+    local _, order = shape(dataset, schema, { batch = 64, shuffle = true, seed = 1 })
+    local first, seen, in_place = {}, {}, 0
+    local n = 0
+    for i, size in ipairs(sizes) do
+      first[n + 1] = size
+      n = n + size
+      in_place = in_place + (order[n] == n and 1 or 0)
+      sizes[i] = n
+    end
+    assert.equal(n, #order)
+    local i = 1
+    while i <= n do
+      local size = assert(first[order[i]], "a request starts in its middle")
+      for k = 0, size - 1 do
+        assert.equal(order[i] + k, order[i + k])
+        assert.is_nil(seen[order[i + k]])
+        seen[order[i + k]] = true
+      end
+      i = i + size
+    end
+    assert.is_true(in_place < 10)
+  end)
+
+  it("shuffles by seed and epoch alone", function()
+    local dataset, schema = samples(1000)
+    local function order(options)
+      options.shuffle = true
+      return (select(2, shape(dataset, schema, options)))
+    end
+    local first = order { seed = 1, epoch = 0, batch = 100 }
+    assert.same(first, order { seed = 1, epoch = 0, batch = 100 })
+    assert.same(first, order { seed = 1, epoch = 0, batch = 7 })
+    assert.not_same(first, order { seed = 1, epoch = 1 })
+    assert.not_same(first, order { seed = 2, epoch = 0 })
+    local sorted = order { seed = 3, epoch = 5 }
+    table.sort(sorted)
+    assert.same(up_to(1000), sorted)
+  end)
+
+  it("puts every request anywhere with equal chance", function()
+    local dataset, schema = samples(6)
+    local seen = {}
+    for epoch = 1, 6000 do
+      local _, order = shape(dataset, schema, { shuffle = true, seed = 9, epoch = epoch })
+      for place, n in ipairs(order) do
+        seen[place * 10 + n] = (seen[place * 10 + n] or 0) + 1
+      end
+    end
+    -- 36 counts of 1000 on average with a deviation of 29: five of them are out of reach.
+    for place = 1, 6 do
+      for n = 1, 6 do assert.is_true(math.abs(seen[place * 10 + n] - 1000) < 145) end
+    end
+  end)
+
+  it("has vectors of zeros for the caller to fill", function()
+    local dir = helper.temp_dir()
+    local schema = data.schema { { name = "ad", type = "id" },
+      { name = "image", type = "vector", width = 3 } }
+    assert(data.build(schema, helper.write(dir .. "/data.csv", "ad\n1\n2\n"), dir .. "/cache"))
+    local loader = data.loader(data.open(schema, dir .. "/cache"), { batch = 1 })
+    for _ = 1, 2 do
+      local image = C.mr_batch_floats(data.next_batch(loader), 1)
+      helper.all_near({ 0, 0, 0 }, image, 0)
+      image[1] = 5
+    end
+  end)
+
+  it("keeps a batch as it is until the next is asked for", function()
+    local dataset, schema = samples(1000)
+    local loader = data.loader(dataset, { batch = 10 })
+    local n = C.mr_schema_find(schema, "n")
+    local expected = 1
+    for batch in function() return data.next_batch(loader) end do
+      if expected % 200 == 1 then helper.shell "sleep 0.01" end -- time to run ahead
+      for i = 0, 9 do assert.equal(expected + i, C.mr_batch_floats(batch, n)[i]) end
+      expected = expected + 10
+    end
+    assert.equal(1001, expected)
+  end)
+
+  it("stays at its end", function()
+    local loader = data.loader(samples(3), {})
+    assert.is_truthy(data.next_batch(loader))
+    for _ = 1, 3 do
+      local out = mr.new "mr_batch *[1]"
+      out[0] = mr.cast("mr_batch *", 1)
+      assert.equal(C.MR_END, C.mr_loader_next(loader, out))
+      assert.is_true(out[0] == nil)
+    end
+  end)
+
+  it("may be freed at any moment, and outlives its dataset", function()
+    local before = data.live_blocks()
+    local schema
+    do
+      local dataset
+      dataset, schema = samples(5000)
+      for taken = 0, 12 do
+        local loader = mr.gc(data.loader(dataset, { batch = 7, shuffle = taken % 2 == 0 }), nil)
+        for _ = 1, taken do data.next_batch(loader) end
+        if taken == 12 then
+          C.mr_dataset_close(mr.gc(dataset, nil))
+          for _ = 1, 100 do assert.is_truthy(data.next_batch(loader)) end
+        end
+        C.mr_loader_free(loader)
+      end
+    end
+    C.mr_schema_free(mr.gc(schema, nil))
+    assert.equal(before, data.live_blocks())
+    C.mr_loader_free(nil)
+  end)
+
+  it("allocates nothing once its batches have grown", function()
+    local dataset = samples(5000)
+    local loader = data.loader(dataset, { batch = 50, shuffle = true })
+    for _ = 1, 20 do data.next_batch(loader) end
+    C.mr_alloc_fail_after(0)
+    local n = 0
+    while data.next_batch(loader) do n = n + 1 end
+    C.mr_alloc_fail_after(-1)
+    assert.equal(80, n)
+  end)
+
+  it("says what is wrong with its options", function()
+    local dataset = samples(3)
+    local function refuses(message, options)
+      helper.fails_with(message, data.loader(dataset, options))
+    end
+    refuses("batch is -1, expected 1 to 2147483647", { batch = -1 })
+    refuses("max_request is 11, expected 0 to 10 (the batch)", { batch = 10, max_request = 11 })
+    refuses("max_request is -1, expected 0 to 10 (the batch)", { batch = 10, max_request = -1 })
+  end)
+
+  it("hands on what goes wrong in its thread, again and again", function()
+    local dataset = samples(3000)
+    for n = 0, 3 do
+      local out = mr.new "mr_loader *[1]"
+      local options = mr.new("mr_loader_options", { batch = 1000, shuffle = 1 })
+      -- The loader itself and its three batches take 7 allocations, its thread the rest.
+      C.mr_alloc_fail_after(7 + n)
+      local ok = mr.ok(C.mr_loader_new(out, dataset, options))
+      assert.is_true(ok)
+      local loader = mr.gc(out[0], C.mr_loader_free)
+      for _ = 1, 3 do helper.fails_with("memory ran out", data.next_batch(loader)) end
+      C.mr_alloc_fail_after(-1)
+    end
+  end)
+end)

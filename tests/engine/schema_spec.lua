@@ -1,0 +1,214 @@
+-- What the data is: engine/src/data/schema.c.
+local data = require "data_helper"
+local helper = require "helper"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local schema
+before_each(function() schema = data.new_schema() end)
+
+local function add(column) return data.add_column(schema, column) end
+local function add_table(name, count) return mr.ok(C.mr_schema_add_table(schema, name, count)) end
+
+describe("a schema", function()
+  it("finds columns by name", function()
+    assert(add { name = "user", type = "id" })
+    assert(add { name = "price", type = "number" })
+    assert.equal(2, C.mr_schema_columns(schema))
+    assert.equal(0, C.mr_schema_find(schema, "user"))
+    assert.equal(1, C.mr_schema_find(schema, "price"))
+    assert.equal(-1, C.mr_schema_find(schema, "Price"))
+  end)
+
+  it("adds the tables that columns name", function()
+    assert(add_table("ad", 5))
+    assert(add { name = "ad_id", type = "id", table = "ad" })
+    assert(add { name = "clicks", type = "ids", table = "ad" })
+    assert(add { name = "city", type = "id" })
+    assert(add { name = "price", type = "number" })
+    assert.equal(0, C.mr_schema_find_table(schema, "ad"))
+    assert.equal(1, C.mr_schema_find_table(schema, "city"))
+    assert.equal(-1, C.mr_schema_find_table(schema, "price"))
+  end)
+
+  it("gives a text one key per table", function()
+    assert(add { name = "ad_id", type = "id", table = "ad" })
+    assert(add { name = "clicks", type = "ids", table = "ad" })
+    assert(add { name = "user", type = "id" })
+    assert(add { name = "by", source = "user", type = "group" })
+    assert.equal(data.key(schema, "ad_id", "7"), data.key(schema, "clicks", "7"))
+    assert.not_equal(data.key(schema, "ad_id", "7"), data.key(schema, "user", "7"))
+    assert.not_equal(data.key(schema, "by", "7"), data.key(schema, "user", "7"))
+    assert.not_equal(data.key(schema, "user", ""), data.key(schema, "user", "\0"))
+    assert.equal("0ULL", tostring(C.mr_schema_key(schema, 9, "7", 1)))
+  end)
+
+  it("takes nothing more while something uses it, and outlives its first owner", function()
+    assert(add { name = "user", type = "id" })
+    local out = mr.new "mr_batch *[1]"
+    mr.check(C.mr_batch_new(out, schema, 2, nil))
+    helper.fails_with("the schema is in use and takes no more columns or tables",
+      add { name = "ad", type = "id" })
+    helper.fails_with("the schema is in use and takes no more columns or tables",
+      add_table("ad", 1))
+    C.mr_schema_free(mr.gc(schema, nil))
+    C.mr_batch_keys(out[0], 0)[1] = 5
+    C.mr_batch_free(out[0])
+  end)
+
+  it("says what is wrong with a column", function()
+    assert(add { name = "user", type = "id" })
+    assert(add { name = "session", type = "request_key" })
+    local cases = {
+      { { type = "id" }, "a column has no name" },
+      { { name = "", type = "id" }, "a column has no name" },
+      { { name = "user", type = "id" }, 'column "user" is there already' },
+      { { name = "x", type = 0 }, 'column "x": type is 0, expected 1 to 7' },
+      { { name = "x", type = 8 }, 'column "x": type is 8, expected 1 to 7' },
+      { { name = "x", type = "ids", separator = '"' }, 'column "x": separator is byte 34, '
+        .. "expected 1 to 255 and neither a quote nor the end of a line" },
+      { { name = "x", type = "ids", max = -1 }, 'column "x": max is -1, expected 0 or more' },
+      { { name = "x", type = "number", missing = 0 / 0 },
+        'column "x": missing is nan, expected a finite number' },
+      { { name = "x", type = "label", side = "request" },
+        'column "x": a label belongs to a sample, not to a request' },
+      { { name = "x", type = "request_key" }, 'column "x": "session" is the request key already' },
+      { { name = "x", type = "vector" }, 'column "x": width is 0, expected 1 or more' },
+    }
+    for _, case in ipairs(cases) do
+      local ok, message = add(case[1])
+      -- The sign of a NaN is the machine's own.
+      helper.fails_with(case[2], ok, (message:gsub("%-nan", "nan")))
+    end
+    assert.equal(2, C.mr_schema_columns(schema))
+  end)
+
+  it("refuses a transform or a domain that it does not know", function()
+    local column = { name = "x", type = "number" }
+    local spec = data.spec(column)
+    spec.transform = 2
+    helper.fails_with('column "x": transform is 2, expected 0 (none) or 1 (log1p)',
+      mr.ok(C.mr_schema_add_column(schema, spec)))
+    spec.transform, spec.domain = 0, 2
+    helper.fails_with('column "x": domain is 2, expected 0 (request) or 1 (sample)',
+      mr.ok(C.mr_schema_add_column(schema, spec)))
+  end)
+
+  it("says what is wrong with a table", function()
+    assert(add_table("ad", 0))
+    helper.fails_with('table "ad" is there already', add_table("ad", 2))
+    helper.fails_with('table "user": min_count is -1, expected 0 or more', add_table("user", -1))
+    helper.fails_with("a table has no name", add_table("", 1))
+  end)
+
+  it("is whole when memory runs out at any moment", function()
+    local before = data.live_blocks()
+    local failures = data.with_failing_memory(function()
+      local out = mr.new "mr_schema *[1]"
+      local ok = mr.ok(C.mr_schema_new(out))
+      for i = 1, 20 do
+        ok = ok and data.add_column(out[0], { name = "c" .. i, type = "id" })
+      end
+      C.mr_schema_free(out[0])
+      return ok
+    end)
+    assert.is_true(failures > 60)
+    assert.equal(before, data.live_blocks())
+  end)
+end)
+
+describe("a batch filled by hand", function()
+  local columns = { { name = "user", type = "id", side = "request" }, { name = "ad", type = "id" },
+    { name = "price", type = "number", missing = 3, log1p = true },
+    { name = "tags", type = "ids", max = 2 }, { name = "image", type = "vector", width = 3 } }
+  local batch
+
+  local function new_batch(sizes)
+    local out = mr.new "mr_batch *[1]"
+    local ok, message = mr.ok(C.mr_batch_new(out, schema, #sizes,
+      mr.new("int32_t[?]", #sizes, sizes)))
+    if not ok then return nil, message end
+    return mr.gc(out[0], C.mr_batch_free)
+  end
+
+  local function set_bags(name, offsets, keys)
+    return mr.ok(C.mr_batch_set_bags(batch, C.mr_schema_find(schema, name),
+      mr.new("int32_t[?]", #offsets, offsets), mr.new("uint64_t[?]", #keys, keys)))
+  end
+
+  before_each(function()
+    schema = data.schema(columns)
+    batch = assert(new_batch { 2, 1 })
+  end)
+
+  it("has rows in each domain", function()
+    assert.equal(2, tonumber(C.mr_batch_rows(batch, C.MR_REQUEST)))
+    assert.equal(3, tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE)))
+    helper.all_near({ 0, 2, 3 }, C.mr_batch_first_sample(batch), 0)
+    helper.all_near({ 0, 1, 2 }, C.mr_batch_sample_index(batch), 0)
+  end)
+
+  it("starts with unknown keys, missing numbers and empty bags", function()
+    for _, sample in ipairs(data.samples(batch, schema, columns)) do
+      assert.equal("0ULL", sample.user)
+      assert.equal("0ULL", sample.ad)
+      assert.equal("", sample.tags)
+      helper.all_near({ math.log(4) }, { sample.price }, 1e-7)
+    end
+    local image = C.mr_batch_floats(batch, 4)
+    for i = 0, 8 do assert.equal(0, image[i]) end
+  end)
+
+  it("keeps the first values of a bag, as the text reader does", function()
+    assert(set_bags("tags", { 0, 3, 3, 4 }, { 7, 8, 9, 10 }))
+    assert.same({ "7ULL 8ULL", "", "10ULL" }, data.column(data.samples(batch, schema, columns),
+      "tags"))
+  end)
+
+  it("refuses bags that cannot be", function()
+    helper.fails_with('column "tags": offsets[0] is 1, expected 0', set_bags("tags", { 1, 1, 1, 1 },
+      {}))
+    helper.fails_with('column "tags": offsets[2] is 1, expected 2 or more',
+      set_bags("tags", { 0, 2, 1, 2 }, { 1, 2 }))
+    helper.fails_with('column "ad" has no bags: its type is 1, expected 2',
+      set_bags("ad", { 0, 0, 0, 0 }, {}))
+    helper.fails_with("column -1 is not in the schema of 5 columns", set_bags("none", { 0 }, {}))
+  end)
+
+  it("is filled anew in the same buffers", function()
+    C.mr_batch_keys(batch, 1)[2] = 9
+    assert(set_bags("tags", { 0, 1, 2, 2 }, { 7, 8 }))
+    local before = data.live_blocks()
+    mr.check(C.mr_batch_reset(batch, 3, nil))
+    assert.equal(before, data.live_blocks())
+    assert.equal(3, tonumber(C.mr_batch_rows(batch, C.MR_REQUEST)))
+    assert.equal("0ULL", tostring(C.mr_batch_keys(batch, 1)[2]))
+    assert.same({ "", "", "" }, data.column(data.samples(batch, schema, columns), "tags"))
+  end)
+
+  it("needs a sample in every request", function()
+    helper.fails_with("request 1 of a batch has 0 samples, expected 1 or more", new_batch { 2, 0 })
+    helper.fails_with("a batch of 0 requests, expected 1 to 2147483647", new_batch {})
+    helper.fails_with("a batch of 4294967294 samples, expected at most 2147483647",
+      new_batch { 2147483647, 2147483647 })
+  end)
+
+  it("has no floats where there are keys, nor the other way round", function()
+    assert.is_true(C.mr_batch_floats(batch, 1) == nil)
+    assert.is_true(C.mr_batch_keys(batch, 2) == nil)
+    assert.is_true(C.mr_batch_floats(batch, 99) == nil)
+    assert.is_true(C.mr_batch_keys(batch, -1) == nil)
+    assert.is_true(C.mr_batch_offsets(batch, 1) == nil)
+  end)
+
+  it("survives memory running out", function()
+    local before = data.live_blocks()
+    data.with_failing_memory(function()
+      local out = mr.new "mr_batch *[1]"
+      local ok = mr.ok(C.mr_batch_new(out, schema, 100, nil))
+      C.mr_batch_free(out[0])
+      return ok
+    end)
+    assert.equal(before, data.live_blocks())
+  end)
+end)
