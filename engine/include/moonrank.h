@@ -170,6 +170,7 @@ typedef struct mr_loader_options {
   uint64_t seed;       /* of the shuffle */
   int64_t epoch;       /* of the shuffle */
   int32_t shuffle;     /* 1: a permutation of the requests, a function of (seed, epoch) */
+  int64_t skip;        /* batches to leave out at the start, as an interrupted epoch needs */
 } mr_loader_options;
 
 typedef struct mr_loader mr_loader;

@@ -67,6 +67,22 @@ function Builder.ops()
   return op_list
 end
 
+-- ---- mistakes ----
+
+local own_source = debug.getinfo(1, "S").source
+
+-- Raise at the line of whoever called the builder: the script, or a block that it defines.
+local function fail(message)
+  for level = 2, 100 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then break end
+    if info.source ~= own_source and info.currentline > 0 then
+      error(("%s:%d: %s"):format(info.short_src, info.currentline, message), 0)
+    end
+  end
+  error(message, 0)
+end
+
 -- ---- adding nodes ----
 
 local function option_names(op)
@@ -76,21 +92,21 @@ local function option_names(op)
 end
 
 -- Options in the order of their names, so that the same script gives the same model file.
-local function check_options(op, given, level)
+local function check_options(op, given)
   local names, options = {}, {}
   for name in pairs(given) do names[#names + 1] = tostring(name) end
   table.sort(names)
   for _, name in ipairs(names) do
     local option, value = op.options[name], given[name]
     if name == "name" then
-      if type(value) ~= "string" then error(op.name .. ": name is not a text", level + 1) end
+      if type(value) ~= "string" then fail(op.name .. ": name is not a text") end
     elseif not option then
-      error(('%s: unknown option "%s"%s'):format(op.name, name,
-        suggest.phrase(name, option_names(op))), level + 1)
+      fail(('%s: unknown option "%s"%s'):format(op.name, name,
+        suggest.phrase(name, option_names(op))))
     elseif type(value) ~= (option.numeric and "number" or "string") then
-      error(("%s: %s is %s, expected %s"):format(op.name, name,
+      fail(("%s: %s is %s, expected %s"):format(op.name, name,
         type(value) == "string" and '"' .. value .. '"' or tostring(value),
-        KIND_NAMES[option.kind]), level + 1)
+        KIND_NAMES[option.kind]))
     else
       options[#options + 1] = { name = name, value = value, numeric = option.numeric }
     end
@@ -98,13 +114,14 @@ local function check_options(op, given, level)
   return options
 end
 
-local function check_inputs(self, op, inputs, level)
-  for i, node in ipairs(inputs) do
+local function check_inputs(self, op, inputs)
+  for i = 1, table.maxn(inputs) do -- a list may have holes
+    local node = inputs[i]
     if getmetatable(node) ~= Node then
-      error(("%s: input %d is %s, expected a value of the graph"):format(op.name, i,
-        node == nil and "nil" or "a " .. type(node)), level + 1)
+      fail(("%s: input %d is %s, expected a value of the graph"):format(op.name, i,
+        node == nil and "nil" or "a " .. type(node)))
     elseif node.builder ~= self then
-      error(("%s: input %d belongs to another model"):format(op.name, i), level + 1)
+      fail(("%s: input %d belongs to another model"):format(op.name, i))
     end
   end
 end
@@ -116,9 +133,9 @@ local function weight_name(self, op, given)
   return ("%s_%d"):format(op.name, self.counts[op.name])
 end
 
-local function add(self, op, inputs, given, level)
-  check_inputs(self, op, inputs, level + 1)
-  local options = check_options(op, given, level + 1)
+local function add(self, op, inputs, given)
+  check_inputs(self, op, inputs)
+  local options = check_options(op, given)
   local name = weight_name(self, op, given.name)
   local ids = mr.new("int32_t[?]", math.max(#inputs, 1))
   for i, node in ipairs(inputs) do ids[i - 1] = node.id end
@@ -129,7 +146,9 @@ local function add(self, op, inputs, given, level)
     else list[i - 1].text = option.value end
   end
   local id = mr.new "int32_t[1]"
-  mr.check(C.mr_graph_add(self.handle, op.name, name, ids, #inputs, list, #options, id), level + 1)
+  if C.mr_graph_add(self.handle, op.name, name, ids, #inputs, list, #options, id) < 0 then
+    fail(mr.last_error())
+  end
   local info = mr.new "mr_node_info"
   mr.check(C.mr_graph_describe(self.handle, id[0], info))
   return setmetatable({ id = id[0], op = op.name, width = info.width, builder = self,
@@ -142,19 +161,22 @@ local function method(op)
   return function(self, ...)
     local n = op.variadic and 1 or #op.inputs
     local inputs, given = {}, select(n + 1, ...)
-    for i = 1, n do inputs[i] = (select(i, ...)) end
+    for i = 1, n do
+      inputs[i] = (select(i, ...))
+      if inputs[i] == nil and not op.variadic then
+        fail(("%s: input %s is missing"):format(op.name, op.inputs[i]))
+      end
+    end
     if op.variadic then
       inputs = inputs[1]
       if type(inputs) ~= "table" or getmetatable(inputs) == Node then
-        error(("%s: expected a list of inputs"):format(op.name), 2)
+        fail(("%s: expected a list of inputs"):format(op.name))
       end
-    elseif #inputs < n then
-      error(("%s: input %s is missing"):format(op.name, op.inputs[#inputs + 1]), 2)
     end
     if given ~= nil and (type(given) ~= "table" or getmetatable(given) == Node) then
-      error(("%s: expected a table of options after the inputs"):format(op.name), 2)
+      fail(("%s: expected a table of options after the inputs"):format(op.name))
     end
-    return add(self, op, inputs, given or {}, 2)
+    return add(self, op, inputs, given or {})
   end
 end
 
@@ -204,7 +226,7 @@ local function known_names(fields)
 end
 
 -- The fields of a side, of a name, or "all", in the order of the fields file.
-local function select_fields(self, which, level)
+local function select_fields(self, which)
   local chosen = {}
   for _, name in ipairs(listed(which)) do
     local found = name == "all" or name == "user" or name == "ad" or name == "scene"
@@ -215,8 +237,8 @@ local function select_fields(self, which, level)
       end
     end
     if not found then
-      error(('no field or side "%s"%s'):format(tostring(name),
-        suggest.phrase(tostring(name), known_names(self.fields))), level + 1)
+      fail(('no field or side "%s"%s'):format(tostring(name),
+        suggest.phrase(tostring(name), known_names(self.fields))))
     end
   end
   local fields = {}
@@ -228,49 +250,49 @@ end
 
 local EMBED_OPTIONS = { dim = true, part = true, pool = true, start = true, scale = true }
 
-local function lookups(self, which, opt, level)
+local function lookups(self, which, opt)
   for name in pairs(opt) do
     if not EMBED_OPTIONS[name] then
-      error(('embed: unknown option "%s"'):format(tostring(name)), level + 1)
+      fail(('embed: unknown option "%s"'):format(tostring(name)))
     end
   end
   local start = self.init.uniform and "uniform" or "normal"
   local nodes = {}
-  for _, field in ipairs(select_fields(self, which, level + 1)) do
+  for _, field in ipairs(select_fields(self, which)) do
     if field.type == "id" or field.type == "ids" then
       nodes[#nodes + 1] = add(self, Builder.ops().lookup, {}, {
         column = field.name, dim = opt.dim or field.dim, part = opt.part,
         pool = opt.pool or field.pool, start = opt.start or start,
         scale = opt.scale or self.init[start],
-      }, level + 1)
+      })
     end
   end
   return nodes
 end
 
-local function joined(self, nodes, level)
+local function joined(self, nodes)
   if #nodes == 0 then return nil end
   if #nodes == 1 then return nodes[1] end
-  return add(self, Builder.ops().concat, nodes, {}, level + 1)
+  return add(self, Builder.ops().concat, nodes, {})
 end
 
 --- The embeddings of id fields, side by side.
 -- @param[opt="all"] which  a side (user, ad, scene, context), a field's name, or a list of them
 -- @tparam[opt] table opt  dim (the table's), part ("embedding"), pool (the field's), start, scale
 -- @treturn ?Node nil where there is no id field
-function Builder:embed(which, opt) return joined(self, lookups(self, which, opt or {}, 2), 2) end
+function Builder:embed(which, opt) return joined(self, lookups(self, which, opt or {})) end
 
 --- The values of number fields, side by side.
 -- @param[opt="all"] which  as of embed
 -- @treturn ?Node nil where there is no number field
 function Builder:numbers(which)
   local nodes = {}
-  for _, field in ipairs(select_fields(self, which, 2)) do
+  for _, field in ipairs(select_fields(self, which)) do
     if field.type == "number" then
-      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name }, 2)
+      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name })
     end
   end
-  return joined(self, nodes, 2)
+  return joined(self, nodes)
 end
 
 --- Embeddings and numbers, side by side: what a network reads.
@@ -279,13 +301,13 @@ end
 -- @treturn Node
 -- @raise when there is no field
 function Builder:inputs(which, opt)
-  local nodes = lookups(self, which, opt or {}, 2)
-  for _, field in ipairs(select_fields(self, which, 2)) do
+  local nodes = lookups(self, which, opt or {})
+  for _, field in ipairs(select_fields(self, which)) do
     if field.type == "number" then
-      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name }, 2)
+      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name })
     end
   end
-  return joined(self, nodes, 2) or error("inputs: there is no field", 2)
+  return joined(self, nodes) or fail("inputs: there is no field")
 end
 
 --- A linear model: one weight for each id (part "linear", started at zero) and number, and a bias.
@@ -293,16 +315,16 @@ end
 -- @treturn Node [rows, 1]
 -- @raise when there is no field
 function Builder:linear(which)
-  local ids = joined(self, lookups(self, which, { dim = 1, part = "linear", start = "zero" }, 2), 2)
+  local ids = joined(self, lookups(self, which, { dim = 1, part = "linear", start = "zero" }))
   local numbers = self:numbers(which)
   local ops = Builder.ops()
   local weighted = numbers
-    and add(self, ops.dense, { numbers }, { out = 1, start = "normal", scale = 0 }, 2)
-  local summed = ids and add(self, ops.sum, { ids }, {}, 2)
-  if summed and weighted then return add(self, ops.add, { summed, weighted }, {}, 2) end
+    and add(self, ops.dense, { numbers }, { out = 1, start = "normal", scale = 0 })
+  local summed = ids and add(self, ops.sum, { ids }, {})
+  if summed and weighted then return add(self, ops.add, { summed, weighted }, {}) end
   if weighted then return weighted end -- its own bias is the model's
-  if not summed then error("linear: there is no field", 2) end
-  return add(self, ops.bias, { summed }, {}, 2)
+  if not summed then fail("linear: there is no field") end
+  return add(self, ops.bias, { summed }, {})
 end
 
 local MLP_OPTIONS = { hidden = true, activation = true, dropout = true, batch_norm = true,
@@ -316,24 +338,24 @@ local MLP_OPTIONS = { hidden = true, activation = true, dropout = true, batch_no
 function Builder:mlp(x, opt)
   for name in pairs(opt) do
     if not MLP_OPTIONS[name] then
-      error(('mlp: unknown option "%s"'):format(tostring(name)), 2)
+      fail(('mlp: unknown option "%s"'):format(tostring(name)))
     end
   end
   local ops = Builder.ops()
   local activation = ops[opt.activation or "relu"]
   if not activation or #activation.inputs ~= 1 or activation.internal then
-    error(('mlp: no activation "%s"'):format(tostring(opt.activation)), 2)
+    fail(('mlp: no activation "%s"'):format(tostring(opt.activation)))
   end
   local function named(kind, i) return opt.name and ("%s_%s_%d"):format(opt.name, kind, i) end
   for i, width in ipairs(opt.hidden or {}) do
-    x = add(self, ops.dense, { x }, { out = width, name = named("dense", i) }, 2)
-    if opt.batch_norm then x = add(self, ops.batch_norm, { x }, { name = named("norm", i) }, 2) end
-    x = add(self, activation, { x }, {}, 2)
+    x = add(self, ops.dense, { x }, { out = width, name = named("dense", i) })
+    if opt.batch_norm then x = add(self, ops.batch_norm, { x }, { name = named("norm", i) }) end
+    x = add(self, activation, { x }, {})
     if (opt.dropout or 0) > 0 then
-      x = add(self, ops.dropout, { x }, { rate = opt.dropout }, 2)
+      x = add(self, ops.dropout, { x }, { rate = opt.dropout })
     end
   end
-  if opt.out then x = add(self, ops.dense, { x }, { out = opt.out, name = named("out", 1) }, 2) end
+  if opt.out then x = add(self, ops.dense, { x }, { out = opt.out, name = named("out", 1) }) end
   return x
 end
 
@@ -348,15 +370,15 @@ function Builder:task(name, logit)
     if task.name == name then found = task end
   end
   if not found then
-    error(('no task "%s"%s'):format(tostring(name), suggest.phrase(tostring(name), names)), 2)
+    fail(('no task "%s"%s'):format(tostring(name), suggest.phrase(tostring(name), names)))
   end
   local ops = Builder.ops()
-  check_inputs(self, ops.logloss, { logit }, 2)
+  check_inputs(self, ops.logloss, { logit })
   -- A logit of the request alone is the same for its samples; the outputs are theirs.
-  if logit.domain == "request" then logit = add(self, ops.broadcast, { logit }, {}, 2) end
-  local label = add(self, ops.column, {}, { column = found.column_name }, 2)
-  add(self, ops.logloss, { logit, label }, {}, 2)
-  local probability = add(self, ops.sigmoid, { logit }, {}, 2)
+  if logit.domain == "request" then logit = add(self, ops.broadcast, { logit }, {}) end
+  local label = add(self, ops.column, {}, { column = found.column_name })
+  add(self, ops.logloss, { logit, label }, {})
+  local probability = add(self, ops.sigmoid, { logit }, {})
   table.insert(self.tasks, { name = name, logit = logit, probability = probability })
 end
 

@@ -196,6 +196,13 @@ M.experiment = { type = "map", keys = {
         doc = "epochs without improvement before that" }),
       key("min_lr", { type = "number", min = 0, default = 1e-6, doc = "never below this" }),
     } }),
+    key("checkpoint", { type = "map", doc = "how often the state is saved; each epoch in any case",
+      keys = {
+      key("minutes", { type = "number", above = 0, default = 10, doc = "at most this far apart" }),
+      key("steps", { type = "whole", min = 1,
+        doc = "and after so many updates; default: by time" }),
+      key("keep", { type = "whole", min = 1, default = 3, doc = "how many are kept" }),
+    } }),
   } }),
   key("eval", { type = "map", doc = "how to evaluate and predict", keys = {
     key("batch", { type = "whole", min = 1, default = 4096, doc = "samples at a time" }),

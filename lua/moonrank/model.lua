@@ -40,15 +40,27 @@ function Model.new(script, options)
   return finish(self, self.seed)
 end
 
+--- A second model of the same graph, as it was at the start.
+-- @treturn Model
+function Model:fresh()
+  local other = setmetatable({}, Model)
+  for key, value in pairs(self) do other[key] = value end
+  return finish(other, self.seed)
+end
+
 --- A second model of the same graph, with the same weights and rows.
 -- @treturn Model
 function Model:copy()
-  local other = setmetatable({}, Model)
-  for key, value in pairs(self) do other[key] = value end
-  other = finish(other, self.seed)
+  local other = self:fresh()
   other:assign(self)
   return other
 end
+
+--- Take over the weights and rows of a model file of the same graph.
+-- @tparam string path
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function Model:read(path) return mr.ok(C.mr_model_load(self.handle, path)) end
 
 --- Take over the weights and rows of a model of the same graph. Rows that only this one has stay.
 -- @tparam Model from

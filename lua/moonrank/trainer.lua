@@ -19,8 +19,8 @@ local PROGRESS_SECONDS = 0.1
 local LEAST_GAIN = 1e-6 -- of the monitor, to count as an improvement
 
 local OPTIONS = { "batch", "epochs", "seed", "threads", "lanes", "shuffle", "optimizer", "tables",
-  "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch" }
-local HOOKS = { epoch = true, progress = true, step = true }
+  "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch", "checkpoint" }
+local HOOKS = { epoch = true, progress = true, step = true, checkpoint = true }
 
 -- { adam = { lr = 1e-3 } } as the engine's mr_optimizer_spec; what it points into goes to `keep`.
 local function set_optimizer(spec, given, keep)
@@ -79,12 +79,13 @@ end
 --- Be told: "epoch" after each epoch, with { number, train = { logloss }, valid = figures or nil,
 -- rows_per_second, seconds, best (whether it is the best so far), rate }; "progress" some times a
 -- second, with { epoch, rows, total, rows_per_second }; "step" after each step, with { number,
--- loss, rows }.
+-- loss, rows }; "checkpoint" before one is written, with the state, to which a hook may add.
 -- @tparam string event
 -- @tparam function hook
 function Trainer:on(event, hook)
   if not HOOKS[event] then
-    error(('no event "%s", expected epoch, progress or step'):format(tostring(event)), 2)
+    error(('no event "%s", expected epoch, progress, step or checkpoint'):format(
+      tostring(event)), 2)
   end
   self.hooks[event] = self.hooks[event] or {}
   table.insert(self.hooks[event], hook)
@@ -107,21 +108,84 @@ end
 --- Batches of an epoch, as training takes them.
 -- @tparam Split split
 -- @tparam integer epoch  from 1
+-- @tparam[opt=0] integer skip  batches to leave out at the start
 -- @return an iterator over `mr_batch *`
-function Trainer:batches(split, epoch)
+function Trainer:batches(split, epoch, skip)
   local o = self.options
   return split:loader { batch = o.batch, shuffle = o.shuffle, seed = o.seed, epoch = epoch,
-    max_request = tonumber(C.mr_run_slice_rows(self.handle)) }
+    skip = skip, max_request = math.min(o.batch, tonumber(C.mr_run_slice_rows(self.handle))) }
 end
 
+-- ---- checkpoints ----
+
+--- Keep checkpoints in a folder while fitting, as often as the option `checkpoint` says.
+-- @tparam string folder
+function Trainer:keep_checkpoints(folder)
+  local o = self.options.checkpoint or {}
+  self.checkpoints = require "moonrank.checkpoints".new(folder, o.keep)
+  self.saved_at, self.saved_step = clock.now(), 0
+end
+
+-- What of the epoch is done: batches, and the sums over their samples.
+local function start_part() return { batches = 0, loss = 0, rows = 0 } end
+
+local function state_of(self)
+  local part = self.part or start_part()
+  return { epoch = self.epoch, batches = self.part and part.batches or -1, -- -1: between epochs
+    loss = part.loss, rows = part.rows, rate = self.rate, waited = self.waited,
+    best_value = self.best_value, best_epoch = self.best_epoch, stopped = self.stopped or false }
+end
+
+-- Write one now. Saving changes nothing in the run.
+local function save_checkpoint(self)
+  local state = state_of(self)
+  tell(self, "checkpoint", state)
+  local ok, message = self.checkpoints:save(self.handle, state)
+  if not ok then error(("the checkpoint could not be written: %s"):format(message), 0) end
+  self.saved_at, self.saved_step = clock.now(), tonumber(C.mr_run_steps(self.handle))
+end
+
+local function is_due(self)
+  local o = self.options.checkpoint or {}
+  if o.steps and tonumber(C.mr_run_steps(self.handle)) - self.saved_step >= o.steps then
+    return true
+  end
+  return clock.now() - self.saved_at >= 60 * (o.minutes or 10)
+end
+
+--- Go on from the newest checkpoint of keep_checkpoints' folder.
+-- @treturn ?table its state
+-- @treturn ?string what is wrong
+function Trainer:resume()
+  local state, message = self.checkpoints:restore(self.handle)
+  if not state then return nil, message end
+  self.epoch, self.rate, self.waited = state.epoch, state.rate, state.waited
+  self.best_value, self.best_epoch = state.best_value, state.best_epoch
+  self.stopped = state.stopped
+  if state.batches >= 0 then -- in the middle of an epoch
+    self.part = { batches = state.batches, loss = state.loss, rows = state.rows }
+  end
+  self.saved_step = tonumber(C.mr_run_steps(self.handle))
+  mr.check(C.mr_run_set_rate(self.handle, self.rate), 1)
+  if self.best_epoch then
+    self.best = self.model:fresh()
+    local ok
+    ok, message = self.best:read(self.checkpoints:best(self.best_epoch))
+    if not ok then return nil, message end
+  end
+  return state
+end
+
+-- ---- epochs ----
+
 local function train_epoch(self, split)
-  local total, rows, loss = split:samples(), 0, 0
-  local start = clock.now()
+  local part, total = self.part, split:samples()
+  local start, rows_before = clock.now(), part.rows
   local told = start
-  for batch in self:batches(split, self.epoch) do
+  for batch in self:batches(split, self.epoch, part.batches) do
     local n = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
     local step_loss = self:step(batch)
-    loss, rows = loss + step_loss, rows + n
+    part.loss, part.rows, part.batches = part.loss + step_loss, part.rows + n, part.batches + 1
     if self.hooks.step then
       tell(self, "step", { number = tonumber(C.mr_run_steps(self.handle)), loss = step_loss / n,
         rows = n })
@@ -129,11 +193,14 @@ local function train_epoch(self, split)
     local now = clock.now()
     if now - told >= PROGRESS_SECONDS then
       told = now
-      tell(self, "progress", { epoch = self.epoch, rows = rows, total = total,
-        rows_per_second = rows / (now - start) })
+      tell(self, "progress", { epoch = self.epoch, rows = part.rows, total = total,
+        rows_per_second = (part.rows - rows_before) / (now - start) })
     end
+    self.interrupted = C.mr_signals_seen() > 0
+    if self.interrupted then break end
+    if self.checkpoints and is_due(self) then save_checkpoint(self) end
   end
-  return { logloss = loss / math.max(rows, 1) }, rows, clock.now() - start
+  return part.rows - rows_before, clock.now() - start
 end
 
 local function monitored(self, figures)
@@ -169,6 +236,10 @@ local function judge(self, figures)
   if not self.best_value or value > self.best_value + LEAST_GAIN then
     self.best_value, self.best_epoch, self.waited = value, self.epoch, 0
     if not self.best then self.best = self.model:copy() else self.best:assign(self.model) end
+    if self.checkpoints then
+      assert(require "moonrank.path".make_folder(self.checkpoints.folder))
+      assert(self.best:save(self.checkpoints:best(self.epoch)))
+    end
     return true
   end
   self.waited = self.waited + 1
@@ -178,26 +249,34 @@ local function judge(self, figures)
 end
 
 --- Train. With validation data, the model of the epoch with the best monitor is what evaluate and
--- save use afterwards; without, the last one.
+-- save use afterwards; without, the last one. Called again, it goes on where it stopped.
 -- @tparam table data  with `train` and, if there is any, `valid`
--- @tparam[opt] table options  epochs (those of the trainer's options)
--- @treturn Trainer itself
+-- @tparam[opt] table options  epochs (those of the trainer's options); stop_after: return after
+-- this epoch, to go on later
+-- @treturn Trainer itself; `interrupted` is true where a signal (mr_signals_catch) stopped it
 function Trainer:fit(data, options)
   local epochs = options and options.epochs or self.options.epochs
+  local stop_after = options and options.stop_after or epochs
   local train, valid = data.train, data.valid
-  self.stopped = false
-  while self.epoch < epochs and not self.stopped do
-    self.epoch = self.epoch + 1
-    local loss, rows, seconds = train_epoch(self, train)
-    local e = { number = self.epoch, train = loss, seconds = seconds,
+  while self.epoch < math.min(epochs, stop_after) and not self.stopped or self.part do
+    if not self.part then
+      self.epoch, self.part = self.epoch + 1, start_part()
+    end
+    local rows, seconds = train_epoch(self, train)
+    if self.interrupted then break end
+    local loss = self.part.loss / math.max(self.part.rows, 1)
+    local e = { number = self.epoch, train = { logloss = loss }, seconds = seconds,
       rows_per_second = rows / math.max(seconds, 1e-9), rate = self.rate }
     if valid then
       self:use(self.model)
       e.valid = self.predictor:evaluate(valid)
       e.best = judge(self, e.valid)
     end
+    self.part = nil
     tell(self, "epoch", e)
+    if self.checkpoints then save_checkpoint(self) end
   end
+  if self.interrupted and self.checkpoints then save_checkpoint(self) end
   if self.best then self:use(self.best) end
   return self
 end

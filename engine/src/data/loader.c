@@ -353,9 +353,20 @@ static void hand_over(struct mr_loader *loader, int status) {
   pthread_mutex_unlock(&loader->lock);
 }
 
+/* Go past batches without gathering them. */
+static int skip_batches(struct mr_loader *loader) {
+  mr_batch *batch = loader->batches[0];
+  for (int64_t i = 0; i < loader->options.skip && !is_stopping(loader); i++) {
+    MR_TRY(choose_rows(loader, batch));
+    if (batch->rows[MR_SAMPLE] == 0) break;
+  }
+  return MR_OK;
+}
+
 static void *work(void *argument) {
   struct mr_loader *loader = argument;
   int status = make_order(loader);
+  if (status == MR_OK) status = skip_batches(loader);
   if (status != MR_OK) hand_over(loader, status);
   while (status == MR_OK && wait_for_room(loader)) {
     status = fill_batch(loader, loader->batches[loader->filled % BATCHES]);
@@ -374,6 +385,8 @@ static int check_options(mr_loader_options *options) {
   if (options->max_request < 1 || options->max_request > options->batch)
     return mr__fail(MR_EINVAL, "max_request is %lld, expected 0 to %lld (the batch)",
                     (long long)options->max_request, (long long)options->batch);
+  if (options->skip < 0)
+    return mr__fail(MR_EINVAL, "skip is %lld, expected 0 or more", (long long)options->skip);
   if (options->shuffle != 0 && options->shuffle != 1)
     return mr__fail(MR_EINVAL, "shuffle is %d, expected 0 or 1", options->shuffle);
   return MR_OK;

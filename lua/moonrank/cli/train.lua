@@ -4,11 +4,14 @@ local M = { name = "train", summary = "train a model from an experiment file" }
 local function parser()
   local args = require "moonrank.args"
   local p = args.parser("train", "Train a model and write a run folder.", [[
-The run folder holds config.yaml and fields.yaml (everything resolved), log.txt, metrics.jsonl and
-model.mr. The same experiment gives the same model, byte for byte, whatever the threads.]])
+The run folder holds config.yaml and fields.yaml (everything resolved), log.txt, metrics.jsonl,
+checkpoints and model.mr. The same experiment gives the same model, byte for byte, whatever the
+threads and however often it was stopped and resumed. Ctrl-C saves and exits with 130.]])
   p:argument("config", "the experiment file"):argname "CONFIG"
   args.add_set(p)
   p:option("--out", "the run folder; default: runs/<experiment>-<sum>"):argname "DIR"
+  p:flag("--resume", "go on from the run's newest checkpoint, if there is one")
+  p:option("--stop-after", "stop after this epoch; --resume goes on"):argname "EPOCH"
   p:option("--threads", "threads to use; default: one per CPU"):argname "N"
   p:flag("--quiet", "print nothing but errors")
   return p
@@ -71,7 +74,8 @@ local function trainer_options(configuration)
   return options
 end
 
-local function fit(run, data, configuration, out, say, progress)
+local function fit(run, data, configuration, out, say, progress, stop_after)
+  local mr = require "moonrank.ffi"
   local report = require "moonrank.report_table"
   local epochs = report.epochs()
   say ""
@@ -83,8 +87,33 @@ local function fit(run, data, configuration, out, say, progress)
     out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
       rows_per_second = e.rows_per_second, seconds = e.seconds }
   end)
+  mr.C.mr_signals_catch()
   require "moonrank.cli".guard(run.fit, run, data,
-    { epochs = configuration.experiment.train.epochs })
+    { epochs = configuration.experiment.train.epochs, stop_after = stop_after })
+  progress:clear()
+end
+
+-- The run's folder: begun anew, or as its newest checkpoint left it.
+local function open_folder(path, configuration, run, options, cli)
+  local RunFolder = require "moonrank.run_folder"
+  local sum = RunFolder.sum(configuration)
+  local at = { path = path }
+  run:keep_checkpoints(RunFolder.checkpoints(at))
+  local out
+  if options.resume and run.checkpoints:any() then
+    local state = cli.need(run:resume())
+    if state.configuration ~= sum then
+      cli.fail("%s holds a run of another configuration; train without --resume, or with another "
+        .. "--out", path)
+    end
+    out = cli.need(RunFolder.reopen(path, state.metrics_size))
+  else
+    out = cli.need(RunFolder.new(path, configuration))
+  end
+  run:on("checkpoint", function(state)
+    state.configuration, state.metrics_size = sum, out:metrics_size()
+  end)
+  return out
 end
 
 -- Everything that may fail before training starts.
@@ -110,10 +139,20 @@ local function prepare(options, progress, cli)
   return configuration, script, model_options, data
 end
 
+local function resume_command(options, folder, cli)
+  local words = { "train", options.config }
+  for _, setting in ipairs(options.set or {}) do
+    words[#words + 1], words[#words + 2] = "--set", setting
+  end
+  words[#words + 1], words[#words + 2], words[#words + 3] = "--out", folder, "--resume"
+  return cli.next(unpack(words))
+end
+
 function M.run(words)
   local cli = require "moonrank.cli"
   local options = require "moonrank.args".parse(parser(), words)
   local progress = require "moonrank.progress".new { quiet = options.quiet }
+  local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
   local configuration, script, model_options, data = prepare(options, progress, cli)
   local train = configuration.experiment.train
   local mr = require "moonrank"
@@ -121,14 +160,21 @@ function M.run(words)
     seed = train.seed, init = train.tables.init })
   local run = cli.guard(mr.trainer, model, trainer_options(configuration))
   local folder = options.out or require "moonrank.run_folder".default(configuration)
-  local out = cli.need(require "moonrank.run_folder".new(folder, configuration))
+  local out = open_folder(folder, configuration, run, options, cli)
   local function say(line)
     out:log(line)
     if not options.quiet then print(line) end
   end
 
   print_header(say, configuration, script, data, run)
-  fit(run, data, configuration, out, say, progress)
+  fit(run, data, configuration, out, say, progress, stop_after)
+  if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
+    say ""
+    say(("stopped in epoch %d; go on with: %s"):format(run.epoch,
+      resume_command(options, folder, cli)))
+    out:close()
+    return run.interrupted and 130 or 0
+  end
   if data.test then
     local figures = cli.guard(run.evaluate, run, data.test)
     local report = require "moonrank.report_table".evaluations()

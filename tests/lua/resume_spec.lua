@@ -1,0 +1,133 @@
+-- A run that is stopped, interrupted or killed and then resumed ends in the same bytes as one that
+-- never stopped: the model and, but for times, the figures.
+local cjson = require "cjson"
+local helper = require "helper"
+
+local KILLS = 50
+
+-- Dropout, batch norm, bags, a plateau schedule and the best model kept.
+local function make_project()
+  local dir = helper.make_project { rows = 3000 }
+  helper.write(dir .. "/dnn.yaml", [[
+fields: fields.yaml
+model: {script: dnn, hidden: [16, 8], batch_norm: true, dropout: 0.3}
+train:
+  batch: 64
+  epochs: 5
+  optimizer: {adam: {lr: 0.02}}
+  reduce_on_plateau: {factor: 0.5, patience: 1}
+  checkpoint: {steps: 9}
+]])
+  return dir
+end
+
+local function train(dir, out, more)
+  return helper.run(("train %s --quiet --out %s %s"):format(helper.quote(dir .. "/dnn.yaml"),
+    helper.quote(dir .. "/" .. out), more or ""))
+end
+
+-- The lines of metrics.jsonl without what is a matter of time.
+local function figures(dir, out)
+  local lines = {}
+  for line in helper.read(("%s/%s/metrics.jsonl"):format(dir, out)):gmatch "[^\n]+" do
+    local values = cjson.decode(line)
+    values.seconds, values.rows_per_second = nil, nil
+    for _, part in ipairs { values.valid or {}, values.test or {} } do part.seconds = nil end
+    lines[#lines + 1] = values
+  end
+  return lines
+end
+
+local function same(dir, out)
+  assert.is_true(helper.read(dir .. "/whole/model.mr") == helper.read(dir .. "/" .. out
+    .. "/model.mr"), "the models differ")
+  assert.same(figures(dir, "whole"), figures(dir, out))
+end
+
+describe("a resumed run", function()
+  local dir = make_project()
+  assert.equal(0, (train(dir, "whole")))
+
+  it("goes on after --stop-after", function()
+    local status, out = helper.run(("train %s --out %s --stop-after 2"):format(
+      helper.quote(dir .. "/dnn.yaml"), helper.quote(dir .. "/stopped")))
+    assert.equal(0, status)
+    assert.truthy(out:find("stopped in epoch 2; go on with: ", 1, true))
+    assert.is_false(helper.exists(dir .. "/stopped/model.mr"))
+    assert.equal(0, (train(dir, "stopped", "--resume")))
+    same(dir, "stopped")
+  end)
+
+  it("may have another number of threads", function()
+    assert.equal(0, (train(dir, "threads", "--stop-after 3 --threads 1")))
+    assert.equal(0, (train(dir, "threads", "--resume --threads 3")))
+    same(dir, "threads")
+  end)
+
+  it("goes on after Ctrl-C, which saves and exits with 130", function()
+    local command = ("./moonrank train %s --out %s --quiet"):format(
+      helper.quote(dir .. "/dnn.yaml"), helper.quote(dir .. "/interrupted"))
+    -- The moment is out of our hands: try from early to late until one falls into the training.
+    local status, out, err
+    for moment = 1, 12 do
+      status, out, err = helper.shell(("timeout --preserve-status -s INT %.2f %s"):format(
+        0.08 + 0.04 * moment, command))
+      if status == 130 and helper.exists(dir .. "/interrupted/checkpoints") then break end
+    end
+    assert.equal(130, status)
+    assert.equal("", out .. err)
+    assert.is_false(helper.exists(dir .. "/interrupted/model.mr"))
+    assert.equal(0, (train(dir, "interrupted", "--resume")))
+    same(dir, "interrupted")
+  end)
+
+  it(("survives kill -9 at %d moments"):format(KILLS), function()
+    local random = helper.random(5)
+    local quoted = helper.quote(dir .. "/dnn.yaml") .. " --quiet --out "
+      .. helper.quote(dir .. "/killed")
+    local kills, finished = 0, 0
+    while kills < KILLS do
+      local status = helper.shell(("timeout -s KILL %.3f ./moonrank train %s --resume"):format(
+        0.03 + 0.25 * random(), quoted))
+      if status == 0 then -- it came to its end: compare, and begin again
+        same(dir, "killed")
+        finished = finished + 1
+        os.execute("rm -rf " .. helper.quote(dir .. "/killed"))
+      else
+        assert.equal(137, status)
+        kills = kills + 1
+      end
+    end
+    assert.equal(0, (train(dir, "killed", "--resume")))
+    same(dir, "killed")
+  end)
+
+  it("refuses another configuration", function()
+    assert.equal(0, (train(dir, "changed", "--stop-after 1")))
+    local status, _, err = train(dir, "changed", "--resume --set train.batch=65")
+    assert.equal(1, status)
+    assert.equal(("moonrank: %s/changed holds a run of another configuration; train without "
+      .. "--resume, or with another --out\n"):format(dir), err)
+  end)
+
+  it("refuses a checkpoint whose bytes have changed", function()
+    assert.equal(0, (train(dir, "damaged", "--stop-after 1")))
+    local newest
+    for entry in require "lfs".dir(dir .. "/damaged/checkpoints") do
+      if entry:find "^step" and (not newest or entry > newest) then newest = entry end
+    end
+    local path = ("%s/damaged/checkpoints/%s"):format(dir, newest)
+    local text = helper.read(path .. "/tables.safetensors")
+    helper.write(path .. "/tables.safetensors", text:sub(1, -2)
+      .. string.char((text:byte(-1) + 1) % 256))
+    local status, _, err = train(dir, "damaged", "--resume")
+    assert.equal(1, status)
+    assert.equal(("moonrank: %s/manifest.json: %s/tables.safetensors is not the file that was "
+      .. "written: its size or sum differs\n"):format(path, path), err)
+  end)
+
+  it("starts from the beginning where nothing was saved yet", function()
+    assert.equal(0, (train(dir, "fresh", "--resume")))
+    same(dir, "fresh")
+  end)
+end)
