@@ -196,6 +196,21 @@ M.experiment = { type = "map", keys = {
         doc = "epochs without improvement before that" }),
       key("min_lr", { type = "number", min = 0, default = 1e-6, doc = "never below this" }),
     } }),
+    key("schedule", { type = "pick", default = { constant = {} },
+      doc = "how the learning rate goes with time, as a factor on lr", keys = {
+      key("constant", { type = "map", doc = "always 1", keys = {} }),
+      key("step", { type = "map", doc = "down by a factor every so many updates", keys = {
+        key("every", { type = "whole", min = 1, required = true, doc = "updates" }),
+        key("factor", { type = "number", above = 0, max = 1, default = 0.1,
+          doc = "what the rate is multiplied by" }),
+      } }),
+      key("cosine", { type = "map", doc = "from 1 down half a cosine wave", keys = {
+        key("steps", { type = "whole", min = 1, required = true, doc = "updates until the end" }),
+        key("least", { type = "number", min = 0, max = 1, default = 0, doc = "the factor there" }),
+      } }),
+    } }),
+    key("warm_up", { type = "whole", min = 0, default = 0,
+      doc = "updates over which the rate rises from 0, in equal parts" }),
     key("checkpoint", { type = "map", doc = "how often the state is saved; each epoch in any case",
       keys = {
       key("minutes", { type = "number", above = 0, default = 10, doc = "at most this far apart" }),

@@ -9,6 +9,7 @@ local Pool = require "moonrank.pool"
 local Predictor = require "moonrank.predictor"
 local clock = require "moonrank.clock"
 local mr = require "moonrank.ffi"
+local schedule = require "moonrank.schedule"
 local suggest = require "moonrank.suggest"
 local C = mr.C
 
@@ -19,7 +20,8 @@ local PROGRESS_SECONDS = 0.1
 local LEAST_GAIN = 1e-6 -- of the monitor, to count as an improvement
 
 local OPTIONS = { "batch", "epochs", "seed", "threads", "lanes", "shuffle", "optimizer", "tables",
-  "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch", "checkpoint" }
+  "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch", "checkpoint", "schedule",
+  "warm_up" }
 local HOOKS = { epoch = true, progress = true, step = true, checkpoint = true }
 
 -- { adam = { lr = 1e-3 } } as the engine's mr_optimizer_spec; what it points into goes to `keep`.
@@ -101,6 +103,9 @@ end
 -- @raise when the loss is not finite or memory runs out
 function Trainer:step(batch)
   self.loss = self.loss or mr.new "double[1]"
+  local factor = schedule.factor(self.options.schedule, self.options.warm_up,
+    tonumber(C.mr_run_steps(self.handle)) + 1)
+  mr.check(C.mr_run_set_rate(self.handle, self.rate * factor), 1)
   mr.check(C.mr_run_step(self.handle, batch, self.loss), 1)
   return self.loss[0]
 end
@@ -166,7 +171,6 @@ function Trainer:resume()
     self.part = { batches = state.batches, loss = state.loss, rows = state.rows }
   end
   self.saved_step = tonumber(C.mr_run_steps(self.handle))
-  mr.check(C.mr_run_set_rate(self.handle, self.rate), 1)
   if self.best_epoch then
     self.best = self.model:fresh()
     local ok
@@ -222,7 +226,6 @@ local function lower_rate(self)
     least = optimizer.lr and plateau.min_lr / optimizer.lr or 0
   end
   self.rate = math.max(self.rate * (plateau.factor or 0.1), math.min(least, self.rate))
-  mr.check(C.mr_run_set_rate(self.handle, self.rate), 1)
 end
 
 -- Keep the best model so far; wait, slow down or stop where there is no gain. The best model is a

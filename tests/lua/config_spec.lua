@@ -55,7 +55,8 @@ describe("an experiment file", function()
       train = { batch = 256, epochs = 1, seed = 1, threads = "auto", lanes = 16, shuffle = true,
         optimizer = { adam = { lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } },
         tables = { rows = "touched", l2 = 0, init = { normal = 0.01 } }, dense = { l2 = 0 },
-        monitor = { auc = 1 }, checkpoint = { minutes = 10, keep = 3 } },
+        monitor = { auc = 1 }, checkpoint = { minutes = 10, keep = 3 },
+        schedule = { constant = {} }, warm_up = 0 },
       eval = { batch = 4096 },
     }, c.experiment)
   end)

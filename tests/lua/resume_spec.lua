@@ -16,6 +16,8 @@ train:
   epochs: 5
   optimizer: {adam: {lr: 0.02}}
   reduce_on_plateau: {factor: 0.5, patience: 1}
+  schedule: {cosine: {steps: 240, least: 0.1}}
+  warm_up: 20
   checkpoint: {steps: 9}
 ]])
   return dir
