@@ -6,6 +6,8 @@
  *   __metadata__           format: "1"; schema and graph: JSON, all that computing needs
  *                          (io/graph_json.h); about: a text for people and for the Lua library
  *
+ *   sums                   of all of these (io/tensor_file.h)
+ *
  * Tensors come in the order of the graph, rows in the order of their keys, so the same model is
  * the same bytes. */
 #include <stdio.h>
@@ -95,7 +97,8 @@ static int read_numbers(const struct mr__tensor_file *file, mr_model *model) {
 int mr_model_load(mr_model *model, const char *path) {
   struct mr__tensor_file file;
   MR_TRY(mr__tensor_file_open(&file, path));
-  int status = read_numbers(&file, model);
+  int status = mr__tensor_file_verify(&file);
+  if (status == MR_OK) status = read_numbers(&file, model);
   mr__tensor_file_close(&file);
   return status == MR_OK ? MR_OK : mr__fail_at(status, "%s", path);
 }

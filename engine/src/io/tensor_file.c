@@ -8,18 +8,49 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "base/alloc.h"
 
 enum { ROWS_AT_ONCE = 4096, NAME_BYTES = 300 };
 
+static const char SUMS[] = "sums";
+
 /* ---- writing ---- */
+
+struct mr__sums {
+  XXH3_state_t state; /* of the tensor that is being written; aligned as it asks for */
+  size_t n;           /* finished */
+  uint64_t list[][2];
+};
+
+static void finish_sum(struct mr__sums *sums) {
+  XXH128_hash_t sum = XXH3_128bits_digest(&sums->state);
+  sums->list[sums->n][0] = sum.low64;
+  sums->list[sums->n++][1] = sum.high64;
+  XXH3_128bits_reset(&sums->state);
+}
+
+static int start_sums(struct mr__tensor_writer *writer) {
+  int64_t shape[2] = {1 + (int64_t)writer->tensors.n, 2};
+  /* One more than is written: the filler before the sums gets one too. */
+  size_t bytes = sizeof *writer->sums + (size_t)(shape[0] + 1) * sizeof writer->sums->list[0];
+  writer->sums = mr__malloc_aligned(bytes);
+  if (!writer->sums) return mr__fail_memory();
+  memset(writer->sums, 0, bytes);
+  XXH3_128bits_reset(&writer->sums->state);
+  return mr__tensors_add(&writer->tensors, SUMS, MR__I64, 2, shape);
+}
 
 int mr__writer_open(struct mr__tensor_writer *writer, const char *path,
                     const struct mr__entry *metadata, size_t n_metadata) {
   struct mr__text header = {0};
-  int status = mr__tensors_header(&writer->tensors, metadata, n_metadata, &header);
+  int status = start_sums(writer);
+  if (status == MR_OK)
+    status = mr__tensors_header(&writer->tensors, metadata, n_metadata, &header);
   if (status == MR_OK) status = mr_sink_open(&writer->sink, path);
-  if (status == MR_OK) status = mr_sink_write(writer->sink, header.p, header.n);
+  if (status == MR_OK) status = mr__writer_put(writer, header.p, header.n);
   mr__text_clear(&header);
   return status;
 }
@@ -29,11 +60,23 @@ int mr__writer_begin(struct mr__tensor_writer *writer, const char *name) {
   const struct mr__tensor *t = mr__tensors_find(&writer->tensors, name);
   uint64_t gap = t->begin - writer->written;
   writer->written = t->end;
-  return mr_sink_write(writer->sink, zeros, (size_t)gap);
+  finish_sum(writer->sums);
+  if (gap == 0) return MR_OK;
+  MR_TRY(mr__writer_put(writer, zeros, (size_t)gap)); /* a filler is a tensor too */
+  finish_sum(writer->sums);
+  return MR_OK;
 }
 
 int mr__writer_put(struct mr__tensor_writer *writer, const void *bytes, size_t size) {
+  if (size > 0) XXH3_128bits_update(&writer->sums->state, bytes, size);
   return mr_sink_write(writer->sink, bytes, size);
+}
+
+/* The tensor of sums: the last one, behind perhaps a filler. */
+static int put_sums(struct mr__tensor_writer *writer) {
+  size_t wanted = (size_t)mr__tensors_find(&writer->tensors, SUMS)->shape[0];
+  MR_TRY(mr__writer_begin(writer, SUMS));
+  return mr_sink_write(writer->sink, writer->sums->list, wanted * sizeof writer->sums->list[0]);
 }
 
 int mr__writer_tensor(struct mr__tensor_writer *writer, const char *name, const void *bytes,
@@ -43,7 +86,10 @@ int mr__writer_tensor(struct mr__tensor_writer *writer, const char *name, const 
 }
 
 int mr__writer_close(struct mr__tensor_writer *writer, int status) {
+  if (status == MR_OK) status = put_sums(writer);
   mr__tensors_clear(&writer->tensors);
+  mr__free(writer->sums);
+  writer->sums = NULL;
   mr_sink *sink = writer->sink;
   writer->sink = NULL;
   if (status == MR_OK) return mr_sink_close(sink);
@@ -117,6 +163,52 @@ void mr__tensor_file_close(struct mr__tensor_file *file) {
   memset(file, 0, sizeof *file);
 }
 
+/* The sums of a file, [1 + tensors before it, 2]. */
+static int find_sums(const struct mr__tensor_file *file, const char **out, size_t *n) {
+  const struct mr__tensors *tensors = &file->tensors;
+  const struct mr__tensor *t = mr__tensors_find(tensors, SUMS);
+  *out = NULL;
+  *n = 0;
+  if (!t || t->dtype != MR__I64 || t->rank != 2 || t->shape[1] != 2 ||
+      t != &tensors->list[tensors->n - 1] || t->shape[0] < 1 ||
+      (uint64_t)t->shape[0] > tensors->n)
+    return mr__fail(MR_EDATA, "its last tensor is not the sums of the others");
+  *out = file->data + t->begin;
+  *n = (size_t)t->shape[0];
+  return MR_OK;
+}
+
+static int check_sum(const char *sums, size_t index, const char *bytes, size_t size,
+                     const char *what) {
+  uint64_t expected[2];
+  memcpy(expected, sums + index * sizeof expected, sizeof expected);
+  XXH128_hash_t sum = XXH3_128bits(bytes, size);
+  if (sum.low64 == expected[0] && sum.high64 == expected[1]) return MR_OK;
+  return mr__fail(MR_EDATA, "the bytes of \"%s\" have changed since they were written", what);
+}
+
+int mr__tensor_file_verify(const struct mr__tensor_file *file) {
+  const char *sums;
+  size_t n;
+  MR_TRY(find_sums(file, &sums, &n));
+  for (size_t i = 1; i < n; i++) {
+    const struct mr__tensor *t = &file->tensors.list[i - 1];
+    MR_TRY(check_sum(sums, i, file->data + t->begin, (size_t)(t->end - t->begin), t->name));
+  }
+  /* What may lie between the last tensor with a sum and the sums is zero. */
+  const char *p = n > 1 ? file->data + file->tensors.list[n - 2].end : file->data;
+  for (; p < sums; p++)
+    if (*p != 0) return mr__fail(MR_EDATA, "the bytes before the sums have changed");
+  return MR_OK;
+}
+
+static int check_header(const struct mr__tensor_file *file) {
+  const char *sums;
+  size_t n;
+  MR_TRY(find_sums(file, &sums, &n));
+  return check_sum(sums, 0, file->bytes, (size_t)(file->data - file->bytes), "header");
+}
+
 int mr__tensor_file_open(struct mr__tensor_file *file, const char *path) {
   memset(file, 0, sizeof *file);
   /* Without O_NONBLOCK a FIFO in place of the file would wait for a writer. */
@@ -133,11 +225,12 @@ int mr__tensor_file_open(struct mr__tensor_file *file, const char *path) {
   if (bytes == MAP_FAILED) return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
   file->bytes = bytes;
   int status = mr__tensors_parse(&file->tensors, file->bytes, file->size, file->size);
+  file->data = file->bytes + (file->size - file->tensors.data_size);
+  if (status == MR_OK) status = check_header(file);
   if (status != MR_OK) {
     mr__tensor_file_close(file);
     return mr__fail_at(status, "%s", path);
   }
-  file->data = file->bytes + (file->size - file->tensors.data_size);
   return MR_OK;
 }
 

@@ -1,5 +1,9 @@
 /* Files of tensors: writing one tensor after another, and reading them back mapped. Model files
- * and checkpoints are made of these. */
+ * and checkpoints are made of these.
+ *
+ * The last tensor, "sums" I64 [1 + n, 2], holds the XXH3-128 sums (low half, high half) of the
+ * header and of the n tensors before it, in their order. The header's is checked when a file is
+ * opened, the others by mr__tensor_file_verify. */
 #ifndef MR_IO_TENSOR_FILE_H
 #define MR_IO_TENSOR_FILE_H
 
@@ -12,6 +16,7 @@ struct mr__tensor_writer {
   struct mr__tensors tensors;
   mr_sink *sink;
   uint64_t written;
+  struct mr__sums *sums; /* of what is written so far */
 };
 
 int mr__writer_open(struct mr__tensor_writer *writer, const char *path,
@@ -40,6 +45,8 @@ struct mr__tensor_file {
 };
 
 int mr__tensor_file_open(struct mr__tensor_file *file, const char *path);
+/* Hold every tensor against its sum. */
+int mr__tensor_file_verify(const struct mr__tensor_file *file);
 void mr__tensor_file_close(struct mr__tensor_file *file);
 /* A tensor of this type and shape (-1: any size); the text says what is wrong with it. */
 int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
