@@ -233,6 +233,7 @@ int mr_graph_add(mr_graph *graph, const char *op, const char *name, const int32_
                  int32_t n_inputs, const mr_option *options, int32_t n_options, int32_t *node);
 int32_t mr_graph_nodes(const mr_graph *graph);
 int mr_graph_describe(const mr_graph *graph, int32_t node, mr_node_info *info);
+int32_t mr_graph_input(const mr_graph *graph, int32_t node, int32_t input); /* a node, or -1 */
 /* Keep this node's gradient for mr_run_watched. */
 int mr_graph_watch(mr_graph *graph, int32_t node);
 
@@ -283,6 +284,8 @@ int mr_model_save(const mr_model *model, const char *path, const char *about);
  * the file is trusted. Then mr_model_new, and mr_model_load for the numbers. */
 int mr_graph_open(mr_graph **out, const char *path, char **about);
 int mr_model_load(mr_model *model, const char *path);
+/* Hold every byte of a model file against the sums in it. */
+int mr_model_verify(const char *path);
 /* The schema that a graph holds; valid while the graph lives. */
 const mr_schema *mr_graph_schema(const mr_graph *graph);
 void mr_text_free(char *text);

@@ -261,7 +261,8 @@ local function lookups(self, which, opt)
   for _, field in ipairs(select_fields(self, which)) do
     if field.type == "id" or field.type == "ids" then
       nodes[#nodes + 1] = add(self, Builder.ops().lookup, {}, {
-        column = field.name, dim = opt.dim or field.dim, part = opt.part,
+        column = field.name, dim = opt.dim or field.dim,
+        part = type(opt.part) == "function" and opt.part(field) or opt.part,
         pool = opt.pool or field.pool, start = opt.start or start,
         scale = opt.scale or self.init[start],
       })
@@ -310,12 +311,20 @@ function Builder:inputs(which, opt)
   return joined(self, nodes) or fail("inputs: there is no field")
 end
 
---- A linear model: one weight for each id (part "linear", started at zero) and number, and a bias.
+-- Fields that share a table share embeddings, but what an id tells as a clicked ad is not what it
+-- tells as the ad that is shown: in a linear model each field has weights of its own.
+local function linear_part(field)
+  if field.table == nil or field.table == field.name then return "linear" end
+  return "linear." .. field.name
+end
+
+--- A linear model: one weight for each id of each field (part "linear", or "linear.<field>" in a
+-- table of another name; started at zero) and for each number, and a bias.
 -- @param[opt="all"] which  as of embed
 -- @treturn Node [rows, 1]
 -- @raise when there is no field
 function Builder:linear(which)
-  local ids = joined(self, lookups(self, which, { dim = 1, part = "linear", start = "zero" }))
+  local ids = joined(self, lookups(self, which, { dim = 1, part = linear_part, start = "zero" }))
   local numbers = self:numbers(which)
   local ops = Builder.ops()
   local weighted = numbers

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "kernel/family.h"
 #include "ops/lookup_options.h"
+#include "table/table.h"
 
 enum { MAX_WIDTH = 1 << 20 };
 
@@ -277,6 +278,19 @@ static int find_table(mr_graph *graph, int spec, int *table) {
   return MR_OK;
 }
 
+/* A row starts once, so all who read a part must want the same of it. */
+static int same_start(const mr_graph *graph, const struct mr__graph_table *table,
+                      const struct mr__graph_part *part, const struct mr__node *node) {
+  static const char *const names[] = {"zero", "normal", "uniform"};
+  int start = (int)mr__option_number(node, MR__LOOKUP_START);
+  float scale = (float)mr__option_number(node, MR__LOOKUP_SCALE);
+  if (start == part->start && (scale == part->scale || start == MR__START_ZERO)) return MR_OK;
+  return mr__fail(MR_EINVAL,
+                  "part \"%s\" of table \"%s\" starts %s with scale %g elsewhere, here %s with %g",
+                  part->name, graph->schema->tables[table->spec].name, names[part->start],
+                  (double)part->scale, names[start], (double)scale);
+}
+
 static int find_part(mr_graph *graph, struct mr__graph_table *table, const struct mr__node *node,
                      int *part) {
   const char *name = mr__option_text(node, MR__LOOKUP_PART);
@@ -288,7 +302,7 @@ static int find_part(mr_graph *graph, struct mr__graph_table *table, const struc
                       "part \"%s\" of table \"%s\" has width %d elsewhere, here dim is %d", name,
                       graph->schema->tables[table->spec].name, table->parts[p].dim, dim);
     *part = (int)p;
-    return MR_OK;
+    return same_start(graph, table, &table->parts[p], node);
   }
   MR_TRY(mr__grow(&table->parts, &table->parts_capacity, table->n_parts + 1,
                   sizeof *table->parts));
@@ -398,6 +412,12 @@ int mr_graph_describe(const mr_graph *graph, int32_t index, mr_node_info *info) 
                          .n_inputs = node->n_inputs,
                          .n_params = node->n_params};
   return MR_OK;
+}
+
+int32_t mr_graph_input(const mr_graph *graph, int32_t index, int32_t input) {
+  if (index < 0 || (size_t)index >= graph->n_nodes) return -1;
+  const struct mr__node *node = &graph->nodes[index];
+  return input >= 0 && input < node->n_inputs ? node->inputs[input] : -1;
 }
 
 int mr_graph_watch(mr_graph *graph, int32_t node) {

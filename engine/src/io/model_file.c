@@ -103,6 +103,14 @@ int mr_model_load(mr_model *model, const char *path) {
   return status == MR_OK ? MR_OK : mr__fail_at(status, "%s", path);
 }
 
+int mr_model_verify(const char *path) {
+  struct mr__tensor_file file;
+  MR_TRY(mr__tensor_file_open(&file, path));
+  int status = mr__tensor_file_verify(&file);
+  mr__tensor_file_close(&file);
+  return status == MR_OK ? MR_OK : mr__fail_at(status, "%s", path);
+}
+
 /* An entry of the metadata that every model file has. */
 static int entry(const struct mr__tensor_file *file, const char *key, const char **out) {
   int status = mr__json_text(&file->tensors.metadata, key, out);

@@ -1,15 +1,19 @@
---- moonrank help: what commands there are, how each is used, and every configuration key.
+--- moonrank help: what commands there are, how each is used, every configuration key and op.
 local M = {
   name = "help",
   summary = "list the commands, or explain one",
   usage = [[
 usage: moonrank help [COMMAND]
        moonrank help config [--markdown]
+       moonrank help ops [--markdown]
 
 Without a name, lists the commands. `help config` explains every key of the fields file and the
-experiment file; with --markdown as the page docs/config.md.
+experiment file, `help ops` what a model script can call; with --markdown as the pages
+docs/config.md and docs/ops.md.
 ]],
 }
+
+local REFERENCES = { config = "moonrank.config_reference", ops = "moonrank.ops_reference" }
 
 --- The list of commands, as text.
 function M.overview()
@@ -19,15 +23,16 @@ function M.overview()
     lines[#lines + 1] = ("  %-10s  %s"):format(name, cli.command(name).summary)
   end
   lines[#lines + 1] = ""
-  lines[#lines + 1] = "moonrank help COMMAND explains a command, moonrank help config the files."
+  lines[#lines + 1] = "moonrank help COMMAND explains a command, moonrank help config the files,"
+  lines[#lines + 1] = "moonrank help ops what a model script can call."
   return table.concat(lines, "\n") .. "\n"
 end
 
 function M.run(args)
   local cli = require "moonrank.cli"
   local topic, option = args[1], args[2]
-  if topic == "config" and #args <= 2 and (option == nil or option == "--markdown") then
-    local reference = require "moonrank.config_reference"
+  if REFERENCES[topic] and #args <= 2 and (option == nil or option == "--markdown") then
+    local reference = require(REFERENCES[topic])
     io.write(option and reference.markdown() or reference.text())
   elseif #args > 1 then
     cli.usage_error('unexpected argument "%s"; try: moonrank help', args[2])

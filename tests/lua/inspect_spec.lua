@@ -1,0 +1,27 @@
+-- The command inspect, on a model of its own making.
+local helper = require "helper"
+
+describe("moonrank inspect", function()
+  local dir = helper.make_project { rows = 200 }
+  local run = helper.quote(dir .. "/run")
+  assert.equal(0, (helper.run(("train %s --quiet --out %s"):format(
+    helper.quote(dir .. "/lr.yaml"), run))))
+
+  it("prints tables, weights and the graph", function()
+    local status, out = helper.run("inspect --verify " .. run)
+    assert.equal(0, status)
+    assert.truthy(out:find("model   lr\n", 1, true))
+    assert.truthy(out:find "\ntable   hour: %d+ rows x 1 %(linear 1%)\n")
+    assert.truthy(out:find("\nweight  dense_1.weight: 1 x 1\n", 1, true))
+    assert.truthy(out:find("\n0     lookup       sample         1\n", 1, true))
+    assert.truthy(out:find("\nevery byte is as it was written\n", 1, true))
+  end)
+
+  it("says in one line what is wrong with a file", function()
+    local status, out, err = helper.run("inspect " .. helper.quote(dir .. "/fields.yaml"))
+    assert.equal(1, status)
+    assert.equal("", out)
+    assert.equal(("moonrank: %s/fields.yaml: the header is damaged: its length is wrong\n"):format(
+      dir), err)
+  end)
+end)
