@@ -33,7 +33,7 @@ local function rate(default)
 end
 
 local function epsilon(default)
-  return key("eps", { type = "number", min = 0, max = 1, default = default,
+  return key("eps", { type = "number", min = 1e-30, max = 1, default = default,
     doc = "added to the root" })
 end
 
@@ -46,7 +46,7 @@ local function optimizer(name, doc, default, alike)
         rate(0.001),
         key("beta1", { type = "number", min = 0, max = 0.999999, default = 0.9,
           doc = "decay of the mean of gradients" }),
-        key("beta2", { type = "number", min = 0, max = 0.9999999, default = 0.999,
+        key("beta2", { type = "number", min = 0, max = 0.999999, default = 0.999,
           doc = "decay of the mean of squared gradients" }),
         epsilon(1e-8),
       } }),

@@ -370,6 +370,8 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
 int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const int32_t *inputs,
                  int32_t n, const mr_option *options, int32_t n_given, int32_t *out) {
   *out = -1;
+  if (graph->sealed)
+    return mr__fail(MR_EINVAL, "the graph has a model and takes no more nodes");
   int op = find_op(op_name);
   if (op < 0) return mr__fail(MR_EINVAL, "there is no op \"%s\"", op_name);
   const struct mr__op *descriptor = mr__ops_plain.ops[op];

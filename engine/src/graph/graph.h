@@ -53,6 +53,7 @@ struct mr__graph_table {
 
 struct mr_graph {
   const mr_schema *schema; /* a reference is held */
+  int sealed;              /* a model was made of it: no node may follow */
   struct mr__node *nodes;
   size_t n_nodes, nodes_capacity;
   struct mr__param *params;

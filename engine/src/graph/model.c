@@ -77,9 +77,8 @@ static int make_tables(mr_model *model) {
   const mr_graph *graph = model->graph;
   const mr_schema *schema = graph->schema;
   model->tables = mr__calloc(graph->n_tables, sizeof *model->tables);
-  model->table_of = mr__calloc(schema->n_columns, sizeof *model->table_of);
   model->part_offsets = mr__calloc(graph->n_lookups, sizeof *model->part_offsets);
-  if (!model->tables || !model->table_of || !model->part_offsets) return mr__fail_memory();
+  if (!model->tables || !model->part_offsets) return mr__fail_memory();
   for (size_t t = 0; t < graph->n_tables; t++) {
     const struct mr__graph_table *from = &graph->tables[t];
     MR_TRY(mr__table_init(&model->tables[t], schema->tables[from->spec].name, model->seed));
@@ -90,10 +89,8 @@ static int make_tables(mr_model *model) {
                             (enum mr__start)from->parts[p].start, from->parts[p].scale, &offset));
     }
   }
-  for (size_t c = 0; c < schema->n_columns; c++) model->table_of[c] = -1;
   for (size_t l = 0; l < graph->n_lookups; l++) {
     const struct mr__lookup *lookup = &graph->lookups[l];
-    model->table_of[lookup->column] = lookup->table;
     model->part_offsets[l] = model->tables[lookup->table].parts[lookup->part].offset;
   }
   return MR_OK;
@@ -124,6 +121,7 @@ int mr_model_new(mr_model **out, const mr_graph *graph, uint64_t seed) {
   }
   for (size_t p = 0; p < graph->n_params; p++) start_param(model, p);
   mr_model_changed(model);
+  ((mr_graph *)(uintptr_t)graph)->sealed = 1; /* the object never is const, only the view */
   *out = model;
   return MR_OK;
 }
@@ -132,7 +130,6 @@ void mr_model_free(mr_model *model) {
   if (!model) return;
   for (int t = 0; t < model->n_tables; t++) mr__table_clear(&model->tables[t]);
   mr__free(model->tables);
-  mr__free(model->table_of);
   mr__free(model->part_offsets);
   mr__free(model->dense);
   mr__free(model->offset);

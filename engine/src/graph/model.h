@@ -18,7 +18,6 @@ struct mr_model {
   size_t *packed_offset; /* [nodes] */
   struct mr__table *tables;
   int n_tables;
-  int *table_of;     /* [columns] or -1 */
   int *part_offsets; /* [lookups] */
 };
 

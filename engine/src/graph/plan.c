@@ -289,6 +289,9 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *o
   for (size_t i = 0; i < graph->n_nodes; i++)
     plan->nodes[i].value.buffer = plan->nodes[i].grad.buffer = plan->nodes[i].saved.buffer = -1;
   mark_wanted(plan, outputs, n_outputs);
+  plan->whole_requests = plan->train; /* the gradient of a request's row is one sum */
+  for (int i = 0; i < (int)graph->n_nodes; i++)
+    plan->whole_requests |= plan->nodes[i].wanted && (flags(plan, i) & MR__ROW_UP);
   if (plan->train) mark_gradients(plan);
   mark_phases(plan);
   int status = place_values(plan, outputs, n_outputs);

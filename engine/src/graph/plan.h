@@ -42,6 +42,7 @@ struct mr__node_plan {
 struct mr__plan {
   const mr_graph *graph;
   int train;
+  int whole_requests; /* no slice may cut a request: some op reads all its samples at once */
   int n_phases;
   struct mr__node_plan *nodes;
   struct mr__buffer *buffers;

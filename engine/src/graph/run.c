@@ -22,7 +22,7 @@ static int add_slice(mr_run *run, const mr_batch *batch, int64_t q0, int64_t q1,
   return MR_OK;
 }
 
-/* Between requests; training keeps a request whole, since its rows' gradients are one sum. */
+/* Between requests, and where the plan allows it inside large ones. */
 static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
   int64_t limit = run->plan.slice_rows, n = batch->rows[MR_REQUEST];
   const int32_t *first = batch->first_sample;
@@ -32,7 +32,7 @@ static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
     int64_t end = q + 1;
     while (end < n && first[end + 1] - first[q] <= limit) end++;
     int64_t s0 = first[q], s1 = first[end];
-    int64_t step = run->plan.train ? s1 - s0 : limit;
+    int64_t step = run->plan.whole_requests ? s1 - s0 : limit;
     for (; s0 < s1; s0 += step) {
       int64_t stop = s0 + step < s1 ? s0 + step : s1;
       MR_TRY(add_slice(run, batch, q, end, s0, stop));
@@ -411,6 +411,18 @@ static int check_options(const mr_run_options *o) {
   return MR_OK;
 }
 
+/* The tables of the columns that the plan reads; a batch may lack the others. */
+static int list_tables(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  run->table_of = mr__calloc(graph->schema->n_columns, sizeof *run->table_of);
+  if (!run->table_of) return mr__fail_memory();
+  for (size_t c = 0; c < graph->schema->n_columns; c++) run->table_of[c] = -1;
+  for (size_t l = 0; l < graph->n_lookups; l++)
+    if (run->plan.nodes[graph->lookups[l].node].wanted)
+      run->table_of[graph->lookups[l].column] = graph->lookups[l].table;
+  return MR_OK;
+}
+
 static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
   const mr_graph *graph = run->model->graph;
   if (run->options.lanes == 0) run->options.lanes = DEFAULT_LANES;
@@ -429,18 +441,23 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
   MR_TRY(make_lanes(run));
   MR_TRY(grow_workspaces(run, run->plan.slice_rows));
   if (run->plan.train) MR_TRY(mr__run_prepare_update(run));
-  return mr__touched_init(&run->rows, run->model->tables, run->model->n_tables, run->model->table_of,
-                       (int)graph->schema->n_columns);
+  MR_TRY(list_tables(run));
+  return mr__touched_init(&run->rows, run->model->tables, run->model->n_tables, run->table_of,
+                          (int)graph->schema->n_columns);
 }
 
 static int new_run(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
                    const int32_t *nodes, int32_t n_nodes) {
   *out = NULL;
   MR_TRY(check_options(options));
-  for (int32_t i = 0; i < n_nodes; i++)
+  for (int32_t i = 0; i < n_nodes; i++) {
     if (nodes[i] < 0 || (size_t)nodes[i] >= model->graph->n_nodes)
       return mr__fail(MR_EINVAL, "output node %d, but there are %zu nodes", (int)nodes[i],
                       model->graph->n_nodes);
+    if (model->graph->nodes[nodes[i]].width == 0)
+      return mr__fail(MR_EINVAL, "output node %d is an objective, which has no value",
+                      (int)nodes[i]);
+  }
   mr_run *run = mr__calloc(1, sizeof *run);
   if (!run) return mr__fail_memory();
   run->model = model;
@@ -496,6 +513,7 @@ void mr_run_free(mr_run *run) {
   mr__free(run->statistics);
   mr__free(run->slices);
   mr__free(run->outputs);
+  mr__free(run->table_of);
   mr__run_clear_update(run);
   mr__touched_clear(&run->rows);
   mr__plan_clear(&run->plan);

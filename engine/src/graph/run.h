@@ -53,6 +53,7 @@ struct mr_run {
   int32_t *outputs; /* predicting: nodes wanted */
   int n_outputs;
 
+  int *table_of; /* [columns]: of those that the plan reads, else -1 */
   struct mr__touched rows;
   struct mr__step step;
 

@@ -198,9 +198,19 @@ static int prepare_node(void *argument, int64_t task, int worker) {
   return MR_OK;
 }
 
+/* Room for the stamps, made before anything steps: a failure leaves the step to be taken again. */
+static int grow_stamps(mr_run *run) {
+  for (int s = 0; s < MR__SHARDS; s++)
+    for (int t = 0; t < run->model->n_tables; t++)
+      MR_TRY(mr__grow(&run->stamps[s], &run->stamps_capacity[s],
+                      run->model->tables[t].shards[s].n_rows, sizeof *run->stamps[s]));
+  return MR_OK;
+}
+
 int mr_run_update(mr_run *run) {
   if (!run->has_gradient)
     return mr__fail(MR_EINVAL, "there is no gradient to step along; run mr_run_gradient first");
+  if (run->options.rows_all) MR_TRY(grow_stamps(run));
   run->has_gradient = 0;
   run->steps++;
   struct step_job dense = {run, rates(run, &run->dense_optimizer)};
@@ -219,7 +229,7 @@ int mr_run_update(mr_run *run) {
 
 int mr_run_set_rate(mr_run *run, double factor) {
   if (!(factor >= 0 && factor <= 1e6))
-    return mr__fail(MR_EINVAL, "the rate factor is %g, expected 0 or more", factor);
+    return mr__fail(MR_EINVAL, "the rate factor is %g, expected 0 to 1e+06", factor);
   run->rate = factor;
   return MR_OK;
 }

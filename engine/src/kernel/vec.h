@@ -26,11 +26,12 @@ static inline uint32_t mr__to_bits(float x) {
   return bits;
 }
 
-/* e^x, within 1 ulp of the true value where the result is a normal number; below -87.33 it is
+/* e^x, within 1.03 ulp of the true value where the result is a normal number; below -87.33 it is
  * 0, above 88.72 infinity. Cody and Waite's reduction x = n ln 2 + r, |r| <= ln 2 / 2, then a
  * polynomial of degree 6 for e^r. */
 static inline float mr__exp(float x) {
-  float inside = x < -87.33654f ? -87.33654f : (x > 88.72283f ? 88.72283f : x);
+  float inside = x > -87.33654f ? x : -87.33654f; /* so is NaN, which converts to no integer */
+  inside = inside < 88.72283f ? inside : 88.72283f;
   /* Adding and taking away 1.5 * 2^23 rounds to a whole number. */
   float shifted = mr__fma(inside, 1.44269504f, 12582912.0f);
   float n = shifted - 12582912.0f;
@@ -52,7 +53,8 @@ static inline float mr__exp(float x) {
   return x > 88.72283f ? mr__from_bits(0x7f800000u) : (x != x ? x : y);
 }
 
-/* 1 / (1 + e^-x), without overflow and without cancellation on either side. */
+/* 1 / (1 + e^-x), without overflow and without cancellation on either side: within 2.9 ulp where
+ * the result is a normal number, 0 below -87.33. */
 static inline float mr__sigmoid(float x) {
   float magnitude = mr__from_bits(mr__to_bits(x) & 0x7fffffffu);
   float e = mr__exp(-magnitude);
@@ -60,7 +62,8 @@ static inline float mr__sigmoid(float x) {
   return x < 0.0f ? e * s : s;
 }
 
-/* tanh x: an odd polynomial (Cephes tanhf) below 0.625, 1 - 2 / (e^2x + 1) above. */
+/* tanh x, within 1.4 ulp: an odd polynomial (Cephes tanhf) below 0.625, above it
+ * 1 - 2 / (e^2x + 1). */
 static inline float mr__tanh(float x) {
   float magnitude = mr__from_bits(mr__to_bits(x) & 0x7fffffffu);
   float z = x * x;
@@ -71,8 +74,9 @@ static inline float mr__tanh(float x) {
   p = mr__fma(p, z, -3.33332819422e-1f);
   float small = mr__fma(p * z, x, x);
   float large = 1.0f - 2.0f / (mr__exp(2.0f * magnitude) + 1.0f);
-  large = mr__from_bits(mr__to_bits(large) | (mr__to_bits(x) & 0x80000000u));
-  return magnitude < 0.625f ? small : (x != x ? x : large);
+  float y = magnitude < 0.625f ? small : large;
+  y = mr__from_bits(mr__to_bits(y) | (mr__to_bits(x) & 0x80000000u)); /* also that of -0 */
+  return x != x ? x : y;
 }
 
 static inline float mr__add_partials(const float s[MR__PARTIALS]) {
@@ -82,7 +86,7 @@ static inline float mr__add_partials(const float s[MR__PARTIALS]) {
   return (u[0] + u[2]) + (u[1] + u[3]);
 }
 
-/* The sum of n floats. */
+/* The sum of n floats, within (n / 16 + 5) 2^-24 sum |x_i|. */
 static inline float mr__sum(const float *x, int n) {
   float s[MR__PARTIALS] = {0};
   int i = 0;
@@ -92,7 +96,7 @@ static inline float mr__sum(const float *x, int n) {
   return mr__add_partials(s);
 }
 
-/* The inner product of two vectors of n floats. */
+/* The inner product of two vectors of n floats, within (n / 16 + 5) 2^-24 sum |x_i y_i|. */
 static inline float mr__dot(const float *x, const float *y, int n) {
   float s[MR__PARTIALS] = {0};
   int i = 0;

@@ -24,7 +24,7 @@ const struct mr__optimizer MR_FAMILY(mr__optim_adagrad) = {
     .name = "adagrad",
     .doc = "s <- s + g^2; w <- w - lr * g / (sqrt(s) + eps) (Duchi et al. 2011)",
     .options = {{"lr", 0.01, 0, 1e6, "learning rate"},
-                {"eps", 1e-10, 0, 1, "added to the root"},
+                {"eps", 1e-10, 1e-30, 1, "added to the root"},
                 {"start", 0, 0, 1e6, "start value of s"}},
     .n_states = 1,
     .start_option = 2,

@@ -1,7 +1,6 @@
 /* The loops of the update over floats, once per kernel family. */
 #include <string.h>
 
-#include "base/alloc.h"
 #include "graph/run.h"
 #include "kernel/family.h"
 #include "kernel/vec.h"
@@ -121,8 +120,7 @@ int MR_FAMILY(mr__update_shard)(mr_run *run, const struct mr__optim_rates *rates
       continue;
     }
     size_t rows = run->model->tables[t].shards[shard].n_rows;
-    MR_TRY(mr__grow(&run->stamps[shard], &run->stamps_capacity[shard], rows,
-                    sizeof *run->stamps[shard]));
+    if (rows == 0) continue;
     memset(run->stamps[shard], 0, rows * sizeof *run->stamps[shard]);
     step_distinct(job, shard, t, worker, run->stamps[shard]);
     step_others(job, shard, t, worker, run->stamps[shard]);
