@@ -134,6 +134,7 @@ local function weight_name(self, op, given)
 end
 
 local function add(self, op, inputs, given)
+  if not self.handle then fail("the graph is closed") end
   check_inputs(self, op, inputs)
   local options = check_options(op, given)
   local name = weight_name(self, op, given.name)

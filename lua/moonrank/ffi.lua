@@ -48,4 +48,11 @@ function M.check(status, level)
   if status < 0 then error(M.last_error(), (level or 1) + 2) end
 end
 
+--- The C object of a Lua object, or an error at the caller's line: it was closed.
+-- @tparam table object  with `handle`
+-- @tparam string what  for the message
+function M.handle(object, what)
+  return object.handle or error(what .. " is closed", 3)
+end
+
 return M

@@ -43,6 +43,7 @@ end
 --- A second model of the same graph, as it was at the start.
 -- @treturn Model
 function Model:fresh()
+  mr.handle(self, "the model")
   local other = setmetatable({}, Model)
   for key, value in pairs(self) do other[key] = value end
   return finish(other, self.seed)
@@ -60,11 +61,15 @@ end
 -- @tparam string path
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
-function Model:read(path) return mr.ok(C.mr_model_load(self.handle, path)) end
+function Model:read(path)
+  return mr.ok(C.mr_model_load(mr.handle(self, "the model"), path))
+end
 
 --- Take over the weights and rows of a model of the same graph. Rows that only this one has stay.
 -- @tparam Model from
-function Model:assign(from) mr.check(C.mr_model_assign(self.handle, from.handle), 1) end
+function Model:assign(from)
+  mr.check(C.mr_model_assign(mr.handle(self, "the model"), mr.handle(from, "the other model")), 1)
+end
 
 -- What the model file says beside the engine's own schema, graph and numbers.
 local function about(self)
@@ -80,7 +85,9 @@ end
 -- @tparam string path
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
-function Model:save(path) return mr.ok(C.mr_model_save(self.handle, path, about(self))) end
+function Model:save(path)
+  return mr.ok(C.mr_model_save(mr.handle(self, "the model"), path, about(self)))
+end
 
 local function open_graph(path)
   local out, text = mr.new "mr_graph *[1]", mr.new "char *[1]"
@@ -117,14 +124,15 @@ end
 --- Counts for people: parameters (dense and in rows), tables { name, rows, width }.
 -- @treturn table
 function Model:describe()
+  local handle = mr.handle(self, "the model")
   local d = { parameters = 0, tables = {} }
   local param, info = mr.new "mr_param_info", mr.new "mr_table_info"
-  for i = 0, C.mr_model_params(self.handle) - 1 do
-    mr.check(C.mr_model_param(self.handle, i, param))
+  for i = 0, C.mr_model_params(handle) - 1 do
+    mr.check(C.mr_model_param(handle, i, param))
     if param.trained ~= 0 then d.parameters = d.parameters + param.rows * param.columns end
   end
-  for i = 0, C.mr_model_tables(self.handle) - 1 do
-    mr.check(C.mr_model_table(self.handle, i, info))
+  for i = 0, C.mr_model_tables(handle) - 1 do
+    mr.check(C.mr_model_table(handle, i, info))
     d.tables[i + 1] = { name = mr.string(info.name), rows = tonumber(info.rows),
       width = info.width }
   end

@@ -15,6 +15,8 @@ Predictor.__index = Predictor
 function Predictor.new(model, pool, options)
   local batch = options and options.batch or 4096
   local tasks = model.tasks
+  mr.handle(model, "the model")
+  mr.handle(pool, "the pool of threads")
   local nodes = mr.new("int32_t[?]", 2 * #tasks)
   for i, task in ipairs(tasks) do
     nodes[2 * i - 2], nodes[2 * i - 1] = task.logit.id, task.probability.id
@@ -31,6 +33,9 @@ end
 -- @tparam function each  each(batch_rows, outputs): outputs[2 * i - 1] the logits of task i,
 -- outputs[2 * i] its probabilities, `float *` valid until it returns
 function Predictor:scan(split, each)
+  local handle = mr.handle(self, "the predictor")
+  mr.handle(self.model, "the model")
+  mr.handle(self.pool, "the pool of threads")
   local n = 2 * #self.model.tasks
   local memory, views = {}, mr.new("float *[?]", n)
   local capacity = 0
@@ -43,7 +48,7 @@ function Predictor:scan(split, each)
         views[i - 1] = memory[i]
       end
     end
-    mr.check(C.mr_run_predict(self.handle, batch, views), 1)
+    mr.check(C.mr_run_predict(handle, batch, views), 1)
     each(rows, memory)
   end
 end

@@ -44,6 +44,7 @@ local function set_optimizer(spec, given, keep)
 end
 
 local function make_run(self)
+  mr.handle(self.model, "the model")
   local o, keep = self.options, {}
   local tables = o.tables or {}
   local given = mr.new("mr_run_options", { batch = o.batch, lanes = o.lanes or 0, seed = o.seed,
@@ -102,6 +103,8 @@ end
 -- @treturn number the sum of the loss over the batch's samples, before the step
 -- @raise when the loss is not finite or memory runs out
 function Trainer:step(batch)
+  mr.handle(self, "the trainer")
+  mr.handle(self.model, "the model")
   self.loss = self.loss or mr.new "double[1]"
   local factor = schedule.factor(self.options.schedule, self.options.warm_up,
     tonumber(C.mr_run_steps(self.handle)) + 1)
@@ -117,6 +120,7 @@ end
 -- @return an iterator over `mr_batch *`
 function Trainer:batches(split, epoch, skip)
   local o = self.options
+  mr.handle(self, "the trainer")
   return split:loader { batch = o.batch, shuffle = o.shuffle, seed = o.seed, epoch = epoch,
     skip = skip, max_request = math.min(o.batch, tonumber(C.mr_run_slice_rows(self.handle))) }
 end
@@ -287,6 +291,7 @@ end
 --- Choose the model that evaluate, predict and save speak of.
 -- @tparam Model model  of the same graph
 function Trainer:use(model)
+  mr.handle(self, "the trainer")
   if self.used == model and self.predictor then return end
   if self.predictor then self.predictor:close() end
   self.used = model
@@ -294,6 +299,7 @@ function Trainer:use(model)
 end
 
 local function predictor_of(self)
+  mr.handle(self, "the trainer")
   if not self.predictor then self:use(self.model) end
   return self.predictor
 end
@@ -310,13 +316,17 @@ function Trainer:predict(split, sink) return predictor_of(self):predict(split, s
 -- @tparam string path
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
-function Trainer:save(path) return (self.used or self.model):save(path) end
+function Trainer:save(path)
+  mr.handle(self, "the trainer")
+  return (self.used or self.model):save(path)
+end
 
 --- Counts for people: see Model:describe; bytes is what batches need beside the model; with data,
 -- table_bytes is what the tables need at most once they hold every key of the training data.
 -- @tparam[opt] table data  with `train` and, if there is any, `valid`
 -- @treturn table
 function Trainer:describe(data)
+  mr.handle(self, "the trainer")
   local d = self.model:describe()
   d.bytes = tonumber(C.mr_run_bytes(self.handle))
   if not data then return d end
