@@ -1,5 +1,9 @@
 /* A pool of threads that take numbered tasks from one counter.
  *
+ * A job is over when its tasks are, not when every thread has looked at it: one that the system
+ * has not scheduled in time, because others use the machine, finds the next job instead. So that
+ * it cannot take a task of a job it does not know, the counter carries the job's number.
+ *
  * Workers wait on a condition variable between jobs; a short spin before sleeping keeps the
  * wake-up within microseconds while jobs follow each other closely, as the phases of a training
  * step do, and costs nothing once the pool is idle. */
@@ -29,13 +33,15 @@ struct mr_pool {
   atomic_llong generation; /* one per job; changes under the lock */
   int stopping;
 
-  mr__task run;
+  mr__task run; /* these three are read under the lock */
   void *job;
   int64_t n_tasks;
-  atomic_llong next;
-  atomic_int active; /* workers that have not finished the current job */
+  atomic_ullong next;      /* number of the job << 32 | next task */
+  atomic_llong finished;   /* tasks of the current job */
 
-  int64_t failed_task; /* under the lock: lowest task that failed, or -1 */
+  /* The lowest task that failed, or INT64_MAX; written under the lock. Tasks behind it are dropped,
+   * those before it still run: one of them may fail too, and then it is the first. */
+  atomic_llong failed_task;
   int failed_status;
   char failed_text[TEXT_BYTES];
 };
@@ -44,21 +50,43 @@ int mr__pool_threads(const mr_pool *pool) { return pool->n_threads; }
 
 static void note_failure(mr_pool *pool, int64_t task, int status) {
   pthread_mutex_lock(&pool->lock);
-  if (pool->failed_task < 0 || task < pool->failed_task) {
-    pool->failed_task = task;
+  if (task < atomic_load(&pool->failed_task)) {
+    atomic_store(&pool->failed_task, task);
     pool->failed_status = status;
     strncpy(pool->failed_text, mr_last_error(), TEXT_BYTES - 1);
   }
   pthread_mutex_unlock(&pool->lock);
-  atomic_store(&pool->next, pool->n_tasks); /* no further task starts */
 }
 
-static void take_tasks(mr_pool *pool, int worker) {
+/* What a thread needs to know of a job. */
+struct assignment {
+  uint32_t number;
+  mr__task run;
+  void *job;
+  int64_t n_tasks;
+};
+
+/* The next task of this job, or -1. */
+static int64_t take_task(mr_pool *pool, const struct assignment *a) {
+  unsigned long long next = atomic_load(&pool->next);
   for (;;) {
-    int64_t task = atomic_fetch_add(&pool->next, 1);
-    if (task >= pool->n_tasks) return;
-    int status = pool->run(pool->job, task, worker);
-    if (status != MR_OK) note_failure(pool, task, status);
+    if ((uint32_t)(next >> 32) != a->number || (int64_t)(uint32_t)next >= a->n_tasks) return -1;
+    if (atomic_compare_exchange_weak(&pool->next, &next, next + 1)) return (uint32_t)next;
+  }
+}
+
+static void take_tasks(mr_pool *pool, int worker, const struct assignment *a) {
+  int64_t task;
+  while ((task = take_task(pool, a)) >= 0) {
+    if (task < atomic_load(&pool->failed_task)) {
+      int status = a->run(a->job, task, worker);
+      if (status != MR_OK) note_failure(pool, task, status);
+    }
+    if (atomic_fetch_add(&pool->finished, 1) + 1 == a->n_tasks && worker != 0) {
+      pthread_mutex_lock(&pool->lock);
+      pthread_cond_signal(&pool->done);
+      pthread_mutex_unlock(&pool->lock);
+    }
   }
 }
 
@@ -79,19 +107,18 @@ static void *work(void *argument) {
       pthread_cond_wait(&pool->work, &pool->lock);
     int stopping = pool->stopping;
     seen = atomic_load(&pool->generation);
+    struct assignment a = {(uint32_t)seen, pool->run, pool->job, pool->n_tasks};
     pthread_mutex_unlock(&pool->lock);
     if (stopping) return NULL;
-    take_tasks(pool, self->index);
-    if (atomic_fetch_sub(&pool->active, 1) == 1) {
-      pthread_mutex_lock(&pool->lock);
-      pthread_cond_signal(&pool->done);
-      pthread_mutex_unlock(&pool->lock);
-    }
+    take_tasks(pool, self->index, &a);
   }
 }
 
 int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   if (n_tasks <= 0) return MR_OK;
+  if (n_tasks > INT32_MAX)
+    return mr__fail(MR_EINVAL, "a job of %lld tasks, at most %d are possible", (long long)n_tasks,
+                    INT32_MAX);
   if (pool->n_started == 0 || n_tasks == 1) {
     for (int64_t task = 0; task < n_tasks; task++) MR_TRY(run(job, task, 0));
     return MR_OK;
@@ -100,19 +127,20 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   pool->run = run;
   pool->job = job;
   pool->n_tasks = n_tasks;
-  pool->failed_task = -1;
+  atomic_store(&pool->failed_task, INT64_MAX);
   pool->failed_status = MR_OK;
-  atomic_store(&pool->next, 0);
-  atomic_store(&pool->active, pool->n_started);
+  atomic_store(&pool->finished, 0);
+  struct assignment a = {(uint32_t)(atomic_load(&pool->generation) + 1), run, job, n_tasks};
+  atomic_store(&pool->next, (unsigned long long)a.number << 32);
   atomic_fetch_add(&pool->generation, 1);
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->lock);
 
-  take_tasks(pool, 0);
+  take_tasks(pool, 0, &a);
 
-  for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->active) != 0; i++) relax();
+  for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->finished) != n_tasks; i++) relax();
   pthread_mutex_lock(&pool->lock);
-  while (atomic_load(&pool->active) != 0) pthread_cond_wait(&pool->done, &pool->lock);
+  while (atomic_load(&pool->finished) != n_tasks) pthread_cond_wait(&pool->done, &pool->lock);
   int status = pool->failed_status;
   pthread_mutex_unlock(&pool->lock);
   /* A worker's error text is its own: copy it to this thread before returning. */
