@@ -201,7 +201,7 @@ typedef struct mr_op_option_info {
 typedef struct mr_op_info {
   const char *name, *doc;
   const char *inputs[4];
-  int32_t n_inputs, variadic, objective, internal, n_options, n_samples;
+  int32_t n_inputs, variadic, objective, internal, activation, n_options, n_samples;
 } mr_op_info;
 
 int32_t mr_op_count(void);
@@ -267,7 +267,8 @@ int mr_model_changed(mr_model *model);
 int32_t mr_model_tables(const mr_model *model);
 int mr_model_table(const mr_model *model, int32_t table, mr_table_info *info);
 int mr_model_part(const mr_model *model, int32_t table, int32_t part, mr_part_info *info);
-/* The value of a key's row, [width]; NULL where the table lacks the key. Valid while it lives. */
+/* The value of a key's row, [width]; NULL where the table lacks the key. Valid until the model is
+ * freed or mr_run_new lays the rows out for its optimizer. */
 float *mr_model_row(mr_model *model, int32_t table, uint64_t key);
 /* The same, made from the seed where it is missing. */
 int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row);
@@ -281,7 +282,8 @@ int mr_model_assign(mr_model *model, const mr_model *from);
  * people. Written beside, synced and renamed. The same model and text are the same bytes. */
 int mr_model_save(const mr_model *model, const char *path, const char *about);
 /* The graph of a file, with a schema of its own, and its text (free with mr_text_free); nothing in
- * the file is trusted. Then mr_model_new, and mr_model_load for the numbers. */
+ * the file is trusted, and all that the graph needs is in it. Then mr_model_new, and mr_model_load
+ * for the numbers. */
 int mr_graph_open(mr_graph **out, const char *path, char **about);
 int mr_model_load(mr_model *model, const char *path);
 /* Hold every byte of a model file against the sums in it. */
@@ -310,7 +312,8 @@ typedef struct mr_run_options {
 } mr_run_options;
 
 typedef struct mr_run mr_run;
-/* Training: everything that is needed to take steps on a model. Model and pool must outlive it. */
+/* Training: everything that is needed to take steps on a model. Model and pool must outlive it.
+ * A model is trained by one run at a time: a new one ends the training by those before it. */
 int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options);
 /* Predicting only: batch and slice_bytes are used, no optimizer; `nodes` are the outputs wanted. */
 int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
@@ -318,6 +321,8 @@ int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_ru
 void mr_run_free(mr_run *run);
 /* Forward and backward over a batch, mean over its samples; *loss is the sum over samples. */
 int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss);
+/* Make the rows of a batch's keys, as training would when it meets them. */
+int mr_run_make_rows(mr_run *run, const mr_batch *batch);
 /* Take the optimizer's step along the gradient of the last mr_run_gradient. */
 int mr_run_update(mr_run *run);
 int mr_run_step(mr_run *run, const mr_batch *batch, double *loss); /* both */

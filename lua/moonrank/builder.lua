@@ -44,7 +44,7 @@ local function describe_op(index)
   mr.check(C.mr_op_describe(index, info))
   local op = { name = mr.string(info.name), doc = mr.string(info.doc), inputs = {}, options = {},
     samples = {}, variadic = info.variadic ~= 0, objective = info.objective ~= 0,
-    internal = info.internal ~= 0 }
+    internal = info.internal ~= 0, activation = info.activation ~= 0 }
   for i = 0, info.n_inputs - 1 do op.inputs[i + 1] = mr.string(info.inputs[i]) end
   for i = 0, info.n_options - 1 do op.options[i + 1] = describe_option(index, i) end
   for i = 0, info.n_samples - 1 do op.samples[i + 1] = mr.string(C.mr_op_sample(index, i)) end
@@ -218,6 +218,29 @@ end
 
 -- ---- blocks ----
 
+local function check_self(self, what)
+  if type(self) ~= "table" or getmetatable(self) ~= Builder then
+    fail(("call it with a colon: m:%s(...)"):format(what))
+  end
+end
+
+-- The options of a block: a table with no names but these.
+local function check_names(what, opt, known)
+  if type(opt) ~= "table" or getmetatable(opt) == Node then
+    fail(("%s: expected a table of options, got %s"):format(what,
+      opt == nil and "nothing" or tostring(opt)))
+  end
+  local names = {}
+  for name in pairs(known) do names[#names + 1] = name end
+  table.sort(names)
+  for name in pairs(opt) do
+    if not known[name] then
+      fail(('%s: unknown option "%s"%s'):format(what, tostring(name),
+        suggest.phrase(tostring(name), names)))
+    end
+  end
+end
+
 local function listed(which) return type(which) == "table" and which or { which or "all" } end
 
 local function known_names(fields)
@@ -252,11 +275,8 @@ end
 local EMBED_OPTIONS = { dim = true, part = true, pool = true, start = true, scale = true }
 
 local function lookups(self, which, opt)
-  for name in pairs(opt) do
-    if not EMBED_OPTIONS[name] then
-      fail(('embed: unknown option "%s"'):format(tostring(name)))
-    end
-  end
+  check_self(self, "embed")
+  check_names("embed", opt, EMBED_OPTIONS)
   local start = self.init.uniform and "uniform" or "normal"
   local nodes = {}
   for _, field in ipairs(select_fields(self, which)) do
@@ -288,6 +308,7 @@ function Builder:embed(which, opt) return joined(self, lookups(self, which, opt 
 -- @param[opt="all"] which  as of embed
 -- @treturn ?Node nil where there is no number field
 function Builder:numbers(which)
+  check_self(self, "numbers")
   local nodes = {}
   for _, field in ipairs(select_fields(self, which)) do
     if field.type == "number" then
@@ -340,22 +361,34 @@ end
 local MLP_OPTIONS = { hidden = true, activation = true, dropout = true, batch_norm = true,
   out = true, name = true }
 
+local function activation_of(name)
+  local ops, names = Builder.ops(), {}
+  for _, op in ipairs(ops) do
+    if op.activation then names[#names + 1] = op.name end
+  end
+  local op = ops[name]
+  if op and op.activation then return op end
+  local hint = suggest.phrase(tostring(name), names)
+  return fail(('mlp: no activation "%s"%s'):format(tostring(name),
+    hint ~= "" and hint or ", expected one of: " .. table.concat(names, ", ")))
+end
+
 --- Dense layers: for each width of `hidden` a dense layer, batch norm if asked for, activation and
 -- dropout; then a last dense layer of width `out`, if given.
 -- @tparam Node x
 -- @tparam table opt  hidden ({}), activation ("relu"), dropout (0), batch_norm (false), out, name
 -- @treturn Node
 function Builder:mlp(x, opt)
-  for name in pairs(opt) do
-    if not MLP_OPTIONS[name] then
-      fail(('mlp: unknown option "%s"'):format(tostring(name)))
+  check_self(self, "mlp")
+  check_names("mlp", opt, MLP_OPTIONS)
+  for i, width in ipairs(type(opt.hidden or {}) == "table" and opt.hidden or { "x" }) do
+    if type(width) ~= "number" then
+      fail(("mlp: hidden is %s, expected a list of widths"):format(
+        i == 1 and tostring(opt.hidden) or "a list with " .. tostring(width)))
     end
   end
   local ops = Builder.ops()
-  local activation = ops[opt.activation or "relu"]
-  if not activation or #activation.inputs ~= 1 or activation.internal then
-    fail(('mlp: no activation "%s"'):format(tostring(opt.activation)))
-  end
+  local activation = activation_of(opt.activation or "relu")
   local function named(kind, i) return opt.name and ("%s_%s_%d"):format(opt.name, kind, i) end
   for i, width in ipairs(opt.hidden or {}) do
     x = add(self, ops.dense, { x }, { out = width, name = named("dense", i) })
@@ -374,6 +407,14 @@ end
 -- @tparam Node logit  [sample, 1]
 -- @raise when the fields file has no such task
 function Builder:task(name, logit)
+  check_self(self, "task")
+  for _, task in ipairs(self.tasks) do
+    if task.name == name then fail(('task "%s" is there already'):format(tostring(name))) end
+  end
+  if getmetatable(logit) ~= Node then
+    fail(("task: the logit is %s, expected a value of the graph"):format(
+      logit == nil and "nil" or "a " .. type(logit)))
+  end
   local names, found = {}, nil
   for i, task in ipairs(self.schema.tasks) do
     names[i] = task.name

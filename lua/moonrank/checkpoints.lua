@@ -65,10 +65,8 @@ function Checkpoints:save(run, state)
   if not ok then return nil, message end
   local step = tonumber(C.mr_run_steps(run))
   self.states = self.states or {}
-  if not require "lfs".attributes(path_at(self, step), "mode") then
-    ok, message = mr.ok(C.mr_run_save(run, path_at(self, step), json.encode(state)))
-    if not ok then return nil, message end
-  end
+  ok, message = mr.ok(C.mr_run_save(run, path_at(self, step), json.encode(state)))
+  if not ok then return nil, message end
   self.states[step] = state
   return prune(self, self.states)
 end
@@ -82,6 +80,14 @@ local function remove_leftovers(self)
     if entry:find "^step%-%d+%.tmp$" then C.mr_checkpoint_remove(self.folder .. "/" .. entry) end
     if entry:find "^best%-%d+%.mr%.tmp$" then os.remove(self.folder .. "/" .. entry) end
   end
+end
+
+-- What an older checkpoint says, to know which best model it needs; nil where it is damaged.
+local function read_state(path)
+  local file = io.open(path .. "/manifest.json", "rb")
+  local manifest = file and json.decode(file:read "*a") or nil
+  if file then file:close() end
+  return manifest and type(manifest.state) == "string" and json.decode(manifest.state) or nil
 end
 
 --- Go on from the newest checkpoint.
@@ -100,6 +106,7 @@ function Checkpoints:restore(run)
   state, message = json.decode(said)
   if not state then return nil, ("%s: %s"):format(path_at(self, steps[#steps]), message) end
   self.states = { [steps[#steps]] = state }
+  for i = 1, #steps - 1 do self.states[steps[i]] = read_state(path_at(self, steps[i])) end
   remove_leftovers(self)
   return state
 end

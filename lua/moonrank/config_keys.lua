@@ -97,7 +97,7 @@ local FIELD = { type = "map", keys = {
   key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" }, default = "mean",
     doc = "how the rows of several values become one" }),
   key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
-    default = "none", doc = "log1p: log(1 + x)" }),
+    default = "none", doc = "log1p: log(1 + x), for negative x -log(1 - x)" }),
   key("missing", { type = "number", only = { "number" }, default = 0,
     doc = "the value of an empty cell" }),
 } }

@@ -15,6 +15,7 @@ local function number(value)
   if value ~= value or value == math.huge or value == -math.huge then
     error("JSON has no " .. tostring(value), 0)
   end
+  if value % 1 == 0 and math.abs(value) < 2 ^ 53 then return ("%.0f"):format(value) end
   for digits = 1, 17 do
     local text = ("%." .. digits .. "g"):format(value)
     if tonumber(text) == value then return text end

@@ -120,6 +120,11 @@ function RunFolder.new(path, configuration)
   local self = setmetatable({ path = path }, RunFolder)
   local ok, message = path_of.make_folder(path)
   if not ok then return nil, message end
+  -- An old model must never stand beside a new configuration.
+  if require "lfs".attributes(self:model(), "mode") then
+    ok, message = os.remove(self:model())
+    if not ok then return nil, message end
+  end
   ok, message = write_configuration(self, configuration)
   if not ok then return nil, message end
   ok, message = remove_checkpoints(self:checkpoints())

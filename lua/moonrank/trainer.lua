@@ -27,9 +27,9 @@ local HOOKS = { epoch = true, progress = true, step = true, checkpoint = true }
 -- { adam = { lr = 1e-3 } } as the engine's mr_optimizer_spec; what it points into goes to `keep`.
 local function set_optimizer(spec, given, keep)
   if not given then return end
-  local name = next(given)
-  if name == nil or next(given, name) ~= nil then
-    error("an optimizer is given as { name = { options } }, for one name", 4)
+  local name = type(given) == "table" and next(given) or nil
+  if type(name) ~= "string" or type(given[name]) ~= "table" or next(given, name) ~= nil then
+    error("an optimizer is given as { name = { options } }, for one name", 5)
   end
   local names = {}
   for option in pairs(given[name]) do names[#names + 1] = option end
@@ -57,6 +57,60 @@ local function make_run(self)
   self.handle = mr.gc(out[0], C.mr_run_free)
 end
 
+local METRICS = { "auc", "gauc", "logloss" }
+local ROWS = { "touched", "all" }
+
+local function one_of(words, value, what)
+  for _, word in ipairs(words) do
+    if word == value then return end
+  end
+  error(('%s is %s, expected one of: %s'):format(what,
+    type(value) == "string" and '"' .. value .. '"' or tostring(value),
+    table.concat(words, ", ")), 4)
+end
+
+local function whole(value, least, what)
+  if type(value) ~= "number" or value % 1 ~= 0 or value < least then
+    error(("%s is %s, expected a whole number of at least %d"):format(what, tostring(value), least),
+      4)
+  end
+end
+
+local function names_of(map, known, what)
+  if type(map) ~= "table" then
+    error(("%s is %s, expected a table"):format(what, tostring(map)), 4)
+  end
+  for name in pairs(map) do
+    local found = false
+    for _, word in ipairs(known) do found = found or word == name end
+    if not found then
+      error(('unknown option "%s" of %s%s'):format(tostring(name), what,
+        suggest.phrase(tostring(name), known)), 4)
+    end
+  end
+end
+
+-- What a script may get wrong; the command's configuration was checked before.
+local function check_options(o)
+  whole(o.batch, 1, "batch")
+  whole(o.seed, 0, "seed")
+  whole(o.epochs, 1, "epochs")
+  if type(o.monitor) == "table" then
+    names_of(o.monitor, METRICS, "monitor")
+  else
+    one_of(METRICS, o.monitor, "monitor")
+  end
+  if o.tables then
+    names_of(o.tables, { "optimizer", "rows", "l2", "init" }, "tables")
+    one_of(ROWS, o.tables.rows or "touched", "tables.rows")
+  end
+  if o.dense then names_of(o.dense, { "l2" }, "dense") end
+  if o.reduce_on_plateau then
+    names_of(o.reduce_on_plateau, { "factor", "patience", "min_lr" }, "reduce_on_plateau")
+  end
+  if o.checkpoint then names_of(o.checkpoint, { "minutes", "steps", "keep" }, "checkpoint") end
+end
+
 --- Prepare a model for training.
 -- @tparam Model model
 -- @tparam[opt] table options  the keys of `train` in an experiment file, and eval_batch
@@ -73,6 +127,7 @@ function Trainer.new(model, options)
     end
     o[name] = value
   end
+  check_options(o)
   local self = setmetatable({ model = model, options = o, hooks = {}, epoch = 0, rate = 1,
     pool = Pool.new(o.threads) }, Trainer)
   make_run(self)
@@ -122,7 +177,7 @@ function Trainer:batches(split, epoch, skip)
   local o = self.options
   mr.handle(self, "the trainer")
   return split:loader { batch = o.batch, shuffle = o.shuffle, seed = o.seed, epoch = epoch,
-    skip = skip, max_request = math.min(o.batch, tonumber(C.mr_run_slice_rows(self.handle))) }
+    skip = skip }
 end
 
 -- ---- checkpoints ----
@@ -211,23 +266,38 @@ local function train_epoch(self, split)
   return part.rows - rows_before, clock.now() - start
 end
 
+-- A figure that the data does not define must not look like one: comparing with it says nothing.
+local function defined(figures, name)
+  local value = figures[name]
+  if value ~= nil and value == value then return value end
+  if name == "gauc" and value == nil then
+    error("the monitor gauc needs groups; name their column as `group` in the fields file", 0)
+  end
+  error(("the monitor %s is not defined on the validation data: it needs rows of both labels%s")
+    :format(name, name == "gauc" and " in one group" or ""), 0)
+end
+
 local function monitored(self, figures)
   local monitor = self.options.monitor
-  if type(monitor) == "string" then
-    return monitor == "logloss" and -figures.logloss or figures[monitor]
-  end
+  if type(monitor) == "string" then monitor = { [monitor] = monitor == "logloss" and -1 or 1 } end
   local sum = 0
-  for name, weight in pairs(monitor) do sum = sum + weight * (figures[name] or 0) end
+  for _, name in ipairs { "auc", "gauc", "logloss" } do -- in a fixed order: floats do not commute
+    if monitor[name] then sum = sum + monitor[name] * defined(figures, name) end
+  end
   return sum
 end
 
 local function lower_rate(self)
   local plateau = self.options.reduce_on_plateau
   if not plateau or self.waited % (plateau.patience or 1) ~= 0 then return end
+  -- The factor's floor keeps the larger share of min_lr in any learning rate there is.
   local least = 0
-  if plateau.min_lr and self.options.optimizer then
-    local _, optimizer = next(self.options.optimizer)
-    least = optimizer.lr and plateau.min_lr / optimizer.lr or 0
+  local tables = self.options.tables or {}
+  for _, optimizer in ipairs { self.options.optimizer or {}, tables.optimizer } do
+    local _, given = next(optimizer)
+    if given and given.lr and plateau.min_lr then
+      least = math.max(least, plateau.min_lr / given.lr)
+    end
   end
   self.rate = math.max(self.rate * (plateau.factor or 0.1), math.min(least, self.rate))
 end
@@ -236,10 +306,6 @@ end
 -- copy, as large as the model itself.
 local function judge(self, figures)
   local value = monitored(self, figures)
-  if value == nil then
-    error(("the monitor %s is not defined on the validation data"):format(
-      tostring(self.options.monitor)), 0)
-  end
   if not self.best_value or value > self.best_value + LEAST_GAIN then
     self.best_value, self.best_epoch, self.waited = value, self.epoch, 0
     if not self.best then self.best = self.model:copy() else self.best:assign(self.model) end
@@ -255,6 +321,16 @@ local function judge(self, figures)
   return false
 end
 
+-- With `rows: all` every row takes every step, also before the batch that first has its key: so all
+-- of them are made first.
+local function make_all_rows(self, split)
+  if not (self.options.tables and self.options.tables.rows == "all") then return end
+  if tonumber(C.mr_run_steps(self.handle)) > 0 then return end
+  for batch in split:loader { batch = self.options.batch } do
+    mr.check(C.mr_run_make_rows(self.handle, batch), 1)
+  end
+end
+
 --- Train. With validation data, the model of the epoch with the best monitor is what evaluate and
 -- save use afterwards; without, the last one. Called again, it goes on where it stopped.
 -- @tparam table data  with `train` and, if there is any, `valid`
@@ -265,6 +341,7 @@ function Trainer:fit(data, options)
   local epochs = options and options.epochs or self.options.epochs
   local stop_after = options and options.stop_after or epochs
   local train, valid = data.train, data.valid
+  make_all_rows(self, train)
   while self.epoch < math.min(epochs, stop_after) and not self.stopped or self.part do
     if not self.part then
       self.epoch, self.part = self.epoch + 1, start_part()

@@ -27,7 +27,8 @@ describe("an error of the builder", function()
       local block = function() b:mlp(x, { hiden = { 3 } }) return 1 end
       return block() + 1
     end)
-    assert.equal(("tests/regressions/script_line_spec.lua:%d: mlp: unknown option \"hiden\"")
+    assert.equal(("tests/regressions/script_line_spec.lua:%d: mlp: unknown option \"hiden\"; "
+      .. "did you mean \"hidden\"?")
       :format(line + 8), message)
   end)
 

@@ -198,7 +198,7 @@ static void prefetch_record(const struct gather *gather, int64_t i) {
   if (dataset->offsets[gather->domain]) {
     const int64_t *offsets = dataset->offsets[gather->domain] + gather->rows[i];
     at = (uint64_t)offsets[0];
-    bytes = (uint64_t)(offsets[1] - offsets[0]);
+    bytes = (uint64_t)offsets[1] - at;
     if (bytes > 4096) bytes = 4096; /* the rest comes in order */
   }
   /* Only a hint, and not yet checked: a damaged place may point anywhere. */

@@ -564,6 +564,7 @@ static int compare_columns(struct mr__row_parser *parser) {
 
 static int run_step(struct mr__row_parser *parser) {
   check_cell_counts(parser);
+  if (parser->n_rows == 0) return MR_OK; /* the first one is the problem */
   MR_TRY(reserve_rows(parser));
   find_stops(parser);
   list_rows(parser);

@@ -7,6 +7,10 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 
+/* Far more than any data has; a model file with more is up to no good. A batch has room for the
+ * vectors of every row. */
+enum { MAX_COLUMNS = 10000, MAX_VECTORS = 1 << 20 };
+
 int mr_schema_new(mr_schema **out) {
   *out = NULL;
   mr_schema *schema = mr__calloc(1, sizeof *schema);
@@ -67,6 +71,8 @@ int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count) 
                     (long long)min_count);
   if (mr__schema_find_table(schema, name) >= 0)
     return mr__fail(MR_EINVAL, "table \"%s\" is there already", name);
+  if (schema->n_tables >= MAX_COLUMNS)
+    return mr__fail(MR_EINVAL, "table \"%s\": at most %d tables are allowed", name, MAX_COLUMNS);
   MR_TRY(mr__grow(&schema->tables, &schema->tables_capacity, schema->n_tables + 1,
                   sizeof *schema->tables));
   char *copy = mr__strdup(name);
@@ -100,10 +106,27 @@ static int check_number(const mr_column_spec *spec) {
   return MR_OK;
 }
 
+static int check_vector(const mr_schema *schema, const mr_column_spec *spec) {
+  int64_t floats = spec->width;
+  if (spec->width < 1)
+    return mr__fail(MR_EINVAL, "column \"%s\": width is %d, expected 1 or more", spec->name,
+                    spec->width);
+  for (size_t i = 0; i < schema->n_columns; i++)
+    if (schema->columns[i].type == MR_VECTOR) floats += schema->columns[i].width;
+  if (floats <= MAX_VECTORS) return MR_OK;
+  return mr__fail(MR_EINVAL,
+                  "column \"%s\": the vectors of a row would have %lld floats, at most %d are "
+                  "allowed",
+                  spec->name, (long long)floats, MAX_VECTORS);
+}
+
 static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a column has no name");
   if (mr_schema_find(schema, spec->name) >= 0)
     return mr__fail(MR_EINVAL, "column \"%s\" is there already", spec->name);
+  if (schema->n_columns >= MAX_COLUMNS)
+    return mr__fail(MR_EINVAL, "column \"%s\": at most %d columns are allowed", spec->name,
+                    MAX_COLUMNS);
   if (spec->type < MR_ID || spec->type > MR_VECTOR)
     return mr__fail(MR_EINVAL, "column \"%s\": type is %d, expected %d to %d", spec->name,
                     spec->type, MR_ID, MR_VECTOR);
@@ -124,9 +147,7 @@ static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
     return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is the request key already", spec->name,
                     schema->columns[schema->request_key].name);
   case MR_VECTOR:
-    if (spec->width > 0) return MR_OK;
-    return mr__fail(MR_EINVAL, "column \"%s\": width is %d, expected 1 or more", spec->name,
-                    spec->width);
+    return check_vector(schema, spec);
   default:
     return MR_OK;
   }

@@ -9,7 +9,10 @@
 #include "ops/lookup_options.h"
 #include "table/table.h"
 
-enum { MAX_WIDTH = 1 << 20 };
+/* Names lead those of tensors in files, whose readers take 255 bytes at most. Nodes and inputs: far
+ * more than any model has, and so few that every walk over a graph, whoever made it, ends within
+ * seconds. */
+enum { MAX_WIDTH = 1 << 20, MAX_NAME = 200, MAX_NODES = 10000, MAX_INPUTS = 32768 };
 
 const struct mr__op *mr__node_op(const struct mr__node *node) {
   return mr__family()->ops->ops[node->op];
@@ -53,6 +56,7 @@ int mr_op_describe(int32_t index, mr_op_info *info) {
                        .variadic = op->variadic,
                        .objective = (op->flags & MR__OBJECTIVE) != 0,
                        .internal = (op->flags & MR__INTERNAL) != 0,
+                       .activation = (op->flags & MR__ACTIVATION) != 0,
                        .n_options = n_options(op),
                        .n_samples = samples};
   for (int i = 0; i < 4; i++) info->inputs[i] = op->inputs[i];
@@ -144,8 +148,11 @@ static int set_number(const struct mr__option *option, const mr_option *given, d
 static int set_option(struct mr__node *node, int index, const struct mr__option *option,
                       const mr_option *given) {
   struct mr__option_value *value = &node->options[index];
-  if (option->kind == MR__WHOLE || option->kind == MR__REAL)
+  if (option->kind == MR__WHOLE || option->kind == MR__REAL) {
+    if (given->text)
+      return mr__fail(MR_EINVAL, "%s is a text, expected a number", option->name);
     return set_number(option, given, &value->number);
+  }
   if (!given->text)
     return mr__fail(MR_EINVAL, "%s is a number, expected a text", option->name);
   if (option->kind == MR__CHOICE) {
@@ -196,6 +203,9 @@ static int check_inputs(const mr_graph *graph, const struct mr__op *op, const in
   if (op->variadic ? n < 1 : n != wanted)
     return mr__fail(MR_EINVAL, "%d inputs, expected %s%d", n, op->variadic ? "at least " : "",
                     op->variadic ? 1 : wanted);
+  if (graph->n_nodes >= MAX_NODES || graph->n_inputs + (size_t)n > MAX_INPUTS)
+    return mr__fail(MR_EINVAL, "the graph is too large: at most %d nodes and %d inputs are allowed",
+                    MAX_NODES, MAX_INPUTS);
   for (int i = 0; i < n; i++) {
     if (inputs[i] < 0 || (size_t)inputs[i] >= graph->n_nodes)
       return mr__fail(MR_EINVAL, "input %d is node %d, but there are %zu nodes", i + 1,
@@ -244,10 +254,18 @@ static int settle_domain(mr_graph *graph, const struct mr__op *op, struct mr__no
   return MR_OK;
 }
 
+static int check_name(const char *what, const char *name) {
+  size_t n = strlen(name);
+  if (n <= MAX_NAME) return MR_OK;
+  return mr__fail(MR_EINVAL, "the name of %s, \"%.40s...\", has %zu bytes, at most %d are allowed",
+                  what, name, n, MAX_NAME);
+}
+
 static int add_params(mr_graph *graph, struct mr__node *node, const char *name,
                       const struct mr__shape *shape) {
   node->first_param = (int)graph->n_params;
   node->n_params = 0;
+  if (shape->n_params > 0) MR_TRY(check_name("a node", name));
   for (int i = 0; i < shape->n_params; i++) {
     char full[256];
     snprintf(full, sizeof full, "%s.%s", name, shape->params[i].name);
@@ -291,6 +309,12 @@ static int same_start(const mr_graph *graph, const struct mr__graph_table *table
                   (double)part->scale, names[start], (double)scale);
 }
 
+static int part_widths(const struct mr__graph_table *table) {
+  int width = 0;
+  for (size_t p = 0; p < table->n_parts; p++) width += table->parts[p].dim;
+  return width;
+}
+
 static int find_part(mr_graph *graph, struct mr__graph_table *table, const struct mr__node *node,
                      int *part) {
   const char *name = mr__option_text(node, MR__LOOKUP_PART);
@@ -304,6 +328,9 @@ static int find_part(mr_graph *graph, struct mr__graph_table *table, const struc
     *part = (int)p;
     return same_start(graph, table, &table->parts[p], node);
   }
+  if (part_widths(table) + dim > MAX_WIDTH)
+    return mr__fail(MR_ESHAPE, "a row of table \"%s\" would be %d wide, at most %d is allowed",
+                    graph->schema->tables[table->spec].name, part_widths(table) + dim, MAX_WIDTH);
   MR_TRY(mr__grow(&table->parts, &table->parts_capacity, table->n_parts + 1,
                   sizeof *table->parts));
   char *copy = mr__strdup(name);
@@ -321,6 +348,7 @@ static int add_lookup(mr_graph *graph, struct mr__node *node) {
   lookup.dim = (int)mr__option_number(node, MR__LOOKUP_DIM);
   const struct mr__column *column = &graph->schema->columns[lookup.column];
   lookup.mean = column->type == MR_IDS && (int)mr__option_number(node, MR__LOOKUP_POOL) == 1;
+  MR_TRY(check_name("a table", graph->schema->tables[column->table].name));
   MR_TRY(find_table(graph, column->table, &lookup.table));
   MR_TRY(find_part(graph, &graph->tables[lookup.table], node, &lookup.part));
   MR_TRY(mr__grow(&graph->lookups, &graph->lookups_capacity, graph->n_lookups + 1,
@@ -392,6 +420,7 @@ int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const i
     return status == MR_EMEMORY ? status : mr__fail_at(status, "%s", op_name);
   }
   graph->nodes[graph->n_nodes] = node;
+  graph->n_inputs += (size_t)n;
   *out = (int32_t)graph->n_nodes++;
   return MR_OK;
 }

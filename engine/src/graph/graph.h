@@ -56,6 +56,7 @@ struct mr_graph {
   int sealed;              /* a model was made of it: no node may follow */
   struct mr__node *nodes;
   size_t n_nodes, nodes_capacity;
+  size_t n_inputs; /* of all nodes together */
   struct mr__param *params;
   size_t n_params, params_capacity;
   struct mr__lookup *lookups;

@@ -19,6 +19,8 @@ struct mr_model {
   struct mr__table *tables;
   int n_tables;
   int *part_offsets; /* [lookups] */
+  const struct mr_run *trainer; /* the run whose optimizer the tables are laid out for; compared
+                                   only, it may be gone */
 };
 
 #endif

@@ -22,7 +22,8 @@ enum mr__op_flags {
   MR__LEAF = 32,      /* reads the batch, has no inputs */
   MR__ROW_UP = 64,    /* the output's rows are those of the input's parent domain */
   MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain */
-  MR__INTERNAL = 256  /* inserted by the graph itself, not offered to scripts */
+  MR__INTERNAL = 256, /* inserted by the graph itself, not offered to scripts */
+  MR__ACTIVATION = 512 /* a function of each number alone, for use between dense layers */
 };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 
-enum { LEAST_ROWS = 8, MOST_ROWS = 1024, USUAL_LANES = 16 };
+enum { LEAST_ROWS = 8, MOST_ROWS = 1024, USUAL_LANES = 16, MOST_WORKSPACE = 1 << 22 };
 
 static unsigned flags(const struct mr__plan *plan, int node) {
   return mr__node_op(&plan->graph->nodes[node])->flags;
@@ -137,9 +137,12 @@ static int place_values(struct mr__plan *plan, const int32_t *outputs, int n_out
     for (int k = 0; k < n->n_inputs; k++) {
       int input = n->inputs[k];
       struct mr__node_plan *from = &plan->nodes[input];
-      int overwrites = inplace && plan->train && (flags(plan, input) & MR__READS_Y);
-      if ((concat || (inplace && !overwrites)) &&
+      /* What lies in a concat that is computed over is computed over as well. */
+      int overwritten = inplace || node->overwritten;
+      int needs_y = plan->train && (flags(plan, input) & MR__READS_Y);
+      if ((concat || inplace) && !(overwritten && needs_y) &&
           can_share(plan, i, input, outputs, n_outputs)) {
+        from->overwritten = overwritten;
         from->value = (struct mr__place){node->value.buffer, node->value.column + column};
         if (node->has_grad)
           from->grad = (struct mr__place){node->grad.buffer, node->grad.column + column};
@@ -250,6 +253,12 @@ static size_t rounded(const struct mr__buffer *buffer) {
   return ((size_t)buffer->width + 15) / 16 * 16;
 }
 
+/* Whether two buffers lie on each other while both are in use. */
+static int clash(const struct mr__buffer *a, const struct mr__buffer *b) {
+  return !b->kept && b->unit == a->unit && b->first <= a->last && a->first <= b->last &&
+         b->offset < a->offset + rounded(a) && a->offset < b->offset + rounded(b);
+}
+
 /* First fit, in order of creation: offsets are per row of a slice, in multiples of 16 floats, so
  * that times slice_rows every buffer starts on a cache line. */
 static void lay_out(struct mr__plan *plan) {
@@ -258,14 +267,11 @@ static void lay_out(struct mr__plan *plan) {
     struct mr__buffer *buffer = &plan->buffers[b];
     if (buffer->kept || buffer->unit < 0) continue;
     buffer->offset = 0;
-    for (size_t o = 0; o < b; o++) {
-      const struct mr__buffer *other = &plan->buffers[o];
-      int clash = !other->kept && other->unit == buffer->unit && other->first <= buffer->last &&
-                  buffer->first <= other->last && other->offset < buffer->offset + rounded(buffer) &&
-                  buffer->offset < other->offset + rounded(other);
-      if (!clash) continue;
-      buffer->offset = other->offset + rounded(other);
-      o = (size_t)-1; /* look at all again from the new place */
+    /* Round and round, to the end of whatever is in the way, until a whole round is clear. */
+    for (size_t o = 0, clear = 0; clear < b; o = o + 1 < b ? o + 1 : 0, clear++) {
+      if (!clash(buffer, &plan->buffers[o])) continue;
+      buffer->offset = plan->buffers[o].offset + rounded(&plan->buffers[o]);
+      clear = 0;
     }
     if (buffer->offset + rounded(buffer) > plan->workspace)
       plan->workspace = buffer->offset + rounded(buffer);
@@ -303,7 +309,11 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *o
   mark_lives(plan, outputs, n_outputs);
   lay_out(plan);
   choose_slice(plan, batch, slice_bytes);
-  return MR_OK;
+  if (plan->workspace <= MOST_WORKSPACE) return MR_OK;
+  size_t floats = plan->workspace;
+  mr__plan_clear(plan);
+  return mr__fail(MR_EINVAL, "a row takes %zu floats of workspace, at most %d are allowed", floats,
+                  MOST_WORKSPACE);
 }
 
 void mr__plan_clear(struct mr__plan *plan) {

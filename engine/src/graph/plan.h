@@ -36,6 +36,7 @@ struct mr__node_plan {
   int phase;         /* of forward */
   int backward_unit; /* in which dx is computed */
   struct mr__place value, grad, saved;
+  int overwritten;    /* something computes over its value once that has been read */
   unsigned char *add; /* [n_inputs] */
 };
 

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "kernel/family.h"
 
-enum { DEFAULT_LANES = 16, MOST_LANES = 256, DEFAULT_SLICE = 1 << 20 };
+enum { DEFAULT_LANES = 16, DEFAULT_SLICE = 1 << 20 };
 
 /* ---- cutting the batch ---- */
 
@@ -242,7 +242,7 @@ static void settle(mr_run *run, int unit) {
   for (int i = 0; i < (int)run->model->graph->n_nodes; i++) {
     const struct mr__node_plan *plan = &run->plan.nodes[i];
     if (!plan->wanted || !starts_phase(run, i)) continue;
-    double *lanes[MOST_LANES];
+    double *lanes[MR__MOST_LANES];
     struct mr__settle call = mr__run_settle(run, i, lanes);
     const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);
     if (unit < phases && plan->phase == unit + 1) {
@@ -267,6 +267,8 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
     const struct mr__column *there = c < schema->n_columns ? &schema->columns[c] : NULL;
     if (!there || strcmp(there->name, wanted->name) != 0 || there->type != wanted->type ||
         there->domain != wanted->domain || there->width != wanted->width ||
+        there->transform != wanted->transform || there->missing != wanted->missing ||
+        there->separator != wanted->separator || there->max != wanted->max ||
         (wanted->table >= 0 &&
          schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
       return mr__fail(MR_EINVAL, "the data lacks column \"%s\" as the model was trained on it",
@@ -290,9 +292,15 @@ static int use_batch(mr_run *run, const mr_batch *batch) {
   return MR_OK;
 }
 
+int mr__run_check_trainer(const mr_run *run) {
+  if (run->model->trainer == run) return MR_OK;
+  return mr__fail(MR_EINVAL, "another run has begun to train this model since");
+}
+
 int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   *loss = NAN;
   if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  MR_TRY(mr__run_check_trainer(run));
   run->has_gradient = 0;
   MR_TRY(use_batch(run, batch));
   MR_TRY(mr__touched_insert(&run->rows, batch, run->pool));
@@ -315,6 +323,13 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   return MR_OK;
 }
 
+int mr_run_make_rows(mr_run *run, const mr_batch *batch) {
+  if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  MR_TRY(check_schema(run, batch->schema));
+  run->has_gradient = 0;
+  return mr__touched_insert(&run->rows, batch, run->pool);
+}
+
 int mr_run_step(mr_run *run, const mr_batch *batch, double *loss) {
   MR_TRY(mr_run_gradient(run, batch, loss));
   return mr_run_update(run);
@@ -331,7 +346,10 @@ int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out) {
 const float *mr_run_watched(mr_run *run, int32_t node) {
   if (node < 0 || (size_t)node >= run->model->graph->n_nodes || !run->plan.train) return NULL;
   struct mr__place place = run->plan.nodes[node].grad;
-  return place.buffer >= 0 ? run->kept[place.buffer] : NULL;
+  /* One that was not watched when the plan was made may lie inside another's. */
+  int own = place.buffer >= 0 && run->model->graph->nodes[node].watched &&
+            run->plan.buffers[place.buffer].width == run->model->graph->nodes[node].width;
+  return own ? run->kept[place.buffer] : NULL;
 }
 
 int64_t mr_run_steps(const mr_run *run) { return run->steps; }
@@ -402,9 +420,9 @@ static int make_lanes(mr_run *run) {
 static int check_options(const mr_run_options *o) {
   if (o->batch < 1)
     return mr__fail(MR_EINVAL, "batch is %lld, expected 1 or more", (long long)o->batch);
-  if (o->lanes < 0 || o->lanes > MOST_LANES)
+  if (o->lanes < 0 || o->lanes > MR__MOST_LANES)
     return mr__fail(MR_EINVAL, "lanes is %d, expected 1 to %d, or 0 for %d", (int)o->lanes,
-                    MOST_LANES, DEFAULT_LANES);
+                    MR__MOST_LANES, DEFAULT_LANES);
   if (o->slice_bytes < 0)
     return mr__fail(MR_EINVAL, "slice_bytes is %lld, expected 0 or more",
                     (long long)o->slice_bytes);

@@ -14,6 +14,8 @@
 #include "optim/optim.h"
 #include "table/touched.h"
 
+enum { MR__MOST_LANES = 256 };
+
 struct mr__slice {
   int64_t first[MR_DOMAINS], rows[MR_DOMAINS];
 };
@@ -92,6 +94,8 @@ void mr__run_clear_update(mr_run *run);
 
 /* run.c: where a node's value or gradient lies; for kept buffers, from the batch's first row. */
 struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width);
+/* Whether the tables are laid out for this run's optimizer. */
+int mr__run_check_trainer(const mr_run *run);
 struct mr__settle mr__run_settle(const mr_run *run, int node, double **lanes);
 
 #endif

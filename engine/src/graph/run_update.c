@@ -125,6 +125,7 @@ int mr__run_prepare_update(mr_run *run) {
   }
   float starts[MR__OPTIM_STATES];
   for (int s = 0; s < MR__OPTIM_STATES; s++) starts[s] = state_start(&run->table_optimizer);
+  run->model->trainer = run;
   for (int t = 0; t < run->model->n_tables; t++)
     MR_TRY(mr__table_set_states(&run->model->tables[t],
                                 optimizer(&run->table_optimizer)->n_states, starts));
@@ -210,6 +211,7 @@ static int grow_stamps(mr_run *run) {
 int mr_run_update(mr_run *run) {
   if (!run->has_gradient)
     return mr__fail(MR_EINVAL, "there is no gradient to step along; run mr_run_gradient first");
+  MR_TRY(mr__run_check_trainer(run));
   if (run->options.rows_all) MR_TRY(grow_stamps(run));
   run->has_gradient = 0;
   run->steps++;
@@ -220,7 +222,7 @@ int mr_run_update(mr_run *run) {
   for (size_t i = 0; i < run->model->graph->n_nodes; i++) {
     const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);
     if (!op->finish || !run->plan.nodes[i].wanted) continue;
-    double *lanes[256];
+    double *lanes[MR__MOST_LANES];
     struct mr__settle call = mr__run_settle(run, (int)i, lanes);
     op->finish(&call);
   }

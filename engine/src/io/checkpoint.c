@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "graph/run.h"
+#include "io/graph_json.h"
 #include "io/tensor_file.h"
 #include "kernel/family.h"
 
@@ -208,6 +209,25 @@ enum { DENSE, TABLES, FILES };
 
 static const char *const file_names[FILES] = {"dense.safetensors", "tables.safetensors"};
 
+/* A sum over what must be the same to go on: the graph, the schema, the optimizers. */
+static int fingerprint(const mr_run *run, char sum[SUM_BYTES]) {
+  const struct mr__optimizer_list *list = mr__family()->optimizers;
+  struct mr__text text = {0};
+  mr__schema_write(&text, run->model->graph->schema);
+  mr__graph_write(&text, run->model->graph);
+  mr__puts(&text, list->optimizers[run->dense_optimizer.index]->name);
+  mr__puts(&text, " ");
+  mr__puts(&text, list->optimizers[run->table_optimizer.index]->name);
+  int status = text.status;
+  if (status == MR_OK) {
+    XXH128_hash_t hash = XXH3_128bits(text.p, text.n);
+    snprintf(sum, SUM_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
+             (unsigned long long)hash.low64);
+  }
+  mr__text_clear(&text);
+  return status;
+}
+
 static int write_manifest(const mr_run *run, const char *folder, const char *state) {
   struct mr__text text = {0};
   char path[PATH_BYTES], sum[SUM_BYTES];
@@ -220,8 +240,10 @@ static int write_manifest(const mr_run *run, const char *folder, const char *sta
     mr__putf(&text, "%s{\"name\":\"%s\",\"size\":%llu,\"xxh3_128\":\"%s\"}", i ? "," : "",
              file_names[i], (unsigned long long)size, sum);
   }
-  mr__putf(&text, "],\"format\":1,\"isa\":\"%s\",\"lanes\":%d,\"state\":", mr__family()->name,
-           run->n_lanes);
+  char model[SUM_BYTES] = "";
+  if (status == MR_OK) status = fingerprint(run, model);
+  mr__putf(&text, "],\"format\":1,\"isa\":\"%s\",\"lanes\":%d,\"model\":\"%s\",\"state\":",
+           mr__family()->name, run->n_lanes, model);
   mr__put_string(&text, state);
   mr__putf(&text, ",\"steps\":%lld,\"version\":\"%s\"}\n", (long long)run->steps, mr_version());
   if (status == MR_OK) status = text.status;
@@ -261,6 +283,12 @@ static int check_manifest(const mr_run *run, const struct mr__json *manifest, co
   if (format != 1)
     return mr__fail(MR_EDATA, "it is of format %lld, this version reads format 1",
                     (long long)format);
+  char model[SUM_BYTES];
+  const char *model_there;
+  MR_TRY(fingerprint(run, model));
+  MR_TRY(mr__json_text(manifest, "model", &model_there));
+  if (strcmp(model, model_there) != 0)
+    return mr__fail(MR_EINVAL, "it is of another model: graph, columns or optimizers differ");
   MR_TRY(mr__json_whole(manifest, "lanes", 1, INT32_MAX, &lanes));
   if (lanes != run->n_lanes)
     return mr__fail(MR_EINVAL, "it was made with %lld lanes, this run has %d: results would differ",
@@ -287,6 +315,18 @@ static int write_files(const mr_run *run, const char *folder, const char *state)
   return sync_folder(folder);
 }
 
+/* Rename, also over a checkpoint of the same step: the two change places at once, so that at every
+ * moment one of them is there. */
+static int put_in_place(const char *making, const char *folder) {
+  if (rename(making, folder) == 0) return MR_OK;
+  if (errno != EEXIST && errno != ENOTEMPTY) return fail_io(folder);
+  if (renameat2(AT_FDCWD, making, AT_FDCWD, folder, RENAME_EXCHANGE) == 0)
+    return remove_folder(making);
+  if (errno != EINVAL && errno != ENOSYS) return fail_io(folder);
+  MR_TRY(remove_folder(folder)); /* a file system that cannot: older checkpoints still stand */
+  return rename(making, folder) == 0 ? MR_OK : fail_io(folder);
+}
+
 int mr_run_save(const mr_run *run, const char *folder, const char *state) {
   char making[PATH_BYTES];
   if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
@@ -294,7 +334,7 @@ int mr_run_save(const mr_run *run, const char *folder, const char *state) {
   if (n < 0 || n >= PATH_BYTES) return mr__fail(MR_EINVAL, "the path %s is too long", folder);
   MR_TRY(remove_folder(making));
   int status = write_files(run, making, state);
-  if (status == MR_OK && rename(making, folder) != 0) status = fail_io(folder);
+  if (status == MR_OK) status = put_in_place(making, folder);
   if (status == MR_OK) return sync_parent(folder);
   char text[1024];
   snprintf(text, sizeof text, "%s", mr_last_error());

@@ -8,11 +8,12 @@
 
 #include "base/alloc.h"
 
-enum { MOST_DEPTH = 32 };
+enum { MOST_DEPTH = 32, MOST_VALUES = 1 << 20 };
 
 struct cursor {
   const char *p, *end;
   int depth;
+  int values;
 };
 
 static int bad(const char *what) { return mr__fail(MR_EDATA, "damaged JSON: %s", what); }
@@ -126,11 +127,23 @@ static int number(struct cursor *c, double *out) {
 
 /* ---- lists and objects ---- */
 
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted: a header may have tens of thousands of keys. */
+static int check_keys(const struct mr__json *object) {
+  const char **keys = mr__malloc(object->n * sizeof *keys);
+  if (!keys) return mr__fail_memory();
+  for (size_t i = 0; i < object->n; i++) keys[i] = object->items[i].key;
+  qsort(keys, object->n, sizeof *keys, by_text);
+  int twice = 0;
+  for (size_t i = 1; i < object->n; i++) twice |= strcmp(keys[i - 1], keys[i]) == 0;
+  mr__free(keys);
+  return twice ? bad("a key is there twice") : MR_OK;
+}
+
 static int add_item(struct mr__json *parent, char *key, struct mr__json **item) {
-  if (key && mr__json_get(parent, key)) {
-    mr__free(key);
-    return bad("a key is there twice");
-  }
   int status = mr__grow(&parent->items, &parent->capacity, parent->n + 1, sizeof *parent->items);
   if (status != MR_OK) {
     mr__free(key);
@@ -164,7 +177,8 @@ static int items(struct cursor *c, struct mr__json *out, char close) {
     c->p++;
   }
   c->depth--;
-  return expect(c, close);
+  MR_TRY(expect(c, close));
+  return out->kind == MR__OBJECT ? check_keys(out) : MR_OK;
 }
 
 static int word(struct cursor *c, const char *text) {
@@ -175,6 +189,7 @@ static int word(struct cursor *c, const char *text) {
 }
 
 static int value(struct cursor *c, struct mr__json *out) {
+  if (++c->values > MOST_VALUES) return bad("it has too many values");
   switch (peek(c)) {
     case '{': out->kind = MR__OBJECT; return items(c, out, '}');
     case '[': out->kind = MR__LIST; return items(c, out, ']');
@@ -187,7 +202,7 @@ static int value(struct cursor *c, struct mr__json *out) {
 }
 
 int mr__json_parse(struct mr__json *out, const char *text, size_t size) {
-  struct cursor c = {text, text + size, 0};
+  struct cursor c = {.p = text, .end = text + size};
   *out = (struct mr__json){0};
   MR_TRY(value(&c, out));
   return peek(&c) == -1 ? MR_OK : bad("something follows its end");
@@ -286,6 +301,10 @@ void mr__put_string(struct mr__text *text, const char *string) {
 
 void mr__put_number(struct mr__text *text, double x) {
   char buffer[40];
+  if (x == floor(x) && fabs(x) < 0x1p53) { /* as people write whole numbers: 100, not 1e+02 */
+    mr__putf(text, "%.0f", x);
+    return;
+  }
   for (int digits_used = 1; digits_used <= 17; digits_used++) {
     snprintf(buffer, sizeof buffer, "%.*g", digits_used, x);
     if (strtod(buffer, NULL) == x) break;

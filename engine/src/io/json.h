@@ -1,5 +1,5 @@
-/* JSON as the engine reads it: strict, bounded, one tree. Strings hold no NUL and no control
- * character; an object's keys are all different. */
+/* JSON as the engine reads it: strict, one tree, at most 2^20 values and 32 levels. Strings hold no
+ * NUL and no control character; an object's keys are all different. */
 #ifndef MR_IO_JSON_H
 #define MR_IO_JSON_H
 

@@ -142,6 +142,36 @@ static int read_graph(const struct mr__tensor_file *file, mr_graph **out) {
   return status;
 }
 
+/* The tensors of a table must be there, with at least the row of unknown keys. */
+static int check_table(const struct mr__tensor_file *file, const mr_graph *graph,
+                       const struct mr__graph_table *table) {
+  char name[NAME_BYTES];
+  const char *table_name = graph->schema->tables[table->spec].name;
+  const struct mr__tensor *keys, *rows;
+  int64_t shape[2] = {-1, 0};
+  for (size_t p = 0; p < table->n_parts; p++) shape[1] += table->parts[p].dim;
+  snprintf(name, sizeof name, "table.%s.keys", table_name);
+  MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, shape, &keys));
+  snprintf(name, sizeof name, "table.%s.rows", table_name);
+  MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &rows));
+  if (rows->shape[0] >= 1) return MR_OK;
+  return mr__fail(MR_EDATA, "\"%s\" has no row for unknown keys", name);
+}
+
+/* Every number that the graph needs must be there, or a few bytes could ask for any amount of
+ * memory. */
+static int check_tensors(const struct mr__tensor_file *file, const mr_graph *graph) {
+  for (size_t p = 0; p < graph->n_params; p++) {
+    const struct mr__param_spec *spec = &graph->params[p].spec;
+    int64_t shape[2] = {spec->rows, spec->columns};
+    const struct mr__tensor *found;
+    MR_TRY(mr__tensor_file_find(file, graph->params[p].name, MR__F32, 2, shape, &found));
+  }
+  for (size_t t = 0; t < graph->n_tables; t++)
+    MR_TRY(check_table(file, graph, &graph->tables[t]));
+  return MR_OK;
+}
+
 int mr_graph_open(mr_graph **out, const char *path, char **about) {
   *out = NULL;
   *about = NULL;
@@ -150,6 +180,7 @@ int mr_graph_open(mr_graph **out, const char *path, char **about) {
   const char *text = NULL;
   int status = entry(&file, "about", &text);
   if (status == MR_OK) status = read_graph(&file, out);
+  if (status == MR_OK) status = check_tensors(&file, *out);
   if (status == MR_OK && !(*about = mr__strdup(text))) status = mr__fail_memory();
   mr__tensor_file_close(&file);
   if (status != MR_OK) {

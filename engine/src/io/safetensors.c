@@ -37,6 +37,8 @@ static int tensor_bytes(const struct mr__tensor *t, uint64_t *bytes) {
 
 static int append(struct mr__tensors *tensors, const char *name, enum mr__dtype dtype, int rank,
                   const int64_t *shape) {
+  if (strlen(name) > MOST_NAME)
+    return mr__fail(MR_EINVAL, "the name \"%.40s...\" is longer than %d bytes", name, MOST_NAME);
   MR_TRY(mr__grow(&tensors->list, &tensors->capacity, tensors->n + 1, sizeof *tensors->list));
   struct mr__tensor *t = &tensors->list[tensors->n];
   *t = (struct mr__tensor){.name = mr__strdup(name), .dtype = dtype, .rank = rank};

@@ -4,7 +4,9 @@
 #include "kernel/vec.h"
 
 static int shape(struct mr__shape *s) {
-  for (int i = 0; i < s->n_inputs; i++) s->width += s->widths[i];
+  int64_t width = 0;
+  for (int i = 0; i < s->n_inputs; i++) width += s->widths[i];
+  s->width = width < INT32_MAX ? (int)width : INT32_MAX; /* refused long before */
   return MR_OK;
 }
 

@@ -30,7 +30,7 @@ const struct mr__op MR_FAMILY(mr__op_tanh) = {
     .name = "tanh",
     .doc = "y = tanh(x)",
     .inputs = {"x"},
-    .flags = MR__INPLACE | MR__READS_Y,
+    .flags = MR__INPLACE | MR__READS_Y | MR__ACTIVATION,
     .shape = shape,
     .forward = forward,
     .backward = backward,

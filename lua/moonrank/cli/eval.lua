@@ -33,7 +33,7 @@ function M.run(words)
     local opened = cli.need(model_data.open(options.model, { pool = pool,
       set = options.set }))
     split = cli.need(model_data.split(opened, what))
-    local predictor = require "moonrank.predictor".new(opened.model, pool)
+    local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
     local figures = cli.guard(predictor.evaluate, predictor, split)
     lines[2] = report.row { what = opened.model.script, figures = figures }
   end

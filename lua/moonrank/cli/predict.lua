@@ -38,7 +38,7 @@ function M.run(words)
   local split = cli.need(model_data.split(opened, options.data))
   local sink = STDOUT
   if options.out then sink = cli.need(require "moonrank.sink".open(options.out)) end
-  local predictor = require "moonrank.predictor".new(opened.model, pool)
+  local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
   local ok, message = cli.guard(predictor.predict, predictor, split, sink)
   if not ok then
     sink:abort()

@@ -11,6 +11,7 @@ threads and however often it was stopped and resumed. Ctrl-C saves and exits wit
   args.add_set(p)
   p:option("--out", "the run folder; default: runs/<experiment>-<sum>"):argname "DIR"
   p:flag("--resume", "go on from the run's newest checkpoint, if there is one")
+  p:flag("--restart", "begin anew where an unfinished run lies, and drop its checkpoints")
   p:option("--stop-after", "stop after this epoch; --resume goes on"):argname "EPOCH"
   p:option("--threads", "threads to use; default: one per CPU"):argname "N"
   p:flag("--quiet", "print nothing but errors")
@@ -108,6 +109,11 @@ local function open_folder(path, configuration, run, options, cli)
     end
     out = cli.need(RunFolder.reopen(path, state.metrics_size))
   else
+    local finished = require "lfs".attributes(RunFolder.model(at), "mode") ~= nil
+    if run.checkpoints:any() and not finished and not options.restart and not options.resume then
+      cli.fail("%s holds an unfinished run; go on with --resume, drop it with --restart, or choose "
+        .. "another --out", path)
+    end
     out = cli.need(RunFolder.new(path, configuration))
   end
   run:on("checkpoint", function(state)
