@@ -62,10 +62,14 @@ end
 
 function M.builder(schema) return Builder.new(schema) end
 
+local builder_of = setmetatable({}, { __mode = "k" }) -- a model points into its graph
+
 function M.model(builder, seed)
   local out = mr.new "mr_model *[1]"
   mr.check(C.mr_model_new(out, builder.handle, seed or 1))
-  return mr.gc(out[0], C.mr_model_free)
+  local model = mr.gc(out[0], C.mr_model_free)
+  builder_of[model] = builder
+  return model
 end
 
 --- A run that trains: options as of mr_run_options, `optimizer` a name, `rates` its options.

@@ -1,0 +1,274 @@
+/* Every allocation failing in turn, from the schema to a trained model on disk and back: a status
+ * and its text, no crash, nothing leaked. And once memory is there again the call that failed can
+ * be made again: the end is the same as without the failure. */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "check.h"
+#include "moonrank.h"
+
+enum { REQUESTS = 24, COLUMNS = 6, STEPS = 2 };
+
+static const mr_column_spec columns[COLUMNS] = {
+    {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
+    {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE},
+    {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
+    {.name = "last", .table = "ad", .type = MR_IDS, .domain = MR_REQUEST},
+    {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE},
+    {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE}};
+
+/* One node: its op, inputs and options; numbers count the nodes that were asked for. */
+static const struct {
+  const char *op, *name;
+  int inputs[4], n_inputs;
+  mr_option options[3];
+  int n_options;
+} nodes[] = {
+    {"lookup", NULL, {0}, 0, {{"column", 0, "ad"}, {"dim", 4, NULL}}, 2},
+    {"lookup", NULL, {0}, 0, {{"column", 0, "tags"}, {"dim", 3, NULL}}, 2},
+    {"lookup", NULL, {0}, 0, {{"column", 0, "user"}, {"dim", 4, NULL}}, 2},
+    {"lookup", NULL, {0}, 0, {{"column", 0, "last"}, {"dim", 4, NULL}}, 2},
+    {"column", NULL, {0}, 0, {{"column", 0, "price"}}, 1},
+    {"concat", NULL, {2, 3}, 2, {{0}}, 0},
+    {"concat", NULL, {0, 1, 4, 5}, 4, {{0}}, 0},
+    {"dense", "hidden", {6}, 1, {{"out", 8, NULL}}, 1},
+    {"batch_norm", "norm", {7}, 1, {{0}}, 0},
+    {"relu", NULL, {8}, 1, {{0}}, 0},
+    {"dropout", NULL, {9}, 1, {{"rate", 0.25, NULL}}, 1},
+    {"dense", "out", {10}, 1, {{"out", 1, NULL}}, 1},
+    {"lookup", NULL, {0}, 0,
+     {{"column", 0, "ad"}, {"dim", 1, NULL}, {"part", 0, "linear"}}, 3},
+    {"add", NULL, {11, 12}, 2, {{0}}, 0},
+    {"column", NULL, {0}, 0, {{"column", 0, "click"}}, 1},
+    {"logloss", NULL, {13, 14}, 2, {{0}}, 0},
+    {"sigmoid", NULL, {13}, 1, {{0}}, 0}};
+enum { NODES = sizeof nodes / sizeof *nodes, PROBABILITY = NODES - 1 };
+
+/* Everything that one story makes. */
+struct story {
+  mr_schema *schema;
+  mr_graph *graph, *again;
+  mr_model *model, *copy;
+  mr_pool *pool;
+  mr_batch *batches[STEPS];
+  mr_run *run, *predict;
+  int32_t node[NODES];
+  int64_t samples;
+  float *scores; /* [samples], of predicting after training */
+  char *about;
+};
+
+static void free_story(struct story *s) {
+  mr_run_free(s->run), mr_run_free(s->predict);
+  mr_model_free(s->model), mr_model_free(s->copy);
+  mr_graph_free(s->graph), mr_graph_free(s->again);
+  for (int b = 0; b < STEPS; b++) mr_batch_free(s->batches[b]);
+  mr_schema_free(s->schema);
+  mr_pool_free(s->pool);
+  mr_text_free(s->about);
+  free(s->scores);
+}
+
+static int retries; /* 1: a call that ran out of memory is made again */
+
+#define STEP(call)                                                                                 \
+  do {                                                                                             \
+    int step_status = (call);                                                                      \
+    if (step_status == MR_EMEMORY && retries) {                                                    \
+      mr_alloc_fail_after(-1);                                                                     \
+      step_status = (call);                                                                        \
+    }                                                                                              \
+    if (step_status != MR_OK) return step_status;                                                  \
+  } while (0)
+
+static int build(struct story *s) {
+  STEP(mr_schema_new(&s->schema));
+  for (int c = 0; c < COLUMNS; c++) STEP(mr_schema_add_column(s->schema, &columns[c]));
+  STEP(mr_graph_new(&s->graph, s->schema));
+  for (int i = 0; i < NODES; i++) {
+    int32_t inputs[4];
+    for (int k = 0; k < nodes[i].n_inputs; k++) inputs[k] = s->node[nodes[i].inputs[k]];
+    STEP(mr_graph_add(s->graph, nodes[i].op, nodes[i].name, inputs, nodes[i].n_inputs,
+                      nodes[i].options, nodes[i].n_options, &s->node[i]));
+  }
+  STEP(mr_model_new(&s->model, s->graph, 7));
+  return MR_OK;
+}
+
+static uint32_t draw(uint64_t stream, uint64_t i, uint32_t below) {
+  return mr__random(4, MR__RANDOM_TEST, stream, i).v[0] % below;
+}
+
+static int fill(struct story *s, int b) {
+  int32_t sizes[REQUESTS], offsets[REQUESTS * 4 + 1] = {0};
+  uint64_t keys[REQUESTS * 4 * 3];
+  for (int q = 0; q < REQUESTS; q++) sizes[q] = 1 + (int32_t)draw(1, (uint64_t)q, 4);
+  STEP(mr_batch_new(&s->batches[b], s->schema, REQUESTS, sizes));
+  mr_batch *batch = s->batches[b];
+  for (int c = 0; c < COLUMNS; c++) {
+    uint64_t stream = (uint64_t)(10 + c + b * COLUMNS);
+    int64_t rows = mr_batch_rows(batch, columns[c].domain);
+    s->samples = mr_batch_rows(batch, MR_SAMPLE);
+    for (int64_t r = 0; r < rows; r++) {
+      if (columns[c].type == MR_ID)
+        mr_batch_keys(batch, c)[r] = draw(stream, (uint64_t)r, 30) * 0x9E3779B97F4A7C15u;
+      else if (columns[c].type == MR_LABEL)
+        mr_batch_floats(batch, c)[r] = (float)draw(stream, (uint64_t)r, 2);
+      else if (columns[c].type == MR_NUMBER)
+        mr_batch_floats(batch, c)[r] = (float)draw(stream, (uint64_t)r, 100) / 50.0f;
+      offsets[r + 1] = offsets[r] + (int32_t)(r % 4);
+      for (int32_t i = offsets[r]; i < offsets[r + 1]; i++)
+        keys[i] = draw(stream, (uint64_t)i, 30) * 0x9E3779B97F4A7C15u;
+    }
+    if (columns[c].type == MR_IDS) STEP(mr_batch_set_bags(batch, c, offsets, keys));
+  }
+  return MR_OK;
+}
+
+static int train(struct story *s, const char *optimizer, int rows_all) {
+  mr_run_options options = {.batch = 64, .seed = 3, .rows_all = rows_all, .table_l2 = 1e-3,
+                            .dense = {.name = optimizer}};
+  double loss;
+  STEP(mr_pool_new(&s->pool, 2));
+  STEP(mr_run_new(&s->run, s->model, s->pool, &options));
+  for (int b = 0; b < STEPS; b++) {
+    if (!s->batches[b]) MR_TRY(fill(s, b));
+    STEP(mr_run_step(s->run, s->batches[b], &loss));
+  }
+  STEP(mr_run_new_predict(&s->predict, s->model, s->pool, &options, &s->node[PROBABILITY], 1));
+  s->scores = calloc((size_t)s->samples, sizeof *s->scores);
+  NEED(s->scores);
+  STEP(mr_run_predict(s->predict, s->batches[STEPS - 1], &s->scores));
+  return MR_OK;
+}
+
+static const char *optimizer = "adam";
+static int rows_all;
+
+static int build_and_train(struct story *s) {
+  MR_TRY(build(s));
+  return train(s, optimizer, rows_all);
+}
+
+static char path[256], folder[256];
+
+/* To disk and back, into a model of a graph that the file itself describes. */
+static int save_and_load(struct story *s) {
+  STEP(mr_model_save(s->model, path, "about"));
+  STEP(mr_graph_open(&s->again, path, &s->about));
+  STEP(mr_model_new(&s->copy, s->again, 1));
+  STEP(mr_model_load(s->copy, path));
+  return MR_OK;
+}
+
+/* The bytes of the model as it is now. */
+static char *model_bytes(const mr_model *model, size_t *size) {
+  char other[sizeof path + 8];
+  snprintf(other, sizeof other, "%s.check", path);
+  NEED(mr_model_save(model, other, "about") == MR_OK);
+  FILE *file = fopen(other, "rb");
+  NEED(file && fseek(file, 0, SEEK_END) == 0);
+  *size = (size_t)ftell(file);
+  char *bytes = malloc(*size);
+  rewind(file);
+  NEED(bytes && fread(bytes, 1, *size, file) == *size);
+  fclose(file);
+  unlink(other);
+  return bytes;
+}
+
+/* With the n-th allocation failing and all after it; 1 when there was none that late. */
+static int fails(int64_t n) {
+  int64_t live = mr_alloc_live();
+  struct story s = {0};
+  mr_alloc_fail_after(n);
+  int status = build_and_train(&s);
+  mr_alloc_fail_after(-1);
+  if (status != MR_OK) {
+    CHECK(status == MR_EMEMORY, "allocation %lld: status %d", (long long)n, status);
+    CHECK(strcmp(mr_last_error(), "memory ran out") == 0, "allocation %lld: %s", (long long)n,
+          mr_last_error());
+  }
+  free_story(&s);
+  CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
+        (long long)(mr_alloc_live() - live));
+  return status == MR_OK;
+}
+
+static void check_retry(int64_t n, const struct story *wanted, const char *bytes, size_t size) {
+  struct story s = {0};
+  size_t got_size;
+  mr_alloc_fail_after(n);
+  int status = build_and_train(&s);
+  mr_alloc_fail_after(-1);
+  CHECK(status == MR_OK, "allocation %lld failed once, again status %d: %s", (long long)n, status,
+        mr_last_error());
+  if (status == MR_OK) {
+    char *got = model_bytes(s.model, &got_size);
+    CHECK(got_size == size && memcmp(got, bytes, size) == 0,
+          "allocation %lld failed once: another model", (long long)n);
+    CHECK(memcmp(s.scores, wanted->scores, (size_t)s.samples * sizeof(float)) == 0,
+          "allocation %lld failed once: other scores", (long long)n);
+    free(got);
+  }
+  free_story(&s);
+}
+
+static void check_training(const char *with, int all) {
+  int64_t n = 0;
+  optimizer = with, rows_all = all, retries = 0;
+  while (!fails(n)) n++;
+  printf("%s%s: %lld allocations\n", with, all ? ", all rows" : "", (long long)n);
+  struct story wanted = {0};
+  size_t size;
+  NEED(build_and_train(&wanted) == MR_OK);
+  char *bytes = model_bytes(wanted.model, &size);
+  retries = 1;
+  for (int64_t i = 0; i < n; i++) check_retry(i, &wanted, bytes, size);
+  free(bytes);
+  free_story(&wanted);
+}
+
+static void check_files(void) {
+  struct story s = {0};
+  size_t size, copy_size;
+  retries = 0;
+  NEED(build_and_train(&s) == MR_OK);
+  char *bytes = model_bytes(s.model, &size);
+  int64_t live = mr_alloc_live();
+  for (int64_t n = 0, ended = 0; !ended; n++) {
+    mr_alloc_fail_after(n);
+    int status = save_and_load(&s);
+    mr_alloc_fail_after(-1);
+    ended = status == MR_OK;
+    CHECK(ended || status == MR_EMEMORY, "allocation %lld: status %d: %s", (long long)n, status,
+          mr_last_error());
+    if (ended) {
+      char *copy = model_bytes(s.copy, &copy_size);
+      CHECK(copy_size == size && memcmp(copy, bytes, size) == 0, "the copy is another model");
+      free(copy);
+    }
+    mr_model_free(s.copy), mr_graph_free(s.again), mr_text_free(s.about);
+    s.copy = NULL, s.again = NULL, s.about = NULL;
+    CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
+          (long long)(mr_alloc_live() - live));
+  }
+  free(bytes);
+  free_story(&s);
+}
+
+int main(void) {
+  snprintf(folder, sizeof folder, "/tmp/moonrank-alloc-XXXXXX");
+  NEED(mkdtemp(folder));
+  snprintf(path, sizeof path, "%.200s/model.mr", folder);
+  int64_t live = mr_alloc_live();
+  check_training("adam", 0);
+  check_training("adagrad", 1);
+  check_files();
+  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
+  unlink(path);
+  CHECK(rmdir(folder) == 0, "something is left in %s", folder);
+  return check_end();
+}

@@ -1,0 +1,206 @@
+/* The forward product: every kernel family against a scalar loop of fused multiply-adds, bit by
+ * bit, for many shapes; nothing read or written outside; and near to what OpenBLAS says. */
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "check.h"
+#include "families.h"
+#include "guarded.h"
+#include "kernel/blas.h"
+#include "kernel/kernel.h"
+
+enum { MOST_ROWS = 40 };
+
+static const int input_sizes[] = {1, 2, 3, 5, 8, 16, 17, 63, 131, 700};
+static const int output_sizes[] = {1, 15, 16, 17, 36, 47, 48, 49, 80, 96, 97, 400};
+#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
+
+static mr__dense_forward_fn *const forwards[] = {mr__dense_forward_plain,
+#if MR_X86
+                                                 mr__dense_forward_avx2, mr__dense_forward_avx512
+#endif
+};
+
+static float number(uint64_t stream, uint64_t i) {
+  struct mr__random4 r = mr__random(11, MR__RANDOM_TEST, stream, i);
+  return 2.0f * mr__uniform(r.v[0]) - 1.0f;
+}
+
+static void fill(float *p, size_t n, uint64_t stream) {
+  for (size_t i = 0; i < n; i++) p[i] = number(stream, i);
+}
+
+/* One layer: x and start are [MOST_ROWS, ..] without gaps, `y` is what the rule says. */
+struct layer {
+  int inputs, outputs;
+  struct guarded weights, packed, x, bias, start;
+  float *y, *y_from; /* started by the bias, and by `start` */
+};
+
+static float *expected(const struct layer *l, const float *start, int ld_start) {
+  float *y = malloc((size_t)MOST_ROWS * (size_t)l->outputs * sizeof *y);
+  NEED(y);
+  for (int r = 0; r < MOST_ROWS; r++)
+    for (int c = 0; c < l->outputs; c++) {
+      float sum = start[r * ld_start + c];
+      for (int k = 0; k < l->inputs; k++)
+        sum = fmaf(l->x.p[r * l->inputs + k], l->weights.p[k * l->outputs + c], sum);
+      y[r * l->outputs + c] = sum;
+    }
+  return y;
+}
+
+static void make_layer(struct layer *l, int inputs, int outputs) {
+  size_t in = (size_t)inputs, out = (size_t)outputs;
+  *l = (struct layer){.inputs = inputs, .outputs = outputs};
+  l->weights = guarded_floats(in * out);
+  l->packed = guarded_floats(mr__packed_size(inputs, outputs));
+  l->x = guarded_floats(MOST_ROWS * in);
+  l->bias = guarded_floats(out);
+  l->start = guarded_floats(MOST_ROWS * out);
+  fill(l->weights.p, in * out, 1);
+  fill(l->x.p, MOST_ROWS * in, 2);
+  fill(l->bias.p, out, 3);
+  fill(l->start.p, MOST_ROWS * out, 4);
+  mr__pack(l->weights.p, inputs, outputs, l->packed.p);
+  l->y = expected(l, l->bias.p, 0);
+  l->y_from = expected(l, l->start.p, outputs);
+}
+
+static void free_layer(struct layer *l) {
+  guarded_free(&l->weights);
+  guarded_free(&l->packed);
+  guarded_free(&l->x);
+  guarded_free(&l->bias);
+  guarded_free(&l->start);
+  free(l->y);
+  free(l->y_from);
+}
+
+/* Where the numbers of one call lie. */
+struct place {
+  int first, rows;          /* of the layer's MOST_ROWS */
+  int from;                 /* 1: started by rows of `start`, 0: by the bias */
+  int gap_x, gap_y, gap_start; /* floats between rows */
+};
+
+/* A matrix copied to rows that lie further apart. */
+static struct guarded spread(const float *from, int rows, int width, int gap) {
+  int ld = width + gap;
+  struct guarded g = guarded_floats((size_t)(rows - 1) * (size_t)ld + (size_t)width);
+  for (int r = 0; r < rows; r++)
+    memcpy(g.p + r * ld, from + r * width, (size_t)width * sizeof(float));
+  return g;
+}
+
+static void check_place(const struct layer *l, int family, const struct place *p) {
+  int ldy = l->outputs + p->gap_y, in = l->inputs, out = l->outputs;
+  struct guarded x = spread(l->x.p + p->first * in, p->rows, in, p->gap_x);
+  struct guarded start = spread(l->start.p + p->first * out, p->rows, out, p->gap_start);
+  size_t n = (size_t)(p->rows - 1) * (size_t)ldy + (size_t)out;
+  struct guarded y = guarded_floats(n);
+  for (size_t i = 0; i < n; i++) y.p[i] = -77.0f;
+  forwards[family](&(struct mr__dense_call){
+      .x = x.p, .ldx = in + p->gap_x, .rows = p->rows, .inputs = in, .outputs = out,
+      .packed = l->packed.p, .start = p->from ? start.p : l->bias.p,
+      .ld_start = p->from ? out + p->gap_start : 0, .y = y.p, .ldy = ldy});
+  const float *want = (p->from ? l->y_from : l->y) + p->first * out;
+  for (int r = 0; r < p->rows; r++) {
+    CHECK(memcmp(y.p + r * ldy, want + r * out, (size_t)out * sizeof(float)) == 0,
+          "%s, %d inputs, %d outputs, row %d of %d from %d: other bits than the scalar loop",
+          family_names[family], in, out, r, p->rows, p->first);
+    for (int c = out; r + 1 < p->rows && c < ldy; c++)
+      CHECK(y.p[r * ldy + c] == -77.0f, "%s, %d inputs, %d outputs: wrote behind row %d of %d",
+            family_names[family], in, out, r, p->rows);
+  }
+  guarded_free(&x);
+  guarded_free(&start);
+  guarded_free(&y);
+}
+
+/* A row that is not finite stays alone: the others keep their bits. */
+static void check_infinite(const struct layer *l, int family) {
+  enum { ROWS = 11, BAD = 5 };
+  struct guarded x = spread(l->x.p, ROWS, l->inputs, 0);
+  struct guarded y = guarded_floats((size_t)ROWS * (size_t)l->outputs);
+  x.p[BAD * l->inputs] = INFINITY;
+  if (l->inputs > 1) x.p[BAD * l->inputs + 1] = NAN;
+  forwards[family](&(struct mr__dense_call){
+      .x = x.p, .ldx = l->inputs, .rows = ROWS, .inputs = l->inputs, .outputs = l->outputs,
+      .packed = l->packed.p, .start = l->bias.p, .y = y.p, .ldy = l->outputs});
+  for (int r = 0; r < ROWS; r++)
+    for (int c = 0; c < l->outputs; c++) {
+      float got = y.p[r * l->outputs + c];
+      if (r == BAD)
+        CHECK(!isfinite(got), "%s: a row of infinities gave %g", family_names[family], (double)got);
+      else
+        CHECK(got == l->y[r * l->outputs + c], "%s: row %d saw the infinities of row %d",
+              family_names[family], r, BAD);
+    }
+  guarded_free(&x);
+  guarded_free(&y);
+}
+
+static void check_family(const struct layer *l, int family) {
+  int small = family == 0 || (long)l->inputs * l->outputs > 20000; /* where time counts */
+  for (int rows = 1; rows <= MOST_ROWS; rows += small && rows > 8 ? 7 : 1) {
+    check_place(l, family, &(struct place){.rows = rows});
+    check_place(l, family, &(struct place){.rows = rows, .from = 1, .gap_x = rows % 4, .gap_y = 3,
+                                           .gap_start = rows % 3});
+  }
+  for (int first = 0; first < MOST_ROWS; first += small ? 13 : 1)
+    check_place(l, family, &(struct place){.first = first, .rows = 1, .gap_x = 1, .gap_y = 1});
+  check_infinite(l, family);
+}
+
+/* The bound of a sum of n products, each rounded: n eps sum |x w|, for both sides. */
+static void check_blas(const struct layer *l) {
+  int in = l->inputs, out = l->outputs;
+  float *turned = malloc((size_t)in * (size_t)out * sizeof *turned);
+  float *y = malloc((size_t)MOST_ROWS * (size_t)out * sizeof *y);
+  NEED(turned && y);
+  for (int k = 0; k < in; k++)
+    for (int c = 0; c < out; c++) turned[c * in + k] = l->weights.p[k * out + c];
+  mr__gemm_nt(MOST_ROWS, out, in, l->x.p, in, turned, in, 0, y, out);
+  for (int r = 0; r < MOST_ROWS; r++)
+    for (int c = 0; c < out; c++) {
+      double size = fabs((double)l->bias.p[c]);
+      for (int k = 0; k < in; k++)
+        size += fabs((double)l->x.p[r * in + k] * (double)l->weights.p[k * out + c]);
+      double off = fabs((double)y[r * out + c] + (double)l->bias.p[c] - (double)l->y[r * out + c]);
+      CHECK(off <= 2.0 * (in + 1) * 0x1p-24 * size, "%d inputs, %d outputs: %g from OpenBLAS", in,
+            out, off);
+    }
+  free(turned);
+  free(y);
+}
+
+/* The layout that kernel.h draws, by a second, slower reading of it. */
+static void check_packed(const struct layer *l) {
+  int all = (int)mr__packed_size(1, l->outputs);
+  for (int c = 0; c < all; c++) {
+    int panel = c / MR__PANEL, left = all - panel * MR__PANEL;
+    int width = left < MR__PANEL ? left : MR__PANEL;
+    const float *first = l->packed.p + (size_t)panel * MR__PANEL * (size_t)l->inputs;
+    for (int k = 0; k < l->inputs; k++) {
+      float want = c < l->outputs ? l->weights.p[k * l->outputs + c] : 0.0f;
+      CHECK(first[k * width + c % MR__PANEL] == want, "packed weight [%d][%d]", k, c);
+    }
+  }
+}
+
+int main(void) {
+  NEED(mr__blas_open() == MR_OK);
+  for (int i = 0; i < COUNT(input_sizes); i++)
+    for (int o = 0; o < COUNT(output_sizes); o++) {
+      struct layer layer;
+      make_layer(&layer, input_sizes[i], output_sizes[o]);
+      check_packed(&layer);
+      check_blas(&layer);
+      for (int family = 0; family < FAMILIES; family++)
+        if (family_runs(family)) check_family(&layer, family);
+      free_layer(&layer);
+    }
+  return check_end();
+}

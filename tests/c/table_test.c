@@ -1,0 +1,183 @@
+/* Embedding tables: insert and find against a plain sorted array, rows that stay where they are,
+ * start values that depend on (seed, table, part, key) only, and the layouts of optimizers. */
+#include "table/table.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "check.h"
+
+enum { RANDOM_KEYS = 100000, SMALL_KEYS = 20000, KEYS = RANDOM_KEYS + SMALL_KEYS + 1, DIM = 33 };
+
+static uint64_t keys[KEYS], sorted[KEYS];
+
+/* Random keys; small ones, which all fall into one shard and fill its large chunks; 2^64 - 1. */
+static void make_keys(void) {
+  int n = 0;
+  for (uint64_t i = 0; i < RANDOM_KEYS; i++) {
+    struct mr__random4 r = mr__random(1, MR__RANDOM_TEST, 0, i);
+    keys[n++] = ((uint64_t)r.v[0] << 32 | r.v[1]) | 1u << 20;
+  }
+  for (uint64_t i = 0; i < SMALL_KEYS; i++) keys[n++] = i; /* 0 and 1 among them */
+  keys[n++] = UINT64_MAX;
+  memcpy(sorted, keys, sizeof keys);
+}
+
+static int ascending(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+static struct mr__table new_table(const char *name, uint64_t seed, enum mr__start start) {
+  struct mr__table table;
+  int offset;
+  NEED(mr__table_init(&table, name, seed) == MR_OK);
+  NEED(mr__table_part(&table, "linear", 1, MR__START_ZERO, 1.0f, &offset) == MR_OK && offset == 0);
+  NEED(mr__table_part(&table, "embedding", DIM, start, 0.5f, &offset) == MR_OK && offset == 1);
+  return table;
+}
+
+static float *insert(struct mr__table *table, uint64_t key) {
+  struct mr__slot *slot;
+  NEED(mr__table_insert(table, key, &slot) == MR_OK);
+  CHECK(slot->key == key, "the slot of another key");
+  return mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride);
+}
+
+static void check_against_array(void) {
+  static float *rows[KEYS];
+  struct mr__table table = new_table("t", 5, MR__START_NORMAL);
+  CHECK(mr__table_find(&table, 0) == NULL && mr__table_find(&table, 7) == NULL, "empty");
+  for (int i = 0; i < KEYS; i++) {
+    CHECK(mr__table_find(&table, keys[i]) == NULL, "key %d is there before its time", i);
+    rows[i] = insert(&table, keys[i]);
+    memcpy(rows[i], &keys[i], sizeof keys[i]); /* over the first floats: a mark */
+    CHECK(mr__table_rows(&table) == i + 1, "%lld rows", (long long)mr__table_rows(&table));
+    int again = i * 7 % (i + 1);
+    CHECK(insert(&table, keys[again]) == rows[again], "key %d moved after %d", again, i);
+  }
+  CHECK(mr__table_rows(&table) == KEYS, "inserting again added rows");
+  for (int i = 0; i < KEYS; i++) {
+    CHECK(mr__table_find(&table, keys[i]) == rows[i], "key %d moved or is lost", i);
+    CHECK(memcmp(rows[i], &keys[i], sizeof keys[i]) == 0, "key %d was overwritten", i);
+    uint64_t near = keys[i] ^ 1ull << 40;
+    if (!bsearch(&near, sorted, KEYS, sizeof near, ascending))
+      CHECK(mr__table_find(&table, near) == NULL, "a key that was never put in");
+  }
+  static uint64_t all[KEYS];
+  mr__table_sorted_keys(&table, all);
+  CHECK(memcmp(all, sorted, sizeof all) == 0, "keys are not ascending, or others");
+  mr__table_clear(&table);
+}
+
+static int same_row(const struct mr__table *a, const struct mr__table *b, uint64_t key) {
+  return memcmp(mr__table_find(a, key), mr__table_find(b, key),
+                (size_t)a->width * sizeof(float)) == 0;
+}
+
+static void check_start_values(enum mr__start start) {
+  struct mr__table forward = new_table("t", 5, start), backward = new_table("t", 5, start);
+  struct mr__table seed = new_table("t", 6, start), name = new_table("u", 5, start);
+  enum { SOME = 4000 };
+  const uint64_t *some = keys + RANDOM_KEYS - SOME / 2;
+  for (int i = 0; i < SOME; i++) {
+    insert(&forward, some[i]), insert(&backward, some[SOME - 1 - i]);
+    insert(&seed, some[i]), insert(&name, some[i]);
+  }
+  double sum = 0, squares = 0, most = 0;
+  for (int i = 0; i < SOME; i++) {
+    CHECK(same_row(&forward, &backward, some[i]), "row %d depends on the order", i);
+    CHECK(some[i] == 0 || !same_row(&forward, &seed, some[i]), "row %d of another seed", i);
+    CHECK(some[i] == 0 || !same_row(&forward, &name, some[i]), "row %d of another table", i);
+    const float *row = mr__table_find(&forward, some[i]);
+    CHECK(row[0] == 0, "a part that starts at zero is %g", (double)row[0]);
+    for (int e = 1; e <= DIM; e++) {
+      double x = (double)row[e];
+      if (some[i] == 0) CHECK(x == 0, "the row of \"unknown\" starts at %g", x);
+      sum += x, squares += x * x;
+      if (fabs(x) > most) most = fabs(x);
+    }
+  }
+  double n = SOME * DIM, variance = start == MR__START_NORMAL ? 0.25 : 0.25 / 3;
+  CHECK(fabs(sum / n) < 6 * sqrt(variance / n), "mean %g", sum / n);
+  CHECK(fabs(squares / n - variance) < 0.02 * variance, "mean square %g", squares / n);
+  CHECK(start == MR__START_NORMAL ? most > 1.5 : most <= 0.5 && most > 0.49, "largest %g", most);
+  mr__table_clear(&forward), mr__table_clear(&backward);
+  mr__table_clear(&seed), mr__table_clear(&name);
+}
+
+/* All rows as they must be: the values of `before`, states at their start. */
+static void check_layout(struct mr__table *table, const struct mr__table *before,
+                         const float *start) {
+  for (int i = 0; i < KEYS; i += 3) {
+    const float *row = mr__table_find(table, keys[i]);
+    NEED(row);
+    CHECK(same_row(table, before, keys[i]), "row %d has other values", i);
+    for (int s = 0; s < table->n_states; s++)
+      for (int e = 0; e < table->width; e++)
+        CHECK(row[(1 + s) * table->width + e] == start[s], "state %d of row %d is %g", s, i,
+              (double)row[(1 + s) * table->width + e]);
+  }
+}
+
+static void check_states(void) {
+  static const float one[] = {0.25f}, two[] = {0.5f, -1.0f}, other[] = {3.0f, 4.0f};
+  struct mr__table table = new_table("t", 5, MR__START_UNIFORM);
+  struct mr__table before = new_table("t", 5, MR__START_UNIFORM);
+  for (int i = 0; i < KEYS; i += 3) insert(&table, keys[i]), insert(&before, keys[i]);
+  NEED(mr__table_set_states(&table, 1, one) == MR_OK);
+  check_layout(&table, &before, one);
+  NEED(mr__table_set_states(&table, 2, two) == MR_OK);
+  check_layout(&table, &before, two);
+  /* An optimizer with as many states begins anew too, and so do rows that come later. */
+  for (int i = 0; i < KEYS; i += 3) mr__table_find(&table, keys[i])[table.width] = 77;
+  NEED(mr__table_set_states(&table, 2, other) == MR_OK);
+  check_layout(&table, &before, other);
+  const float *row = insert(&table, keys[1]);
+  CHECK(row[table.width] == 3.0f && row[2 * table.width] == 4.0f, "a later row's states");
+  insert(&before, keys[1]);
+  CHECK(same_row(&table, &before, keys[1]), "a later row's values");
+
+  int64_t live = mr_alloc_live();
+  for (int64_t n = 0;; n++) {
+    mr_alloc_fail_after(n);
+    int status = mr__table_set_states(&table, 0, NULL);
+    mr_alloc_fail_after(-1);
+    if (status == MR_OK) break;
+    CHECK(status == MR_EMEMORY, "status %d", status);
+    CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
+          (long long)(mr_alloc_live() - live));
+    if (n % 50 == 0) check_layout(&table, &before, other);
+  }
+  check_layout(&table, &before, NULL);
+  CHECK(table.stride == table.width, "floats a row: %d", table.stride);
+  mr__table_clear(&table), mr__table_clear(&before);
+}
+
+static void check_parts(void) {
+  struct mr__table table = new_table("ads", 5, MR__START_UNIFORM);
+  int offset;
+  CHECK(mr__table_part(&table, "linear", 1, MR__START_ZERO, 1, &offset) == MR_OK && offset == 0 &&
+            table.n_parts == 2 && table.width == 1 + DIM,
+        "a part that is there");
+  CHECK(mr__table_part(&table, "linear", 2, MR__START_ZERO, 1, &offset) == MR_EINVAL, "width 2");
+  const char *want = "table \"ads\": part \"linear\" has width 1, a lookup asks for 2";
+  CHECK(strcmp(mr_last_error(), want) == 0, "%s", mr_last_error());
+  mr__table_clear(&table);
+}
+
+int main(void) {
+  int64_t live = mr_alloc_live();
+  make_keys();
+  qsort(sorted, KEYS, sizeof *sorted, ascending);
+  for (int i = 1; i < KEYS; i++) NEED(sorted[i - 1] != sorted[i]);
+  check_against_array();
+  check_start_values(MR__START_NORMAL);
+  check_start_values(MR__START_UNIFORM);
+  check_states();
+  check_parts();
+  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
+  return check_end();
+}
