@@ -13,9 +13,10 @@ local M = {}
 
 local MAX_BASES = 8
 
--- Raised inside this module, caught by its interface.
+-- Raised inside this module, caught by its interface. What a file says may hold anything; the
+-- message stays one line.
 local function stop(where, ...)
-  error({ config = where .. ": " .. string.format(...) }, 0)
+  error({ config = (where .. ": " .. string.format(...)):gsub("%c", " ") }, 0)
 end
 
 local function caught(f, ...)

@@ -28,9 +28,9 @@ function M.where(node)
   return node.option or ("%s:%d:%d"):format(node.source, node.line, node.column)
 end
 
--- Raised inside the reader, caught by parse().
+-- Raised inside the reader, caught by parse(). A key may hold anything; the message stays one line.
 local function stop(at, ...)
-  error({ yaml = M.where(at) .. ": " .. string.format(...) }, 0)
+  error({ yaml = (M.where(at) .. ": " .. string.format(...)):gsub("%c", " ") }, 0)
 end
 
 -- ---- scalars ----
@@ -262,9 +262,12 @@ local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t"
 local function write_text(text)
   local plain = text:find "^[%a_./][%w_./*-]*$" and type_scalar(text) == "text"
   if plain then return text end
-  return '"' .. text:gsub('[%c"\\]', function(c)
-    return ESCAPES[c] or ("\\x%02x"):format(c:byte())
-  end) .. '"'
+  text = text:gsub('[%c"\\]', function(c) return ESCAPES[c] or ("\\x%02x"):format(c:byte()) end)
+  -- What YAML takes for ends of lines or refuses: U+0080 to U+009F, U+2028, U+2029, U+FFFE, U+FFFF.
+  text = text:gsub("\194([\128-\159])", function(c) return ("\\x%02x"):format(c:byte()) end)
+  text = text:gsub("\226\128\168", "\\L"):gsub("\226\128\169", "\\P")
+  text = text:gsub("\239\191\190", "\\uFFFE"):gsub("\239\191\191", "\\uFFFF")
+  return '"' .. text .. '"'
 end
 
 -- The shortest form that reads back as the same number.

@@ -27,7 +27,8 @@ describe("tools/setup", function()
   end)
 
   it("refuses an argument that it does not know", function()
-    assert.same({ 2, "", 'setup: unknown argument "test", expected nothing or "tests"\n' },
+    assert.same({ 2, "",
+      'setup: unknown argument "test", expected nothing, "tests" or "check"\n' },
       { helper.shell "sh tools/setup test" })
   end)
 end)

@@ -1,0 +1,72 @@
+/* The dataset cache (data/store.h): a file of any bytes is refused, or gives whatever numbers but
+ * no wild pointer.
+ *
+ * Input: a byte of choices. With RAW the rest is the file. Otherwise four numbers follow (samples,
+ * requests, bytes of records of both sides), which make a true header with its checksum, so that
+ * the sections, which are the rest, are believed. */
+#include "data/store.h"
+
+#include "read_dataset.h"
+
+enum { RAW = 1, KEYED = 2, SHUFFLE = 4 };
+enum { MOST_BYTES = 1 << 16 };
+
+static unsigned take16(struct fuzz_input *input) {
+  unsigned low = fuzz_byte(input);
+  return low | fuzz_byte(input) << 8;
+}
+
+/* Give `out` the header and directory that the numbers lead to; MR_EDATA when there is none. */
+static int make_head(struct mr__store *out, struct fuzz_input *input, const mr_schema *schema) {
+  struct mr__layout *layout;
+  FUZZ_CHECK(mr__layout_new(&layout, schema) == MR_OK, "%s", mr_last_error());
+  *out = (struct mr__store){.header = {.schema_fingerprint = mr__schema_fingerprint(schema)}};
+  out->header.samples = fuzz_byte(input);
+  out->header.requests = fuzz_byte(input);
+  out->header.record_bytes[MR_SAMPLE] = 8 * take16(input);
+  out->header.record_bytes[MR_REQUEST] = 8 * take16(input);
+  int status = mr__store_plan(out, layout);
+  mr__layout_free(layout);
+  if (status != MR_OK) return status;
+  if (out->header.file_bytes > MOST_BYTES) return MR_EDATA;
+  mr__store_sign(out);
+  return MR_OK;
+}
+
+static const char *write_file(struct fuzz_input *input, const mr_schema *schema) {
+  struct mr__store store;
+  const char *path = NULL;
+  if (make_head(&store, input, schema) == MR_OK) {
+    size_t size = store.header.file_bytes, head = sizeof store.header;
+    size_t directory = store.header.n_sections * sizeof *store.sections;
+    char *bytes = calloc(1, size);
+    memcpy(bytes, &store.header, head);
+    memcpy(bytes + head, store.sections, directory);
+    size_t start = (head + directory + MR__STORE_ALIGN - 1) / MR__STORE_ALIGN * MR__STORE_ALIGN;
+    size_t left = size > start ? size - start : 0;
+    if (input->size)
+      memcpy(bytes + start, input->at, input->size < left ? input->size : left);
+    path = fuzz_write("cache", bytes, size);
+    free(bytes);
+  }
+  mr__store_clear(&store);
+  return path;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct fuzz_input input = {data, size};
+  unsigned choices = fuzz_byte(&input);
+  int64_t live = mr_alloc_live();
+  mr_schema *schema = new_schema(choices & KEYED, 1);
+  const char *path = choices & RAW ? fuzz_write("cache", input.at, input.size)
+                                   : write_file(&input, schema);
+  mr_dataset *dataset = NULL;
+  int status = path ? mr_dataset_open(&dataset, schema, path) : MR_END;
+  FUZZ_CHECK(choices & RAW || status == MR_OK || status == MR_END, "%s", mr_last_error());
+  if (status == MR_OK) status = read_dataset(dataset, schema, !!(choices & SHUFFLE), 0);
+  if (status < 0) fuzz_check_error(status);
+  mr_dataset_close(dataset);
+  mr_schema_free(schema);
+  FUZZ_CHECK(mr_alloc_live() == live, "%lld blocks are left", (long long)(mr_alloc_live() - live));
+  return 0;
+}

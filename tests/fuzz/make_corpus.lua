@@ -1,0 +1,213 @@
+--- The seeds of the fuzz targets, made by the project's own writers. To be run again when a format
+-- changes, from the checkout:
+--
+--     . tools/lua-path && luajit tests/fuzz/make_corpus.lua
+--
+-- It writes tests/fuzz/corpus/TARGET/seed_* and hostile_*; inputs that once failed lie beside them
+-- under other names and stay.
+package.path = "lua/?.lua;lua/?/init.lua;tests/?.lua;" .. package.path
+local json = require "moonrank.json"
+local cjson = require "cjson"
+local data = require "data_helper"
+local g = require "graph_helper"
+local helper = require "helper"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+local CORPUS = "tests/fuzz/corpus/"
+
+local function put(target, name, bytes)
+  assert(#bytes < 4096, name .. " is too large for a seed: " .. #bytes)
+  if not name:find "^hostile_" then name = "seed_" .. name end
+  helper.write(CORPUS .. target .. "/" .. name, bytes)
+end
+
+local function number(bytes, at, size)
+  local value = 0
+  for i = size, 1, -1 do value = value * 256 + bytes:byte(at + i) end
+  return value
+end
+
+-- ---- models ----
+
+local columns = {
+  user = { name = "user", type = "id", domain = "request" },
+  ad = { name = "ad", type = "id" },
+  tags = { name = "tags", type = "ids" },
+  price = { name = "price", type = "number" },
+  picture = { name = "picture", type = "vector", width = 3 },
+  click = { name = "click", type = "label" },
+}
+-- Only these, to stay small.
+local columns_of = { lr = { "user", "ad", "price" }, fm = { "user", "ad", "tags" },
+  dnn = { "ad", "picture" }, pool = { "user", "ad" } }
+
+local function lookup(b, column, options)
+  options = options or {}
+  options.column, options.dim = column, options.dim or 2
+  return b:lookup(options)
+end
+
+local graphs = {
+  lr = function(b)
+    local terms = { lookup(b, "user", { dim = 1, part = "weight", start = "zero" }),
+      lookup(b, "ad", { dim = 1, part = "weight", start = "zero" }), b:column { column = "price" } }
+    return b:bias(b:sum(b:concat(terms)))
+  end,
+  fm = function(b)
+    local x = b:concat { lookup(b, "user"), lookup(b, "ad"), lookup(b, "tags", { pool = "sum" }) }
+    return b:add { b:fm_pairs(x, { dim = 2 }), lookup(b, "ad", { dim = 1, part = "weight" }) }
+  end,
+  dnn = function(b)
+    local x = b:concat { lookup(b, "ad"), b:column { column = "picture" } }
+    x = b:batch_norm(b:dense(x, { out = 3 }))
+    return b:sum(b:dropout(b:tanh(x), { rate = 0.5 }))
+  end,
+  pool = function(b)
+    local ad = lookup(b, "ad", { dim = 3 })
+    local best = b:pool(ad, { kind = "max" })
+    local user = b:dense(b:concat { best, b:pool(ad), lookup(b, "user") }, { out = 3 })
+    return b:sum(b:multiply(b:sigmoid(user), ad))
+  end,
+}
+
+local function model_seed(name, build)
+  local list = { columns.click }
+  for i, column in ipairs(columns_of[name]) do list[i + 1] = columns[column] end
+  local schema = g.schema(list)
+  local b = g.builder(schema)
+  b:logloss(build(b), b:column { column = "click" })
+  local model = g.model(b)
+  for table = 0, C.mr_model_tables(model) - 1 do
+    for _, text in ipairs { "a", "b" } do
+      mr.check(C.mr_model_make_row(model, table, g.key(schema, "ad", text), mr.new "float *[1]"))
+    end
+  end
+  local path = helper.temp_dir() .. "/model"
+  mr.check(C.mr_model_save(model, path, '{"name":"' .. name .. '"}'))
+  local bytes = helper.read(path)
+  put("model", name, bytes)
+  local header = bytes:sub(9):match "^(%b{})"
+  local about = cjson.decode(header).__metadata__
+  put("graph", name, '{"graph":' .. about.graph .. ',"schema":' .. about.schema .. "}")
+  put("json", name, header)
+end
+
+-- A model file without a weight, of a graph over vectors of these widths; the fuzz target makes its
+-- sums true. Each such file asks for gigabytes.
+local function hostile_seed(name, widths, nodes)
+  local list = {}
+  for i, width in ipairs(widths) do
+    list[i] = { domain = 1, max = 0, missing = 0, name = "x" .. i, separator = 0, source = "x",
+      transform = 0, type = 7, width = width }
+  end
+  local header = ('{"__metadata__":%s,"sums":{"dtype":"I64","shape":[1,2],"data_offsets":[0,16]}}')
+    :format(json.encode { about = "", format = "1", graph = "[" .. table.concat(nodes, ",") .. "]",
+      schema = '{"columns":' .. json.encode(list) .. ',"tables":[]}' })
+  local length, rest = {}, #header
+  for i = 1, 8 do length[i], rest = string.char(rest % 256), math.floor(rest / 256) end
+  put("model", "hostile_" .. name, table.concat(length) .. header .. ("\0"):rep(16))
+end
+
+local function node(op, inputs, options)
+  return ('{"inputs":[%s],"op":"%s","options":{%s}}'):format(inputs, op, options or "")
+end
+
+local function hostile_seeds()
+  local column = node("column", "", '"column":"x1"')
+  hostile_seed("dense", { 1000000 }, { column, node("dense", "0", '"out":65536') })
+  hostile_seed("vector", { 1, 2147483647 }, { column })
+  local nodes, inputs = { column }, {}
+  for i = 1, 45 do nodes[i + 1], inputs[i] = node("tanh", "0"), i end
+  nodes[#nodes + 1] = node("add", table.concat(inputs, ","))
+  hostile_seed("workspace", { 1000000 }, nodes)
+end
+
+-- ---- datasets ----
+
+local HEADER = "click,user,age,seen,ad,tags,price,rid"
+local ROWS = {
+  "1,u1,30,a1 a2,a1,x|y,2.5,r1", "0,u1,30,a1 a2,a2,,0,r1", "0,u2,,,a1,x|y|z|x,1e-3,r2",
+  "1,u1,30.0,a3,a3,z,17,r3",
+}
+local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS = 1, 2, 4, 8, 16, 32, 64 -- as in text_fuzz.c
+
+local function text_seed(name, choices, block, text)
+  put("text", name, string.char(choices, block) .. text)
+end
+
+local function text_seeds()
+  local text = HEADER .. "\n" .. table.concat(ROWS, "\n") .. "\n"
+  text_seed("plain", 0, 40, text)
+  text_seed("keyed", KEYED + THREADS, 10, text)
+  text_seed("tabs", TABS + KEYED + RARE, 60, (text:gsub(",", "\t")))
+  text_seed("quotes", QUOTES + KEYED + RARE, 20, HEADER .. "\r\n"
+    .. '1,"u,1",30,"a1 a2",a1,"x|""y""","2.5",r1\r\n0,"u,1",30,"a1 a2","a\n2",,,r1\r\n')
+  text_seed("headed", HEADED + SHORT + THREADS, 30, table.concat(ROWS, "\n"))
+  text_seed("headed_quotes", HEADED + QUOTES + KEYED, 3, table.concat(ROWS, "\n"))
+  text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more\n"
+    .. "r1,1,x,a1,a2,3,u1,0,?\n")
+end
+
+-- The columns of new_schema in read_dataset.c.
+local cache_columns = {
+  { name = "click", type = "label" }, { name = "user", type = "id", side = "request" },
+  { name = "age", type = "number", side = "request", missing = 0.5 },
+  { name = "seen", table = "ad", type = "ids", side = "request", separator = " " },
+  { name = "ad", type = "id" }, { name = "tags", type = "ids", separator = "|", max = 3 },
+  { name = "price", type = "number", log1p = true },
+  { name = "who", source = "user", type = "group" },
+  { name = "picture", type = "vector", width = 3 },
+  { name = "rid", type = "request_key", side = "request" },
+}
+
+local function cache_seed(name, keyed)
+  local schema = data.new_schema()
+  mr.check(C.mr_schema_add_table(schema, "user", 1))
+  for i = 1, keyed and #cache_columns or #cache_columns - 1 do
+    assert(data.add_column(schema, cache_columns[i]))
+  end
+  local dir = helper.temp_dir()
+  local text = helper.write(dir .. "/text", HEADER .. "\n" .. table.concat(ROWS, "\n") .. "\n")
+  assert(data.build(schema, text, dir .. "/cache"))
+  local bytes, choice = helper.read(dir .. "/cache"), keyed and 2 or 0
+  put("cache", name .. "_raw", string.char(choice + 1) .. bytes)
+  -- struct mr__store_header: what the fuzz target fills in again, and where the sections start.
+  local samples, requests = number(bytes, 48, 8), number(bytes, 56, 8)
+  local sizes = { number(bytes, 64, 8) / 8, number(bytes, 72, 8) / 8 }
+  local sections = math.ceil((128 + 24 * number(bytes, 80, 8)) / 64) * 64
+  put("cache", name, string.char(choice, samples, requests, sizes[1] % 256, sizes[1] / 256,
+    sizes[2] % 256, sizes[2] / 256) .. bytes:sub(sections + 1))
+end
+
+-- ---- compressed files ----
+
+local function source_seeds()
+  local dir = helper.temp_dir()
+  local text = (HEADER .. "\n"):rep(20)
+  helper.write(dir .. "/text", text)
+  for name, command in pairs { gzip = "gzip -n", zstd = "zstd -q --check",
+    zstd_fast = "zstd -q -1 --no-check" } do
+    local status, out = helper.shell(("%s -c %s/text"):format(command, dir))
+    assert(status == 0, command)
+    put("source", name, "\3" .. out)
+    put("source", name .. "_twice", "\20" .. out .. out)
+    put("source", name .. "_cut", "\9" .. out:sub(1, -3))
+  end
+  put("source", "plain", "\7" .. text)
+  put("source", "skippable", "\1\80\42\77\24\4\0\0\0abcd")
+  put("source", "gzip_pad", "\40" .. helper.read(CORPUS .. "source/seed_gzip"):sub(2)
+    .. ("\0"):rep(30))
+end
+
+-- ---- the rest ----
+
+for name, build in pairs(graphs) do model_seed(name, build) end
+hostile_seeds()
+put("json", "words", '[true,false,null,-0,1e-9,1.5E+10,"\\u0041\\n\\"",{"a":{},"b":[]}]')
+put("json", "object", json.encode { a = { 1, 2, { b = "c" } }, d = "\1" })
+text_seeds()
+cache_seed("plain", false)
+cache_seed("keyed", true)
+source_seeds()
+os.execute("rm -rf " .. helper.quote((helper.temp_dir():gsub("/%d+$", ""))))

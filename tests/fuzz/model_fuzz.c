@@ -1,0 +1,80 @@
+/* The model file (io/model_file.c): any bytes, as they are and with true sums, are refused or make a
+ * model, which predicts, and whose file is canonical. Nothing may need memory that the file does
+ * not account for. */
+#include "fuzz.h"
+#include "tensors.h"
+#include "use_model.h"
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
+  return mutate_tensors(data, size, most, seed);
+}
+
+static void check_same_file(const char *a, const char *b) {
+  size_t n, m;
+  char *x = fuzz_read(a, &n), *y = fuzz_read(b, &m);
+  FUZZ_CHECK(n == m && memcmp(x, y, n) == 0, "saved again the file is another (%zu and %zu bytes)",
+             n, m);
+  free(x);
+  free(y);
+}
+
+/* What loads is saved, loads again, and saved again is the same bytes. */
+static void check_canonical(const mr_model *model, const char *about) {
+  const char *first = fuzz_path("saved"), *second = fuzz_path("saved-again");
+  int status = mr_model_save(model, first, about);
+  if (status != MR_OK) {
+    fuzz_check_error(status);
+    return;
+  }
+  mr_graph *graph;
+  mr_model *copy;
+  char *text;
+  FUZZ_CHECK(mr_graph_open(&graph, first, &text) == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(strcmp(about, text) == 0, "the text became \"%s\"", text);
+  FUZZ_CHECK(mr_model_new(&copy, graph, 2) == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(mr_model_load(copy, first) == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(mr_model_save(copy, second, text) == MR_OK, "%s", mr_last_error());
+  check_same_file(first, second);
+  mr_model_free(copy);
+  mr_graph_free(graph);
+  mr_text_free(text);
+}
+
+/* 1 when a graph came out of it. */
+static int use_file(const char *path) {
+  mr_graph *graph;
+  mr_model *model;
+  char *about;
+  int status = mr_graph_open(&graph, path, &about);
+  if (status != MR_OK) {
+    FUZZ_CHECK(!graph && !about, "a graph in spite of the failure");
+    fuzz_check_error(status);
+    return 0;
+  }
+  FUZZ_CHECK(mr_model_new(&model, graph, 1) == MR_OK, "%s", mr_last_error());
+  status = mr_model_load(model, path);
+  if (status == MR_OK) {
+    check_canonical(model, about);
+    use_model(model, 1 << 18);
+  } else {
+    fuzz_check_error(status);
+  }
+  mr_model_free(model);
+  mr_graph_free(graph);
+  mr_text_free(about);
+  return 1;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  fuzz_pool(1), fuzz_pool(2);
+  int64_t live = mr_alloc_live();
+  if (!use_file(fuzz_write("model", data, size))) {
+    uint8_t *copy = malloc(size + 1);
+    memcpy(copy, data, size);
+    sign_tensors(copy, size);
+    use_file(fuzz_write("model", copy, size));
+    free(copy);
+  }
+  FUZZ_CHECK(mr_alloc_live() == live, "%lld blocks are left", (long long)(mr_alloc_live() - live));
+  return 0;
+}

@@ -1,0 +1,107 @@
+#include "read_dataset.h"
+
+#include <math.h>
+
+static const mr_column_spec specs[] = {
+    {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
+    {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
+    {.name = "age", .type = MR_NUMBER, .domain = MR_REQUEST, .missing = 0.5f},
+    {.name = "seen", .table = "ad", .type = MR_IDS, .domain = MR_REQUEST, .separator = ' '},
+    {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
+    {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|', .max = 3},
+    {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P},
+    {.name = "who", .source = "user", .type = MR_GROUP, .domain = MR_SAMPLE},
+    {.name = "picture", .type = MR_VECTOR, .domain = MR_SAMPLE, .width = 3},
+    {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
+};
+enum { COLUMNS = sizeof specs / sizeof *specs };
+
+mr_schema *new_schema(int keyed, int64_t min_count) {
+  mr_schema *schema;
+  FUZZ_CHECK(mr_schema_new(&schema) == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(mr_schema_add_table(schema, "user", min_count) == MR_OK, "%s", mr_last_error());
+  for (int c = 0; c < (keyed ? COLUMNS : COLUMNS - 1); c++)
+    FUZZ_CHECK(mr_schema_add_column(schema, &specs[c]) == MR_OK, "%s", mr_last_error());
+  return schema;
+}
+
+uint64_t fuzz_sum; /* not static, so that the compiler cannot leave out the reading */
+
+/* Only that it can be read. */
+static void touch(const void *bytes, size_t size) {
+  const unsigned char *p = bytes;
+  for (size_t i = 0; i < size; i++) fuzz_sum += p[i];
+}
+
+static void check_column(mr_batch *batch, int c, int trusted) {
+  int64_t rows = mr_batch_rows(batch, specs[c].domain);
+  const float *floats = mr_batch_floats(batch, c);
+  const uint64_t *keys = mr_batch_keys(batch, c);
+  const int32_t *offsets = mr_batch_offsets(batch, c);
+  for (int64_t r = 0; floats && trusted && r < rows; r++) {
+    FUZZ_CHECK(isfinite(floats[r]), "%s is %g", specs[c].name, (double)floats[r]);
+    if (specs[c].type == MR_LABEL)
+      FUZZ_CHECK(floats[r] == 0 || floats[r] == 1, "label %g", (double)floats[r]);
+  }
+  for (int64_t r = 0; offsets && r < rows; r++) {
+    int32_t n = offsets[r + 1] - offsets[r];
+    FUZZ_CHECK(n >= 0, "%s has a bag of %d", specs[c].name, n);
+    if (trusted && specs[c].max) FUZZ_CHECK(n <= specs[c].max, "%d values", n);
+  }
+  int64_t n_keys = offsets ? offsets[rows] : rows;
+  int64_t width = specs[c].width ? specs[c].width : 1;
+  if (floats) touch(floats, (size_t)(rows * width) * sizeof *floats);
+  if (keys && n_keys > 0) touch(keys, (size_t)n_keys * sizeof *keys);
+}
+
+static void check_batch(mr_batch *batch, const mr_dataset *dataset, const mr_schema *schema,
+                        int trusted) {
+  int64_t requests = mr_batch_rows(batch, MR_REQUEST), samples = mr_batch_rows(batch, MR_SAMPLE);
+  const int32_t *first = mr_batch_first_sample(batch);
+  FUZZ_CHECK(requests > 0 && first[0] == 0 && first[requests] == samples, "%d samples of %lld",
+             first[requests], (long long)samples);
+  for (int64_t q = 0; q < requests; q++) FUZZ_CHECK(first[q] < first[q + 1], "an empty request");
+  for (int c = 0; c < mr_schema_columns(schema); c++) check_column(batch, c, trusted);
+  const float *labels = mr_dataset_floats(dataset, 0);
+  const int64_t *index = mr_batch_sample_index(batch);
+  for (int64_t i = 0; i < samples; i++) {
+    FUZZ_CHECK(index[i] >= 0 && index[i] < mr_dataset_samples(dataset), "row %lld",
+               (long long)index[i]);
+    if (trusted)
+      FUZZ_CHECK(mr_batch_floats(batch, 0)[i] == labels[index[i]], "another label in row %lld",
+                 (long long)index[i]);
+  }
+}
+
+static void read_views(const mr_dataset *dataset, const mr_schema *schema, int trusted) {
+  size_t samples = (size_t)mr_dataset_samples(dataset);
+  for (int c = 0; c < mr_schema_columns(schema); c++) {
+    const float *floats = mr_dataset_floats(dataset, c);
+    const uint64_t *keys = mr_dataset_keys(dataset, c);
+    if (floats) touch(floats, samples * sizeof *floats);
+    if (keys) touch(keys, samples * sizeof *keys);
+  }
+  for (const char *const *name = (const char *const[]){"user", "ad", "tags", NULL}; *name; name++) {
+    int64_t n = mr_dataset_distinct(dataset, mr_schema_find_table(schema, *name));
+    if (trusted) FUZZ_CHECK(n >= 0, "%lld keys in \"%s\"", (long long)n, *name);
+  }
+}
+
+int read_dataset(const mr_dataset *dataset, const mr_schema *schema, int shuffle, int trusted) {
+  mr_loader_options options = {.batch = 5, .seed = 3, .shuffle = shuffle};
+  mr_loader *loader;
+  mr_batch *batch;
+  int64_t samples = 0;
+  read_views(dataset, schema, trusted);
+  FUZZ_CHECK(mr_loader_new(&loader, dataset, &options) == MR_OK, "%s", mr_last_error());
+  int status;
+  while ((status = mr_loader_next(loader, &batch)) == MR_OK) {
+    check_batch(batch, dataset, schema, trusted);
+    samples += mr_batch_rows(batch, MR_SAMPLE);
+  }
+  if (status == MR_END && trusted)
+    FUZZ_CHECK(samples == mr_dataset_samples(dataset), "%lld samples of %lld", (long long)samples,
+               (long long)mr_dataset_samples(dataset));
+  mr_loader_free(loader);
+  return status == MR_END ? MR_OK : status;
+}
