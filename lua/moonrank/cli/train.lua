@@ -55,7 +55,7 @@ local function print_header(say, configuration, script, data, run)
   for _, width in ipairs(widths) do
     say(("tables   %d wide (keys): %s"):format(width, table.concat(names[width], ", ")))
   end
-  say(("memory   at most %s MB for tables, %s MB for a batch"):format(
+  say(("memory   at most %s MB for tables, %s MB for a batch's values"):format(
     grouped(math.ceil(d.table_bytes / 2 ^ 20)), grouped(math.ceil(d.bytes / 2 ^ 20))))
 end
 
