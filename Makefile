@@ -1,6 +1,6 @@
 # The menu. Every target sets up what it needs; paths are relative, so the folder may have any name.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check clean
+.PHONY: help setup build demo test check fuzz clean
 
 # With an empty environment there is no PATH.
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
@@ -10,7 +10,8 @@ help:
 	@echo 'make build   set up and compile the engine into build/'
 	@echo 'make demo    set up, build, simulate an ad exchange, train three models: about a minute'
 	@echo 'make test    set up, build, run every test'
-	@echo 'make check   set up, read all Lua code with luacheck'
+	@echo 'make check   luacheck, warnings, clang-tidy, sanitizers, fuzz targets: ten minutes'
+	@echo 'make fuzz    one fuzz target: make fuzz TARGET=model SECONDS=60'
 	@echo 'make clean   remove build/ and what the demo made'
 
 setup:
@@ -26,8 +27,10 @@ test:
 	@sh tools/test
 
 check:
-	@sh tools/setup tests
-	@luacheck .
+	@FUZZ_SECONDS='$(SECONDS)' sh tools/check
+
+fuzz:
+	@sh tools/fuzz '$(TARGET)' $(SECONDS)
 
 clean:
 	rm -rf build data/adworld runs/demo

@@ -444,8 +444,7 @@ local function format_of(values, context)
   return format
 end
 
-local function check_fields_file(path, overrides)
-  local values, context = load(config_keys.fields, path, overrides)
+local function resolve_fields(values, context)
   if not values.data.header then
     stop(context.places["data.header"],
       "data.header is false, expected true (files without a header are not read yet)")
@@ -457,6 +456,10 @@ local function check_fields_file(path, overrides)
   values.fields = expand_fields(values, context)
   values.tables = expand_tables(values, context)
   return values, context.places
+end
+
+local function check_fields_file(path, overrides)
+  return resolve_fields(load(config_keys.fields, path, overrides))
 end
 
 -- ---- overrides ----
@@ -498,6 +501,26 @@ function M.fields(path, set)
       unknown_key(overrides.experiment[1].entries[1], "", names_of(config_keys.fields.keys))
     end
     return check_fields_file(path, overrides.fields)
+  end)
+end
+
+--- Hold a resolved fields configuration that was stored without its data (in a model file, which
+-- anybody can write) against the descriptions.
+-- @tparam table values  as of fields(); of `data` only the format counts
+-- @tparam string source  what says so, for messages
+-- @treturn ?table the configuration, with every default filled in
+-- @treturn ?string what is wrong
+function M.stored(values, source)
+  return caught(function()
+    local copy = {}
+    for key, value in pairs(values) do copy[key] = value end
+    local format = type(values.data) == "table" and values.data.format
+    copy.base, copy.data = nil, { train = "none", format = format or nil }
+    local context = { file = source, places = {}, key_places = {} }
+    local root = node_of(copy, { option = source })
+    local resolved = resolve_fields(check(context, config_keys.fields, root, ""), context)
+    resolved.data = { format = resolved.data.format }
+    return resolved
   end)
 end
 

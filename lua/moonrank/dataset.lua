@@ -159,7 +159,8 @@ function Dataset.open(source, options)
     values.data.root = options.root
     values.data.cache = path_of.join(options.root, ".moonrank-cache")
   end
-  local schema = Schema.new(values, { labels = options.labels })
+  local ok, schema = pcall(Schema.new, values, { labels = options.labels })
+  if not ok then return nil, (tostring(schema):gsub("^[^\n]-%.lua:%d+: ", "")) end
   return setmetatable({ config = values, places = places, schema = schema, splits = {},
     fields = schema.fields, pool = options.pool or Pool.new(options.threads) }, Dataset)
 end

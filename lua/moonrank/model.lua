@@ -97,9 +97,13 @@ local function open_graph(path)
   C.mr_text_free(text[0])
   local said
   said, message = json.decode(description)
-  if not said or type(said.tasks) ~= "table" or type(said.fields) ~= "table" then
+  if type(said) ~= "table" or type(said.tasks) ~= "table" or type(said.fields) ~= "table"
+    or type(said.model) ~= "table" then
     return nil, ("%s: its description is damaged%s"):format(path, message and ": " .. message or "")
   end
+  said.fields, message =
+    require "moonrank.config".stored(said.fields, path .. ": its description is damaged")
+  if not said.fields then return nil, message end
   return graph, said
 end
 
@@ -111,7 +115,9 @@ function Model.load(path)
   local graph, said = open_graph(path)
   if not graph then return nil, said end
   local builder = Builder.open(graph, said.tasks)
-  if not builder then return nil, path .. ": a task names a node that is not there" end
+  if not builder then
+    return nil, path .. ": its description is damaged: a task names no node of one value a sample"
+  end
   local self = setmetatable({ builder = builder, fields_config = said.fields,
     script = said.model.script, options = said.model.options, seed = 1 }, Model)
   local ok, message = pcall(finish, self, 1)

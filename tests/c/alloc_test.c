@@ -1,6 +1,6 @@
-/* Every allocation failing in turn, from the schema to a trained model on disk and back: a status
- * and its text, no crash, nothing leaked. And once memory is there again the call that failed can
- * be made again: the end is the same as without the failure. */
+/* Every allocation failing in turn, from the schema to a trained model and a checkpoint on disk and
+ * back: a status and its text, no crash, nothing leaked. And once memory is there again the call
+ * that failed can be made again: the end is the same as without the failure. */
 #include <string.h>
 #include <unistd.h>
 
@@ -152,7 +152,7 @@ static int build_and_train(struct story *s) {
   return train(s, optimizer, rows_all);
 }
 
-static char path[256], folder[256];
+static char path[256], checkpoint[256], folder[256];
 
 /* To disk and back, into a model of a graph that the file itself describes. */
 static int save_and_load(struct story *s) {
@@ -160,6 +160,13 @@ static int save_and_load(struct story *s) {
   STEP(mr_graph_open(&s->again, path, &s->about));
   STEP(mr_model_new(&s->copy, s->again, 1));
   STEP(mr_model_load(s->copy, path));
+  return MR_OK;
+}
+
+/* The training to disk and back. */
+static int checkpoint_and_resume(struct story *s) {
+  STEP(mr_run_save(s->run, checkpoint, "state"));
+  STEP(mr_run_restore(s->run, checkpoint, &s->about));
   return MR_OK;
 }
 
@@ -231,6 +238,33 @@ static void check_training(const char *with, int all) {
   free_story(&wanted);
 }
 
+static void check_checkpoints(void) {
+  struct story s = {0};
+  size_t size, size_now;
+  retries = 0;
+  NEED(build_and_train(&s) == MR_OK);
+  char *bytes = model_bytes(s.model, &size);
+  int64_t live = mr_alloc_live();
+  for (int64_t n = 0, ended = 0; !ended; n++) {
+    mr_alloc_fail_after(n);
+    int status = checkpoint_and_resume(&s);
+    mr_alloc_fail_after(-1);
+    ended = status == MR_OK;
+    CHECK(ended || status == MR_EMEMORY, "allocation %lld: status %d: %s", (long long)n, status,
+          mr_last_error());
+    CHECK(!ended || strcmp(s.about, "state") == 0, "the state is \"%s\"", s.about);
+    mr_text_free(s.about);
+    s.about = NULL;
+    CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
+          (long long)(mr_alloc_live() - live));
+    CHECK(mr_checkpoint_remove(checkpoint) == MR_OK, "%s", mr_last_error());
+  }
+  char *now = model_bytes(s.model, &size_now);
+  CHECK(size_now == size && memcmp(now, bytes, size) == 0, "the restored model is another one");
+  free(now), free(bytes);
+  free_story(&s);
+}
+
 static void check_files(void) {
   struct story s = {0};
   size_t size, copy_size;
@@ -263,10 +297,12 @@ int main(void) {
   snprintf(folder, sizeof folder, "/tmp/moonrank-alloc-XXXXXX");
   NEED(mkdtemp(folder));
   snprintf(path, sizeof path, "%.200s/model.mr", folder);
+  snprintf(checkpoint, sizeof checkpoint, "%.200s/checkpoint", folder);
   int64_t live = mr_alloc_live();
   check_training("adam", 0);
   check_training("adagrad", 1);
   check_files();
+  check_checkpoints();
   CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
   unlink(path);
   CHECK(rmdir(folder) == 0, "something is left in %s", folder);

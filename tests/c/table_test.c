@@ -158,9 +158,12 @@ static void check_states(void) {
 
 static void check_parts(void) {
   struct mr__table table = new_table("ads", 5, MR__START_UNIFORM);
-  int offset;
+  int offset, other;
+  NEED(mr__table_part(&table, "other", DIM, MR__START_UNIFORM, 0.5f, &other) == MR_OK);
+  const float *row = insert(&table, 77);
+  CHECK(memcmp(row + 1, row + other, DIM * sizeof *row) != 0, "two parts start alike");
   CHECK(mr__table_part(&table, "linear", 1, MR__START_ZERO, 1, &offset) == MR_OK && offset == 0 &&
-            table.n_parts == 2 && table.width == 1 + DIM,
+            table.n_parts == 3 && table.width == 1 + 2 * DIM,
         "a part that is there");
   CHECK(mr__table_part(&table, "linear", 2, MR__START_ZERO, 1, &offset) == MR_EINVAL, "width 2");
   const char *want = "table \"ads\": part \"linear\" has width 1, a lookup asks for 2";

@@ -478,7 +478,7 @@ describe("dropout", function()
   end
 
   it("keeps its share, another one each step and seed, whatever the slices", function()
-    local first, second, share = masks { rate = 0.3, seed = 1 }
+    local first, second, share = masks { rate = 0.3, seed = 1, batch = 1e6 } -- one slice
     assert(math.abs(share - 0.7) < 6 * math.sqrt(0.21 / 10000), share)
     assert.is_true(first ~= second, "the second step has the mask of the first")
     assert.is_true(first ~= (masks { rate = 0.3, seed = 2 }), "another seed has the same mask")
@@ -486,6 +486,53 @@ describe("dropout", function()
     assert.is_true(first == same and second == same_second, "slices change the mask")
     local _, _, all = masks { rate = 0 }
     assert.equal(1, all)
+  end)
+
+  it("of one value has another mask at every place and in every row", function()
+    local schema = g.schema { { name = "x", type = "vector", width = 50 },
+      { name = "r", type = "vector", width = 100 } }
+    local b = g.builder(schema)
+    local x = b:column { column = "x" }
+    local both = b:concat { b:dropout(x, { rate = 0.5 }), b:dropout(x, { rate = 0.5 }) }
+    local y = b:bias(both) -- its own place, so that it can be watched apart
+    b:watch(x)
+    b:probe(y, b:column { column = "r" })
+    local batch, run = g.batch(schema, 20), g.run(g.model(b))
+    local seen, list = {}, {}
+    for half = 0, 1 do -- one dropout alone lets a gradient through
+      g.fill(batch, schema, "r", 2000, function(i)
+        return math.floor(i % 100 / 50) == half and 1 or 0
+      end)
+      g.gradient(run, batch)
+      local p = C.mr_run_watched(run.handle, x.id)
+      for row = 0, 19 do
+        local mask = bytes(p + 50 * row, 50)
+        assert.is_nil(seen[mask])
+        seen[mask] = true
+        list[#list + 1] = mask
+      end
+    end
+    assert.equal(40, #list)
+  end)
+end)
+
+-- ---- pooling ----
+
+describe("the gradient of a maximum", function()
+  it("goes to the first of equal samples alone", function()
+    local schema = g.schema { { name = "x", type = "number" },
+      { name = "r", type = "number", domain = "request" } }
+    local b = g.builder(schema)
+    local x = b:column { column = "x" }
+    b:watch(x)
+    b:probe(b:pool(x, { kind = "max" }), b:column { column = "r" })
+    local batch, values = g.batch(schema, { 4, 1, 3 }), { 1, 5, 5, 2, 7, 3, 3, 3 }
+    g.fill(batch, schema, "x", 8, function(i) return values[i + 1] end)
+    g.fill(batch, schema, "r", 3, function(i) return 8 * (i + 1) end)
+    local run = g.run(g.model(b))
+    g.gradient(run, batch)
+    -- Every sample probes its request's maximum, so a request's counts as often as it has samples.
+    helper.all_near({ 0, 4, 0, 0, 2, 9, 0, 0 }, C.mr_run_watched(run.handle, x.id), 0)
   end)
 end)
 

@@ -44,8 +44,7 @@ static const char *write_file(struct fuzz_input *input, const mr_schema *schema)
     memcpy(bytes + head, store.sections, directory);
     size_t start = (head + directory + MR__STORE_ALIGN - 1) / MR__STORE_ALIGN * MR__STORE_ALIGN;
     size_t left = size > start ? size - start : 0;
-    if (input->size)
-      memcpy(bytes + start, input->at, input->size < left ? input->size : left);
+    if (input->size) memcpy(bytes + start, input->at, input->size < left ? input->size : left);
     path = fuzz_write("cache", bytes, size);
     free(bytes);
   }
@@ -58,8 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   unsigned choices = fuzz_byte(&input);
   int64_t live = mr_alloc_live();
   mr_schema *schema = new_schema(choices & KEYED, 1);
-  const char *path = choices & RAW ? fuzz_write("cache", input.at, input.size)
-                                   : write_file(&input, schema);
+  const char *path =
+      choices & RAW ? fuzz_write("cache", input.at, input.size) : write_file(&input, schema);
   mr_dataset *dataset = NULL;
   int status = path ? mr_dataset_open(&dataset, schema, path) : MR_END;
   FUZZ_CHECK(choices & RAW || status == MR_OK || status == MR_END, "%s", mr_last_error());

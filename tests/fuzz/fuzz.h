@@ -1,6 +1,6 @@
-/* What the fuzz targets share. A target is one file NAME_fuzz.c that defines LLVMFuzzerTestOneInput;
- * it is linked with the engine's object files, either to libFuzzer (tools/fuzz) or to replay.c,
- * which runs the committed corpus as a test.
+/* What the fuzz targets share. A target is one file NAME_fuzz.c that defines
+ * LLVMFuzzerTestOneInput; it is linked with the engine's object files, either to libFuzzer
+ * (tools/fuzz) or to replay.c, which runs the committed corpus as a test.
  *
  * Three calls of the system are replaced for the engine under test: mmap of a file gives a heap
  * copy of exactly its size, so that reading past the end is seen; and fsync does nothing. */

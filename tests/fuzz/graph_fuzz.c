@@ -1,5 +1,6 @@
-/* Schema and graph as data (io/graph_json.h), {"graph":[...],"schema":{...}}: any text is refused or
- * makes a graph, which is written and reads back the same, and whose model predicts and trains. */
+/* Schema and graph as data (io/graph_json.h), {"graph":[...],"schema":{...}}: any text is refused
+ * or makes a graph, which is written and reads back the same, and whose model predicts and
+ * trains. */
 #include "io/graph_json.h"
 
 #include "fuzz.h"

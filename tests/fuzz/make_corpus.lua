@@ -123,6 +123,27 @@ local function hostile_seeds()
   hostile_seed("workspace", { 1000000 }, nodes)
 end
 
+-- ---- checkpoints: of the run that checkpoint_fuzz.c makes ----
+
+local function checkpoint_seeds()
+  local schema = g.schema { columns.ad, columns.click }
+  local b = g.builder(schema)
+  local x = b:dense(b:lookup { column = "ad", dim = 2, name = "lookup" },
+    { out = 1, name = "dense" })
+  b:logloss(b:batch_norm(x, { name = "batch_norm" }), b:column { column = "click" })
+  local run = g.run(g.model(b), { optimizer = "adam", lanes = 1, batch = 4 })
+  local batch = g.batch(schema, 4)
+  for i = 0, 3 do C.mr_batch_keys(batch, 0)[i] = 1152921504606846976ULL * i end
+  C.mr_batch_floats(batch, 1)[1] = 1
+  g.gradient(run, batch)
+  g.update(run)
+  local folder = helper.temp_dir() .. "/checkpoint"
+  mr.check(C.mr_run_save(run.handle, folder, "state"))
+  for i, name in ipairs { "dense.safetensors", "tables.safetensors", "manifest.json" } do
+    put("checkpoint", name:match "^%a+", string.char(i - 1) .. helper.read(folder .. "/" .. name))
+  end
+end
+
 -- ---- datasets ----
 
 local HEADER = "click,user,age,seen,ad,tags,price,rid"
@@ -130,7 +151,8 @@ local ROWS = {
   "1,u1,30,a1 a2,a1,x|y,2.5,r1", "0,u1,30,a1 a2,a2,,0,r1", "0,u2,,,a1,x|y|z|x,1e-3,r2",
   "1,u1,30.0,a3,a3,z,17,r3",
 }
-local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS = 1, 2, 4, 8, 16, 32, 64 -- as in text_fuzz.c
+-- As in text_fuzz.c.
+local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS = 1, 2, 4, 8, 16, 32, 64
 
 local function text_seed(name, choices, block, text)
   put("text", name, string.char(choices, block) .. text)
@@ -168,7 +190,9 @@ local function cache_seed(name, keyed)
     assert(data.add_column(schema, cache_columns[i]))
   end
   local dir = helper.temp_dir()
-  local text = helper.write(dir .. "/text", HEADER .. "\n" .. table.concat(ROWS, "\n") .. "\n")
+  -- The header of a cache knows the path and the time of its text: the same for every run.
+  local text = helper.write("build/corpus.csv", HEADER .. "\n" .. table.concat(ROWS, "\n") .. "\n")
+  assert(helper.shell("touch -d @0 " .. text) == 0)
   assert(data.build(schema, text, dir .. "/cache"))
   local bytes, choice = helper.read(dir .. "/cache"), keyed and 2 or 0
   put("cache", name .. "_raw", string.char(choice + 1) .. bytes)
@@ -206,6 +230,7 @@ for name, build in pairs(graphs) do model_seed(name, build) end
 hostile_seeds()
 put("json", "words", '[true,false,null,-0,1e-9,1.5E+10,"\\u0041\\n\\"",{"a":{},"b":[]}]')
 put("json", "object", json.encode { a = { 1, 2, { b = "c" } }, d = "\1" })
+checkpoint_seeds()
 text_seeds()
 cache_seed("plain", false)
 cache_seed("keyed", true)

@@ -1,5 +1,5 @@
-/* The model file (io/model_file.c): any bytes, as they are and with true sums, are refused or make a
- * model, which predicts, and whose file is canonical. Nothing may need memory that the file does
+/* The model file (io/model_file.c): any bytes, as they are and with true sums, are refused or make
+ * a model, which predicts, and whose file is canonical. Nothing may need memory that the file does
  * not account for. */
 #include "fuzz.h"
 #include "tensors.h"

@@ -1,5 +1,5 @@
-/* Graphs of all ops in any combination (graph/plan.c, graph/run.c): what mr_graph_add accepts can be
- * planned, written and read back, predicts the same in any cut of the batch, and trains.
+/* Graphs of all ops in any combination (graph/plan.c, graph/run.c): what mr_graph_add accepts can
+ * be planned, written and read back, predicts the same in any cut of the batch, and trains.
  *
  * Input: for each node a byte that chooses the op, one for each input (how many nodes back), and
  * one for each option (the preset, or a choice of small values). */

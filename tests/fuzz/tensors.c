@@ -38,8 +38,7 @@ static uint64_t read_length(const uint8_t *bytes) {
 
 size_t mutate_tensors(uint8_t *bytes, size_t size, size_t most, unsigned seed) {
   uint64_t length = size >= 8 ? read_length(bytes) : 0;
-  if (length < 2 || length > size - 8 || seed % 5 == 0)
-    return LLVMFuzzerMutate(bytes, size, most);
+  if (length < 2 || length > size - 8 || seed % 5 == 0) return LLVMFuzzerMutate(bytes, size, most);
   size_t tail = size - 8 - (size_t)length;
   if (seed % 5 == 1 && tail > 0) {
     LLVMFuzzerMutate(bytes + 8 + length, tail, tail);

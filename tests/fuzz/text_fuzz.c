@@ -1,6 +1,6 @@
-/* Text with a header into the cache and out again (mr_dataset_build): any bytes are read or refused,
- * alike for any size of block and any number of threads, down to the bytes of the cache and the
- * words of the message.
+/* Text with a header into the cache and out again (mr_dataset_build): any bytes are read or
+ * refused, alike for any size of block and any number of threads, down to the bytes of the cache
+ * and the words of the message.
  *
  * Input: a byte of choices, a byte that is the size of small blocks, then the text. */
 #include "read_dataset.h"
@@ -29,8 +29,8 @@ static int build(const mr_schema *schema, const char *path, unsigned choices, in
                            .block_bytes = block,
                            .row_bytes = choices & SHORT_ROWS ? 256 : 0};
   remove(cache);
-  int status = mr_dataset_build(schema, &format, &path, 1, cache, !!(choices & RARE),
-                                fuzz_pool(threads));
+  int status =
+      mr_dataset_build(schema, &format, &path, 1, cache, !!(choices & RARE), fuzz_pool(threads));
   snprintf(message, 1024, "%s", status == MR_OK ? "" : mr_last_error());
   if (status != MR_OK) fuzz_check_error(status);
   return status;
@@ -77,9 +77,8 @@ static void build_twice(const mr_schema *schema, const char *path, unsigned choi
   /* Of two faults the one that is met first is told; in compressed data that depends. */
   int alike = is_compressed(text, size) ? (status == MR_OK) == (again == MR_OK)
                                         : status == again && strcmp(message, other) == 0;
-  FUZZ_CHECK(alike,
-             "in blocks of %lld bytes: %d \"%s\", in one: %d \"%s\"", (long long)block, status,
-             message, again, other);
+  FUZZ_CHECK(alike, "in blocks of %lld bytes: %d \"%s\", in one: %d \"%s\"", (long long)block,
+             status, message, again, other);
   if (status != MR_OK) return;
   check_same_cache(small, large);
   read_back(schema, small, text, size, choices);

@@ -1,5 +1,5 @@
--- The header of a model file with very many keys kept the reader busy for minutes, and one with very
--- many values took gigabytes of memory.
+-- The header of a model file with very many keys kept the reader busy for minutes, and one with
+-- very many values took gigabytes of memory.
 local helper = require "helper"
 local mr = require "moonrank.ffi"
 local C = mr.C

@@ -5,6 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* As the analyser is to see them elsewhere. */
+#undef mr__fail
+#undef mr__fail_at
+#undef mr__fail_memory
+
 enum { TEXT_BYTES = 1024 };
 
 static _Thread_local char last_error[TEXT_BYTES];

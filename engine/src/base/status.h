@@ -15,6 +15,13 @@ int mr__fail_at(int code, const char *format, ...) __attribute__((format(printf,
 /* Memory ran out. */
 int mr__fail_memory(void);
 
+#ifdef __clang_analyzer__
+/* clang's analyser sees one file at a time and must be told that these give their code. */
+#define mr__fail(code, ...) ((void)mr__fail(code, __VA_ARGS__), (code))
+#define mr__fail_at(code, ...) ((void)mr__fail_at(code, __VA_ARGS__), (code))
+#define mr__fail_memory() ((void)mr__fail_memory(), MR_EMEMORY)
+#endif
+
 /* Pass a failure on unchanged. */
 #define MR_TRY(call)                                                                               \
   do {                                                                                             \

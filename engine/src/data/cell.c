@@ -216,8 +216,9 @@ const char *mr__excerpt(char out[MR__EXCERPT_BYTES], struct mr__text text) {
   }
   for (size_t i = 0; i < size; i++) {
     unsigned char c = (unsigned char)text.at[i];
-    out[i] = c < 32 || c == 127 ? '?' : text.at[i];
+    out[i] = text.at[i];
+    if (c < 32 || c == 127) out[i] = '?';
   }
-  strcpy(out + size, text.size > size ? "..." : "");
+  snprintf(out + size, MR__EXCERPT_BYTES - size, "%s", text.size > size ? "..." : "");
   return out;
 }

@@ -474,7 +474,7 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     float value = 0;
     enum mr__number kind = parse_float(column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, row, item, kind);
-    *differs = memcmp(&value, stored, 4) != 0;
+    *differs = memcmp((const char *)&value, stored, 4) != 0; /* bit by bit */
   } else if (column->type == MR_IDS) {
     struct bags *bags = &parser->other_bag;
     uint32_t count, n;

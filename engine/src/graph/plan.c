@@ -1,5 +1,6 @@
 #include "graph/plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -289,6 +290,7 @@ static void choose_slice(struct mr__plan *plan, int64_t batch, int64_t slice_byt
 
 int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *outputs,
                   int n_outputs, int64_t batch, int64_t slice_bytes) {
+  assert(outputs || n_outputs == 0);
   *plan = (struct mr__plan){.graph = graph, .train = outputs == NULL};
   plan->nodes = mr__calloc(graph->n_nodes, sizeof *plan->nodes);
   if (!plan->nodes) return mr__fail_memory();

@@ -2,8 +2,8 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 
@@ -41,8 +41,7 @@ static int open_library(void) {
   for (size_t n = 0; !library && n < sizeof names / sizeof *names; n++)
     for (size_t f = 0; !library && f < sizeof folders / sizeof *folders; f++) {
       char path[256];
-      strcpy(path, folders[f]);
-      strcat(path, names[n]);
+      snprintf(path, sizeof path, "%s%s", folders[f], names[n]);
       if (n == 0 && f == 0) continue; /* a relative folder would depend on where we run */
       library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     }

@@ -46,7 +46,7 @@ void MR_FAMILY(mr__sum_occurrences)(const mr_run *run, const struct mr__table *t
       struct mr__matrix dy =
           mr__run_kept(run, run->plan.nodes[lookup->node].grad, lookup->dim);
       float *sum = gradient + table->parts[lookup->part].offset;
-      if (lookup->mean)
+      if (lookup->mean && offsets)
         mr__axpy(sum, 1.0f / (float)(offsets[row + 1] - offsets[row]), mr__row(&dy, row),
                  lookup->dim);
       else

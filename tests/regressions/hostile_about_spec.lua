@@ -1,0 +1,68 @@
+-- What a model file says about itself was believed: a task that named a wide node made predictions
+-- overrun their memory, other things ended in an internal error.
+local cjson = require "cjson"
+local helper = require "helper"
+local library = require "moonrank"
+local Model = require "moonrank.model"
+local mr = require "moonrank.ffi"
+local C = mr.C
+
+describe("the description in a model file", function()
+  local project = helper.make_project { rows = 20 }
+  local data = library.dataset(project .. "/fields.yaml")
+  local model = library.model("dnn", { fields = data.fields, options = { hidden = { 3 } } })
+  local path = project .. "/model.mr"
+  assert(model:save(path))
+  local out, text = mr.new "mr_graph *[1]", mr.new "char *[1]"
+  mr.check(C.mr_graph_open(out, path, text))
+  local graph, sound = mr.gc(out[0], C.mr_graph_free), mr.string(text[0])
+  C.mr_text_free(text[0])
+
+  -- Load a file that says what `change` makes of the sound description.
+  local function load(change)
+    local about = cjson.decode(sound)
+    local other = change(about)
+    mr.check(C.mr_model_save(model.handle, path, other or cjson.encode(about)))
+    return Model.load(path)
+  end
+
+  local function refused(message, change)
+    helper.fails_with(path .. ": its description is damaged" .. message, load(change))
+  end
+
+  it("loads when nothing is changed", function() assert.truthy(load(function() end)) end)
+
+  it("is refused where a task is not one value a sample", function()
+    local message = ": a task names no node of one value a sample"
+    local info, tried = mr.new "mr_node_info", 0
+    for node = 0, C.mr_graph_nodes(graph) - 1 do
+      mr.check(C.mr_graph_describe(graph, node, info))
+      if info.width ~= 1 or info.domain ~= C.MR_SAMPLE then
+        for _, which in ipairs { "logit", "probability" } do
+          refused(message, function(about) about.tasks[1][which] = node end)
+          tried = tried + 1
+        end
+      end
+    end
+    assert.is_true(tried > 6)
+    for _, wrong in ipairs { -1, 0.5, 1e9, 1e300, "0", true, cjson.null } do
+      refused(message, function(about) about.tasks[1].logit = wrong end)
+    end
+    refused(message, function(about) about.tasks = {} end)
+    refused(message, function(about) about.tasks[1] = 5 end)
+    refused(message, function(about) about.tasks[1].name = nil end)
+  end)
+
+  it("is refused where it is not what was written", function()
+    for _, other in ipairs { "5", "null", '"x"', "[]" } do
+      refused("", function() return other end)
+    end
+    refused("", function(about) about.model = nil end)
+    refused("", function(about) about.fields = "x" end)
+    refused(": label is missing", function(about) about.fields.label = nil end)
+    refused(": fields[1].name is 5, expected text or a list", function(about)
+      about.fields.fields[1].name = 5
+    end)
+    refused(': unknown key "more"', function(about) about.fields.more = 1 end)
+  end)
+end)
