@@ -1,12 +1,13 @@
---- What the Lua library reads of a model file, its text "about" (lua/moonrank/model.lua): any text is
--- refused with one line, or the model loads, finds its data and predicts. Mutations of what a model
+--- What the Lua library reads of a model file, its text "about" (lua/moonrank/model.lua): any text
+-- is refused with one line, or the model loads, finds its data and predicts. Mutations of what
+-- a model
 -- of a small project says, as a tree and as text, from a seed.
 --
---     luajit tests/fuzz/about_fuzz.lua SECONDS FOLDER [SEED]   an input that fails is kept in FOLDER
+--     luajit tests/fuzz/about_fuzz.lua SECONDS FOLDER [SEED]   what fails is kept in FOLDER
 --     luajit tests/fuzz/about_fuzz.lua replay                  the committed inputs, once each
 package.path = "lua/?.lua;lua/?/init.lua;tests/?.lua;" .. package.path
 local cjson = require "cjson"
-local fuzz = require "fuzz.lua_fuzz"
+local fuzz = require "fuzz.fuzz_loop"
 local helper = require "helper"
 local library = require "moonrank"
 local Model = require "moonrank.model"
@@ -35,7 +36,8 @@ local function check(about)
   mr.check(C.mr_model_save(model.handle, path, about))
   local loaded = fuzz.call("Model.load", Model.load, path)
   if not loaded then return end
-  local opened = fuzz.call("model_data.open", model_data.open, path, { labels = false, pool = pool })
+  local opened = fuzz.call("model_data.open", model_data.open, path,
+    { labels = false, pool = pool })
   if not opened then return end
   local split = fuzz.call("model_data.split", model_data.split, opened, project .. "/test.csv")
   if not split then return end
