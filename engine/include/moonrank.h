@@ -308,6 +308,10 @@ typedef struct mr_run_options {
   int32_t rows_all;    /* 1: every row of every table takes every step, with its penalty */
   double table_l2;     /* adds table_l2 * w to the gradient of a row's value */
   double dense_l2;     /* the same for dense weights that are not biases */
+  /* Clipping of the loss's gradient, in this order, before the penalties; 0: none. Each number of
+   * it to [-clip_value, clip_value]; each row's, over its parts, to a norm of clip_row; all of it,
+   * dense weights and rows together, to a norm of clip_norm, for which rows are summed twice. */
+  double clip_value, clip_row, clip_norm;
   mr_optimizer_spec dense, tables;
 } mr_run_options;
 
@@ -323,13 +327,14 @@ void mr_run_free(mr_run *run);
 int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss);
 /* Make the rows of a batch's keys, as training would when it meets them. */
 int mr_run_make_rows(mr_run *run, const mr_batch *batch);
-/* Take the optimizer's step along the gradient of the last mr_run_gradient. */
+/* Take the optimizer's step along the gradient of the last mr_run_gradient. MR_ENAN, and no step,
+ * where clip_norm finds that it is not finite. */
 int mr_run_update(mr_run *run);
 int mr_run_step(mr_run *run, const mr_batch *batch, double *loss); /* both */
 int mr_run_set_rate(mr_run *run, double factor); /* multiplies the learning rates given */
 int64_t mr_run_steps(const mr_run *run);
-/* Views of the last gradient, valid until the next call: a dense weight's [rows, columns]; a
- * watched node's [batch rows, width]. */
+/* Views of the last gradient of the loss, valid until the next call: a dense weight's
+ * [rows, columns]; a watched node's [batch rows, width]. */
 const float *mr_run_weight_gradient(mr_run *run, int32_t param);
 const float *mr_run_watched(mr_run *run, int32_t node);
 /* The gradient of a row's value, [width]; zeros where the batch lacks the key. */

@@ -177,6 +177,15 @@ M.experiment = { type = "map", keys = {
       key("l2", { type = "number", min = 0, default = 0,
         doc = "penalty l2 / 2 times the sum of squares of weights, not of biases" }),
     } }),
+    key("clip", { type = "map", optional = true,
+      doc = "clip the gradient of the loss, in this order, before penalties; default: not", keys = {
+      key("value", { type = "number", min = 1e-30, max = 1e30,
+        doc = "each number to between minus this and this" }),
+      key("row", { type = "number", min = 1e-30, max = 1e30,
+        doc = "each embedding row's, summed over the batch, to this norm" }),
+      key("norm", { type = "number", min = 1e-30, max = 1e30,
+        doc = "all of it, dense weights and rows, to this norm; sums the rows twice" }),
+    } }),
     key("monitor", { type = "either", default = "auc",
       doc = "what to improve on the validation data; a map sums figures by weight", forms = {
       { type = "word", words = METRIC },

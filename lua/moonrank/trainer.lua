@@ -21,7 +21,7 @@ local LEAST_GAIN = 1e-6 -- of the monitor, to count as an improvement
 
 local OPTIONS = { "batch", "epochs", "seed", "threads", "lanes", "shuffle", "optimizer", "tables",
   "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch", "checkpoint", "schedule",
-  "warm_up" }
+  "warm_up", "clip" }
 local HOOKS = { epoch = true, progress = true, step = true, checkpoint = true }
 
 -- { adam = { lr = 1e-3 } } as the engine's mr_optimizer_spec; what it points into goes to `keep`.
@@ -46,10 +46,11 @@ end
 local function make_run(self)
   mr.handle(self.model, "the model")
   local o, keep = self.options, {}
-  local tables = o.tables or {}
+  local tables, clip = o.tables or {}, o.clip or {}
   local given = mr.new("mr_run_options", { batch = o.batch, lanes = o.lanes or 0, seed = o.seed,
     rows_all = tables.rows == "all" and 1 or 0, table_l2 = tables.l2 or 0,
-    dense_l2 = o.dense and o.dense.l2 or 0 })
+    dense_l2 = o.dense and o.dense.l2 or 0, clip_value = clip.value or 0,
+    clip_row = clip.row or 0, clip_norm = clip.norm or 0 })
   set_optimizer(given.dense, o.optimizer, keep)
   set_optimizer(given.tables, tables.optimizer, keep)
   local out = mr.new "mr_run *[1]"
@@ -108,6 +109,7 @@ local function check_options(o)
   if o.reduce_on_plateau then
     names_of(o.reduce_on_plateau, { "factor", "patience", "min_lr" }, "reduce_on_plateau")
   end
+  if o.clip then names_of(o.clip, { "value", "row", "norm" }, "clip") end
   if o.checkpoint then names_of(o.checkpoint, { "minutes", "steps", "keep" }, "checkpoint") end
 end
 

@@ -305,11 +305,171 @@ describe("the dense l2 penalty", function()
     w[0] = 4
     mr.check(C.mr_model_changed(model))
     g.gradient(run, batch)
-    near(0.375 + 0.125 * 4, C.mr_run_weight_gradient(run.handle, 0)[0], "the weight's gradient")
+    near(0.375, C.mr_run_weight_gradient(run.handle, 0)[0], "the weight's gradient of the loss")
     near(0.375, C.mr_run_weight_gradient(run.handle, 1)[0], "the bias's gradient")
     g.update(run)
     near(4 - 0.5 * 0.875, w[0], "the weight")
     near(3 - 0.5 * 0.375, bias[0], "the bias")
+  end)
+end)
+
+-- ---- clipping ----
+
+-- As torch does it with clip_grad_value_, then clip_grad_norm_, then an optimizer with
+-- weight_decay: the gradient of the loss is clipped, the penalty is added to what is left. Rows
+-- have a clipping by their own norm between the two.
+local function clipped(gradients, o)
+  local function norm_of(list)
+    local sum = 0
+    for _, x in ipairs(list) do sum = sum + x * x end
+    return math.sqrt(sum)
+  end
+  local all, result = {}, {}
+  for key, gradient in pairs(gradients) do
+    local list = {}
+    for i, x in ipairs(gradient) do
+      local most = o.clip_value or math.huge
+      list[i] = math.max(-most, math.min(most, x))
+    end
+    local norm = norm_of(list)
+    if key ~= "bias" and o.clip_row and norm > o.clip_row then
+      for i, x in ipairs(list) do list[i] = x * o.clip_row / norm end
+    end
+    for _, x in ipairs(list) do all[#all + 1] = x end
+    result[key] = list
+  end
+  local norm = norm_of(all)
+  local scale = o.clip_norm and norm > o.clip_norm and o.clip_norm / norm or 1
+  for _, list in pairs(result) do
+    for i, x in ipairs(list) do list[i] = x * scale end
+  end
+  return result, scale
+end
+
+local function check_clipping(o)
+  local schema = g.schema { { name = "a", type = "id", table = "t" },
+    { name = "b", type = "id", table = "t" },
+    { name = "ra", type = "vector", width = 2 }, { name = "rb", type = "vector", width = 3 },
+    { name = "x", type = "vector", width = 2 }, { name = "rx", type = "vector", width = 2 } }
+  local builder = g.builder(schema)
+  builder:probe(builder:lookup { column = "a", dim = 2, part = "p" },
+    builder:column { column = "ra" })
+  builder:probe(builder:lookup { column = "b", dim = 3, part = "q" },
+    builder:column { column = "rb" })
+  builder:probe(builder:bias(builder:column { column = "x" }, { name = "d" }),
+    builder:column { column = "rx" })
+  local model = g.model(builder)
+  local run, random, slow = g.run(model, o), helper.random(9), {}
+  local bias, row = g.weight(model, "d.bias"), mr.new "float *[1]"
+  local numbers = { bias = bias } -- what moves, by key
+  for _, key in ipairs(KEYS) do
+    mr.check(C.mr_model_make_row(model, 0, key, row))
+    for i = 0, 4 do row[0][i] = random() - 0.5 end
+    numbers[key] = row[0]
+  end
+  for key, list in pairs(numbers) do
+    slow[key] = {}
+    for i = 1, key == "bias" and 2 or 5 do slow[key][i] = learner(o.optimizer, nil, list[i - 1]) end
+  end
+  local scaled = 0
+  for t = 1, 5 do
+    local n = 4 + t
+    local batch, sums = fill_batch(schema, random, n, KEYS)
+    local gradients = { bias = { 0, 0 } }
+    g.fill(batch, schema, "rx", 2 * n, function(i)
+      local r = math.floor(random() * 64 - 32) / 16
+      gradients.bias[i % 2 + 1] = gradients.bias[i % 2 + 1] + r / n
+      return r
+    end)
+    for key, parts in pairs(sums) do
+      local p, q = parts.p or { 0, 0 }, parts.q or { 0, 0, 0 }
+      gradients[key] = { p[1], p[2], q[1], q[2], q[3] }
+    end
+    local expected, scale = clipped(gradients, o)
+    if scale < 1 then scaled = scaled + 1 end
+    g.gradient(run, batch)
+    g.update(run)
+    for key, list in pairs(expected) do
+      for i, gradient in ipairs(list) do
+        local number = slow[key][i]
+        local part = i <= 2 and "p" or "q"
+        if key == "bias" then
+          number.step(gradient, t) -- a bias has no penalty
+        elseif sums[key][part] then
+          number.step(gradient + (o.table_l2 or 0) * number.w, t)
+        end
+        near(number.w, numbers[key][i - 1], ("%s[%d] after step %d"):format(key, i, t))
+      end
+    end
+  end
+  if o.clip_norm then assert(scaled > 1, "the norm never was too large: nothing was tested") end
+end
+
+describe("clipping", function()
+  for what, clip in pairs { ["by value"] = { clip_value = 0.05 }, ["by row"] = { clip_row = 0.1 },
+    ["by the global norm"] = { clip_norm = 0.2 },
+    ["in all three ways"] = { clip_value = 0.15, clip_row = 0.1, clip_norm = 0.2 } } do
+    for _, optimizer in ipairs { "sgd", "adagrad" } do
+      it(("%s comes before the penalty and %s"):format(what, optimizer), function()
+        local o = { optimizer = optimizer, table_l2 = 0.25 }
+        for name, value in pairs(clip) do o[name] = value end
+        check_clipping(o)
+      end)
+    end
+  end
+
+  it("leaves the penalty on dense weights as it is", function()
+    local schema = g.schema { { name = "x", type = "number" }, { name = "r", type = "number" } }
+    local b = g.builder(schema)
+    b:probe(b:dense(b:column { column = "x" }, { out = 1, name = "d" }), b:column { column = "r" })
+    local batch, model = g.batch(schema, 1), g.model(b)
+    g.fill(batch, schema, "x", 1, function() return 3 end)
+    g.fill(batch, schema, "r", 1, function() return 4 end) -- gradients: weight 12, bias 4
+    local w, bias = g.weight(model, "d.weight"), g.weight(model, "d.bias")
+    local function step(clip)
+      w[0], bias[0], clip.rates, clip.dense_l2 = 8, 0, { lr = 1 }, 0.125
+      mr.check(C.mr_model_changed(model))
+      local run = g.run(model, clip)
+      g.gradient(run, batch)
+      g.update(run)
+      return w[0], bias[0]
+    end
+    assert.same({ 8 - 12 - 1, -4 }, { step {} })
+    assert.same({ 8 - 5 - 1, -4 }, { step { clip_value = 5 } })
+    assert.same({ 8 - 12 - 1, -4 }, { step { clip_row = 1 } }) -- there are no rows
+    local got_w, got_bias = step { clip_norm = 1 }
+    near(8 - 12 / math.sqrt(160) - 1, got_w, "the weight")
+    near(-4 / math.sqrt(160), got_bias, "the bias")
+    assert.same({ 8 - 12 - 1, -4 }, { step { clip_norm = 12.65 } }) -- the norm is 12.649
+  end)
+
+  it("by the norm refuses a gradient that is not finite, and takes no step", function()
+    local schema = g.schema { { name = "x", type = "number" }, { name = "r", type = "number" } }
+    local b = g.builder(schema)
+    b:probe(b:dense(b:column { column = "x" }, { out = 1, name = "d" }), b:column { column = "r" })
+    local batch, model = g.batch(schema, 1), g.model(b)
+    local run, w = g.run(model, { clip_norm = 1 }), g.weight(model, "d.weight")
+    w[0] = 0
+    mr.check(C.mr_model_changed(model))
+    local function step(x)
+      g.fill(batch, schema, "x", 1, function() return x end)
+      g.fill(batch, schema, "r", 1, function() return x end)
+      assert.equal(0, g.gradient(run, batch)) -- the loss is finite in any case
+      g.update(run)
+    end
+    helper.raises("the gradient of step 1 is not finite", step, 1e30) -- the weight's is 1e60
+    assert.equal(0, w[0])
+    assert.equal(0, tonumber(C.mr_run_steps(run.handle)))
+    step(2) -- gradients: weight 4, bias 2
+    near(-0.1 * 4 / math.sqrt(20), w[0], "the weight")
+  end)
+
+  it("takes numbers above zero", function()
+    for _, name in ipairs { "clip_value", "clip_row", "clip_norm" } do
+      helper.raises(name .. " is -1, expected 1e-30 to 1e+30, or 0 for none", dense_case, 1,
+        { [name] = -1 })
+      assert.has_error(function() dense_case(1, { [name] = 0 / 0 }) end)
+    end
   end)
 end)
 

@@ -131,6 +131,8 @@ describe("training", function()
     { name = "adam", optimizer = "adam" },
     { name = "adagrad with penalties and rows: all", optimizer = "adagrad", rows_all = true,
       table_l2 = 1e-3, dense_l2 = 1e-3, rates = { lr = 0.05 } },
+    { name = "adam with all clippings", optimizer = "adam", clip_value = 0.01, clip_row = 0.01,
+      clip_norm = 0.02 },
     { name = "sgd on three lanes", optimizer = "sgd", lanes = 3 },
   }
   for _, variant in ipairs(variants) do

@@ -417,6 +417,11 @@ static int make_lanes(mr_run *run) {
   return MR_OK;
 }
 
+static int check_clip(const char *name, double most) {
+  if (most == 0 || (most >= 1e-30 && most <= 1e30)) return MR_OK;
+  return mr__fail(MR_EINVAL, "%s is %g, expected 1e-30 to 1e+30, or 0 for none", name, most);
+}
+
 static int check_options(const mr_run_options *o) {
   if (o->batch < 1)
     return mr__fail(MR_EINVAL, "batch is %lld, expected 1 or more", (long long)o->batch);
@@ -426,7 +431,9 @@ static int check_options(const mr_run_options *o) {
   if (o->slice_bytes < 0)
     return mr__fail(MR_EINVAL, "slice_bytes is %lld, expected 0 or more",
                     (long long)o->slice_bytes);
-  return MR_OK;
+  MR_TRY(check_clip("clip_value", o->clip_value));
+  MR_TRY(check_clip("clip_row", o->clip_row));
+  return check_clip("clip_norm", o->clip_norm);
 }
 
 /* The tables of the columns that the plan reads; a batch may lack the others. */

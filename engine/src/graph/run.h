@@ -79,6 +79,9 @@ struct mr_run {
   size_t n_stretches;
   struct mr__optimizer_use dense_optimizer, table_optimizer;
   double rate; /* multiplies both learning rates */
+  int clips;   /* whether gradients are clipped at all */
+  float clip_scale; /* by the global norm, of the step that is taken; else 1 */
+  double *squares;  /* [stretches + shards]: what the global norm is made of */
   float *dense_state[MR__OPTIM_STATES];
   int *column_lookups, *first_lookup; /* CSR: the lookups of each column */
   uint32_t *stamps[MR__SHARDS];       /* rows: all: the step that last moved a row */

@@ -117,6 +117,11 @@ int mr__run_prepare_update(mr_run *run) {
   MR_TRY(choose(&run->table_optimizer, &tables));
   MR_TRY(make_stretches(run));
   MR_TRY(list_lookups(run));
+  const mr_run_options *o = &run->options;
+  run->clips = o->clip_value > 0 || o->clip_row > 0 || o->clip_norm > 0;
+  run->clip_scale = 1;
+  run->squares = mr__calloc(run->n_stretches + MR__SHARDS, sizeof *run->squares);
+  if (!run->squares) return mr__fail_memory();
   float start = state_start(&run->dense_optimizer);
   for (int s = 0; s < optimizer(&run->dense_optimizer)->n_states; s++) {
     run->dense_state[s] = mr__malloc_aligned(run->model->n_trained * sizeof(float));
@@ -134,6 +139,7 @@ int mr__run_prepare_update(mr_run *run) {
 
 void mr__run_clear_update(mr_run *run) {
   mr__free(run->stretches);
+  mr__free(run->squares);
   mr__free(run->first_lookup);
   mr__free(run->column_lookups);
   for (int s = 0; s < MR__OPTIM_STATES; s++) mr__free(run->dense_state[s]);
@@ -170,14 +176,7 @@ static struct mr__optim_rates rates(const mr_run *run, const struct mr__optimize
 static int step_stretch(void *argument, int64_t task, int worker) {
   (void)worker;
   const struct step_job *job = argument;
-  mr_run *run = job->run;
-  const struct mr__stretch *stretch = &run->stretches[task];
-  float *state[MR__OPTIM_STATES];
-  for (int s = 0; s < MR__OPTIM_STATES; s++)
-    state[s] = run->dense_state[s] ? run->dense_state[s] + stretch->first : NULL;
-  optimizer(&run->dense_optimizer)
-      ->step(&job->rates, (int)stretch->n, run->model->dense + stretch->first,
-             run->lanes[0].gradient + stretch->first, state[0], state[1]);
+  mr__family()->step_stretch(job->run, &job->rates, &job->run->stretches[task]);
   return MR_OK;
 }
 
@@ -186,6 +185,32 @@ static int step_stretch(void *argument, int64_t task, int worker) {
 static int update_shard(void *argument, int64_t task, int worker) {
   const struct step_job *job = argument;
   return mr__family()->update_shard(job->run, &job->rates, (int)task, worker);
+}
+
+/* ---- the global norm ---- */
+
+static int sum_squares(void *argument, int64_t task, int worker) {
+  mr_run *run = argument;
+  int64_t shard = task - (int64_t)run->n_stretches;
+  run->squares[task] =
+      shard < 0 ? mr__family()->stretch_squares(run, &run->stretches[task])
+                : mr__family()->shard_squares(run, (int)shard, worker);
+  return MR_OK;
+}
+
+/* The first of two passes over the gradient: how much the second one scales it down. Sums are added
+ * in the order of the tasks, so the threads change nothing. */
+static int measure(mr_run *run) {
+  if (run->options.clip_norm == 0) return MR_OK;
+  size_t n = run->n_stretches + MR__SHARDS;
+  MR_TRY(mr__pool_run(run->pool, sum_squares, run, (int64_t)n));
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += run->squares[i];
+  if (!isfinite(sum))
+    return mr__fail(MR_ENAN, "the gradient of step %lld is not finite", (long long)run->steps + 1);
+  double norm = sqrt(sum), most = run->options.clip_norm;
+  run->clip_scale = norm > most ? (float)(most / norm) : 1;
+  return MR_OK;
 }
 
 static int prepare_node(void *argument, int64_t task, int worker) {
@@ -214,6 +239,7 @@ int mr_run_update(mr_run *run) {
   MR_TRY(mr__run_check_trainer(run));
   if (run->options.rows_all) MR_TRY(grow_stamps(run));
   run->has_gradient = 0;
+  MR_TRY(measure(run));
   run->steps++;
   struct step_job dense = {run, rates(run, &run->dense_optimizer)};
   MR_TRY(mr__pool_run(run->pool, step_stretch, &dense, (int64_t)run->n_stretches));

@@ -10,9 +10,22 @@ struct mr__occurrence;
 struct mr__stretch;
 struct mr__table;
 
-/* Merge the lanes' gradients of a stretch into lane 0's, with the penalty. */
+/* Merge the lanes' gradients of a stretch into lane 0's. */
 typedef void mr__reduce_stretch_fn(const mr_run *run, const struct mr__stretch *stretch);
 mr__reduce_stretch_fn mr__reduce_stretch_plain, mr__reduce_stretch_avx2, mr__reduce_stretch_avx512;
+
+/* Clip, add the penalty and step the weights of a stretch. */
+typedef void mr__step_stretch_fn(const mr_run *run, const struct mr__optim_rates *rates,
+                                 const struct mr__stretch *stretch);
+mr__step_stretch_fn mr__step_stretch_plain, mr__step_stretch_avx2, mr__step_stretch_avx512;
+
+/* The sums of squares that the global norm is made of: of a stretch, and of the rows of one shard
+ * of every table, both after clipping by value and by row. */
+typedef double mr__stretch_squares_fn(const mr_run *run, const struct mr__stretch *stretch);
+mr__stretch_squares_fn mr__stretch_squares_plain, mr__stretch_squares_avx2,
+    mr__stretch_squares_avx512;
+typedef double mr__shard_squares_fn(const mr_run *run, int shard, int worker);
+mr__shard_squares_fn mr__shard_squares_plain, mr__shard_squares_avx2, mr__shard_squares_avx512;
 
 /* The gradient of one key's row: the sum over its occurrences. */
 typedef void mr__sum_occurrences_fn(const mr_run *run, const struct mr__table *table,
@@ -31,6 +44,9 @@ struct mr__family {
   const struct mr__op_list *ops;
   const struct mr__optimizer_list *optimizers;
   mr__reduce_stretch_fn *reduce_stretch;
+  mr__step_stretch_fn *step_stretch;
+  mr__stretch_squares_fn *stretch_squares;
+  mr__shard_squares_fn *shard_squares;
   mr__sum_occurrences_fn *sum_occurrences;
   mr__update_shard_fn *update_shard;
 };

@@ -106,6 +106,23 @@ static inline float mr__dot(const float *x, const float *y, int n) {
   return mr__add_partials(s);
 }
 
+/* The sum of squares of n floats in double, where each square is exact. */
+static inline double mr__squares(const float *x, int n) {
+  double s[MR__PARTIALS] = {0};
+  int i = 0;
+  for (; i + MR__PARTIALS <= n; i += MR__PARTIALS)
+    for (int j = 0; j < MR__PARTIALS; j++) s[j] += (double)x[i + j] * (double)x[i + j];
+  for (int j = 0; i + j < n; j++) s[j] += (double)x[i + j] * (double)x[i + j];
+  double sum = 0;
+  for (int j = 0; j < MR__PARTIALS; j++) sum += s[j];
+  return sum;
+}
+
+/* x = a * x. */
+static inline void mr__scale(float *x, float a, int n) {
+  for (int i = 0; i < n; i++) x[i] *= a;
+}
+
 /* y += a * x. */
 static inline void mr__axpy(float *restrict y, float a, const float *restrict x, int n) {
   for (int i = 0; i < n; i++) y[i] = mr__fma(a, x[i], y[i]);

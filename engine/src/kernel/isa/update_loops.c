@@ -1,4 +1,5 @@
 /* The loops of the update over floats, once per kernel family. */
+#include <math.h>
 #include <string.h>
 
 #include "graph/run.h"
@@ -24,10 +25,51 @@ void MR_FAMILY(mr__reduce_stretch)(const mr_run *run, const struct mr__stretch *
     for (int l = 0; l + gap < run->lanes_used; l += 2 * gap)
       mr__accumulate(run->lanes[l].gradient + stretch->first,
                      run->lanes[l + gap].gradient + stretch->first, (int)stretch->n);
-  if (stretch->decays && run->options.dense_l2 > 0)
-    mr__axpy(run->lanes[0].gradient + stretch->first, (float)run->options.dense_l2,
-             run->model->dense + stretch->first, (int)stretch->n);
 }
+
+/* ---- clipping: of the gradient of the loss, before any penalty ---- */
+
+static void clip_value(const mr_run_options *o, float *g, int n) {
+  float most = (float)o->clip_value;
+  if (most == 0) return;
+  for (int i = 0; i < n; i++) {
+    g[i] = g[i] > most ? most : g[i]; /* NaN stays */
+    g[i] = g[i] < -most ? -most : g[i];
+  }
+}
+
+static void clip_row(const mr_run_options *o, float *g, int n) {
+  clip_value(o, g, n);
+  if (o->clip_row == 0) return;
+  double norm = sqrt(mr__squares(g, n));
+  if (norm > o->clip_row) mr__scale(g, (float)(o->clip_row / norm), n);
+}
+
+double MR_FAMILY(mr__stretch_squares)(const mr_run *run, const struct mr__stretch *stretch) {
+  float *g = run->lanes[0].gradient + stretch->first;
+  clip_value(&run->options, g, (int)stretch->n);
+  return mr__squares(g, (int)stretch->n);
+}
+
+/* ---- dense weights ---- */
+
+void MR_FAMILY(mr__step_stretch)(const mr_run *run, const struct mr__optim_rates *rates,
+                                 const struct mr__stretch *stretch) {
+  int n = (int)stretch->n;
+  float *w = run->model->dense + stretch->first, *g = run->lanes[0].gradient + stretch->first;
+  float *state[MR__OPTIM_STATES];
+  for (int s = 0; s < MR__OPTIM_STATES; s++)
+    state[s] = run->dense_state[s] ? run->dense_state[s] + stretch->first : NULL;
+  clip_value(&run->options, g, n);
+  if (run->clip_scale != 1) mr__scale(g, run->clip_scale, n);
+  if (stretch->decays && run->options.dense_l2 > 0)
+    mr__axpy(g, (float)run->options.dense_l2, w, n);
+  MR_FAMILY(mr__optimizers)
+      .optimizers[run->dense_optimizer.index]
+      ->step(rates, n, w, g, state[0], state[1]);
+}
+
+/* ---- rows of tables ---- */
 
 /* The sum over a key's occurrences, in their order, of the gradients of the lookups that read it.
  * touched[p] says which parts were read at all. */
@@ -87,6 +129,10 @@ static void step_distinct(const struct job *job, int shard, int t,
     MR_FAMILY(mr__sum_occurrences)(run, table, rows->occurrences + start[u],
                                    start[u + 1] - start[u], worker->row_gradient,
                                    worker->touched);
+    if (run->clips) {
+      clip_row(&run->options, worker->row_gradient, table->width);
+      if (run->clip_scale != 1) mr__scale(worker->row_gradient, run->clip_scale, table->width);
+    }
     if (run->options.rows_all) {
       memset(worker->touched, 1, table->n_parts);
       stamps[rows->index[distinct.first + u]] = (uint32_t)run->steps;
@@ -126,4 +172,23 @@ int MR_FAMILY(mr__update_shard)(mr_run *run, const struct mr__optim_rates *rates
     step_others(job, shard, t, worker, run->stamps[shard]);
   }
   return MR_OK;
+}
+
+double MR_FAMILY(mr__shard_squares)(const mr_run *run, int shard, int index) {
+  const struct mr__worker *worker = &run->workers[index];
+  const struct mr__shard_rows *rows = &run->rows.shards[shard];
+  double sum = 0;
+  for (int t = 0; t < run->model->n_tables; t++) {
+    const struct mr__table *table = &run->model->tables[t];
+    struct mr__distinct distinct = rows->tables[t];
+    const uint32_t *start = rows->start + distinct.first + t;
+    for (uint32_t u = 0; u < distinct.n; u++) {
+      MR_FAMILY(mr__sum_occurrences)(run, table, rows->occurrences + start[u],
+                                     start[u + 1] - start[u], worker->row_gradient,
+                                     worker->touched);
+      clip_row(&run->options, worker->row_gradient, table->width);
+      sum += mr__squares(worker->row_gradient, table->width);
+    }
+  }
+  return sum;
 }
