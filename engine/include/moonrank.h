@@ -313,6 +313,9 @@ typedef struct mr_run_options {
    * dense weights and rows together, to a norm of clip_norm, for which rows are summed twice. */
   double clip_value, clip_row, clip_norm;
   mr_optimizer_spec dense, tables;
+  /* 1: takes no step and no penalty, and if it is a moving statistic does not move; NULL: none.
+   * [weights], and [parts of table 0, of table 1 ...]. Read by mr_run_new only. */
+  const unsigned char *frozen_weights, *frozen_parts;
 } mr_run_options;
 
 typedef struct mr_run mr_run;
@@ -334,7 +337,7 @@ int mr_run_step(mr_run *run, const mr_batch *batch, double *loss); /* both */
 int mr_run_set_rate(mr_run *run, double factor); /* multiplies the learning rates given */
 int64_t mr_run_steps(const mr_run *run);
 /* Views of the last gradient of the loss, valid until the next call: a dense weight's
- * [rows, columns]; a watched node's [batch rows, width]. */
+ * [rows, columns], NULL where it is frozen or a statistic; a watched node's [batch rows, width]. */
 const float *mr_run_weight_gradient(mr_run *run, int32_t param);
 const float *mr_run_watched(mr_run *run, int32_t node);
 /* The gradient of a row's value, [width]; zeros where the batch lacks the key. */

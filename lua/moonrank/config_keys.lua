@@ -186,6 +186,10 @@ M.experiment = { type = "map", keys = {
       key("norm", { type = "number", min = 1e-30, max = 1e30,
         doc = "all of it, dense weights and rows, to this norm; sums the rows twice" }),
     } }),
+    key("freeze", { type = "list", of = { type = "text" },
+      doc = "patterns of the weights and tables that take no step and no penalty, by the names of "
+        .. "moonrank inspect: dense_1.*, table.user, table.user.linear (one part); * at the start "
+        .. "stands in quotes" }),
     key("monitor", { type = "either", default = "auc",
       doc = "what to improve on the validation data; a map sums figures by weight", forms = {
       { type = "word", words = METRIC },

@@ -98,6 +98,12 @@ end
 --- Whether a path holds pattern characters.
 function M.is_pattern(path) return path:find "[*?%[]" ~= nil end
 
+--- Whether a text, all of it, matches a shell pattern.
+-- @tparam string text
+-- @tparam string pattern
+-- @treturn boolean
+function M.matches(text, pattern) return text:find(lua_pattern(pattern)) ~= nil end
+
 --- The files that match a shell pattern, sorted. Patterns stand in the last part only; names that
 -- begin with a dot match only a pattern that does.
 -- @tparam string pattern

@@ -11,6 +11,7 @@ local clock = require "moonrank.clock"
 local mr = require "moonrank.ffi"
 local schedule = require "moonrank.schedule"
 local suggest = require "moonrank.suggest"
+local tensors = require "moonrank.tensors"
 local C = mr.C
 
 local Trainer = {}
@@ -21,7 +22,7 @@ local LEAST_GAIN = 1e-6 -- of the monitor, to count as an improvement
 
 local OPTIONS = { "batch", "epochs", "seed", "threads", "lanes", "shuffle", "optimizer", "tables",
   "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch", "checkpoint", "schedule",
-  "warm_up", "clip" }
+  "warm_up", "clip", "freeze" }
 local HOOKS = { epoch = true, progress = true, step = true, checkpoint = true }
 
 -- { adam = { lr = 1e-3 } } as the engine's mr_optimizer_spec; what it points into goes to `keep`.
@@ -43,6 +44,27 @@ local function set_optimizer(spec, given, keep)
   spec.name, spec.options, spec.n_options = name, options, #names
 end
 
+-- What `freeze` names, as two arrays of flags; they go to `keep`.
+local function set_frozen(self, given, keep)
+  if not self.options.freeze then return end
+  local list = tensors.list(self.model)
+  local frozen, message = tensors.match(list, self.options.freeze)
+  if not frozen then error("freeze: " .. message, 4) end
+  local weights, parts = mr.new("unsigned char[?]", #list), mr.new("unsigned char[?]", #list)
+  local n_weights, set = C.mr_model_params(self.model.handle), {}
+  for _, tensor in ipairs(frozen) do set[tensor] = true end
+  local learns = false
+  for i, tensor in ipairs(list) do -- weights come first, then the parts of all tables
+    if tensor.weight then weights[i - 1] = set[tensor] and 1 or 0
+    else parts[i - 1 - n_weights] = set[tensor] and 1 or 0 end
+    learns = learns or tensor.trained and not set[tensor]
+  end
+  if not learns then error("freeze leaves nothing to train", 4) end
+  given.frozen_weights, given.frozen_parts = weights, parts
+  keep[#keep + 1], keep[#keep + 2] = weights, parts
+  self.frozen = tensors.names(list, frozen)
+end
+
 local function make_run(self)
   mr.handle(self.model, "the model")
   local o, keep = self.options, {}
@@ -53,6 +75,7 @@ local function make_run(self)
     clip_row = clip.row or 0, clip_norm = clip.norm or 0 })
   set_optimizer(given.dense, o.optimizer, keep)
   set_optimizer(given.tables, tables.optimizer, keep)
+  set_frozen(self, given, keep)
   local out = mr.new "mr_run *[1]"
   mr.check(C.mr_run_new(out, self.model.handle, self.pool.handle, given), 2)
   self.handle = mr.gc(out[0], C.mr_run_free)
@@ -108,6 +131,9 @@ local function check_options(o)
   if o.dense then names_of(o.dense, { "l2" }, "dense") end
   if o.reduce_on_plateau then
     names_of(o.reduce_on_plateau, { "factor", "patience", "min_lr" }, "reduce_on_plateau")
+  end
+  if o.freeze and type(o.freeze) ~= "table" then
+    error(("freeze is %s, expected a list of patterns"):format(tostring(o.freeze)), 3)
   end
   if o.clip then names_of(o.clip, { "value", "row", "norm" }, "clip") end
   if o.checkpoint then names_of(o.checkpoint, { "minutes", "steps", "keep" }, "checkpoint") end

@@ -109,6 +109,7 @@ struct mr__settle {
   int n_lanes;
   float *statistics;
   float *const *param;
+  const unsigned char *frozen; /* [params]: `finish` leaves these as they are */
   float *const *dparam; /* of lane 0 */
   int width;
 };

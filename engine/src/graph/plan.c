@@ -43,9 +43,7 @@ static void mark_gradients(struct mr__plan *plan) {
   const mr_graph *graph = plan->graph;
   for (int i = 0; i < (int)graph->n_nodes; i++) {
     const struct mr__node *node = &graph->nodes[i];
-    int learns = node->watched || node->lookup >= 0;
-    for (int p = 0; p < node->n_params; p++)
-      learns |= graph->params[node->first_param + p].spec.trained;
+    int learns = node->watched || plan->learns[i];
     for (int k = 0; k < node->n_inputs; k++)
       learns |= differentiates(plan, i, k) && plan->nodes[node->inputs[k]].has_grad;
     plan->nodes[i].has_grad = plan->nodes[i].wanted && learns;
@@ -288,10 +286,10 @@ static void choose_slice(struct mr__plan *plan, int64_t batch, int64_t slice_byt
   plan->slice_rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
 }
 
-int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *outputs,
-                  int n_outputs, int64_t batch, int64_t slice_bytes) {
-  assert(outputs || n_outputs == 0);
-  *plan = (struct mr__plan){.graph = graph, .train = outputs == NULL};
+int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const unsigned char *learns,
+                  const int32_t *outputs, int n_outputs, int64_t batch, int64_t slice_bytes) {
+  assert(outputs || (n_outputs == 0 && learns));
+  *plan = (struct mr__plan){.graph = graph, .learns = learns, .train = outputs == NULL};
   plan->nodes = mr__calloc(graph->n_nodes, sizeof *plan->nodes);
   if (!plan->nodes) return mr__fail_memory();
   for (size_t i = 0; i < graph->n_nodes; i++)

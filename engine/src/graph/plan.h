@@ -42,6 +42,7 @@ struct mr__node_plan {
 
 struct mr__plan {
   const mr_graph *graph;
+  const unsigned char *learns; /* [nodes]: whether it has something that steps; training only */
   int train;
   int whole_requests; /* no slice may cut a request: some op reads all its samples at once */
   int n_phases;
@@ -53,9 +54,10 @@ struct mr__plan {
   unsigned char *add_memory;
 };
 
-/* `outputs`: the nodes wanted, or NULL for training, where the objectives are wanted. */
-int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const int32_t *outputs,
-                  int n_outputs, int64_t batch, int64_t slice_bytes);
+/* `outputs`: the nodes wanted, or NULL for training, where the objectives are wanted. `learns`, for
+ * training: the nodes with weights or rows that step; it outlives the plan. */
+int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const unsigned char *learns,
+                  const int32_t *outputs, int n_outputs, int64_t batch, int64_t slice_bytes);
 void mr__plan_clear(struct mr__plan *plan);
 
 static inline int mr__plan_units(const struct mr__plan *plan) {

@@ -226,6 +226,7 @@ struct mr__settle mr__run_settle(const mr_run *run, int i, double **lanes) {
                              .n_lanes = run->lanes_used,
                              .statistics = run->statistics + run->statistics_offset[i],
                              .param = run->model->param + node->first_param,
+                             .frozen = run->param_frozen + node->first_param,
                              .dparam = run->lanes[0].dparam + node->first_param,
                              .width = node->width};
 }
@@ -436,6 +437,33 @@ static int check_options(const mr_run_options *o) {
   return check_clip("clip_norm", o->clip_norm);
 }
 
+/* What steps and what is frozen, before the plan is made. */
+static int list_learners(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  const mr_run_options *o = &run->options;
+  run->learns = mr__calloc(graph->n_nodes, 1);
+  run->param_frozen = mr__calloc(graph->n_params, 1);
+  run->first_part = mr__calloc((size_t)run->model->n_tables, sizeof *run->first_part);
+  size_t n_parts = 0;
+  for (int t = 0; run->first_part && t < run->model->n_tables; t++) {
+    run->first_part[t] = n_parts;
+    n_parts += run->model->tables[t].n_parts;
+  }
+  run->part_learns = mr__calloc(n_parts, 1);
+  if (!run->learns || !run->param_frozen || !run->first_part || !run->part_learns)
+    return mr__fail_memory();
+  for (size_t p = 0; p < n_parts; p++) run->part_learns[p] = !(o->frozen_parts && o->frozen_parts[p]);
+  for (size_t p = 0; p < graph->n_params; p++) {
+    run->param_frozen[p] = o->frozen_weights && o->frozen_weights[p];
+    if (graph->params[p].spec.trained && !run->param_frozen[p])
+      run->learns[graph->params[p].node] = 1;
+  }
+  for (size_t l = 0; l < graph->n_lookups; l++)
+    run->learns[graph->lookups[l].node] = (unsigned char)mr__run_part_learns(run, &graph->lookups[l]);
+  run->options.frozen_parts = run->options.frozen_weights = NULL; /* they are the caller's */
+  return MR_OK;
+}
+
 /* The tables of the columns that the plan reads; a batch may lack the others. */
 static int list_tables(mr_run *run) {
   const mr_graph *graph = run->model->graph;
@@ -457,7 +485,8 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
   run->step.seed = run->options.seed;
   run->step.lookups = graph->lookups;
   run->step.part_offsets = run->model->part_offsets;
-  MR_TRY(mr__plan_make(&run->plan, graph, nodes, n_nodes, run->options.batch,
+  MR_TRY(list_learners(run));
+  MR_TRY(mr__plan_make(&run->plan, graph, run->learns, nodes, n_nodes, run->options.batch,
                        run->options.slice_bytes));
   run->kept = mr__calloc(run->plan.n_buffers, sizeof *run->kept);
   run->kept_capacity = mr__calloc(run->plan.n_buffers, sizeof *run->kept_capacity);
@@ -539,6 +568,10 @@ void mr_run_free(mr_run *run) {
   mr__free(run->slices);
   mr__free(run->outputs);
   mr__free(run->table_of);
+  mr__free(run->learns);
+  mr__free(run->param_frozen);
+  mr__free(run->part_learns);
+  mr__free(run->first_part);
   mr__run_clear_update(run);
   mr__touched_clear(&run->rows);
   mr__plan_clear(&run->plan);

@@ -55,6 +55,11 @@ struct mr_run {
   int32_t *outputs; /* predicting: nodes wanted */
   int n_outputs;
 
+  unsigned char *learns;       /* [nodes]: for the plan */
+  unsigned char *param_frozen; /* [params] */
+  unsigned char *part_learns;  /* [parts of all tables] */
+  size_t *first_part;          /* [tables]: in part_learns */
+
   int *table_of; /* [columns]: of those that the plan reads, else -1 */
   struct mr__touched rows;
   struct mr__step step;
@@ -99,6 +104,10 @@ void mr__run_clear_update(mr_run *run);
 struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width);
 /* Whether the tables are laid out for this run's optimizer. */
 int mr__run_check_trainer(const mr_run *run);
+/* Whether the part that a lookup reads steps. */
+static inline int mr__run_part_learns(const mr_run *run, const struct mr__lookup *lookup) {
+  return run->part_learns[run->first_part[lookup->table] + (size_t)lookup->part];
+}
 struct mr__settle mr__run_settle(const mr_run *run, int node, double **lanes);
 
 #endif

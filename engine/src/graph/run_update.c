@@ -86,7 +86,8 @@ static int make_stretches(mr_run *run) {
   for (size_t p = 0; p < graph->n_params; p++) {
     const struct mr__param_spec *spec = &graph->params[p].spec;
     size_t n = (size_t)spec->rows * (size_t)spec->columns;
-    for (size_t first = 0; spec->trained && first < n; first += STRETCH)
+    int steps = spec->trained && !run->param_frozen[p];
+    for (size_t first = 0; steps && first < n; first += STRETCH)
       run->stretches[run->n_stretches++] =
           (struct mr__stretch){run->model->offset[p] + first,
                                n - first < STRETCH ? n - first : STRETCH, spec->decays};
@@ -104,7 +105,9 @@ static int list_lookups(mr_run *run) {
   for (size_t c = 0; c < columns; c++) {
     run->first_lookup[c] = n;
     for (size_t l = 0; l < graph->n_lookups; l++)
-      if (graph->lookups[l].column == (int)c && run->plan.nodes[graph->lookups[l].node].has_grad)
+      if (graph->lookups[l].column == (int)c &&
+          run->plan.nodes[graph->lookups[l].node].has_grad &&
+          mr__run_part_learns(run, &graph->lookups[l]))
         run->column_lookups[n++] = (int)l;
   }
   run->first_lookup[columns] = n;
@@ -266,7 +269,9 @@ int mr_run_set_rate(mr_run *run, double factor) {
 
 const float *mr_run_weight_gradient(mr_run *run, int32_t param) {
   const mr_graph *graph = run->model->graph;
-  if (!run->plan.train || param < 0 || (size_t)param >= graph->n_params) return NULL;
+  if (!run->plan.train || param < 0 || (size_t)param >= graph->n_params ||
+      run->param_frozen[param])
+    return NULL;
   return run->lanes[0].dparam[param];
 }
 

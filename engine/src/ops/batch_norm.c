@@ -165,8 +165,9 @@ static void finish(const struct mr__settle *s) {
   float unbiased = count > 1 ? count / (count - 1) : 1;
   for (int e = 0; e < width; e++) {
     float *mean = &s->param[MOVING_MEAN][e], *variance = &s->param[MOVING_VARIANCE][e];
-    *mean += momentum * (s->statistics[MEAN * width + e] - *mean);
-    *variance += momentum * (unbiased * s->statistics[VARIANCE * width + e] - *variance);
+    if (!s->frozen[MOVING_MEAN]) *mean += momentum * (s->statistics[MEAN * width + e] - *mean);
+    if (!s->frozen[MOVING_VARIANCE])
+      *variance += momentum * (unbiased * s->statistics[VARIANCE * width + e] - *variance);
   }
 }
 

@@ -33,6 +33,16 @@ local function options_of(configuration, script, cli)
   cli.fail("%s: %s%s", places["model." .. name], unknown and "" or "model.", message)
 end
 
+-- Patterns over the model's tensors, where the configuration has them.
+local function check_patterns(configuration, name, patterns, model, cli)
+  local tensors = require "moonrank.tensors"
+  local found, message, n = tensors.match(tensors.list(model), patterns)
+  if not found then
+    cli.fail("%s: %s: %s", configuration.places[("%s[%d]"):format(name, n)]
+      or configuration.places[name], name, message)
+  end
+end
+
 local function print_header(say, configuration, script, data, run)
   local grouped = require "moonrank.progress".grouped
   local rows = {}
@@ -55,6 +65,7 @@ local function print_header(say, configuration, script, data, run)
   for _, width in ipairs(widths) do
     say(("tables   %d wide (keys): %s"):format(width, table.concat(names[width], ", ")))
   end
+  if run.frozen then say("frozen   " .. table.concat(run.frozen, ", ")) end
   say(("memory   at most %s MB for tables, %s MB for a batch's values"):format(
     grouped(math.ceil(d.table_bytes / 2 ^ 20)), grouped(math.ceil(d.bytes / 2 ^ 20))))
 end
@@ -164,6 +175,7 @@ function M.run(words)
   local mr = require "moonrank"
   local model = cli.guard(mr.model, script.path, { fields = data.fields, options = model_options,
     seed = train.seed, init = train.tables.init })
+  if train.freeze then check_patterns(configuration, "train.freeze", train.freeze, model, cli) end
   local run = cli.guard(mr.trainer, model, trainer_options(configuration))
   local folder = options.out or require "moonrank.run_folder".default(configuration)
   local out = open_folder(folder, configuration, run, options, cli)

@@ -134,7 +134,7 @@ static void step_distinct(const struct job *job, int shard, int t,
       if (run->clip_scale != 1) mr__scale(worker->row_gradient, run->clip_scale, table->width);
     }
     if (run->options.rows_all) {
-      memset(worker->touched, 1, table->n_parts);
+      memcpy(worker->touched, run->part_learns + run->first_part[t], table->n_parts);
       stamps[rows->index[distinct.first + u]] = (uint32_t)run->steps;
     }
     step_row(job, table, rows->row[distinct.first + u], worker->row_gradient, worker->touched);
@@ -147,7 +147,7 @@ static void step_others(const struct job *job, int shard, int t,
                         const struct mr__worker *worker, const uint32_t *stamps) {
   mr_run *run = job->run;
   const struct mr__table *table = &run->model->tables[t];
-  memset(worker->touched, 1, table->n_parts);
+  memcpy(worker->touched, run->part_learns + run->first_part[t], table->n_parts);
   for (uint32_t r = 0; r < table->shards[shard].n_rows; r++) {
     if (stamps[r] == (uint32_t)run->steps) continue;
     memset(worker->row_gradient, 0, (size_t)table->width * sizeof(float));
@@ -161,6 +161,7 @@ int MR_FAMILY(mr__update_shard)(mr_run *run, const struct mr__optim_rates *rates
   const struct mr__worker *worker = &run->workers[index];
   const struct job *job = &(struct job){run, rates, optimizer(run)};
   for (int t = 0; t < run->model->n_tables; t++) {
+    if (!memchr(run->part_learns + run->first_part[t], 1, run->model->tables[t].n_parts)) continue;
     if (!run->options.rows_all) {
       step_distinct(job, shard, t, worker, NULL);
       continue;
