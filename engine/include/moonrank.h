@@ -54,6 +54,16 @@ typedef struct mr_pool mr_pool;
 int mr_pool_new(mr_pool **out, int32_t threads); /* 1 to 256, the caller's own included */
 void mr_pool_free(mr_pool *pool);
 
+/* What the machine does at most, all threads of a pool together, measured in about a second; rates
+ * are per second. Yardsticks for a profile: nothing in the engine depends on them. */
+typedef struct mr_limits {
+  double flops;        /* fused multiply-adds of the kernel family, each two operations */
+  double cache_bytes;  /* read and written by copies of 96 KiB */
+  double memory_bytes; /* the same of 48 MiB for each thread */
+  double rows;         /* random rows of 64 bytes in 96 MiB for each thread, read and written */
+} mr_limits;
+int mr_limits_measure(mr_limits *out, mr_pool *pool);
+
 double mr_seconds(void); /* a clock that only goes forward */
 
 /* From now on SIGINT and SIGTERM are counted instead of ending the process; a second one ends it. */
@@ -350,6 +360,21 @@ int64_t mr_run_bytes(const mr_run *run);
 int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys);
 /* Where a run's slices are cut: rows at most. */
 int64_t mr_run_slice_rows(const mr_run *run);
+
+/* Where the time of a run goes: 1 measures from now on, 0 stops and forgets. */
+int mr_run_profile(mr_run *run, int32_t on);
+typedef struct mr_profile_line {
+  const char *what; /* a pass of a node: "forward", "backward"; else a part of the step: "probe",
+                       "wait" (threads that had no slice), "reduce lanes", "update dense",
+                       "update rows", "pack" */
+  int32_t node;     /* or -1 */
+  int64_t calls, rows;
+  double seconds;   /* of all threads together */
+  double flops;     /* of products with weights; a fused multiply-add counts two */
+  double bytes;     /* that must be read and written at least, from whatever cache */
+} mr_profile_line;
+int32_t mr_run_profile_lines(const mr_run *run);
+int mr_run_profile_line(const mr_run *run, int32_t index, mr_profile_line *line);
 
 /* Write all that the run needs to go on (weights, rows, optimizer states, steps) and the caller's
  * own `state` to a folder that is not there yet, whole or not at all. */

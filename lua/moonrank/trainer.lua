@@ -446,6 +446,40 @@ function Trainer:describe(data)
   return d
 end
 
+--- Measure from now on where the time of steps goes, or stop and forget.
+-- @tparam boolean on
+function Trainer:measure(on)
+  mr.check(C.mr_run_profile(mr.handle(self, "the trainer"), on and 1 or 0), 1)
+end
+
+--- Where the time of the steps since measure(true) went, in the order of the graph: for each node
+-- and pass, and each part of the step beside the graph, { what, node (number), op, width, inputs
+-- (their widths), calls, rows, seconds (of all threads together), flops, bytes }; see
+-- mr_profile_line.
+-- @treturn {table,...} empty where nothing is measured
+function Trainer:measured()
+  local handle = mr.handle(self, "the trainer")
+  local graph, lines = self.model.builder.handle, {}
+  local line, info = mr.new "mr_profile_line", mr.new "mr_node_info"
+  for i = 0, C.mr_run_profile_lines(handle) - 1 do
+    mr.check(C.mr_run_profile_line(handle, i, line))
+    if line.calls > 0 then
+      local l = { what = mr.string(line.what), seconds = line.seconds, flops = line.flops,
+        bytes = line.bytes, calls = tonumber(line.calls), rows = tonumber(line.rows) }
+      if line.node >= 0 then
+        mr.check(C.mr_graph_describe(graph, line.node, info))
+        l.node, l.op, l.width, l.inputs = line.node, mr.string(info.op), info.width, {}
+        for k = 0, info.n_inputs - 1 do
+          mr.check(C.mr_graph_describe(graph, C.mr_graph_input(graph, line.node, k), info))
+          l.inputs[k + 1] = info.width
+        end
+      end
+      lines[#lines + 1] = l
+    end
+  end
+  return lines
+end
+
 --- Free buffers and threads now rather than at some later collection. May be called twice.
 function Trainer:close()
   if self.predictor then self.predictor:close() end

@@ -133,6 +133,7 @@ static int train(struct story *s, const char *optimizer, int rows_all) {
   double loss;
   STEP(mr_pool_new(&s->pool, 2));
   STEP(mr_run_new(&s->run, s->model, s->pool, &options));
+  STEP(mr_run_profile(s->run, 1));
   for (int b = 0; b < STEPS; b++) {
     if (!s->batches[b]) MR_TRY(fill(s, b));
     STEP(mr_run_step(s->run, s->batches[b], &loss));

@@ -149,6 +149,17 @@ static int starts_phase(const mr_run *run, int i) {
   return run->plan.train && (mr__node_op(&run->model->graph->nodes[i])->flags & MR__STATISTICS);
 }
 
+/* One function of a node's op on a slice. */
+static void call_op(const mr_run *run, void (*function)(const struct mr__call *call), int i,
+                    int pass, const struct mr__slice *slice, int lane,
+                    const struct mr__worker *worker) {
+  double start = run->profile ? mr_seconds() : 0;
+  struct mr__call call = make_call(run, i, slice, lane, worker);
+  function(&call);
+  if (run->profile)
+    mr__profile_node(run->profile, (int)(worker - run->workers), i, pass, start, call.rows);
+}
+
 static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice, int lane,
                           const struct mr__worker *worker) {
   const mr_graph *graph = run->model->graph;
@@ -156,14 +167,20 @@ static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice,
     const struct mr__node_plan *plan = &run->plan.nodes[i];
     if (!plan->wanted) continue;
     const struct mr__op *op = mr__node_op(&graph->nodes[i]);
-    if (plan->phase == phase) {
-      struct mr__call call = make_call(run, i, slice, lane, worker);
-      op->forward(&call);
-    } else if (plan->phase == phase + 1 && starts_phase(run, i)) {
-      struct mr__call call = make_call(run, i, slice, lane, worker);
-      op->collect(&call);
-    }
+    if (plan->phase == phase)
+      call_op(run, op->forward, i, MR__PASS_FORWARD, slice, lane, worker);
+    else if (plan->phase == phase + 1 && starts_phase(run, i))
+      call_op(run, op->collect, i, MR__PASS_FORWARD, slice, lane, worker);
   }
+}
+
+/* Whether backward has anything to compute: gradients of weights, or of an input. */
+static int wants_backward(const mr_run *run, int i) {
+  const struct mr__node *node = &run->model->graph->nodes[i];
+  int wanted = node->n_params > 0 && !starts_phase(run, i);
+  for (int k = 0; k < node->n_inputs; k++)
+    wanted |= run->plan.nodes[node->inputs[k]].grad.buffer >= 0;
+  return wanted;
 }
 
 static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice, int lane,
@@ -174,15 +191,11 @@ static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice,
     const struct mr__node_plan *plan = &run->plan.nodes[i];
     if (!plan->has_grad) continue;
     const struct mr__op *op = mr__node_op(&graph->nodes[i]);
-    if (starts_phase(run, i) && plan->phase == phase) {
-      struct mr__call call = make_call(run, i, slice, lane, worker);
-      op->collect_backward(&call);
-    }
+    if (starts_phase(run, i) && plan->phase == phase)
+      call_op(run, op->collect_backward, i, MR__PASS_BACKWARD, slice, lane, worker);
     if (plan->backward_unit != unit || !op->backward) continue;
-    struct mr__call call = make_call(run, i, slice, lane, worker);
-    int wanted = graph->nodes[i].n_params > 0 && !starts_phase(run, i);
-    for (int k = 0; k < call.n_inputs; k++) wanted |= call.dx[k].p != NULL;
-    if (wanted) op->backward(&call);
+    if (wants_backward(run, i))
+      call_op(run, op->backward, i, MR__PASS_BACKWARD, slice, lane, worker);
   }
 }
 
@@ -303,8 +316,10 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
   MR_TRY(mr__run_check_trainer(run));
   run->has_gradient = 0;
+  mr__profile_start(run->profile);
   MR_TRY(use_batch(run, batch));
   MR_TRY(mr__touched_insert(&run->rows, batch, run->pool));
+  mr__profile_stage(run, MR__STAGE_PROBE);
   for (int l = 0; l < run->lanes_used; l++) {
     run->lanes[l].loss = 0;
     memset(run->lanes[l].statistics, 0, run->n_statistics * sizeof(double));
@@ -314,9 +329,11 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
     MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
     settle(run, unit);
   }
+  mr__profile_stage(run, MR__STAGE_GRAPH);
   double sum = 0;
   for (int l = 0; l < run->lanes_used; l++) sum += run->lanes[l].loss;
   MR_TRY(mr__run_reduce(run));
+  mr__profile_stage(run, MR__STAGE_REDUCE);
   *loss = sum;
   if (!isfinite(sum))
     return mr__fail(MR_ENAN, "the loss of step %lld is not finite", (long long)run->steps + 1);
@@ -338,10 +355,14 @@ int mr_run_step(mr_run *run, const mr_batch *batch, double *loss) {
 
 int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out) {
   if (run->plan.train) return mr__fail(MR_EINVAL, "this run only trains");
+  mr__profile_start(run->profile);
   MR_TRY(use_batch(run, batch));
   MR_TRY(mr__touched_find(&run->rows, batch, run->pool));
+  mr__profile_stage(run, MR__STAGE_PROBE);
   struct unit_job job = {run, 0, out};
-  return mr__pool_run(run->pool, run_lane, &job, run->lanes_used);
+  MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
+  mr__profile_stage(run, MR__STAGE_GRAPH);
+  return MR_OK;
 }
 
 const float *mr_run_watched(mr_run *run, int32_t node) {
@@ -572,6 +593,7 @@ void mr_run_free(mr_run *run) {
   mr__free(run->param_frozen);
   mr__free(run->part_learns);
   mr__free(run->first_part);
+  mr__profile_free(run->profile);
   mr__run_clear_update(run);
   mr__touched_clear(&run->rows);
   mr__plan_clear(&run->plan);

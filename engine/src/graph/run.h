@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "graph/model.h"
 #include "graph/plan.h"
+#include "graph/profile.h"
 #include "graph/step.h"
 #include "optim/optim.h"
 #include "table/touched.h"
@@ -93,6 +94,7 @@ struct mr_run {
   size_t stamps_capacity[MR__SHARDS];
   int64_t steps;
   int has_gradient;
+  struct mr__profile *profile; /* NULL: none is taken */
 };
 
 /* run_update.c */

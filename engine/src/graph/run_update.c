@@ -242,12 +242,15 @@ int mr_run_update(mr_run *run) {
   MR_TRY(mr__run_check_trainer(run));
   if (run->options.rows_all) MR_TRY(grow_stamps(run));
   run->has_gradient = 0;
+  mr__profile_start(run->profile);
   MR_TRY(measure(run));
   run->steps++;
   struct step_job dense = {run, rates(run, &run->dense_optimizer)};
   MR_TRY(mr__pool_run(run->pool, step_stretch, &dense, (int64_t)run->n_stretches));
+  mr__profile_stage(run, MR__STAGE_DENSE);
   struct step_job tables = {run, rates(run, &run->table_optimizer)};
   MR_TRY(mr__pool_run(run->pool, update_shard, &tables, MR__SHARDS));
+  mr__profile_stage(run, MR__STAGE_ROWS);
   for (size_t i = 0; i < run->model->graph->n_nodes; i++) {
     const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);
     if (!op->finish || !run->plan.nodes[i].wanted) continue;
@@ -255,7 +258,9 @@ int mr_run_update(mr_run *run) {
     struct mr__settle call = mr__run_settle(run, (int)i, lanes);
     op->finish(&call);
   }
-  return mr__pool_run(run->pool, prepare_node, run->model, (int64_t)run->model->graph->n_nodes);
+  MR_TRY(mr__pool_run(run->pool, prepare_node, run->model, (int64_t)run->model->graph->n_nodes));
+  mr__profile_stage(run, MR__STAGE_PACK);
+  return MR_OK;
 }
 
 int mr_run_set_rate(mr_run *run, double factor) {

@@ -4,6 +4,7 @@
 
 #include "graph/op.h"
 #include "kernel/kernel.h"
+#include "kernel/limits.h"
 #include "optim/optim.h"
 
 struct mr__occurrence;
@@ -49,6 +50,8 @@ struct mr__family {
   mr__shard_squares_fn *shard_squares;
   mr__sum_occurrences_fn *sum_occurrences;
   mr__update_shard_fn *update_shard;
+  mr__limit_products_fn *limit_products;
+  mr__limit_copy_fn *limit_copy;
 };
 
 const struct mr__family *mr__family(void);

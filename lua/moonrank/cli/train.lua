@@ -20,29 +20,6 @@ end
 
 function M.usage() return require "moonrank.args".help(parser()) end
 
--- The script's options, held against the script; a complaint has the place in the file.
-local function options_of(configuration, script, cli)
-  local given = {}
-  for name, value in pairs(configuration.experiment.model) do
-    if name ~= "script" then given[name] = value end
-  end
-  local options, message, name = require "moonrank.script".options(script, given)
-  if options then return options end
-  local unknown = script.options[name] == nil
-  local places = unknown and configuration.key_places or configuration.places
-  cli.fail("%s: %s%s", places["model." .. name], unknown and "" or "model.", message)
-end
-
--- Patterns over the model's tensors, where the configuration has them.
-local function check_patterns(configuration, name, patterns, model, cli)
-  local tensors = require "moonrank.tensors"
-  local found, message, n = tensors.match(tensors.list(model), patterns)
-  if not found then
-    cli.fail("%s: %s: %s", configuration.places[("%s[%d]"):format(name, n)]
-      or configuration.places[name], name, message)
-  end
-end
-
 local function print_header(say, configuration, script, data, run)
   local grouped = require "moonrank.progress".grouped
   local rows = {}
@@ -77,13 +54,6 @@ local function figures_for_log(figures)
   for name, value in pairs(figures) do result[name] = value end
   if figures.tasks and next(figures.tasks, (next(figures.tasks))) == nil then result.tasks = nil end
   return result
-end
-
--- What a trainer takes: the keys of `train`.
-local function trainer_options(configuration)
-  local options = { eval_batch = configuration.experiment.eval.batch }
-  for name, value in pairs(configuration.experiment.train) do options[name] = value end
-  return options
 end
 
 local function fit(run, data, configuration, out, say, progress, stop_after)
@@ -133,29 +103,6 @@ local function open_folder(path, configuration, run, options, cli)
   return out
 end
 
--- Everything that may fail before training starts.
-local function prepare(options, progress, cli)
-  local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
-  local train = configuration.experiment.train
-  train.threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
-    or train.threads
-  local script, message = require "moonrank.script".load(configuration.experiment.model.script)
-  if not script then
-    cli.fail("%s: %s", configuration.places["model.script"], message)
-  end
-  local model_options = options_of(configuration, script, cli)
-  local data = cli.need(require "moonrank.dataset".open(configuration.fields,
-    { threads = train.threads, places = configuration.fields_places }))
-  for _, name in ipairs { "train", "valid", "test" } do
-    if configuration.fields.data[name] then
-      progress:note(("reading the %s data ..."):format(name))
-      cli.need(data:split(name))
-    end
-  end
-  progress:clear()
-  return configuration, script, model_options, data
-end
-
 local function resume_command(options, folder, cli)
   local words = { "train", options.config }
   for _, setting in ipairs(options.set or {}) do
@@ -170,13 +117,10 @@ function M.run(words)
   local options = require "moonrank.args".parse(parser(), words)
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
-  local configuration, script, model_options, data = prepare(options, progress, cli)
+  local opened = require "moonrank.experiment".open(options, progress,
+    { "train", "valid", "test" })
+  local configuration, data, run = opened.configuration, opened.data, opened.run
   local train = configuration.experiment.train
-  local mr = require "moonrank"
-  local model = cli.guard(mr.model, script.path, { fields = data.fields, options = model_options,
-    seed = train.seed, init = train.tables.init })
-  if train.freeze then check_patterns(configuration, "train.freeze", train.freeze, model, cli) end
-  local run = cli.guard(mr.trainer, model, trainer_options(configuration))
   local folder = options.out or require "moonrank.run_folder".default(configuration)
   local out = open_folder(folder, configuration, run, options, cli)
   local function say(line)
@@ -184,7 +128,7 @@ function M.run(words)
     if not options.quiet then print(line) end
   end
 
-  print_header(say, configuration, script, data, run)
+  print_header(say, configuration, opened.script, data, run)
   fit(run, data, configuration, out, say, progress, stop_after)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
     say ""
