@@ -10,9 +10,11 @@
 LOOP(exp)
 LOOP(sigmoid)
 LOOP(tanh)
+LOOP(log)
 
 static float sum(const float *x, int n) { return mr__sum(x, n); }
 static float dot(const float *x, const float *y, int n) { return mr__dot(x, y, n); }
 static void axpy(float *y, float a, const float *x, int n) { mr__axpy(y, a, x, n); }
 
-const struct vec_loops MR_FAMILY(vec_loops) = {loop_exp, loop_sigmoid, loop_tanh, sum, dot, axpy};
+const struct vec_loops MR_FAMILY(vec_loops) = {loop_exp, loop_sigmoid, loop_tanh, loop_log,
+                                               sum,      dot,          axpy};

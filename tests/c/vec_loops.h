@@ -6,6 +6,7 @@ struct vec_loops {
   void (*exp)(const float *x, float *y, int n);
   void (*sigmoid)(const float *x, float *y, int n);
   void (*tanh)(const float *x, float *y, int n);
+  void (*log)(const float *x, float *y, int n);
   float (*sum)(const float *x, int n);
   float (*dot)(const float *x, const float *y, int n);
   void (*axpy)(float *y, float a, const float *x, int n);

@@ -20,6 +20,7 @@ IDS = {"user": 4, "ad": 5, "hour": 3}  # field: number of values; the last one o
 TAGS = 6
 DIM = 4
 HIDDEN = [8, 6]
+REGIONS = 3
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
 
@@ -157,6 +158,25 @@ class Factorization(Linear):
         return super().logits(rows) + pairs
 
 
+class Mixture:
+    """x = bias + sum of the fields' rows + price W, 2 x 3 wide: gates z, fits a;
+    p = sum of softmax(z) sigmoid(a), logit = log(p / (1 - p))"""
+
+    def __init__(self, source):
+        self.tables = {"embedding": source.tables(2 * REGIONS, 1.0)}
+        self.dense = {
+            "bias": source.matrix(1, 2 * REGIONS, 0.5).requires_grad_(),
+            "price": source.matrix(1, 2 * REGIONS, 0.5).requires_grad_(),
+        }
+
+    def logits(self, rows):
+        price = torch.tensor([[row["price"]] for row in rows])
+        terms = sum(look_up(self.tables["embedding"], rows))
+        x = self.dense["bias"] + terms + price @ self.dense["price"]
+        gate, fit = F.softmax(x[:, :REGIONS], 1), torch.sigmoid(x[:, REGIONS:])
+        return torch.logit((gate * fit).sum(1, keepdim=True))
+
+
 class Deep:
     """x = concat(user, ad, hour, pooled tags, price); dense 8, dense 6, dense 1. Each hidden layer
     is y = x W + b, batch norm if wanted, relu."""
@@ -205,6 +225,20 @@ class Deep:
             h = F.relu(h)
         last = len(HIDDEN) + 1
         return h @ self.dense["w%d" % last] + self.dense["b%d" % last]
+
+
+class DeepFactorization(Factorization):
+    """The linear part + the pairs of the factors + a network of hidden layers 8 and 6 on the factors
+    and the price"""
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.deep = Deep(source)
+        self.deep.tables["embedding"] = self.tables["factors"]
+        self.dense.update(self.deep.dense)
+
+    def logits(self, rows):
+        return super().logits(rows) + self.deep.logits(rows)
 
 
 def golden(name, model, source):
@@ -302,6 +336,8 @@ def main():
         ("fm", 2, Factorization),
         ("dnn", 3, Deep),
         ("dnn_bn", 4, lambda source: Deep(source, batch_norm=True)),
+        ("mlr", 6, Mixture),
+        ("deepfm", 7, DeepFactorization),
     ):
         source = Source(seed)
         golden(name, make(source), source)

@@ -25,8 +25,10 @@ local DNN = { hidden = { 16, 8 }, batch_norm = true, dropout = 0.2 }
 describe("a gradient check", function()
   for _, case in ipairs {
     { "lr", {} },
+    { "mlr", { m = 4 } },
     { "fm", { dim = 4 } },
     { "dnn", { hidden = { 16, 8 } } },
+    { "deepfm", { dim = 4, hidden = { 16, 8 }, batch_norm = true, dropout = 0.2 } },
     { "dnn", DNN },
     { "dnn", { hidden = { 12 }, activation = "tanh", dropout = 0.5 } },
   } do

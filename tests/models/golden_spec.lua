@@ -155,6 +155,17 @@ describe("models against golden values", function()
       { price = "dense_1.weight", bias = "dense_1.bias" }))
   end)
 
+  it("mlr", function()
+    check_forward(check("mlr", "mlr", { m = 3 },
+      { price = "dense_1.weight", bias = "dense_1.bias" }))
+  end)
+
+  it("deepfm", function()
+    local names = { price = "dense_4.weight", bias = "dense_4.bias" } -- the network comes first
+    for theirs, ours in pairs(DNN) do names[theirs] = ours end
+    check_forward(check("deepfm", "deepfm", { dim = 4, hidden = { 8, 6 } }, names))
+  end)
+
   it("dnn", function() check_forward(check("dnn", "dnn", { hidden = { 8, 6 } }, DNN)) end)
 
   it("dnn with batch norm, and its moving statistics", function()

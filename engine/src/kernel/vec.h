@@ -53,6 +53,31 @@ static inline float mr__exp(float x) {
   return x > 88.72283f ? mr__from_bits(0x7f800000u) : (x != x ? x : y);
 }
 
+/* ln x of a positive normal number, within 0.85 ulp; of 0 and denormals that of 2^-126, of negative
+ * numbers and NaN it is NaN. x = 2^n (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), then the polynomial of
+ * Cephes logf. */
+static inline float mr__log(float x) {
+  float inside = x > 1.17549435e-38f ? x : 1.17549435e-38f;
+  uint32_t bits = mr__to_bits(inside);
+  uint32_t above = bits - 0x3f3504f3u; /* of sqrt(1/2): its top bits are n */
+  float n = (float)((int32_t)above >> 23);
+  float f = mr__from_bits((above & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+  float square = f * f;
+  float p = 7.0376836292e-2f;
+  p = mr__fma(p, f, -1.1514610310e-1f);
+  p = mr__fma(p, f, 1.1676998740e-1f);
+  p = mr__fma(p, f, -1.2420140846e-1f);
+  p = mr__fma(p, f, 1.4249322787e-1f);
+  p = mr__fma(p, f, -1.6668057665e-1f);
+  p = mr__fma(p, f, 2.0000714765e-1f);
+  p = mr__fma(p, f, -2.4999993993e-1f);
+  p = mr__fma(p, f, 3.3333331174e-1f);
+  float y = mr__fma(p * square, f, n * -2.12194440e-4f);
+  y = mr__fma(-0.5f, square, y);
+  y = mr__fma(n, 0.693359375f, f + y);
+  return x > 3.40282347e38f ? x : (x < 0.0f || x != x ? mr__from_bits(0x7fc00000u) : y);
+}
+
 /* 1 / (1 + e^-x), without overflow and without cancellation on either side: within 2.9 ulp where
  * the result is a normal number, 0 below -87.33. */
 static inline float mr__sigmoid(float x) {
