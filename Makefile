@@ -1,6 +1,6 @@
 # The menu. Every target sets up what it needs; paths are relative, so the folder may have any name.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz clean
+.PHONY: help setup build demo test check fuzz bench clean
 
 # With an empty environment there is no PATH.
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
@@ -12,6 +12,7 @@ help:
 	@echo 'make test    set up, build, run every test'
 	@echo 'make check   luacheck, warnings, clang-tidy, sanitizers, fuzz targets: ten minutes'
 	@echo 'make fuzz    one fuzz target: make fuzz TARGET=model SECONDS=60'
+	@echo 'make bench   the table of speed, beside PyTorch and liblinear: make bench QUICK=1'
 	@echo 'make clean   remove build/ and what the demo made'
 
 setup:
@@ -31,6 +32,11 @@ check:
 
 fuzz:
 	@sh tools/fuzz '$(TARGET)' $(SECONDS)
+
+# A peer that cannot be installed is left out of the table.
+bench: build
+	@sh tools/setup bench || true
+	@. tools/lua-path && luajit bench/run.lua $(if $(QUICK),--quick)
 
 clean:
 	rm -rf build data/adworld runs/demo

@@ -43,6 +43,10 @@ enum {
 
 int32_t mr_abi(void);           /* MR_ABI of the library itself */
 const char *mr_version(void);   /* "0.1.0"; valid for good */
+const char *mr_compiler(void);  /* that made the library; valid for good */
+/* The BLAS library of the backward products and its kernels, "OpenBLAS 0.3.21, SkylakeX", valid for
+ * good; NULL where it cannot be opened, with the error text. */
+const char *mr_blas(void);
 const char *mr_last_error(void); /* valid until the next failure on this thread */
 
 /* The kernel family: "avx512", "avx2", "plain" (any CPU) or "auto" (the best this CPU has).

@@ -77,6 +77,41 @@ function M.measure(run, split, options)
   return result
 end
 
+--- Take steps and time windows of them.
+-- @tparam Trainer run
+-- @tparam Split split
+-- @tparam table options  warm_up: seconds before; seconds: of a window; windows: how many
+-- @treturn table samples_per_s (the median window's), steps, loss (mean, of the last step)
+function M.windows(run, split, options)
+  local next_batch, result = batches(run, split, { seconds = 0 }), { steps = 0 }
+  local function window(seconds)
+    local start, samples = clock.now(), 0
+    repeat
+      local batch = next_batch()
+      local rows = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
+      result.loss = run:step(batch) / rows
+      result.steps, samples = result.steps + 1, samples + rows
+      local taken = clock.now() - start
+    until taken >= seconds
+    return samples / (clock.now() - start)
+  end
+  window(options.warm_up)
+  local speeds = {}
+  for i = 1, options.windows do speeds[i] = window(options.seconds) end
+  result.samples_per_s = M.median(speeds)
+  return result
+end
+
+--- The middle one of some numbers, or the mean of the middle two.
+-- @tparam {number,...} numbers  at least one
+-- @treturn number
+function M.median(numbers)
+  local sorted = { unpack(numbers) }
+  table.sort(sorted)
+  local n = #sorted
+  return (sorted[math.floor((n + 1) / 2)] + sorted[math.ceil((n + 1) / 2)]) / 2
+end
+
 -- ---- the table of the profile ----
 
 -- Lines of equal ops are added up: 39 lookups of one width are one line.

@@ -11,8 +11,8 @@
 local helper = require "helper"
 local path_of = require "moonrank.path"
 
-local FOLDERS = { docs = true, engine = true, examples = true, lua = true, models = true,
-  tests = true, tools = true }
+local FOLDERS = { bench = true, docs = true, engine = true, examples = true, lua = true,
+  models = true, tests = true, tools = true }
 
 local function documents()
   local paths = path_of.glob "docs/*.md"

@@ -6,6 +6,14 @@ int32_t mr_abi(void) { return MR_ABI; }
 
 const char *mr_version(void) { return "0.1.0"; }
 
+const char *mr_compiler(void) {
+#ifdef __clang__
+  return __VERSION__;
+#else
+  return "gcc " __VERSION__;
+#endif
+}
+
 double mr_seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 
@@ -15,6 +16,7 @@ enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static sgemm_fn *sgemm;
+static char description[128];
 
 /* OpenBLAS does not know CPUs younger than itself and falls back to AVX2 kernels, half the speed
  * of its AVX-512 ones. It reads the core type from the environment when it is loaded; the user's
@@ -28,6 +30,17 @@ static int choose_core(void) {
     return setenv("OPENBLAS_CORETYPE", "SkylakeX", 0) == 0;
 #endif
   return 0;
+}
+
+/* "OpenBLAS 0.3.21, SkylakeX": the start of its configuration, and the kernels that it chose. */
+static void describe(void *library) {
+  char *(*config)(void) = (char *(*)(void))dlsym(library, "openblas_get_config");
+  char *(*core)(void) = (char *(*)(void))dlsym(library, "openblas_get_corename");
+  const char *text = config ? config() : "OpenBLAS";
+  size_t length = strlen(text), blank = strcspn(text, " ");
+  if (blank < length) length = blank + 1 + strcspn(text + blank + 1, " ");
+  snprintf(description, sizeof description, "%.*s, %s", (int)length, text,
+           core ? core() : "unknown core");
 }
 
 static int open_library(void) {
@@ -58,6 +71,7 @@ static int open_library(void) {
     return mr__fail(MR_ESYSTEM, "the serial build of OpenBLAS gives wrong results from several "
                                 "threads; install the package libopenblas0-pthread");
   set_threads(1);
+  describe(library);
   sgemm = found;
   return MR_OK;
 }
@@ -68,6 +82,8 @@ int mr__blas_open(void) {
   pthread_mutex_unlock(&lock);
   return status;
 }
+
+const char *mr_blas(void) { return mr__blas_open() == MR_OK ? description : NULL; }
 
 void mr__gemm_nt(int m, int n, int k, const float *a, int lda, const float *b, int ldb, int add,
                  float *c, int ldc) {

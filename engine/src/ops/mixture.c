@@ -76,7 +76,7 @@ static void backward(const struct mr__call *c) {
 
 const struct mr__op MR_FAMILY(mr__op_mixture) = {
     .name = "mixture",
-    .doc = "y = the logit of sum_i softmax(z)_i * sigmoid(a_i), x holding the gates z, then as many "
+    .doc = "y = the logit of sum_i softmax(z)_i * sigmoid(a_i), x holding the gates z, then the "
            "fits a (Gai et al. 2017, eq. 2)",
     .inputs = {"x"},
     .shape = shape,

@@ -1,0 +1,176 @@
+/* Clicks of the shape of the Criteo data, for the table of speed: the same rows as text and as
+ * plain binary, so that every engine trains on the same.
+ *
+ *   generate DIR ROWS [SEED]     files in DIR, which must be there:
+ *     ids.i32      [ROWS, 39] int32: ids counted through all fields, 0 .. 999,999
+ *     labels.u8    [ROWS] 0 or 1
+ *     train.csv    label,c1..c39; an id as eight hexadecimal digits that tell nothing of its order
+ *     train.svm    LIBSVM's form, ids counted from 1
+ *     fields.yaml  what moonrank is told of train.csv
+ *
+ * 13 fields of 64 values, as numbers cut into buckets have, and 26 of 4 to 180,000; 1,000,000 ids
+ * in all. Within a field the k-th most frequent id has a share of about k^-1.05 (a continuous Zipf
+ * law, cut to whole numbers), and where it stands among the field's ids is scrambled. The label is
+ * drawn from a teacher, a factorization machine whose weights are a function of the id: about 32 %
+ * are 1. The same seed gives the same bytes. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FIELDS = 39, BUCKETED = 13, BUCKETS = 64, ALL_IDS = 1000000, FACTORS = 4 };
+static const double EXPONENT = 1.05, WEIGHT = 0.16, FACTOR = 0.1, INTERCEPT = -1.31;
+
+/* The last field takes what is left of the million. */
+static const uint32_t sizes_of_categories[FIELDS - BUCKETED] = {
+    4,    8,    12,   20,   36,    64,    96,    128,   320,   560,    700,    1400,   2000,
+    3000, 3600, 5200, 6400, 11620, 30000, 64000, 92000, 118000, 150000, 160000, 170000, 0};
+
+struct field {
+  uint32_t first, size; /* its ids */
+  uint64_t step;        /* k * step mod size scrambles, as step and size share no factor */
+};
+
+static uint64_t mix(uint64_t x) { /* SplitMix64 (Steele, Lea and Flood 2014) */
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/* Uniform in (0, 1), a function of its place. */
+static double uniform(uint64_t place) { return ((double)(mix(place) >> 11) + 0.5) * 0x1p-53; }
+
+/* About normal with deviation 1: four uniforms. */
+static float about_normal(uint64_t place) {
+  double sum = 0;
+  for (uint64_t i = 0; i < 4; i++) sum += uniform(4 * place + i);
+  return (float)((sum - 2) * 1.7320508);
+}
+
+static uint64_t common_factor(uint64_t a, uint64_t b) {
+  while (b) {
+    uint64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+static void make_fields(struct field *fields) {
+  uint32_t first = 0;
+  for (int f = 0; f < FIELDS; f++) {
+    uint32_t size = f < BUCKETED ? BUCKETS : sizes_of_categories[f - BUCKETED];
+    if (f == FIELDS - 1) size = ALL_IDS - first;
+    uint64_t step = (uint64_t)(0.618034 * size) | 1;
+    while (common_factor(step, size) != 1) step += 2;
+    fields[f] = (struct field){first, size, step};
+    first += size;
+  }
+}
+
+/* The inverse of the distribution function of the density x^-1.05 on 1 .. size + 1. */
+static uint32_t draw_id(const struct field *field, double u) {
+  double s = 1 - EXPONENT, top = pow(field->size + 1.0, s);
+  uint32_t k = (uint32_t)pow(1 + u * (top - 1), 1 / s) - 1;
+  if (k >= field->size) k = field->size - 1;
+  return field->first + (uint32_t)((k * field->step + field->size / 3) % field->size);
+}
+
+/* The teacher's numbers, one line an id: weight, factors. */
+static float (*make_teacher(void))[1 + FACTORS] {
+  float(*teacher)[1 + FACTORS] = malloc(sizeof *teacher * ALL_IDS);
+  if (!teacher) exit(1);
+  for (uint64_t id = 0; id < ALL_IDS; id++)
+    for (uint64_t i = 0; i <= FACTORS; i++)
+      teacher[id][i] = (float)(i == 0 ? WEIGHT : FACTOR) *
+                       about_normal(((uint64_t)1 << 40) + id * (1 + FACTORS) + i);
+  return teacher;
+}
+
+static double logit_of(float (*teacher)[1 + FACTORS], const int32_t *ids) {
+  double z = INTERCEPT, sum[FACTORS] = {0}, squares = 0;
+  for (int f = 0; f < FIELDS; f++) {
+    const float *t = teacher[ids[f]];
+    z += (double)t[0];
+    for (int i = 0; i < FACTORS; i++) {
+      sum[i] += (double)t[1 + i];
+      squares += (double)t[1 + i] * (double)t[1 + i];
+    }
+  }
+  for (int i = 0; i < FACTORS; i++) z += 0.5 * sum[i] * sum[i];
+  return z - 0.5 * squares;
+}
+
+static FILE *create(const char *folder, const char *name) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *file = fopen(path, "wb");
+  if (!file) {
+    perror(path);
+    exit(1);
+  }
+  setvbuf(file, NULL, _IOFBF, 1 << 20);
+  return file;
+}
+
+static void close_file(FILE *file) {
+  if (ferror(file) | fclose(file)) {
+    perror("generate");
+    exit(1);
+  }
+}
+
+static void write_description(const char *folder) {
+  FILE *file = create(folder, "fields.yaml");
+  fprintf(file, "version: 1\ndata: {train: train.csv}\ndefaults: {dim: 16}\nlabel: label\n"
+                "fields:\n  - {side: ad, type: id, name: [c1");
+  for (int f = 2; f <= FIELDS; f++) fprintf(file, ", c%d", f);
+  fprintf(file, "]}\n");
+  close_file(file);
+}
+
+static void write_hexadecimal(char *to, uint32_t x) {
+  for (int i = 0; i < 8; i++) to[i] = "0123456789abcdef"[x >> (28 - 4 * i) & 15];
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3 || argc > 4) {
+    fprintf(stderr, "usage: generate DIR ROWS [SEED]\n");
+    return 2;
+  }
+  long rows = atol(argv[2]);
+  uint64_t place = (argc > 3 ? strtoull(argv[3], NULL, 10) : 1) << 44;
+  struct field fields[FIELDS];
+  make_fields(fields);
+  float(*teacher)[1 + FACTORS] = make_teacher();
+  FILE *ids_file = create(argv[1], "ids.i32"), *labels = create(argv[1], "labels.u8");
+  FILE *csv = create(argv[1], "train.csv"), *svm = create(argv[1], "train.svm");
+  fprintf(csv, "label");
+  for (int f = 1; f <= FIELDS; f++) fprintf(csv, ",c%d", f);
+  fputc('\n', csv);
+  long positives = 0;
+  for (long r = 0; r < rows; r++) {
+    int32_t ids[FIELDS];
+    char text[9 * FIELDS + 2] = "";
+    for (int f = 0; f < FIELDS; f++) {
+      ids[f] = (int32_t)draw_id(&fields[f], uniform(place++));
+      text[9 * f] = ',';
+      write_hexadecimal(text + 9 * f + 1, (uint32_t)((uint64_t)ids[f] * 0x9e3779b1u));
+    }
+    int label = uniform(place++) < 1 / (1 + exp(-logit_of(teacher, ids)));
+    positives += label;
+    fwrite(ids, sizeof ids, 1, ids_file);
+    fputc(label, labels);
+    text[9 * FIELDS] = '\n';
+    fprintf(csv, "%d%s", label, text);
+    fprintf(svm, "%d", label);
+    for (int f = 0; f < FIELDS; f++) fprintf(svm, " %d:1", ids[f] + 1);
+    fputc('\n', svm);
+  }
+  close_file(ids_file), close_file(labels), close_file(csv), close_file(svm);
+  write_description(argv[1]);
+  free(teacher);
+  printf("%ld rows, %.1f %% positives\n", rows, rows ? 100.0 * (double)positives / (double)rows : 0);
+  return 0;
+}

@@ -1,0 +1,49 @@
+--- The samples a second that this machine could reach at most on a line of the table of speed,
+-- from its limits (mr_limits) and from what a step must compute and move. docs/performance.md
+-- derives it.
+-- @module roofline
+local M = {}
+
+local FIELDS = 39
+local HIDDEN = { FIELDS * 16, 400, 400, 400, 1 }
+
+-- What a model must do for one sample. width: floats of a row's value; flops: forward and backward.
+local function network_flops()
+  local weights = 0
+  for i = 1, #HIDDEN - 1 do weights = weights + HIDDEN[i] * HIDDEN[i + 1] end
+  return 6 * weights -- forward, gradient of the input, gradient of the weights: 2 each
+end
+
+local MODELS = {
+  lr = { width = 1, flops = 2 * FIELDS },
+  mlr = { width = 24, flops = 2 * FIELDS * 24 },
+  fm = { width = 17, flops = FIELDS * (2 + 7 * 16) },
+  dnn = { width = 16, flops = network_flops() },
+  deepfm = { width = 17, flops = network_flops() + FIELDS * (2 + 7 * 16) },
+}
+
+local STATES = { sgd = 0, adagrad = 1, adam = 2 }
+
+--- The bound and what binds.
+-- @tparam string model
+-- @tparam string optimizer  of the tables
+-- @tparam table limits  as of moonrank.speed's limits, for the threads used
+-- @tparam number distinct  distinct keys in a batch, for each of its samples
+-- @treturn number samples a second
+-- @treturn string "products", "cache" or "rows"
+function M.bound(model, optimizer, limits, distinct)
+  local of = MODELS[model]
+  -- Each occurrence: its key, its slot, its place in the list of occurrences there and back; the
+  -- row's value read, and its gradient.
+  local cache = FIELDS * (8 + 16 + 16 + 2 * 4 * of.width)
+  -- Each distinct key: a line of slots, and the row with its states.
+  local lines = distinct * (1 + math.ceil(4 * of.width * (1 + STATES[optimizer]) / 64))
+  local seconds, what = of.flops / limits.flops, "products"
+  if cache / limits.cache_bytes > seconds then
+    seconds, what = cache / limits.cache_bytes, "cache"
+  end
+  if lines / limits.rows > seconds then seconds, what = lines / limits.rows, "rows" end
+  return 1 / seconds, what
+end
+
+return M

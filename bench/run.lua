@@ -1,0 +1,263 @@
+--- The table of speed: moonrank and each peer in turn on the same data, in rounds; medians, ratios,
+-- and the share of the roofline. `make bench` calls it, `make bench QUICK=1` in a short form.
+--
+--     luajit bench/run.lua [--quick] [--only lr,dnn] [--rounds 3] [--seconds 2] [--rows 1000000]
+--                          [--alone]
+--
+-- Lines of training: samples a second, everything included that a step costs a user, batches from
+-- the column cache. Lines of text: rows a second from a text file to a trained logistic regression,
+-- one pass. A line of the table is:
+--
+--   samples/s   moonrank, median of the rounds
+--   best        PyTorch in its best environment, the fastest of its programs (which one is said)
+--   ratio       moonrank / best; `wanted` is what it should be at least
+--   default     the same program as Debian installs PyTorch; never used for a claim
+--   roofline    moonrank's share of what the machine could do at most (bench/roofline.lua)
+--
+-- A peer that is not there, or that --alone leaves out, is "not installed". Data are made once,
+-- into build/bench.
+local root = debug.getinfo(1, "S").source:match "^@(.*)bench/[^/]*$" or ""
+package.path = root .. "lua/?.lua;" .. root .. "lua/?/init.lua;" .. root .. "bench/?.lua;"
+  .. package.path
+local clock = require "moonrank.clock"
+local grouped = require "moonrank.progress".grouped
+local json = require "moonrank.json"
+local mr = require "moonrank.ffi"
+local path_of = require "moonrank.path"
+local peers = require "peers.peers"
+local report_table = require "moonrank.report_table"
+local roofline = require "roofline"
+local speed = require "moonrank.speed"
+local words = require "words"
+
+local BATCH = 4096
+
+-- `programs`: PyTorch's ways that may be its fastest; in a quick run the first one only.
+local LINES = {
+  { name = "lr", model = "lr", optimizer = "adagrad", threads = 2, wanted = 12,
+    programs = { "sparse", "manual", "dense" } },
+  { name = "mlr", model = "mlr", optimizer = "adagrad", threads = 2, wanted = 12,
+    programs = { "manual", "sparse", "dense" } },
+  { name = "fm", model = "fm", optimizer = "adagrad", threads = 2, wanted = 12,
+    programs = { "manual", "sparse", "dense" } },
+  { name = "dnn", model = "dnn", optimizer = "adagrad", threads = 2, wanted = 1.6,
+    programs = { "sparse", "manual", "dense" } },
+  { name = "dnn-adam", model = "dnn", optimizer = "adam", threads = 2, wanted = 1.6,
+    programs = { "sparse", "dense" } },
+  { name = "deepfm", model = "deepfm", optimizer = "adagrad", threads = 2, wanted = 2,
+    programs = { "sparse", "manual", "dense" } },
+  { name = "dnn-1", model = "dnn", optimizer = "adagrad", threads = 1, wanted = 1.5,
+    programs = { "sparse", "manual", "dense" } },
+  { name = "text-csv", file = "train.csv", threads = 2, wanted = 3.5e6 },
+  { name = "text-zst", file = "train.csv.zst", threads = 2, wanted = 3.5e6 },
+}
+
+local function say(...)
+  io.stdout:write(string.format(...), "\n")
+  io.stdout:flush()
+end
+
+local function stop(...)
+  io.stderr:write("bench: ", string.format(...), "\n")
+  os.exit(1)
+end
+
+-- ---- what is measured ----
+
+local function shell(command)
+  if os.execute(command) ~= 0 then stop("this failed: %s", command) end
+end
+
+local function make_data(rows)
+  local folder = ("%sbuild/bench/data-%d"):format(root, rows)
+  if not io.open(folder .. "/train.csv.zst") then
+    say("making data: %s rows in %s", grouped(rows), folder)
+    assert(path_of.make_folder(folder))
+    local program = root .. "build/bench/generate"
+    shell(("gcc -O2 '%sbench/generate.c' -o '%s' -lm"):format(root, program))
+    shell(("'%s' '%s' %d >&2"):format(program, folder, rows))
+    shell(("zstd -q -f -T0 '%s/train.csv' -o '%s/train.csv.zst.new'"):format(folder, folder))
+    assert(os.rename(folder .. "/train.csv.zst.new", folder .. "/train.csv.zst"))
+  end
+  return folder
+end
+
+-- Distinct ids of a batch, for each of its samples.
+local function distinct_ids(folder)
+  local file = assert(io.open(folder .. "/ids.i32", "rb"))
+  local text = file:read(BATCH * 39 * 4)
+  file:close()
+  local ids, seen, n = mr.cast("const int32_t *", text), {}, 0
+  for i = 0, #text / 4 - 1 do
+    if not seen[ids[i]] then seen[ids[i]], n = true, n + 1 end
+  end
+  return n * 39 / (#text / 4)
+end
+
+-- The figures of a program: the last line that it prints, as JSON.
+local function run(command)
+  local pipe = assert(io.popen(command, "r"))
+  local last
+  for line in pipe:lines() do last = line end
+  pipe:close()
+  local result = last and json.decode(last)
+  if type(result) ~= "table" then stop("this printed no figures: %s", command) end
+  return result
+end
+
+-- moonrank chooses OpenBLAS's kernels itself; a choice in the environment would stand.
+local function moonrank(given, line, folder)
+  local command = "env -u OPENBLAS_CORETYPE luajit "
+    .. ("'%sbench/%s_speed.lua' --data '%s' --threads %d"):format(root,
+      line.file and "text" or "train", folder, line.threads)
+  if line.file then return run(("%s --file %s"):format(command, line.file)).rows_per_s end
+  return run(("%s --model %s --optimizer %s --batch %d --seconds %g --windows %d --warm-up %g")
+    :format(command, line.model, line.optimizer, BATCH, given.seconds, given.windows,
+      given.warm_up)).samples_per_s
+end
+
+-- One round of a line; what was measured goes to its lists. In the first round all of PyTorch's
+-- programs run, afterwards the fastest.
+local function round(given, line, folder, torch)
+  local function note(what, value)
+    line[what] = line[what] or {}
+    table.insert(line[what], value)
+  end
+  note("moonrank", moonrank(given, line, folder))
+  if line.file then
+    if line.name == "text-csv" and not given.alone and peers.liblinear() then
+      note("liblinear", peers.run_liblinear(folder, clock))
+    end
+    return
+  end
+  if not torch then return end
+  local function peer(program, environment)
+    return run(torch.command(environment, root, folder, line, given, program)).samples_per_s
+  end
+  if not line.program then
+    local speeds = {}
+    for i, program in ipairs(line.programs) do
+      if i > 1 and given.quick then break end
+      speeds[program] = peer(program, "best")
+      if not line.program or speeds[program] > speeds[line.program] then line.program = program end
+    end
+    note("best", speeds[line.program])
+  else
+    note("best", peer(line.program, "best"))
+  end
+  note("default", peer(line.program, "default"))
+end
+
+-- ---- what is printed ----
+
+local function print_machine(given, torch)
+  local file = io.open "/proc/cpuinfo"
+  local cpu = file and file:read "*a":match "model name%s*:%s*([^\n]*)" or "unknown"
+  if file then file:close() end
+  local blas = mr.C.mr_blas()
+  say("machine   %s, %d cores, %s", cpu, require "moonrank.pool".cpus(), mr.string(mr.C.mr_isa()))
+  say("moonrank  %s, %s; %s", mr.string(mr.C.mr_version()), mr.string(mr.C.mr_compiler()),
+    blas ~= nil and mr.string(blas) or mr.last_error())
+  say("PyTorch   %s", torch and torch.about or "not installed")
+  say("liblinear %s", not given.alone and peers.liblinear() or "not installed")
+  say("data      %s rows, 39 fields, 1,000,000 ids, Zipf 1.05; batches of %s", grouped(given.rows),
+    grouped(BATCH))
+  say("rounds    %d, windows of %g s: %d", given.rounds, given.seconds, given.windows)
+end
+
+local function print_limits(limits, distinct)
+  for threads = 1, 2 do
+    local l = limits[threads]
+    say("limits %d  %.0f GFLOP/s, cache %.0f GB/s, memory %.0f GB/s, random rows %.0f M/s", threads,
+      l.flops / 1e9, l.cache_bytes / 1e9, l.memory_bytes / 1e9, l.rows / 1e6)
+  end
+  say("          %.2f distinct keys a sample in a batch", distinct)
+end
+
+local function median(list) return list and speed.median(list) end
+
+local function row_of(line, limits, distinct)
+  local row = { name = line.name, threads = line.threads, moonrank = median(line.moonrank),
+    best = median(line.best), default = median(line.default), program = line.program }
+  if line.file then
+    row.wanted = ("%.1fM/s"):format(line.wanted / 1e6)
+    row.best, row.program = median(line.liblinear), line.liblinear and "liblinear"
+    row.has_peer = line.name == "text-csv"
+  else
+    row.wanted, row.has_peer = ("%g x"):format(line.wanted), true
+    row.bound, row.binds =
+      roofline.bound(line.model, line.optimizer, limits[line.threads], distinct)
+  end
+  row.ratio = row.best and row.moonrank / row.best
+  row.default_ratio = row.default and row.moonrank / row.default
+  return row
+end
+
+local function best_of(r)
+  if r.best then return grouped(r.best) end
+  return r.has_peer and "not installed" or "-"
+end
+
+local function print_table(rows)
+  say ""
+  local report = report_table.new {
+    { "line", "%s", function(r) return r.name end, width = 8 },
+    { "threads", "%d", function(r) return r.threads end },
+    { "samples/s", ",", function(r) return r.moonrank end, width = 10 },
+    { "peer, best", "%s", best_of, width = 13 },
+    { "program", "%s", function(r) return r.program or "-" end, width = 9 },
+    { "ratio", "%.2f", function(r) return r.ratio end, width = 6 },
+    { "wanted", "%s", function(r) return r.wanted end, width = 7 },
+    { "default", ",", function(r) return r.default end, width = 8 },
+    { "ratio", "%.2f", function(r) return r.default_ratio end, width = 6 },
+    { "roofline", ",", function(r) return r.bound end, width = 10 },
+    { "share", "%.0f%%", function(r) return r.bound and 100 * r.moonrank / r.bound end },
+    { "binds", "%s", function(r) return r.binds or "-" end },
+  }
+  say("%s", report.heading())
+  for _, row in ipairs(rows) do say("%s", report.row(row)) end
+end
+
+-- ---- all together ----
+
+local function choose(only)
+  if only == "" then return LINES end
+  local chosen, names = {}, {}
+  for _, line in ipairs(LINES) do names[#names + 1] = line.name end
+  for name in only:gmatch "[^,]+" do
+    local found
+    for _, line in ipairs(LINES) do found = found or line.name == name and line end
+    if not found then stop('no line "%s", there are %s', name, table.concat(names, ", ")) end
+    chosen[#chosen + 1] = found
+  end
+  return chosen
+end
+
+local given = words.parse(arg, { quick = false, only = "", rounds = 3, seconds = 2, windows = 3,
+  warm_up = 1, rows = 1000000, alone = false })
+if given.quick then
+  given.rounds, given.seconds, given.windows, given.warm_up = 1, 0.5, 2, 0.5
+  given.rows = math.min(given.rows, 200000)
+end
+local lines, torch = choose(given.only), not given.alone and peers.torch()
+print_machine(given, torch)
+local folder = make_data(given.rows)
+local distinct = distinct_ids(folder)
+local limits = {}
+for threads = 1, 2 do
+  local pool = require "moonrank.pool".new(threads)
+  limits[threads] = speed.limits(pool)
+  pool:close()
+end
+print_limits(limits, distinct)
+for number = 1, given.rounds do
+  for _, line in ipairs(lines) do
+    local start = clock.now()
+    round(given, line, folder, torch)
+    say("round %d  %-9s %11s/s  %3.0f s", number, line.name,
+      grouped(line.moonrank[#line.moonrank]), clock.now() - start)
+  end
+end
+local rows = {}
+for i, line in ipairs(lines) do rows[i] = row_of(line, limits, distinct) end
+print_table(rows)

@@ -1,0 +1,161 @@
+-- The programs of bench/ at their smallest: they run, agree with each other and say what is wrong.
+-- No time is held against anything.
+local helper = require "helper"
+local json = require "moonrank.json"
+local mr = require "moonrank.ffi"
+
+local FIELDS = 39
+
+local function load_module(name)
+  local path = package.path
+  package.path = "bench/?.lua;" .. path
+  local module = require(name)
+  package.path = path
+  return module
+end
+
+describe("bench/generate", function()
+  local dir = helper.temp_dir()
+  local program = helper.quote(dir .. "/generate")
+  assert.equal(0, (helper.shell(("gcc -O1 bench/generate.c -o %s -lm"):format(program))))
+
+  local function generate(rows, seed)
+    local folder = helper.temp_dir()
+    local status, out = helper.shell(("%s %s %d %s"):format(program, helper.quote(folder), rows,
+      seed or ""))
+    assert.equal(0, status)
+    return folder, out
+  end
+
+  local folder, said = generate(4000)
+  local ids_text, labels = helper.read(folder .. "/ids.i32"), helper.read(folder .. "/labels.u8")
+  local ids = mr.cast("const int32_t *", ids_text)
+
+  it("writes the same bytes for the same seed", function()
+    local again, other = generate(4000, 1), generate(4000, 2)
+    for _, name in ipairs { "ids.i32", "labels.u8", "train.csv", "train.svm", "fields.yaml" } do
+      assert.is_true(helper.read(folder .. "/" .. name) == helper.read(again .. "/" .. name), name)
+    end
+    assert.is_false(ids_text == helper.read(other .. "/ids.i32"))
+  end)
+
+  it("writes the same rows in every form", function()
+    local row, text_of, id_of = 0, {}, {}
+    local svm = io.lines(folder .. "/train.svm")
+    for line in helper.read(folder .. "/train.csv"):gmatch "[^\n]+" do
+      local column, expected = 0, svm
+      if row == 0 then
+        expected = nil
+        assert.equal("label,c1,c2,", line:sub(1, 12))
+      else
+        expected = expected()
+      end
+      local svm_line = {}
+      for cell in (row > 0 and line or ""):gmatch "[^,]+" do
+        if column == 0 then
+          assert.equal(labels:byte(row), tonumber(cell))
+          svm_line[1] = cell
+        else
+          local id = ids[(row - 1) * FIELDS + column - 1]
+          -- One text for an id, and one id for a text.
+          assert.equal(text_of[id] or cell, cell)
+          assert.equal(id_of[cell] or id, id)
+          text_of[id], id_of[cell] = cell, id
+          svm_line[column + 1] = ("%d:1"):format(id + 1)
+        end
+        column = column + 1
+      end
+      if row > 0 then assert.equal(expected, table.concat(svm_line, " ")) end
+      row = row + 1
+    end
+    assert.equal(4000, row - 1)
+    assert.is_nil(svm())
+  end)
+
+  it("draws ids of 13 fields of 64 and 26 others by a steep law, about 32 % clicks", function()
+    local positives, counts = 0, {}
+    for r = 0, 3999 do
+      positives = positives + labels:byte(r + 1)
+      for f = 0, 12 do
+        assert.is_true(math.floor(ids[r * FIELDS + f] / 64) == f)
+      end
+      local last = ids[r * FIELDS + 38]
+      assert.is_true(last >= 820000 and last < 1000000)
+      counts[last] = (counts[last] or 0) + 1
+    end
+    assert.equal(("4000 rows, %.1f %% positives\n"):format(positives / 40), said)
+    assert.is_true(positives > 0.28 * 4000 and positives < 0.36 * 4000)
+    -- The share of the most frequent id: (1 - 2^-0.05) / (1 - 180001^-0.05), seven per cent.
+    local most = 0
+    for _, n in pairs(counts) do most = math.max(most, n) end
+    local share = (1 - 2 ^ -0.05) / (1 - 180001 ^ -0.05)
+    assert.is_true(math.abs(most / 4000 - share) < 4 * math.sqrt(share / 4000))
+  end)
+
+  it("feeds the program of training and that of text", function()
+    local options = ("--data %s --threads 1"):format(helper.quote(folder))
+    for _, model in ipairs { "lr", "mlr" } do
+      local status, out, err = helper.shell(("luajit bench/train_speed.lua %s --model %s "
+        .. "--seconds 0.02 --windows 2 --warm-up 0.02 --batch 256"):format(options, model))
+      assert.same({ 0, "" }, { status, err })
+      local figures = assert(json.decode(out))
+      assert.is_true(figures.samples_per_s > 0 and figures.steps >= 3)
+      assert.is_true(figures.loss > 0.3 and figures.loss < 1)
+    end
+    local status, out = helper.shell("luajit bench/text_speed.lua " .. options)
+    assert.equal(0, status)
+    local figures = assert(json.decode(out))
+    assert.equal(4000, figures.rows)
+    assert.is_true(figures.rows_per_s > 0 and figures.reading < figures.seconds)
+    assert.is_true(figures.loss > 0.3 and figures.loss < 0.7)
+  end)
+end)
+
+describe("bench/run", function()
+  it("prints a table of the lines asked for, without peers where there are none", function()
+    local status, out, err = helper.shell("luajit bench/run.lua --alone --only lr,text-zst "
+      .. "--rows 2000 --rounds 1 --seconds 0.02 --windows 1 --warm-up 0.01")
+    assert.same({ 0, "" }, { status, (err:gsub("^2000 rows, [%d.]+ %% positives\n", "")) })
+    assert.truthy(out:find "^machine   [^\n]+\nmoonrank  [^\n]+OpenBLAS")
+    assert.truthy(out:find "\nPyTorch   not installed\nliblinear not installed\n")
+    local heading, lines = out:match "\n\n(line[^\n]+)\n(.*)$"
+    assert.equal("line threads samples/s peer, best program ratio wanted default ratio roofline "
+      .. "share binds", (heading:gsub("  +", " ")))
+    lines = lines:gsub(" +", " ")
+    assert.truthy(lines:find "^lr 2 [%d,]+ not installed %- %- 12 x %- %- [%d,]+ %d+%% %l+\n"
+      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- %- %- %-\n$", lines)
+  end)
+
+  it("says which lines there are", function()
+    assert.same({ 1, "", 'bench: no line "lx", there are lr, mlr, fm, dnn, dnn-adam, deepfm, '
+      .. "dnn-1, text-csv, text-zst\n" }, { helper.shell "luajit bench/run.lua --only lx" })
+  end)
+
+  it("says which options there are", function()
+    local status, _, err = helper.shell "luajit bench/text_speed.lua --dta x"
+    assert.same({ 2, "bench: --dta is no option with its value; there are --data --file "
+      .. "--threads\n" }, { status, err })
+  end)
+end)
+
+describe("the roofline", function()
+  local bound = load_module("roofline").bound
+  local limits = { flops = 1e11, cache_bytes = 1e11, rows = 1e8 }
+
+  local function says(samples, what, ...)
+    local got, binds = bound(...)
+    assert.equal(what, binds)
+    assert.is_true(math.abs(got / samples - 1) < 1e-9, tostring(got))
+  end
+
+  it("is the least of products, cache and rows", function()
+    -- dnn: 624 x 400 + 2 x 400 x 400 + 400 weights, six operations each.
+    says(1e11 / (6 * 570000), "products", "dnn", "adagrad", limits, 5)
+    -- lr: five keys, each a line of slots and one of the row.
+    says(1e8 / (5 * 2), "rows", "lr", "adagrad", limits, 5)
+    -- mlr with adam: 24 floats with two states are 288 bytes, five lines.
+    says(1e8 / (5 * 6), "rows", "mlr", "adam", limits, 5)
+    -- mlr where every key is in the cache: 39 times a key, a slot, an occurrence, 2 x 24 floats.
+    says(1e11 / (39 * (40 + 192)), "cache", "mlr", "adagrad", limits, 0)
+  end)
+end)
