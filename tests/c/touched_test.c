@@ -1,6 +1,6 @@
 /* The rows that a batch touches, against a brute-force grouping: which keys, whose rows, which
- * occurrences and in which order, for columns that share tables, bags, and several batches one
- * after another. */
+ * occurrences and in which order, for columns that share tables, bags, tables in one piece and in
+ * shards, several batches one after another, and notes at their largest number. */
 #include "table/touched.h"
 
 #include <string.h>
@@ -9,14 +9,15 @@
 #include "base/random.h"
 #include "check.h"
 
-enum { COLUMNS = 6, TABLES = 2, BATCHES = 12, MOST_BAG = 4 };
+enum { COLUMNS = 7, TABLES = 3, BATCHES = 12, MOST_BAG = 4 };
 
 static const struct {
   const char *name, *table;
   int type, domain, in_table;
 } columns[COLUMNS] = {{"a", "t", MR_ID, MR_SAMPLE, 0},    {"n", NULL, MR_NUMBER, MR_SAMPLE, -1},
                       {"b", "t", MR_ID, MR_REQUEST, 0},   {"c", "t", MR_IDS, MR_SAMPLE, 0},
-                      {"d", "u", MR_IDS, MR_REQUEST, 1},  {"e", "u", MR_ID, MR_SAMPLE, 1}};
+                      {"d", "u", MR_IDS, MR_REQUEST, 1},  {"e", "u", MR_ID, MR_SAMPLE, 1},
+                      {"f", "v", MR_ID, MR_REQUEST, 2}};
 static int table_of[COLUMNS];
 
 static uint64_t drawn;
@@ -63,51 +64,71 @@ static mr_batch *new_batch(const mr_schema *schema) {
   return batch;
 }
 
-/* The occurrences of one key: the columns of its table in order, each from the first on. */
-static int occurrences_of(const mr_batch *batch, int table, uint64_t key,
-                          struct mr__occurrence *out) {
+/* The occurrences of one key: the columns of its table in order, the rows of each in order. Row r
+ * of a column has the number of rows that the domains of the columns before it have, plus r. */
+static int occurrences_of(const mr_batch *batch, int table, uint64_t key, uint32_t *out) {
   int n = 0;
-  for (int c = 0; c < COLUMNS; c++)
-    for (int64_t i = 0; columns[c].in_table == table && i < batch->columns[c].n; i++)
-      if (batch->columns[c].keys[i] == key)
-        out[n++] = (struct mr__occurrence){(uint32_t)c, (uint32_t)i};
+  uint32_t first = 0;
+  for (int c = 0; c < COLUMNS; c++) {
+    if (columns[c].in_table != table) continue;
+    const struct mr__batch_column *column = &batch->columns[c];
+    int64_t rows = batch->rows[columns[c].domain];
+    for (int64_t r = 0; r < rows; r++) {
+      int64_t i = column->offsets ? column->offsets[r] : r;
+      int64_t end = column->offsets ? column->offsets[r + 1] : r + 1;
+      for (; i < end; i++)
+        if (column->keys[i] == key) out[n++] = first + (uint32_t)r;
+    }
+    first += (uint32_t)rows;
+  }
   return n;
 }
 
-/* Distinct keys of a table in a shard, in the order in which they first occur. */
-static int distinct_of(const mr_batch *batch, int table, int shard, uint64_t *out) {
+/* Distinct keys of a table in a range of shards, in the order in which they first occur. */
+static int distinct_of(const mr_batch *batch, const struct mr__share *share, uint64_t *out) {
   int n = 0;
   for (int c = 0; c < COLUMNS; c++)
-    for (int64_t i = 0; columns[c].in_table == table && i < batch->columns[c].n; i++) {
+    for (int64_t i = 0; columns[c].in_table == share->table && i < batch->columns[c].n; i++) {
       uint64_t key = batch->columns[c].keys[i];
-      int known = mr__shard_of(key) != shard;
+      int shard = mr__shard_of(key) - share->first_shard;
+      int known = shard < 0 || shard >= share->n_shards;
       for (int k = 0; k < n; k++) known |= out[k] == key;
       if (!known) out[n++] = key;
     }
   return n;
 }
 
-static void check_shard(const struct mr__touched *rows, const mr_batch *batch, int t, int s) {
+static void check_share(const struct mr__touched *rows, const mr_batch *batch,
+                        const struct mr__share *share) {
   uint64_t keys[4000];
-  struct mr__occurrence wanted[4000];
-  const struct mr__shard_rows *shard = &rows->shards[s];
-  struct mr__distinct distinct = shard->tables[t];
-  int n = distinct_of(batch, t, s, keys);
-  CHECK((int)distinct.n == n, "%u distinct keys, expected %d", distinct.n, n);
-  if ((int)distinct.n != n) return;
-  const uint32_t *start = shard->start + distinct.first + t;
+  uint32_t wanted[4000];
+  int n = distinct_of(batch, share, keys);
+  CHECK((int)share->n == n, "%u distinct keys, expected %d", share->n, n);
+  if ((int)share->n != n) return;
   for (int u = 0; u < n; u++) {
-    float *row = mr__table_find(&rows->tables[t], keys[u]);
-    CHECK(row && shard->row[distinct.first + (uint32_t)u] == row, "key %d has another row", u);
-    CHECK(mr__shard_row(&rows->tables[t].shards[s], shard->index[distinct.first + (uint32_t)u],
-                        rows->tables[t].stride) == row,
-          "key %d has another row number", u);
-    int count = occurrences_of(batch, t, keys[u], wanted);
-    CHECK((int)(start[u + 1] - start[u]) == count, "key %d occurs %u times, expected %d", u,
-          start[u + 1] - start[u], count);
-    CHECK(memcmp(shard->occurrences + start[u], wanted, (size_t)count * sizeof *wanted) == 0,
+    float *row = mr__table_find(&rows->tables[share->table], keys[u]);
+    CHECK(row && share->row[u] == row, "key %d has another row", u);
+    CHECK(mr__touched_share(rows, share->table, keys[u]) == share, "key %d: another share", u);
+    int count = occurrences_of(batch, share->table, keys[u], wanted);
+    CHECK((int)(share->start[u + 1] - share->start[u]) == count,
+          "key %d occurs %u times, expected %d", u, share->start[u + 1] - share->start[u], count);
+    CHECK(memcmp(share->occurrences + share->start[u], wanted,
+                 (size_t)count * sizeof *wanted) == 0,
           "key %d: other occurrences, or another order", u);
   }
+}
+
+/* Every shard of every table belongs to one share; a table that rules the batch is split. */
+static void check_cut(const struct mr__touched *rows) {
+  int seen[TABLES][MR__SHARDS] = {{0}};
+  for (int i = 0; i < rows->n_shares; i++)
+    for (int s = 0; s < rows->taken[i]->n_shards; s++)
+      seen[rows->taken[i]->table][rows->taken[i]->first_shard + s]++;
+  for (int t = 0; t < TABLES; t++)
+    for (int s = 0; s < MR__SHARDS; s++)
+      CHECK(seen[t][s] == 1, "shard %d of table %d is in %d shares", s, t, seen[t][s]);
+  CHECK(mr__touched_share(rows, 0, 0)->n_shards == 1, "the table of most columns is not split");
+  CHECK(mr__touched_share(rows, 2, 0)->n_shards == MR__SHARDS, "a small table is split");
 }
 
 static void check_columns(const struct mr__touched *rows, const mr_batch *batch, int found) {
@@ -130,6 +151,7 @@ static void check_columns(const struct mr__touched *rows, const mr_batch *batch,
 }
 
 static void check(const mr_schema *schema, int threads) {
+  static const char *const names[TABLES] = {"t", "u", "v"};
   struct mr__table tables[TABLES];
   mr_pool *pool;
   struct mr__touched rows;
@@ -137,19 +159,21 @@ static void check(const mr_schema *schema, int threads) {
   int offset;
   NEED(mr_pool_new(&pool, threads) == MR_OK);
   for (int t = 0; t < TABLES; t++) {
-    NEED(mr__table_init(&tables[t], t ? "u" : "t", 1) == MR_OK);
+    NEED(mr__table_init(&tables[t], names[t], 1) == MR_OK);
     NEED(mr__table_part(&tables[t], "embedding", 3, MR__START_NORMAL, 1, &offset) == MR_OK);
     NEED(mr__table_insert(&tables[t], MR__UNKNOWN_KEY, &slot) == MR_OK);
   }
   NEED(mr__touched_init(&rows, tables, TABLES, table_of, COLUMNS) == MR_OK);
   for (int b = 0; b < BATCHES; b++) {
+    if (b == BATCHES / 2) /* soon no number is left for notes */
+      for (int t = 0; t < TABLES; t++) tables[t].next_note = UINT32_MAX - 300;
     mr_batch *batch = new_batch(schema), *other = new_batch(schema);
     NEED(mr__touched_find(&rows, other, pool) == MR_OK); /* some of its keys are unknown */
     check_columns(&rows, other, 1);
     NEED(mr__touched_insert(&rows, batch, pool) == MR_OK);
     check_columns(&rows, batch, 0);
-    for (int t = 0; t < TABLES; t++)
-      for (int s = 0; s < MR__SHARDS; s++) check_shard(&rows, batch, t, s);
+    check_cut(&rows);
+    for (int i = 0; i < rows.n_shares; i++) check_share(&rows, batch, rows.taken[i]);
     mr_batch_free(batch), mr_batch_free(other);
   }
   mr__touched_clear(&rows);

@@ -69,12 +69,10 @@ static double row_bytes(const mr_run *run) {
     if (run->table_of[c] >= 0)
       floats += (double)run->step.batch->columns[c].n *
                 (double)run->model->tables[run->table_of[c]].width;
-  for (int s = 0; s < MR__SHARDS; s++)
-    for (int t = 0; t < run->model->n_tables; t++) {
-      const struct mr__table *table = &run->model->tables[t];
-      floats += 2.0 * (double)run->rows.shards[s].tables[t].n *
-                (double)(table->width * (1 + table->n_states));
-    }
+  for (int s = 0; s < run->rows.n_shares; s++) {
+    const struct mr__share *share = run->rows.taken[s];
+    floats += 2.0 * (double)share->n * (double)run->model->tables[share->table].stride;
+  }
   return floats * (double)sizeof(float);
 }
 

@@ -408,7 +408,9 @@ static int make_workers(mr_run *run) {
     worker->dx = mr__calloc(inputs, sizeof *worker->dx);
     worker->row_gradient = mr__malloc_aligned(width * sizeof(float));
     worker->touched = mr__calloc(parts, 1);
-    if (!worker->x || !worker->dx || !worker->row_gradient || !worker->touched)
+    worker->readers = mr__calloc(graph->n_lookups, sizeof *worker->readers);
+    if (!worker->x || !worker->dx || !worker->row_gradient || !worker->touched ||
+        !worker->readers)
       return mr__fail_memory();
   }
   return MR_OK;
@@ -573,6 +575,7 @@ void mr_run_free(mr_run *run) {
     mr__free(run->workers[w].dx);
     mr__free(run->workers[w].row_gradient);
     mr__free(run->workers[w].touched);
+    mr__free(run->workers[w].readers);
   }
   mr__free(run->workers);
   for (int l = 0; run->lanes && l < run->n_lanes; l++) {

@@ -28,12 +28,21 @@ struct mr__lane {
   double loss;
 };
 
+/* A lookup as the update sees it: who has a gradient for the rows of a table. */
+struct mr__reader {
+  uint32_t first, end;  /* its occurrences are numbered first + row of the domain */
+  int part, offset, dim; /* of the row's value */
+  struct mr__matrix dy; /* of the whole batch */
+  const int32_t *bags;  /* where the gradient is divided by a bag's size: the offsets, else NULL */
+};
+
 /* Scratch of one thread. */
 struct mr__worker {
   float *workspace;
   struct mr__matrix *x, *dx; /* [most inputs of a node] */
   float *row_gradient;       /* [widest table] */
   unsigned char *touched;    /* [most parts of a table] */
+  struct mr__reader *readers; /* [lookups] */
 };
 
 /* A stretch of one dense parameter: the unit of reducing and stepping. */
@@ -87,11 +96,9 @@ struct mr_run {
   double rate; /* multiplies both learning rates */
   int clips;   /* whether gradients are clipped at all */
   float clip_scale; /* by the global norm, of the step that is taken; else 1 */
-  double *squares;  /* [stretches + shards]: what the global norm is made of */
+  double *squares;  /* [stretches + shares]: what the global norm is made of */
   float *dense_state[MR__OPTIM_STATES];
   int *column_lookups, *first_lookup; /* CSR: the lookups of each column */
-  uint32_t *stamps[MR__SHARDS];       /* rows: all: the step that last moved a row */
-  size_t stamps_capacity[MR__SHARDS];
   int64_t steps;
   int has_gradient;
   struct mr__profile *profile; /* NULL: none is taken */
@@ -101,6 +108,8 @@ struct mr_run {
 int mr__run_prepare_update(mr_run *run);
 int mr__run_reduce(mr_run *run);
 void mr__run_clear_update(mr_run *run);
+/* List the readers of a table in a batch, in the order of the columns; gives their number. */
+int mr__run_readers(const mr_run *run, int table, struct mr__reader *readers);
 
 /* run.c: where a node's value or gradient lies; for kept buffers, from the batch's first row. */
 struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width);

@@ -123,7 +123,8 @@ int mr__run_prepare_update(mr_run *run) {
   const mr_run_options *o = &run->options;
   run->clips = o->clip_value > 0 || o->clip_row > 0 || o->clip_norm > 0;
   run->clip_scale = 1;
-  run->squares = mr__calloc(run->n_stretches + MR__SHARDS, sizeof *run->squares);
+  run->squares = mr__calloc(run->n_stretches + (size_t)run->model->n_tables * MR__SHARDS,
+                            sizeof *run->squares);
   if (!run->squares) return mr__fail_memory();
   float start = state_start(&run->dense_optimizer);
   for (int s = 0; s < optimizer(&run->dense_optimizer)->n_states; s++) {
@@ -146,7 +147,6 @@ void mr__run_clear_update(mr_run *run) {
   mr__free(run->first_lookup);
   mr__free(run->column_lookups);
   for (int s = 0; s < MR__OPTIM_STATES; s++) mr__free(run->dense_state[s]);
-  for (int s = 0; s < MR__SHARDS; s++) mr__free(run->stamps[s]);
 }
 
 /* ---- dense weights ---- */
@@ -185,19 +185,44 @@ static int step_stretch(void *argument, int64_t task, int worker) {
 
 /* ---- rows of tables ---- */
 
-static int update_shard(void *argument, int64_t task, int worker) {
+int mr__run_readers(const mr_run *run, int table, struct mr__reader *readers) {
+  const mr_graph *graph = run->model->graph;
+  const struct mr__touched *rows = &run->rows;
+  int n = 0;
+  for (int i = rows->first_column[table]; i < rows->first_column[table + 1]; i++) {
+    int c = rows->table_columns[i];
+    uint32_t first = rows->columns[c].first;
+    int64_t n_rows = run->step.batch->rows[graph->schema->columns[c].domain];
+    for (int k = run->first_lookup[c]; k < run->first_lookup[c + 1]; k++) {
+      const struct mr__lookup *lookup = &graph->lookups[run->column_lookups[k]];
+      readers[n++] = (struct mr__reader){
+          .first = first,
+          .end = first + (uint32_t)n_rows,
+          .part = lookup->part,
+          .offset = run->model->tables[table].parts[lookup->part].offset,
+          .dim = lookup->dim,
+          .dy = mr__run_kept(run, run->plan.nodes[lookup->node].grad, lookup->dim),
+          .bags = lookup->mean ? run->step.batch->columns[c].offsets : NULL,
+      };
+    }
+  }
+  return n;
+}
+
+static int update_share(void *argument, int64_t task, int worker) {
   const struct step_job *job = argument;
-  return mr__family()->update_shard(job->run, &job->rates, (int)task, worker);
+  mr__family()->update_share(job->run, &job->rates, job->run->rows.taken[task], worker);
+  return MR_OK;
 }
 
 /* ---- the global norm ---- */
 
 static int sum_squares(void *argument, int64_t task, int worker) {
   mr_run *run = argument;
-  int64_t shard = task - (int64_t)run->n_stretches;
+  int64_t share = task - (int64_t)run->n_stretches;
   run->squares[task] =
-      shard < 0 ? mr__family()->stretch_squares(run, &run->stretches[task])
-                : mr__family()->shard_squares(run, (int)shard, worker);
+      share < 0 ? mr__family()->stretch_squares(run, &run->stretches[task])
+                : mr__family()->share_squares(run, run->rows.taken[share], worker);
   return MR_OK;
 }
 
@@ -205,7 +230,7 @@ static int sum_squares(void *argument, int64_t task, int worker) {
  * in the order of the tasks, so the threads change nothing. */
 static int measure(mr_run *run) {
   if (run->options.clip_norm == 0) return MR_OK;
-  size_t n = run->n_stretches + MR__SHARDS;
+  size_t n = run->n_stretches + (size_t)run->rows.n_shares;
   MR_TRY(mr__pool_run(run->pool, sum_squares, run, (int64_t)n));
   double sum = 0;
   for (size_t i = 0; i < n; i++) sum += run->squares[i];
@@ -227,20 +252,10 @@ static int prepare_node(void *argument, int64_t task, int worker) {
   return MR_OK;
 }
 
-/* Room for the stamps, made before anything steps: a failure leaves the step to be taken again. */
-static int grow_stamps(mr_run *run) {
-  for (int s = 0; s < MR__SHARDS; s++)
-    for (int t = 0; t < run->model->n_tables; t++)
-      MR_TRY(mr__grow(&run->stamps[s], &run->stamps_capacity[s],
-                      run->model->tables[t].shards[s].n_rows, sizeof *run->stamps[s]));
-  return MR_OK;
-}
-
 int mr_run_update(mr_run *run) {
   if (!run->has_gradient)
     return mr__fail(MR_EINVAL, "there is no gradient to step along; run mr_run_gradient first");
   MR_TRY(mr__run_check_trainer(run));
-  if (run->options.rows_all) MR_TRY(grow_stamps(run));
   run->has_gradient = 0;
   mr__profile_start(run->profile);
   MR_TRY(measure(run));
@@ -249,7 +264,7 @@ int mr_run_update(mr_run *run) {
   MR_TRY(mr__pool_run(run->pool, step_stretch, &dense, (int64_t)run->n_stretches));
   mr__profile_stage(run, MR__STAGE_DENSE);
   struct step_job tables = {run, rates(run, &run->table_optimizer)};
-  MR_TRY(mr__pool_run(run->pool, update_shard, &tables, MR__SHARDS));
+  MR_TRY(mr__pool_run(run->pool, update_share, &tables, run->rows.n_shares));
   mr__profile_stage(run, MR__STAGE_ROWS);
   for (size_t i = 0; i < run->model->graph->n_nodes; i++) {
     const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);
@@ -287,12 +302,12 @@ int mr_run_row_gradient(mr_run *run, int32_t t, uint64_t key, float *gradient) {
   memset(gradient, 0, (size_t)table->width * sizeof *gradient);
   if (!run->has_gradient) return mr__fail(MR_EINVAL, "there is no gradient");
   const float *row = mr__table_find(table, key);
-  const struct mr__shard_rows *rows = &run->rows.shards[mr__shard_of(key)];
-  struct mr__distinct distinct = rows->tables[t];
-  const uint32_t *start = rows->start + distinct.first + t;
-  for (uint32_t u = 0; row && u < distinct.n; u++)
-    if (rows->row[distinct.first + u] == row)
-      mr__family()->sum_occurrences(run, table, rows->occurrences + start[u],
-                                    start[u + 1] - start[u], gradient, run->workers[0].touched);
+  const struct mr__share *share = mr__touched_share(&run->rows, t, key);
+  const struct mr__worker *worker = &run->workers[0];
+  int n_readers = mr__run_readers(run, t, worker->readers);
+  for (uint32_t u = 0; row && u < share->n; u++)
+    if (share->row[u] == row)
+      mr__family()->sum_occurrences(worker->readers, n_readers, share, u, gradient,
+                                    worker->touched);
   return MR_OK;
 }

@@ -7,9 +7,9 @@
 #include "kernel/limits.h"
 #include "optim/optim.h"
 
-struct mr__occurrence;
+struct mr__reader;
+struct mr__share;
 struct mr__stretch;
-struct mr__table;
 
 /* Merge the lanes' gradients of a stretch into lane 0's. */
 typedef void mr__reduce_stretch_fn(const mr_run *run, const struct mr__stretch *stretch);
@@ -20,25 +20,26 @@ typedef void mr__step_stretch_fn(const mr_run *run, const struct mr__optim_rates
                                  const struct mr__stretch *stretch);
 mr__step_stretch_fn mr__step_stretch_plain, mr__step_stretch_avx2, mr__step_stretch_avx512;
 
-/* The sums of squares that the global norm is made of: of a stretch, and of the rows of one shard
- * of every table, both after clipping by value and by row. */
+/* The sums of squares that the global norm is made of: of a stretch, and of the rows of a share,
+ * both after clipping by value and by row. */
 typedef double mr__stretch_squares_fn(const mr_run *run, const struct mr__stretch *stretch);
 mr__stretch_squares_fn mr__stretch_squares_plain, mr__stretch_squares_avx2,
     mr__stretch_squares_avx512;
-typedef double mr__shard_squares_fn(const mr_run *run, int shard, int worker);
-mr__shard_squares_fn mr__shard_squares_plain, mr__shard_squares_avx2, mr__shard_squares_avx512;
+typedef double mr__share_squares_fn(const mr_run *run, const struct mr__share *share, int worker);
+mr__share_squares_fn mr__share_squares_plain, mr__share_squares_avx2, mr__share_squares_avx512;
 
-/* The gradient of one key's row: the sum over its occurrences. */
-typedef void mr__sum_occurrences_fn(const mr_run *run, const struct mr__table *table,
-                                    const struct mr__occurrence *occurrence, uint32_t n,
-                                    float *gradient, unsigned char *touched);
+/* Add up the gradient of a share's distinct key u over its occurrences, in their order, on top of
+ * `gradient` [width of the table]; touched[p] becomes 1 where part p was read at all. */
+typedef void mr__sum_occurrences_fn(const struct mr__reader *readers, int n_readers,
+                                    const struct mr__share *share, uint32_t u, float *gradient,
+                                    unsigned char *touched);
 mr__sum_occurrences_fn mr__sum_occurrences_plain, mr__sum_occurrences_avx2,
     mr__sum_occurrences_avx512;
 
-/* Step the rows of one shard of every table. */
-typedef int mr__update_shard_fn(mr_run *run, const struct mr__optim_rates *rates, int shard,
-                                int worker);
-mr__update_shard_fn mr__update_shard_plain, mr__update_shard_avx2, mr__update_shard_avx512;
+/* Step the rows of one share. */
+typedef void mr__update_share_fn(mr_run *run, const struct mr__optim_rates *rates,
+                                 const struct mr__share *share, int worker);
+mr__update_share_fn mr__update_share_plain, mr__update_share_avx2, mr__update_share_avx512;
 
 struct mr__family {
   const char *name;
@@ -47,9 +48,9 @@ struct mr__family {
   mr__reduce_stretch_fn *reduce_stretch;
   mr__step_stretch_fn *step_stretch;
   mr__stretch_squares_fn *stretch_squares;
-  mr__shard_squares_fn *shard_squares;
+  mr__share_squares_fn *share_squares;
   mr__sum_occurrences_fn *sum_occurrences;
-  mr__update_shard_fn *update_shard;
+  mr__update_share_fn *update_share;
   mr__limit_products_fn *limit_products;
   mr__limit_copy_fn *limit_copy;
 };

@@ -99,20 +99,12 @@ static void start_row(const struct mr__table *table, uint64_t key, float *row) {
       start_part(table, p, key, row + table->parts[p].offset);
 }
 
-static struct mr__slot *probe(const struct mr__shard *shard, uint64_t key) {
-  size_t mask = shard->n_slots - 1;
-  for (size_t i = key & mask;; i = (i + 1) & mask) {
-    struct mr__slot *slot = &shard->slots[i];
-    if (slot->row_plus_1 == 0 || slot->key == key) return slot;
-  }
-}
-
 static int grow_slots(struct mr__shard *shard) {
   struct mr__shard bigger = {.n_slots = shard->n_slots ? shard->n_slots * 2 : FIRST_SLOTS};
   bigger.slots = mr__calloc(bigger.n_slots, sizeof *bigger.slots);
   if (!bigger.slots) return mr__fail_memory();
   for (size_t i = 0; i < shard->n_slots; i++)
-    if (shard->slots[i].row_plus_1) *probe(&bigger, shard->slots[i].key) = shard->slots[i];
+    if (shard->slots[i].row_plus_1) *mr__shard_probe(&bigger, shard->slots[i].key) = shard->slots[i];
   mr__free(shard->slots);
   shard->slots = bigger.slots;
   shard->n_slots = bigger.n_slots;
@@ -130,7 +122,7 @@ static int add_chunk(const struct mr__table *table, struct mr__shard *shard, int
 float *mr__table_find(const struct mr__table *table, uint64_t key) {
   const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
   if (!shard->n_slots) return NULL;
-  const struct mr__slot *slot = probe(shard, key);
+  const struct mr__slot *slot = mr__shard_probe(shard, key);
   if (!slot->row_plus_1) return NULL;
   return mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
 }
@@ -138,7 +130,7 @@ float *mr__table_find(const struct mr__table *table, uint64_t key) {
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **out) {
   struct mr__shard *shard = &table->shards[mr__shard_of(key)];
   if (shard->n_slots) {
-    *out = probe(shard, key);
+    *out = mr__shard_probe(shard, key);
     if ((*out)->row_plus_1) return MR_OK;
   }
   if ((size_t)(shard->n_rows + 1) * 5 > shard->n_slots * 3) MR_TRY(grow_slots(shard));
@@ -147,9 +139,20 @@ int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **ou
   if (!shard->chunks[chunk]) MR_TRY(add_chunk(table, shard, chunk));
   start_row(table, key, mr__shard_row(shard, row, table->stride));
   shard->n_rows++;
-  *out = probe(shard, key);
-  **out = (struct mr__slot){.key = key, .row_plus_1 = row + 1, .unique = UINT32_MAX};
+  *out = mr__shard_probe(shard, key);
+  **out = (struct mr__slot){.key = key, .row_plus_1 = row + 1};
   return MR_OK;
+}
+
+uint32_t mr__table_notes(struct mr__table *table, uint32_t n) {
+  if (table->next_note > UINT32_MAX - n) { /* after billions of keys: forget all notes */
+    for (int s = 0; s < MR__SHARDS; s++)
+      for (size_t i = 0; i < table->shards[s].n_slots; i++) table->shards[s].slots[i].note = 0;
+    table->next_note = 0;
+  }
+  uint32_t first = table->next_note > 0 ? table->next_note : 1;
+  table->next_note = first + n;
+  return first;
 }
 
 int64_t mr__table_rows(const struct mr__table *table) {

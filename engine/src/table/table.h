@@ -4,7 +4,7 @@
  * time, so rows are inserted and updated by several threads without locks, and which thread takes
  * a shard changes nothing.
  *
- *   shard: slots  open addressing, {key, row + 1 (0: empty), index among the batch's distinct keys}
+ *   shard: slots  open addressing, {key, row + 1 (0: empty), note of mr__table_notes}
  *          chunks of 64, 128, 256 ... rows; a row never moves once it is there
  *   row:   [value: part 0 | part 1 | ...][optimizer state 0: width][state 1: width]...
  *
@@ -31,7 +31,7 @@ struct mr__part {
 struct mr__slot {
   uint64_t key;
   uint32_t row_plus_1;
-  uint32_t unique;
+  uint32_t note;
 };
 
 struct mr__shard {
@@ -50,6 +50,7 @@ struct mr__table {
   int n_states; /* optimizer states beside the value */
   float state_start[4];
   int stride;   /* floats from row to row */
+  uint32_t next_note;
   struct mr__shard shards[MR__SHARDS];
 };
 
@@ -60,6 +61,21 @@ static inline float *mr__shard_row(const struct mr__shard *shard, uint32_t row, 
   int chunk = 31 - __builtin_clz(block);
   uint32_t first = ((1u << chunk) - 1) * MR__FIRST_CHUNK;
   return shard->chunks[chunk] + (size_t)(row - first) * (size_t)stride;
+}
+
+/* The slot that a key has, or would get: then it is empty. Only where there are slots. */
+static inline struct mr__slot *mr__shard_probe(const struct mr__shard *shard, uint64_t key) {
+  size_t mask = shard->n_slots - 1;
+  for (size_t i = key & mask;; i = (i + 1) & mask) {
+    struct mr__slot *slot = &shard->slots[i];
+    if (slot->row_plus_1 == 0 || slot->key == key) return slot;
+  }
+}
+
+/* Bring the slot of a key that will be probed soon into the cache. */
+static inline void mr__table_prefetch(const struct mr__table *table, uint64_t key) {
+  const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
+  if (shard->n_slots) __builtin_prefetch(&shard->slots[key & (shard->n_slots - 1)]);
 }
 
 int mr__table_init(struct mr__table *table, const char *name, uint64_t seed);
@@ -79,6 +95,10 @@ float *mr__table_find(const struct mr__table *table, uint64_t key);
 
 /* The slot of a key in its shard, with a new row where the key is new. */
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
+
+/* The first of n numbers in a row that no slot's note has reached: whoever notes one of them at a
+ * slot can tell it later from the notes of earlier batches, which are below. 0 is never one. */
+uint32_t mr__table_notes(struct mr__table *table, uint32_t n);
 
 int64_t mr__table_rows(const struct mr__table *table);
 

@@ -71,31 +71,60 @@ void MR_FAMILY(mr__step_stretch)(const mr_run *run, const struct mr__optim_rates
 
 /* ---- rows of tables ---- */
 
-/* The sum over a key's occurrences, in their order, of the gradients of the lookups that read it.
- * touched[p] says which parts were read at all. */
-void MR_FAMILY(mr__sum_occurrences)(const mr_run *run, const struct mr__table *table,
-                                    const struct mr__occurrence *occurrence, uint32_t n,
-                                    float *gradient, unsigned char *touched) {
-  const mr_graph *graph = run->model->graph;
-  memset(gradient, 0, (size_t)table->width * sizeof *gradient);
-  memset(touched, 0, table->n_parts);
-  for (uint32_t i = 0; i < n; i++) {
-    uint32_t column = occurrence[i].column, at = occurrence[i].at;
-    const int32_t *offsets = run->step.batch->columns[column].offsets;
-    int64_t row = offsets ? run->rows.columns[column].owner[at] : at;
-    for (int k = run->first_lookup[column]; k < run->first_lookup[column + 1]; k++) {
-      const struct mr__lookup *lookup = &graph->lookups[run->column_lookups[k]];
-      struct mr__matrix dy =
-          mr__run_kept(run, run->plan.nodes[lookup->node].grad, lookup->dim);
-      float *sum = gradient + table->parts[lookup->part].offset;
-      if (lookup->mean && offsets)
-        mr__axpy(sum, 1.0f / (float)(offsets[row + 1] - offsets[row]), mr__row(&dy, row),
-                 lookup->dim);
-      else
-        mr__accumulate(sum, mr__row(&dy, row), lookup->dim);
-      touched[lookup->part] = 1;
-    }
+/* total + the gradients of N columns of a reader, over occurrences in order. The total stays in a
+ * register: rows are mostly as narrow as one or two vectors. */
+#define SUM_COLUMNS(N)                                                                            \
+  typedef float vector##N __attribute__((vector_size(4 * (N))));                                  \
+  static inline void sum_columns_##N(const struct mr__reader *reader, int column,                 \
+                                     const uint32_t *occurrence, uint32_t n, float *gradient) {   \
+    vector##N total, x;                                                                           \
+    memcpy(&total, gradient + column, sizeof total);                                              \
+    for (uint32_t i = 0; i < n; i++) {                                                            \
+      int64_t row = occurrence[i] - reader->first;                                                \
+      memcpy(&x, mr__row(&reader->dy, row) + column, sizeof x);                                   \
+      total += reader->bags ? x / (float)(reader->bags[row + 1] - reader->bags[row]) : x;         \
+    }                                                                                             \
+    memcpy(gradient + column, &total, sizeof total);                                              \
   }
+SUM_COLUMNS(1)
+SUM_COLUMNS(4)
+SUM_COLUMNS(8)
+SUM_COLUMNS(16)
+
+static void sum_reader(const struct mr__reader *reader, const uint32_t *occurrence, uint32_t n,
+                       float *gradient) {
+  int c = 0;
+  for (; c + 16 <= reader->dim; c += 16) sum_columns_16(reader, c, occurrence, n, gradient);
+  for (; c + 8 <= reader->dim; c += 8) sum_columns_8(reader, c, occurrence, n, gradient);
+  for (; c + 4 <= reader->dim; c += 4) sum_columns_4(reader, c, occurrence, n, gradient);
+  for (; c < reader->dim; c++) sum_columns_1(reader, c, occurrence, n, gradient);
+}
+
+void MR_FAMILY(mr__sum_occurrences)(const struct mr__reader *readers, int n_readers,
+                                    const struct mr__share *share, uint32_t u, float *gradient,
+                                    unsigned char *touched) {
+  const uint32_t *next = share->occurrences + share->start[u];
+  const uint32_t *end = share->occurrences + share->start[u + 1];
+  for (const struct mr__reader *reader = readers; reader < readers + n_readers; reader++) {
+    while (next < end && *next < reader->first) next++;
+    const uint32_t *stop = next;
+    if (next < end && end[-1] < reader->end) stop = end; /* all that are left, as a rule */
+    while (stop < end && *stop < reader->end) stop++;
+    if (next == stop) continue;
+    touched[reader->part] = 1;
+    sum_reader(reader, next, (uint32_t)(stop - next), gradient + reader->offset);
+  }
+}
+
+/* The gradient of a distinct key's row into the worker's, clipped by value and by row. */
+static void find_gradient(const mr_run *run, const struct mr__share *share, uint32_t u,
+                          int n_readers, const struct mr__worker *worker) {
+  const struct mr__table *table = &run->model->tables[share->table];
+  memset(worker->row_gradient, 0, (size_t)table->width * sizeof(float));
+  memset(worker->touched, 0, table->n_parts);
+  MR_FAMILY(mr__sum_occurrences)(worker->readers, n_readers, share, u, worker->row_gradient,
+                                 worker->touched);
+  if (run->clips) clip_row(&run->options, worker->row_gradient, table->width);
 }
 
 static void step_row(const struct job *job, const struct mr__table *table, float *row,
@@ -116,80 +145,57 @@ static void step_row(const struct job *job, const struct mr__table *table, float
   }
 }
 
-static void step_distinct(const struct job *job, int shard, int t,
-                          const struct mr__worker *worker, uint32_t *stamps) {
-  mr_run *run = job->run;
-  const struct mr__table *table = &run->model->tables[t];
-  const struct mr__shard_rows *rows = &run->rows.shards[shard];
-  struct mr__distinct distinct = rows->tables[t];
-  const uint32_t *start = rows->start + distinct.first + t;
-  for (uint32_t u = 0; u < distinct.n; u++) {
-    if (u + PREFETCH_AHEAD < distinct.n)
-      __builtin_prefetch(rows->row[distinct.first + u + PREFETCH_AHEAD], 1);
-    MR_FAMILY(mr__sum_occurrences)(run, table, rows->occurrences + start[u],
-                                   start[u + 1] - start[u], worker->row_gradient,
-                                   worker->touched);
-    if (run->clips) {
-      clip_row(&run->options, worker->row_gradient, table->width);
-      if (run->clip_scale != 1) mr__scale(worker->row_gradient, run->clip_scale, table->width);
-    }
-    if (run->options.rows_all) {
-      memcpy(worker->touched, run->part_learns + run->first_part[t], table->n_parts);
-      stamps[rows->index[distinct.first + u]] = (uint32_t)run->steps;
-    }
-    step_row(job, table, rows->row[distinct.first + u], worker->row_gradient, worker->touched);
+static void step_distinct(const struct job *job, const struct mr__share *share, int n_readers,
+                          const struct mr__worker *worker) {
+  const mr_run *run = job->run;
+  const struct mr__table *table = &run->model->tables[share->table];
+  for (uint32_t u = 0; u < share->n; u++) {
+    if (u + PREFETCH_AHEAD < share->n) __builtin_prefetch(share->row[u + PREFETCH_AHEAD], 1);
+    find_gradient(run, share, u, n_readers, worker);
+    if (run->clip_scale != 1) mr__scale(worker->row_gradient, run->clip_scale, table->width);
+    if (run->options.rows_all)
+      memcpy(worker->touched, run->part_learns + run->first_part[share->table], table->n_parts);
+    step_row(job, table, share->row[u], worker->row_gradient, worker->touched);
   }
 }
 
 /* rows: all. The rows that the batch lacks take their step too, with no gradient but the
  * penalty's: then the table moves as a dense framework's would. */
-static void step_others(const struct job *job, int shard, int t,
-                        const struct mr__worker *worker, const uint32_t *stamps) {
-  mr_run *run = job->run;
-  const struct mr__table *table = &run->model->tables[t];
-  memcpy(worker->touched, run->part_learns + run->first_part[t], table->n_parts);
-  for (uint32_t r = 0; r < table->shards[shard].n_rows; r++) {
-    if (stamps[r] == (uint32_t)run->steps) continue;
-    memset(worker->row_gradient, 0, (size_t)table->width * sizeof(float));
-    step_row(job, table, mr__shard_row(&table->shards[shard], r, table->stride),
-             worker->row_gradient, worker->touched);
+static void step_others(const struct job *job, const struct mr__share *share,
+                        const struct mr__worker *worker) {
+  const mr_run *run = job->run;
+  const struct mr__table *table = &run->model->tables[share->table];
+  memcpy(worker->touched, run->part_learns + run->first_part[share->table], table->n_parts);
+  for (int s = share->first_shard; s < share->first_shard + share->n_shards; s++) {
+    const struct mr__shard *shard = &table->shards[s];
+    for (size_t i = 0; i < shard->n_slots; i++) {
+      const struct mr__slot *slot = &shard->slots[i];
+      if (!slot->row_plus_1 || slot->note >= share->note) continue;
+      memset(worker->row_gradient, 0, (size_t)table->width * sizeof(float));
+      step_row(job, table, mr__shard_row(shard, slot->row_plus_1 - 1, table->stride),
+               worker->row_gradient, worker->touched);
+    }
   }
 }
 
-int MR_FAMILY(mr__update_shard)(mr_run *run, const struct mr__optim_rates *rates, int shard,
-                                int index) {
+void MR_FAMILY(mr__update_share)(mr_run *run, const struct mr__optim_rates *rates,
+                                 const struct mr__share *share, int index) {
   const struct mr__worker *worker = &run->workers[index];
   const struct job *job = &(struct job){run, rates, optimizer(run)};
-  for (int t = 0; t < run->model->n_tables; t++) {
-    if (!memchr(run->part_learns + run->first_part[t], 1, run->model->tables[t].n_parts)) continue;
-    if (!run->options.rows_all) {
-      step_distinct(job, shard, t, worker, NULL);
-      continue;
-    }
-    size_t rows = run->model->tables[t].shards[shard].n_rows;
-    if (rows == 0) continue;
-    memset(run->stamps[shard], 0, rows * sizeof *run->stamps[shard]);
-    step_distinct(job, shard, t, worker, run->stamps[shard]);
-    step_others(job, shard, t, worker, run->stamps[shard]);
-  }
-  return MR_OK;
+  const struct mr__table *table = &run->model->tables[share->table];
+  if (!memchr(run->part_learns + run->first_part[share->table], 1, table->n_parts)) return;
+  int n_readers = mr__run_readers(run, share->table, worker->readers);
+  step_distinct(job, share, n_readers, worker);
+  if (run->options.rows_all) step_others(job, share, worker);
 }
 
-double MR_FAMILY(mr__shard_squares)(const mr_run *run, int shard, int index) {
+double MR_FAMILY(mr__share_squares)(const mr_run *run, const struct mr__share *share, int index) {
   const struct mr__worker *worker = &run->workers[index];
-  const struct mr__shard_rows *rows = &run->rows.shards[shard];
+  int n_readers = mr__run_readers(run, share->table, worker->readers);
   double sum = 0;
-  for (int t = 0; t < run->model->n_tables; t++) {
-    const struct mr__table *table = &run->model->tables[t];
-    struct mr__distinct distinct = rows->tables[t];
-    const uint32_t *start = rows->start + distinct.first + t;
-    for (uint32_t u = 0; u < distinct.n; u++) {
-      MR_FAMILY(mr__sum_occurrences)(run, table, rows->occurrences + start[u],
-                                     start[u + 1] - start[u], worker->row_gradient,
-                                     worker->touched);
-      clip_row(&run->options, worker->row_gradient, table->width);
-      sum += mr__squares(worker->row_gradient, table->width);
-    }
+  for (uint32_t u = 0; u < share->n; u++) {
+    find_gradient(run, share, u, n_readers, worker);
+    sum += mr__squares(worker->row_gradient, run->model->tables[share->table].width);
   }
   return sum;
 }
