@@ -248,6 +248,16 @@ int mr_graph_add(mr_graph *graph, const char *op, const char *name, const int32_
 int32_t mr_graph_nodes(const mr_graph *graph);
 int mr_graph_describe(const mr_graph *graph, int32_t node, mr_node_info *info);
 int32_t mr_graph_input(const mr_graph *graph, int32_t node, int32_t input); /* a node, or -1 */
+
+/* What a model predicts: the nodes of a task's logit and of its probability, each one value a
+ * sample. Tasks are numbered from 0 in the order they were added, before there is a model. */
+typedef struct mr_task_info {
+  const char *name; /* valid while the graph lives */
+  int32_t logit, probability;
+} mr_task_info;
+int mr_graph_add_task(mr_graph *graph, const char *name, int32_t logit, int32_t probability);
+int32_t mr_graph_tasks(const mr_graph *graph);
+int mr_graph_task(const mr_graph *graph, int32_t task, mr_task_info *info);
 /* Keep this node's gradient for mr_run_watched. */
 int mr_graph_watch(mr_graph *graph, int32_t node);
 
@@ -282,7 +292,8 @@ int32_t mr_model_tables(const mr_model *model);
 int mr_model_table(const mr_model *model, int32_t table, mr_table_info *info);
 int mr_model_part(const mr_model *model, int32_t table, int32_t part, mr_part_info *info);
 /* The value of a key's row, [width]; NULL where the table lacks the key. Valid until the model is
- * freed or mr_run_new lays the rows out for its optimizer. */
+ * freed or mr_run_new lays the rows out for its optimizer. Not to be written to in a model of
+ * mr_model_open. */
 float *mr_model_row(mr_model *model, int32_t table, uint64_t key);
 /* The same, made from the seed where it is missing. */
 int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row);
@@ -292,15 +303,20 @@ int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float 
 /* Take over the weights and rows of a model of the same graph; rows that only `model` has stay. */
 int mr_model_assign(mr_model *model, const mr_model *from);
 
-/* Write weights, tables, graph and schema to one safetensors file, with `about` as a text for
- * people. Written beside, synced and renamed. The same model and text are the same bytes. */
+/* Write weights, tables, graph, tasks and schema to one safetensors file, with `about` as a text
+ * for people. Written beside, synced and renamed. The same model and text are the same bytes. */
 int mr_model_save(const mr_model *model, const char *path, const char *about);
 /* The graph of a file, with a schema of its own, and its text (free with mr_text_free); nothing in
  * the file is trusted, and all that the graph needs is in it. Then mr_model_new, and mr_model_load
- * for the numbers. */
+ * for the numbers, to go on training with. */
 int mr_graph_open(mr_graph **out, const char *path, char **about);
 int mr_model_load(mr_model *model, const char *path);
-/* Hold every byte of a model file against the sums in it. */
+/* The model of a file for predicting, with its graph, which must outlive it, and its text. Tables
+ * stay in the file, which is mapped and shared by all processes that open it: it must not be changed
+ * in place, only replaced by a rename. Header, graph, the sums of the weights and that they are
+ * finite are checked; every byte is where the file has at most 256 MB (some 30 ms). */
+int mr_model_open(mr_model **out, mr_graph **graph, const char *path, char **about);
+/* Hold every byte of a model file against the sums in it, and that its tables can be looked up. */
 int mr_model_verify(const char *path);
 /* The schema that a graph holds; valid while the graph lives. */
 const mr_schema *mr_graph_schema(const mr_graph *graph);
@@ -396,6 +412,58 @@ typedef struct mr_optimizer_info {
 int32_t mr_optimizer_count(void);
 int mr_optimizer_describe(int32_t optimizer, mr_optimizer_info *info);
 int mr_optimizer_option_describe(int32_t optimizer, int32_t option, mr_op_option_info *info);
+
+/* ---- predictor ---- */
+
+/* A model for predicting. One serves any number of threads at once: nothing in it changes. */
+typedef struct mr_predictor mr_predictor;
+/* Of a model file (mr_model_open has what is checked). */
+int mr_predictor_open(mr_predictor **out, const char *path);
+/* Of a model, which must outlive it and not be trained while a call predicts. */
+int mr_predictor_new(mr_predictor **out, mr_model *model);
+/* May come before its scratches are freed: the last one frees what they share. */
+void mr_predictor_close(mr_predictor *predictor);
+/* The columns, by mr_schema_find and mr_schema_key; valid while the predictor is open. */
+const mr_schema *mr_predictor_schema(const mr_predictor *predictor);
+int32_t mr_predictor_tasks(const mr_predictor *predictor);
+/* "ctr"; NULL past the end; valid while the predictor is open. */
+const char *mr_predictor_task(const mr_predictor *predictor, int32_t task);
+
+/* Values of one column for some rows, borrowed for the length of a call: what the cells of a file
+ * would say, in exactly one form. */
+typedef struct mr_values {
+  int32_t column;           /* of mr_predictor_schema */
+  const char *const *texts; /* [rows] as in a file, bags with the separator; NULL: no value */
+  const int64_t *sizes;     /* [rows] bytes of the texts; NULL: they end with a NUL */
+  const uint64_t *keys;     /* MR_ID: [rows], of mr_schema_key; MR_IDS: all bags */
+  const int32_t *offsets;   /* MR_IDS with keys: [rows + 1], row r owns keys[offsets[r]] up to
+                               keys[offsets[r + 1]] */
+  const float *floats;      /* MR_NUMBER: [rows], before transforms, NaN: no value;
+                               MR_VECTOR: [rows, width] */
+} mr_values;
+
+/* What one thread needs to predict: a scratch is used by one thread at a time. */
+typedef struct mr_scratch mr_scratch;
+int mr_scratch_new(mr_scratch **out, mr_predictor *predictor);
+void mr_scratch_free(mr_scratch *scratch);
+
+/* Take a request's values, one row a column, and compute all that depends on them alone. A column
+ * of the candidates may be given too: then the value is that of every candidate. A column that is
+ * not given has no value: an id without a value, or one never seen, reads the row of unknown
+ * values, a bag is empty, a number is the column's `missing`, a vector is zeros. Labels, groups and
+ * columns that the model does not read are ignored. */
+int mr_predictor_prepare(mr_scratch *scratch, const mr_values *values, int32_t n_values);
+
+/* Score `rows` candidates of the request: out [rows, tasks] are probabilities, the same bits
+ * whatever else is scored with them. May be called any number of times for one request. MR_EDATA
+ * names the column and the row, counted from 1, of a value that is none; `out` is then undefined.
+ * Once a scratch has seen its largest call, nothing is allocated and no lock is taken. */
+int mr_predictor_score(mr_scratch *scratch, int64_t rows, const mr_values *values,
+                       int32_t n_values, float *out);
+
+/* A run for batches of a dataset (mr_run_predict) on the threads of a pool: outputs 2t and 2t + 1
+ * are logit and probability of task t, one value a sample. The predictor must outlive it. */
+int mr_predictor_run(mr_run **out, const mr_predictor *predictor, mr_pool *pool, int64_t batch);
 
 /* ---- metric ---- */
 

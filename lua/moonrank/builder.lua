@@ -198,26 +198,21 @@ end
 
 --- A builder around the graph of a model file: nothing is added to it.
 -- @param handle  `mr_graph *`, owned from now on
--- @tparam {table,...} tasks  { name, logit, probability }, with the numbers of nodes
--- @treturn ?Builder nil where there is no task, or one names a node that is not one value a sample
-function Builder.open(handle, tasks)
+-- @treturn Builder
+function Builder.open(handle)
   local self = setmetatable({ handle = handle, counts = {}, fields = {}, tasks = {} }, Builder)
-  local info = mr.new "mr_node_info"
-  local nodes = C.mr_graph_nodes(handle)
+  local info, task = mr.new "mr_node_info", mr.new "mr_task_info"
   local function node(id)
-    if type(id) ~= "number" or id % 1 ~= 0 or id < 0 or id >= nodes then return nil end
     mr.check(C.mr_graph_describe(handle, id, info))
-    if info.width ~= 1 or info.domain ~= C.MR_SAMPLE then return nil end
     return setmetatable({ id = id, op = mr.string(info.op), width = info.width, builder = self,
       domain = DOMAINS[tonumber(info.domain)] }, Node)
   end
-  for i, task in ipairs(tasks) do
-    if type(task) ~= "table" or type(task.name) ~= "string" then return nil end
-    self.tasks[i] = { name = task.name, logit = node(task.logit),
+  for i = 0, C.mr_graph_tasks(handle) - 1 do
+    mr.check(C.mr_graph_task(handle, i, task))
+    self.tasks[i + 1] = { name = mr.string(task.name), logit = node(task.logit),
       probability = node(task.probability) }
-    if not (self.tasks[i].logit and self.tasks[i].probability) then return nil end
   end
-  return #self.tasks > 0 and self or nil
+  return self
 end
 
 -- ---- blocks ----
@@ -434,6 +429,7 @@ function Builder:task(name, logit)
   local label = add(self, ops.column, {}, { column = found.column_name })
   add(self, ops.logloss, { logit, label }, {})
   local probability = add(self, ops.sigmoid, { logit }, {})
+  mr.check(C.mr_graph_add_task(self.handle, name, logit.id, probability.id), 1)
   table.insert(self.tasks, { name = name, logit = logit, probability = probability })
 end
 

@@ -73,11 +73,7 @@ end
 
 -- What the model file says beside the engine's own schema, graph and numbers.
 local function about(self)
-  local tasks = {}
-  for i, task in ipairs(self.tasks) do
-    tasks[i] = { name = task.name, logit = task.logit.id, probability = task.probability.id }
-  end
-  return json.encode { fields = self.fields_config, tasks = tasks,
+  return json.encode { fields = self.fields_config,
     model = { script = self.script, options = self.options } }
 end
 
@@ -89,41 +85,35 @@ function Model:save(path)
   return mr.ok(C.mr_model_save(mr.handle(self, "the model"), path, about(self)))
 end
 
-local function open_graph(path)
-  local out, text = mr.new "mr_graph *[1]", mr.new "char *[1]"
-  local ok, message = mr.ok(C.mr_graph_open(out, path, text))
-  if not ok then return nil, message end
-  local graph, description = mr.gc(out[0], C.mr_graph_free), mr.string(text[0])
-  C.mr_text_free(text[0])
-  local said
-  said, message = json.decode(description)
-  if type(said) ~= "table" or type(said.tasks) ~= "table" or type(said.fields) ~= "table"
-    or type(said.model) ~= "table" then
+-- The text "about" of a model file, as tables; the engine's own parts were checked by the engine.
+local function said_of(text, path)
+  local said, message = json.decode(text)
+  if type(said) ~= "table" or type(said.fields) ~= "table" or type(said.model) ~= "table" then
     return nil, ("%s: its description is damaged%s"):format(path, message and ": " .. message or "")
   end
   said.fields, message =
     require "moonrank.config".stored(said.fields, path .. ": its description is damaged")
   if not said.fields then return nil, message end
-  return graph, said
+  return said
 end
 
---- Read a model file. No script runs: the graph is in the file.
+--- Open a model file for predicting. No script runs: the graph is in the file. Its tables stay in
+-- the file, which is mapped: it must not be changed in place while the model is open.
 -- @tparam string path
 -- @treturn ?Model with `fields_config`, the fields it was trained on
 -- @treturn ?string what is wrong
 function Model.load(path)
-  local graph, said = open_graph(path)
-  if not graph then return nil, said end
-  local builder = Builder.open(graph, said.tasks)
-  if not builder then
-    return nil, path .. ": its description is damaged: a task names no node of one value a sample"
-  end
-  local self = setmetatable({ builder = builder, fields_config = said.fields,
-    script = said.model.script, options = said.model.options, seed = 1 }, Model)
-  local ok, message = pcall(finish, self, 1)
-  if not ok then return nil, ("%s: %s"):format(path, tostring(message)) end
-  ok, message = mr.ok(C.mr_model_load(self.handle, path))
+  local model, graph, text = mr.new "mr_model *[1]", mr.new "mr_graph *[1]", mr.new "char *[1]"
+  local ok, message = mr.ok(C.mr_model_open(model, graph, path, text))
   if not ok then return nil, message end
+  local self = setmetatable({ handle = mr.gc(model[0], C.mr_model_free),
+    builder = Builder.open(mr.gc(graph[0], C.mr_graph_free)), seed = 1 }, Model)
+  local said, trouble = said_of(mr.string(text[0]), path)
+  C.mr_text_free(text[0])
+  if not said then return nil, trouble end
+  self.tasks = self.builder.tasks
+  if #self.tasks == 0 then return nil, path .. ": it has no task to predict" end
+  self.fields_config, self.script, self.options = said.fields, said.model.script, said.model.options
   return self
 end
 

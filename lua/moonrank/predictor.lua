@@ -14,18 +14,14 @@ Predictor.__index = Predictor
 -- @treturn Predictor
 function Predictor.new(model, pool, options)
   local batch = options and options.batch or 4096
-  local tasks = model.tasks
   mr.handle(model, "the model")
   mr.handle(pool, "the pool of threads")
-  local nodes = mr.new("int32_t[?]", 2 * #tasks)
-  for i, task in ipairs(tasks) do
-    nodes[2 * i - 2], nodes[2 * i - 1] = task.logit.id, task.probability.id
-  end
-  local out = mr.new "mr_run *[1]"
-  mr.check(C.mr_run_new_predict(out, model.handle, pool.handle,
-    mr.new("mr_run_options", { batch = batch }), nodes, 2 * #tasks), 1)
-  return setmetatable({ handle = mr.gc(out[0], C.mr_run_free), model = model, pool = pool,
-    batch = batch }, Predictor)
+  local predictor, run = mr.new "mr_predictor *[1]", mr.new "mr_run *[1]"
+  mr.check(C.mr_predictor_new(predictor, model.handle), 1)
+  predictor = mr.gc(predictor[0], C.mr_predictor_close)
+  mr.check(C.mr_predictor_run(run, predictor, pool.handle, batch), 1)
+  return setmetatable({ handle = mr.gc(run[0], C.mr_run_free), predictor = predictor,
+    model = model, pool = pool, batch = batch }, Predictor)
 end
 
 --- Score all samples of a split, batch by batch.
@@ -130,7 +126,8 @@ end
 function Predictor:close()
   if self.handle then
     C.mr_run_free(mr.gc(self.handle, nil))
-    self.handle = nil
+    C.mr_predictor_close(mr.gc(self.predictor, nil))
+    self.handle, self.predictor = nil, nil
   end
 end
 

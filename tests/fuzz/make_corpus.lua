@@ -12,12 +12,14 @@ local data = require "data_helper"
 local g = require "graph_helper"
 local helper = require "helper"
 local mr = require "moonrank.ffi"
+local tensors = require "tensors_helper"
 local C = mr.C
 
 local CORPUS = "tests/fuzz/corpus/"
 
 local function put(target, name, bytes)
-  assert(#bytes < 4096, name .. " is too large for a seed: " .. #bytes)
+  local most = target == "model" and 16384 or 4096 -- as in tools/fuzz
+  assert(#bytes < most, name .. " is too large for a seed: " .. #bytes)
   if not name:find "^hostile_" then name = "seed_" .. name end
   helper.write(CORPUS .. target .. "/" .. name, bytes)
 end
@@ -27,6 +29,9 @@ local function number(bytes, at, size)
   for i = size, 1, -1 do value = value * 256 + bytes:byte(at + i) end
   return value
 end
+
+-- A file of tensors without the blanks that fill its header up to a page.
+local function compact(path) return helper.read(tensors.write(path, tensors.read(path))) end
 
 -- ---- models ----
 
@@ -76,7 +81,9 @@ local function model_seed(name, build)
   for i, column in ipairs(columns_of[name]) do list[i + 1] = columns[column] end
   local schema = g.schema(list)
   local b = g.builder(schema)
-  b:logloss(build(b), b:column { column = "click" })
+  local logit = build(b)
+  b:logloss(logit, b:column { column = "click" })
+  mr.check(C.mr_graph_add_task(b.handle, "ctr", logit.id, b:sigmoid(logit).id))
   local model = g.model(b)
   for table = 0, C.mr_model_tables(model) - 1 do
     for _, text in ipairs { "a", "b" } do
@@ -85,7 +92,7 @@ local function model_seed(name, build)
   end
   local path = helper.temp_dir() .. "/model"
   mr.check(C.mr_model_save(model, path, '{"name":"' .. name .. '"}'))
-  local bytes = helper.read(path)
+  local bytes = compact(path)
   put("model", name, bytes)
   local header = bytes:sub(9):match "^(%b{})"
   local about = cjson.decode(header).__metadata__
@@ -103,7 +110,7 @@ local function hostile_seed(name, widths, nodes)
   end
   local header = ('{"__metadata__":%s,"sums":{"dtype":"I64","shape":[1,2],"data_offsets":[0,16]}}')
     :format(json.encode { about = "", format = "1", graph = "[" .. table.concat(nodes, ",") .. "]",
-      schema = '{"columns":' .. json.encode(list) .. ',"tables":[]}' })
+      schema = '{"columns":' .. json.encode(list) .. ',"tables":[]}', tasks = "[]" })
   local length, rest = {}, #header
   for i = 1, 8 do length[i], rest = string.char(rest % 256), math.floor(rest / 256) end
   put("model", "hostile_" .. name, table.concat(length) .. header .. ("\0"):rep(16))
@@ -140,7 +147,9 @@ local function checkpoint_seeds()
   local folder = helper.temp_dir() .. "/checkpoint"
   mr.check(C.mr_run_save(run.handle, folder, "state"))
   for i, name in ipairs { "dense.safetensors", "tables.safetensors", "manifest.json" } do
-    put("checkpoint", name:match "^%a+", string.char(i - 1) .. helper.read(folder .. "/" .. name))
+    local path = folder .. "/" .. name
+    local bytes = name:find "%.json$" and helper.read(path) or compact(path)
+    put("checkpoint", name:match "^%a+", string.char(i - 1) .. bytes)
   end
 end
 

@@ -1,6 +1,6 @@
 /* The model file (io/model_file.c): any bytes, as they are and with true sums, are refused or make
  * a model, which predicts, and whose file is canonical. Nothing may need memory that the file does
- * not account for. */
+ * not account for. What can be mapped can be loaded, and a predictor of it scores. */
 #include "fuzz.h"
 #include "tensors.h"
 #include "use_model.h"
@@ -40,6 +40,30 @@ static void check_canonical(const mr_model *model, const char *about) {
   mr_text_free(text);
 }
 
+/* 1 when the file opens for predicting; then candidates without any value have a score. */
+static int map_file(const char *path) {
+  enum { CANDIDATES = 3 };
+  mr_predictor *predictor;
+  mr_scratch *scratch;
+  int status = mr_predictor_open(&predictor, path);
+  if (status != MR_OK) {
+    fuzz_check_error(status);
+    return 0;
+  }
+  size_t tasks = (size_t)mr_predictor_tasks(predictor);
+  float *out = malloc(tasks * CANDIDATES * sizeof *out);
+  status = mr_scratch_new(&scratch, predictor);
+  if (status == MR_OK) status = mr_predictor_score(scratch, CANDIDATES, NULL, 0, out);
+  if (status != MR_OK) fuzz_check_error(status);
+  for (size_t i = 0; status == MR_OK && i < tasks * (CANDIDATES - 1); i++)
+    FUZZ_CHECK(memcmp(&out[i], &out[i + tasks], sizeof *out) == 0 || out[i] != out[i],
+               "two candidates alike score %g and %g", (double)out[i], (double)out[i + tasks]);
+  mr_scratch_free(scratch);
+  mr_predictor_close(predictor);
+  free(out);
+  return 1;
+}
+
 /* 1 when a graph came out of it. */
 static int use_file(const char *path) {
   mr_graph *graph;
@@ -53,6 +77,7 @@ static int use_file(const char *path) {
   }
   FUZZ_CHECK(mr_model_new(&model, graph, 1) == MR_OK, "%s", mr_last_error());
   status = mr_model_load(model, path);
+  if (map_file(path)) FUZZ_CHECK(status == MR_OK, "it is mapped but not loaded");
   if (status == MR_OK) {
     check_canonical(model, about);
     use_model(model, 1 << 18);

@@ -5,6 +5,7 @@ local helper = require "helper"
 local library = require "moonrank"
 local Model = require "moonrank.model"
 local mr = require "moonrank.ffi"
+local tensors = require "tensors_helper"
 local C = mr.C
 
 describe("the description in a model file", function()
@@ -33,24 +34,29 @@ describe("the description in a model file", function()
   it("loads when nothing is changed", function() assert.truthy(load(function() end)) end)
 
   it("is refused where a task is not one value a sample", function()
-    local message = ": a task names no node of one value a sample"
-    local info, tried = mr.new "mr_node_info", 0
+    local info, task, tried = mr.new "mr_node_info", mr.new "mr_task_info", 0
+    mr.check(C.mr_graph_task(graph, 0, task))
+    local sound_file = tensors.read(path)
     for node = 0, C.mr_graph_nodes(graph) - 1 do
       mr.check(C.mr_graph_describe(graph, node, info))
       if info.width ~= 1 or info.domain ~= C.MR_SAMPLE then
         for _, which in ipairs { "logit", "probability" } do
-          refused(message, function(about) about.tasks[1][which] = node end)
+          local file = tensors.read(path)
+          file.metadata.tasks = cjson.encode { { name = "ctr",
+            logit = which == "logit" and node or task.logit,
+            probability = which == "probability" and node or task.probability } }
+          helper.fails_with(('%s: tasks: task "ctr": the %s is node %d (%s), which is not one '
+            .. "value a sample"):format(path, which, node, mr.string(info.op)),
+            Model.load(tensors.write(path, file)))
+          tensors.write(path, sound_file)
           tried = tried + 1
         end
       end
     end
     assert.is_true(tried > 6)
-    for _, wrong in ipairs { -1, 0.5, 1e9, 1e300, "0", true, cjson.null } do
-      refused(message, function(about) about.tasks[1].logit = wrong end)
-    end
-    refused(message, function(about) about.tasks = {} end)
-    refused(message, function(about) about.tasks[1] = 5 end)
-    refused(message, function(about) about.tasks[1].name = nil end)
+    sound_file.metadata.tasks = "[]"
+    helper.fails_with(path .. ": it has no task to predict",
+      Model.load(tensors.write(path, sound_file)))
   end)
 
   it("is refused where it is not what was written", function()

@@ -46,7 +46,7 @@ struct mr_pool {
   char failed_text[TEXT_BYTES];
 };
 
-int mr__pool_threads(const mr_pool *pool) { return pool->n_threads; }
+int mr__pool_threads(const mr_pool *pool) { return pool ? pool->n_threads : 1; }
 
 static void note_failure(mr_pool *pool, int64_t task, int status) {
   pthread_mutex_lock(&pool->lock);
@@ -119,7 +119,7 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   if (n_tasks > INT32_MAX)
     return mr__fail(MR_EINVAL, "a job of %lld tasks, at most %d are possible", (long long)n_tasks,
                     INT32_MAX);
-  if (pool->n_started == 0 || n_tasks == 1) {
+  if (!pool || pool->n_started == 0 || n_tasks == 1) {
     for (int64_t task = 0; task < n_tasks; task++) MR_TRY(run(job, task, 0));
     return MR_OK;
   }

@@ -12,6 +12,7 @@
  * for scratch memory, never for results. */
 typedef int (*mr__task)(void *job, int64_t task, int worker);
 
+/* NULL is a pool of the calling thread alone, here and in mr__pool_run. */
 int mr__pool_threads(const mr_pool *pool);
 
 /* Run all tasks and wait. The first failure (by task number, as far as tasks were started)

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/hash.h"
-#include "data/cell.h"
+#include "data/values.h"
 
 int mr__batch_new_empty(mr_batch **out, const mr_schema *schema) {
   *out = NULL;
@@ -105,19 +104,6 @@ static int count_samples(int64_t n_requests, const int32_t *samples_of_request, 
   return MR_OK;
 }
 
-static void clear_values(mr_batch *batch) {
-  for (size_t i = 0; i < batch->schema->n_columns; i++) {
-    const struct mr__column *spec = &batch->schema->columns[i];
-    struct mr__batch_column *column = &batch->columns[i];
-    size_t rows = (size_t)batch->rows[spec->domain];
-    float missing = 0;
-    if (spec->type == MR_NUMBER) mr__cell_number(spec, (struct mr__text){NULL, 0}, &missing);
-    if (spec->type == MR_VECTOR) rows *= (size_t)spec->width;
-    for (size_t row = 0; column->floats && row < rows; row++) column->floats[row] = missing;
-    for (int64_t row = 0; row < column->n; row++) column->keys[row] = MR__UNKNOWN_KEY;
-  }
-}
-
 int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_of_request) {
   int64_t samples = 0;
   MR_TRY(count_samples(n_requests, samples_of_request, &samples));
@@ -128,7 +114,7 @@ int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_o
         batch->first_sample[i] + (samples_of_request ? samples_of_request[i] : 1);
   mr__batch_number_requests(batch);
   for (int64_t i = 0; i < samples; i++) batch->sample_index[i] = i;
-  clear_values(batch);
+  for (size_t c = 0; c < batch->schema->n_columns; c++) mr__values_clear(batch, (int)c);
   return MR_OK;
 }
 

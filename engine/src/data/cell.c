@@ -186,6 +186,13 @@ enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text
   return kind;
 }
 
+enum mr__number mr__given_number(const struct mr__column *column, float value, float *out) {
+  if (isinf(value)) return MR__NUMBER_HUGE;
+  int missing = isnan(value);
+  *out = transform(column, missing ? column->missing : value);
+  return missing ? MR__NUMBER_MISSING : MR__NUMBER_OK;
+}
+
 int mr__cell_label(struct mr__text text, float *out) {
   if (text.size == 1 && (*text.at == '0' || *text.at == '1')) {
     *out = (float)(*text.at - '0');

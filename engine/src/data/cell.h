@@ -33,6 +33,9 @@ enum mr__number mr__parse_number(struct mr__text text, float *out);
 /* As mr__parse_number, with the column's missing value and transform applied: what is stored. */
 enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text text, float *out);
 
+/* What is stored of a number that a program gives instead of a text: NaN is a missing one. */
+enum mr__number mr__given_number(const struct mr__column *column, float value, float *out);
+
 /* 0 or 1; returns 0 where the text is anything else. */
 int mr__cell_label(struct mr__text text, float *out);
 

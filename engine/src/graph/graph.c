@@ -113,6 +113,8 @@ void mr_graph_free(mr_graph *graph) {
   mr__free(graph->params);
   mr__free(graph->lookups);
   mr__free(graph->tables);
+  for (size_t t = 0; t < graph->n_tasks; t++) mr__free(graph->tasks[t].name);
+  mr__free(graph->tasks);
   mr_schema_free((mr_schema *)(uintptr_t)graph->schema);
   mr__free(graph);
 }
@@ -442,6 +444,49 @@ int mr_graph_describe(const mr_graph *graph, int32_t index, mr_node_info *info) 
                          .width = node->width,
                          .n_inputs = node->n_inputs,
                          .n_params = node->n_params};
+  return MR_OK;
+}
+
+/* ---- tasks ---- */
+
+static int check_task_node(const mr_graph *graph, const char *what, int32_t index) {
+  MR_TRY(check_node(graph, index));
+  const struct mr__node *node = &graph->nodes[index];
+  if (node->width == 1 && node->domain == MR_SAMPLE) return MR_OK;
+  return mr__fail(MR_EINVAL, "the %s is node %d (%s), which is not one value a sample", what,
+                  (int)index, node->op_name);
+}
+
+static int check_task(const mr_graph *graph, const char *name, int32_t logit,
+                      int32_t probability) {
+  if (graph->sealed) return mr__fail(MR_EINVAL, "the graph has a model and takes no more tasks");
+  if (!*name || strlen(name) > MAX_NAME)
+    return mr__fail(MR_EINVAL, "the name has %zu bytes, expected 1 to %d", strlen(name), MAX_NAME);
+  for (size_t t = 0; t < graph->n_tasks; t++)
+    if (strcmp(graph->tasks[t].name, name) == 0)
+      return mr__fail(MR_EINVAL, "there is one of that name already");
+  MR_TRY(check_task_node(graph, "logit", logit));
+  return check_task_node(graph, "probability", probability);
+}
+
+int mr_graph_add_task(mr_graph *graph, const char *name, int32_t logit, int32_t probability) {
+  int status = check_task(graph, name, logit, probability);
+  if (status != MR_OK) return mr__fail_at(status, "task \"%.40s\"", name);
+  MR_TRY(mr__grow(&graph->tasks, &graph->tasks_capacity, graph->n_tasks + 1,
+                  sizeof *graph->tasks));
+  char *copy = mr__strdup(name);
+  if (!copy) return mr__fail_memory();
+  graph->tasks[graph->n_tasks++] = (struct mr__graph_task){copy, logit, probability};
+  return MR_OK;
+}
+
+int32_t mr_graph_tasks(const mr_graph *graph) { return (int32_t)graph->n_tasks; }
+
+int mr_graph_task(const mr_graph *graph, int32_t task, mr_task_info *info) {
+  if (task < 0 || (size_t)task >= graph->n_tasks)
+    return mr__fail(MR_EINVAL, "task %d, but there are %zu", (int)task, graph->n_tasks);
+  const struct mr__graph_task *t = &graph->tasks[task];
+  *info = (mr_task_info){t->name, t->logit, t->probability};
   return MR_OK;
 }
 

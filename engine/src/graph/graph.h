@@ -51,6 +51,12 @@ struct mr__graph_table {
   size_t n_parts, parts_capacity;
 };
 
+/* What the model predicts. */
+struct mr__graph_task {
+  char *name;
+  int logit, probability; /* nodes */
+};
+
 struct mr_graph {
   const mr_schema *schema; /* a reference is held */
   int sealed;              /* a model was made of it: no node may follow */
@@ -63,6 +69,8 @@ struct mr_graph {
   size_t n_lookups, lookups_capacity;
   struct mr__graph_table *tables;
   size_t n_tables, tables_capacity;
+  struct mr__graph_task *tasks;
+  size_t n_tasks, tasks_capacity;
 };
 
 const struct mr__op *mr__node_op(const struct mr__node *node); /* of the family in use */

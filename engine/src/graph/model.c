@@ -104,7 +104,7 @@ static int start_tables(mr_model *model) {
   return MR_OK;
 }
 
-int mr_model_new(mr_model **out, const mr_graph *graph, uint64_t seed) {
+int mr__model_new_empty(mr_model **out, const mr_graph *graph, uint64_t seed) {
   *out = NULL;
   MR_TRY(mr__blas_open());
   mr_model *model = mr__calloc(1, sizeof *model);
@@ -114,16 +114,25 @@ int mr_model_new(mr_model **out, const mr_graph *graph, uint64_t seed) {
   int status = place_params(model);
   if (status == MR_OK) status = place_packed(model);
   if (status == MR_OK) status = make_tables(model);
-  if (status == MR_OK) status = start_tables(model);
   if (status != MR_OK) {
     mr_model_free(model);
     return status;
   }
-  for (size_t p = 0; p < graph->n_params; p++) start_param(model, p);
-  mr_model_changed(model);
   ((mr_graph *)(uintptr_t)graph)->sealed = 1; /* the object never is const, only the view */
   *out = model;
   return MR_OK;
+}
+
+int mr_model_new(mr_model **out, const mr_graph *graph, uint64_t seed) {
+  MR_TRY(mr__model_new_empty(out, graph, seed));
+  int status = start_tables(*out);
+  if (status != MR_OK) {
+    mr_model_free(*out);
+    *out = NULL;
+    return status;
+  }
+  for (size_t p = 0; p < graph->n_params; p++) start_param(*out, p);
+  return mr_model_changed(*out);
 }
 
 void mr_model_free(mr_model *model) {
@@ -136,6 +145,7 @@ void mr_model_free(mr_model *model) {
   mr__free(model->param);
   mr__free(model->packed);
   mr__free(model->packed_offset);
+  if (model->unmap) model->unmap(model->mapping);
   mr__free(model);
 }
 
@@ -153,20 +163,8 @@ int mr_model_assign(mr_model *model, const mr_model *from) {
   if (model->graph != from->graph)
     return mr__fail(MR_EINVAL, "the two models are of different graphs");
   memcpy(model->dense, from->dense, model->n_dense * sizeof *model->dense);
-  for (int t = 0; t < model->n_tables; t++) {
-    struct mr__table *to = &model->tables[t];
-    const struct mr__table *table = &from->tables[t];
-    for (int s = 0; s < MR__SHARDS; s++)
-      for (size_t i = 0; i < table->shards[s].n_slots; i++) {
-        const struct mr__slot *slot = &table->shards[s].slots[i];
-        struct mr__slot *copy;
-        if (!slot->row_plus_1) continue;
-        MR_TRY(mr__table_insert(to, slot->key, &copy));
-        memcpy(mr__shard_row(&to->shards[s], copy->row_plus_1 - 1, to->stride),
-               mr__shard_row(&table->shards[s], slot->row_plus_1 - 1, table->stride),
-               (size_t)table->width * sizeof(float));
-      }
-  }
+  for (int t = 0; t < model->n_tables; t++)
+    MR_TRY(mr__table_assign(&model->tables[t], &from->tables[t]));
   return mr_model_changed(model);
 }
 

@@ -21,6 +21,11 @@ struct mr_model {
   int *part_offsets; /* [lookups] */
   const struct mr_run *trainer; /* the run whose optimizer the tables are laid out for; compared
                                    only, it may be gone */
+  void *mapping; /* what the tables' rows lie in, if they are those of a file */
+  void (*unmap)(void *mapping);
 };
+
+/* Weights all zero, tables without rows. */
+int mr__model_new_empty(mr_model **out, const mr_graph *graph, uint64_t seed);
 
 #endif

@@ -59,6 +59,18 @@ static void mark_gradients(struct mr__plan *plan) {
   }
 }
 
+/* Predicting: the request's part and, in a plan with stages, the samples' behind it. */
+static void mark_stages(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  for (int i = 0; plan->staged && i < (int)graph->n_nodes; i++) {
+    int phase = graph->nodes[i].domain == MR_SAMPLE;
+    for (int k = 0; k < graph->nodes[i].n_inputs; k++)
+      phase |= plan->nodes[graph->nodes[i].inputs[k]].phase;
+    plan->nodes[i].phase = phase;
+  }
+  plan->n_phases = plan->staged ? 2 : 1;
+}
+
 static void mark_phases(struct mr__plan *plan) {
   const mr_graph *graph = plan->graph;
   int last = 0;
@@ -69,7 +81,7 @@ static void mark_phases(struct mr__plan *plan) {
       int before = plan->nodes[graph->nodes[i].inputs[k]].phase;
       if (before > phase) phase = before;
     }
-    if (plan->train && (flags(plan, i) & MR__STATISTICS)) phase++;
+    if (flags(plan, i) & MR__STATISTICS) phase++;
     plan->nodes[i].phase = phase;
     if (phase > last) last = phase;
   }
@@ -77,7 +89,7 @@ static void mark_phases(struct mr__plan *plan) {
   for (int i = 0; i < (int)graph->n_nodes; i++) {
     struct mr__node_plan *node = &plan->nodes[i];
     if (flags(plan, i) & MR__OBJECTIVE) node->phase = last;
-    int statistics = plan->train && (flags(plan, i) & MR__STATISTICS);
+    int statistics = (flags(plan, i) & MR__STATISTICS) != 0;
     node->backward_unit = backward_unit(plan, node->phase - statistics);
   }
 }
@@ -207,7 +219,8 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
         (plan->graph->nodes[i].lookup >= 0 || plan->graph->nodes[i].watched))
       plan->buffers[node->grad.buffer].kept = 1;
   }
-  for (int i = 0; i < n_outputs; i++) use(plan, plan->nodes[outputs[i]].value, 0, 2 * n);
+  for (int i = 0; i < n_outputs; i++)
+    use(plan, plan->nodes[outputs[i]].value, plan->n_phases - 1, 2 * n);
 }
 
 /* ---- who writes a gradient first ---- */
@@ -286,10 +299,15 @@ static void choose_slice(struct mr__plan *plan, int64_t batch, int64_t slice_byt
   plan->slice_rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
 }
 
-int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const unsigned char *learns,
-                  const int32_t *outputs, int n_outputs, int64_t batch, int64_t slice_bytes) {
-  assert(outputs || (n_outputs == 0 && learns));
-  *plan = (struct mr__plan){.graph = graph, .learns = learns, .train = outputs == NULL};
+int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
+                  const struct mr__plan_options *options) {
+  const int32_t *outputs = options->outputs;
+  int n_outputs = options->n_outputs;
+  assert(outputs || (n_outputs == 0 && options->learns && !options->staged));
+  *plan = (struct mr__plan){.graph = graph,
+                            .learns = options->learns,
+                            .train = outputs == NULL,
+                            .staged = options->staged};
   plan->nodes = mr__calloc(graph->n_nodes, sizeof *plan->nodes);
   if (!plan->nodes) return mr__fail_memory();
   for (size_t i = 0; i < graph->n_nodes; i++)
@@ -298,8 +316,12 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const unsigned c
   plan->whole_requests = plan->train; /* the gradient of a request's row is one sum */
   for (int i = 0; i < (int)graph->n_nodes; i++)
     plan->whole_requests |= plan->nodes[i].wanted && (flags(plan, i) & MR__ROW_UP);
-  if (plan->train) mark_gradients(plan);
-  mark_phases(plan);
+  if (plan->train) {
+    mark_gradients(plan);
+    mark_phases(plan);
+  } else {
+    mark_stages(plan);
+  }
   int status = place_values(plan, outputs, n_outputs);
   if (status == MR_OK) status = make_add_flags(plan);
   if (status != MR_OK) {
@@ -308,7 +330,7 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const unsigned c
   }
   mark_lives(plan, outputs, n_outputs);
   lay_out(plan);
-  choose_slice(plan, batch, slice_bytes);
+  choose_slice(plan, options->batch, options->slice_bytes);
   if (plan->workspace <= MOST_WORKSPACE) return MR_OK;
   size_t floats = plan->workspace;
   mr__plan_clear(plan);

@@ -8,6 +8,10 @@
  *   unit P-1: forward AND backward of the last phase      (settle)
  *   unit P: backward of phase P-2 ...   unit 2P-2: backward of phase 0
  *
+ * Predicting has no statistics and one phase. A staged plan has two: what depends on the request
+ * alone, then what depends on its samples, so that the first is computed once for any number of
+ * calls with samples.
+ *
  * Buffers. A value, a gradient or something saved for backward that lives within one unit lies in
  * the slice's workspace, at an offset where nothing else lives at the same time. What crosses
  * units, and the gradients of lookups, which the update reads, are kept for the whole batch.
@@ -44,6 +48,7 @@ struct mr__plan {
   const mr_graph *graph;
   const unsigned char *learns; /* [nodes]: whether it has something that steps; training only */
   int train;
+  int staged;
   int whole_requests; /* no slice may cut a request: some op reads all its samples at once */
   int n_phases;
   struct mr__node_plan *nodes;
@@ -54,14 +59,21 @@ struct mr__plan {
   unsigned char *add_memory;
 };
 
-/* `outputs`: the nodes wanted, or NULL for training, where the objectives are wanted. `learns`, for
- * training: the nodes with weights or rows that step; it outlives the plan. */
-int mr__plan_make(struct mr__plan *plan, const mr_graph *graph, const unsigned char *learns,
-                  const int32_t *outputs, int n_outputs, int64_t batch, int64_t slice_bytes);
+struct mr__plan_options {
+  const int32_t *outputs; /* the nodes wanted, or NULL for training, which wants the objectives */
+  int n_outputs;
+  /* Training: the nodes with weights or rows that step; it outlives the plan. */
+  const unsigned char *learns;
+  int staged; /* predicting in two phases */
+  int64_t batch, slice_bytes;
+};
+
+int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
+                  const struct mr__plan_options *options);
 void mr__plan_clear(struct mr__plan *plan);
 
 static inline int mr__plan_units(const struct mr__plan *plan) {
-  return plan->train ? 2 * plan->n_phases - 1 : 1;
+  return plan->train ? 2 * plan->n_phases - 1 : plan->n_phases;
 }
 
 #endif

@@ -365,6 +365,24 @@ int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out) {
   return MR_OK;
 }
 
+int mr__run_use_rows(mr_run *run, const mr_batch *batch) {
+  run->step.batch = batch;
+  run->step.rows = &run->rows;
+  run->step.number = 1;
+  run->lanes_used = 1;
+  int64_t most = batch->rows[MR_SAMPLE] > batch->rows[MR_REQUEST] ? batch->rows[MR_SAMPLE]
+                                                                   : batch->rows[MR_REQUEST];
+  MR_TRY(grow_workspaces(run, most));
+  return grow_kept(run, batch);
+}
+
+void mr__run_stage(mr_run *run, int stage, float *const *out) {
+  const mr_batch *batch = run->step.batch;
+  const struct mr__slice all = {.rows = {batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]}};
+  forward_slice(run, stage, &all, 0, &run->workers[0]);
+  if (out) copy_outputs(run, &all, &run->workers[0], out);
+}
+
 const float *mr_run_watched(mr_run *run, int32_t node) {
   if (node < 0 || (size_t)node >= run->model->graph->n_nodes || !run->plan.train) return NULL;
   struct mr__place place = run->plan.nodes[node].grad;
@@ -499,7 +517,7 @@ static int list_tables(mr_run *run) {
   return MR_OK;
 }
 
-static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
+static int make_run(mr_run *run, const int32_t *nodes, int n_nodes, int staged) {
   const mr_graph *graph = run->model->graph;
   if (run->options.lanes == 0) run->options.lanes = DEFAULT_LANES;
   if (run->options.slice_bytes == 0) run->options.slice_bytes = DEFAULT_SLICE;
@@ -509,8 +527,13 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
   run->step.lookups = graph->lookups;
   run->step.part_offsets = run->model->part_offsets;
   MR_TRY(list_learners(run));
-  MR_TRY(mr__plan_make(&run->plan, graph, run->learns, nodes, n_nodes, run->options.batch,
-                       run->options.slice_bytes));
+  const struct mr__plan_options wanted = {.outputs = nodes,
+                                          .n_outputs = n_nodes,
+                                          .learns = run->learns,
+                                          .staged = staged,
+                                          .batch = run->options.batch,
+                                          .slice_bytes = run->options.slice_bytes};
+  MR_TRY(mr__plan_make(&run->plan, graph, &wanted));
   run->kept = mr__calloc(run->plan.n_buffers, sizeof *run->kept);
   run->kept_capacity = mr__calloc(run->plan.n_buffers, sizeof *run->kept_capacity);
   if (!run->kept || !run->kept_capacity) return mr__fail_memory();
@@ -524,7 +547,7 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes) {
 }
 
 static int new_run(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
-                   const int32_t *nodes, int32_t n_nodes) {
+                   const int32_t *nodes, int32_t n_nodes, int staged) {
   *out = NULL;
   MR_TRY(check_options(options));
   for (int32_t i = 0; i < n_nodes; i++) {
@@ -547,7 +570,7 @@ static int new_run(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_op
     run->n_outputs = n_nodes;
     for (int32_t i = 0; status == MR_OK && i < n_nodes; i++) run->outputs[i] = nodes[i];
   }
-  if (status == MR_OK) status = make_run(run, run->outputs, n_nodes);
+  if (status == MR_OK) status = make_run(run, run->outputs, n_nodes, staged);
   if (status != MR_OK) {
     mr_run_free(run);
     return status;
@@ -557,14 +580,20 @@ static int new_run(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_op
 }
 
 int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options) {
-  return new_run(out, model, pool, options, NULL, 0);
+  return new_run(out, model, pool, options, NULL, 0, 0);
 }
 
 int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool,
                        const mr_run_options *options, const int32_t *nodes, int32_t n_nodes) {
   *out = NULL;
   if (!nodes || n_nodes < 1) return mr__fail(MR_EINVAL, "no output node is asked for");
-  return new_run(out, model, pool, options, nodes, n_nodes);
+  return new_run(out, model, pool, options, nodes, n_nodes, 0);
+}
+
+int mr__run_new_staged(mr_run **out, mr_model *model, const int32_t *nodes, int32_t n_nodes) {
+  /* So many rows at once that slices are as large as the workspace allows. */
+  const mr_run_options options = {.batch = (int64_t)1 << 20, .lanes = 1};
+  return new_run(out, model, NULL, &options, nodes, n_nodes, 1);
 }
 
 void mr_run_free(mr_run *run) {

@@ -121,4 +121,11 @@ static inline int mr__run_part_learns(const mr_run *run, const struct mr__lookup
 }
 struct mr__settle mr__run_settle(const mr_run *run, int node, double **lanes);
 
+/* Predicting in stages, on the calling thread alone, a whole batch at a time: rows are found by the
+ * caller (mr__touched_find_column); stage 0 is what depends on the request, stage 1 the rest, whose
+ * outputs go to `out`. Between uses of one request the batch's samples may change. */
+int mr__run_new_staged(mr_run **out, mr_model *model, const int32_t *nodes, int32_t n_nodes);
+int mr__run_use_rows(mr_run *run, const mr_batch *batch);
+void mr__run_stage(mr_run *run, int stage, float *const *out);
+
 #endif

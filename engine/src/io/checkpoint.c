@@ -171,6 +171,10 @@ static void table_prefix(char *prefix, const struct mr__table *table) {
   snprintf(prefix, NAME_BYTES, "table.%s", table->name);
 }
 
+static struct mr__table_parts parts_of(const struct mr__table *table) {
+  return (struct mr__table_parts){.states = table->n_states};
+}
+
 static int write_tables(const mr_run *run, const char *path) {
   struct mr__tensor_writer writer = {0};
   char prefix[NAME_BYTES];
@@ -178,13 +182,13 @@ static int write_tables(const mr_run *run, const char *path) {
   for (int t = 0; status == MR_OK && t < run->model->n_tables; t++) {
     const struct mr__table *table = &run->model->tables[t];
     table_prefix(prefix, table);
-    status = mr__writer_list_table(&writer, prefix, table, table->n_states);
+    status = mr__writer_list_table(&writer, prefix, table, parts_of(table));
   }
   if (status == MR_OK) status = mr__writer_open(&writer, path, NULL, 0);
   for (int t = 0; status == MR_OK && t < run->model->n_tables; t++) {
     const struct mr__table *table = &run->model->tables[t];
     table_prefix(prefix, table);
-    status = mr__writer_put_table(&writer, prefix, table, table->n_states);
+    status = mr__writer_put_table(&writer, prefix, table, parts_of(table));
   }
   return mr__writer_close(&writer, status);
 }

@@ -204,3 +204,33 @@ int mr__graph_read(mr_graph **out, const struct mr__json *from, const mr_schema 
   }
   return MR_OK;
 }
+
+/* ---- tasks ---- */
+
+void mr__tasks_write(struct mr__text *out, const mr_graph *graph) {
+  mr__puts(out, "[");
+  for (size_t t = 0; t < graph->n_tasks; t++) {
+    mr__putf(out, "%s{\"logit\":%d,\"name\":", t ? "," : "", graph->tasks[t].logit);
+    mr__put_string(out, graph->tasks[t].name);
+    mr__putf(out, ",\"probability\":%d}", graph->tasks[t].probability);
+  }
+  mr__puts(out, "]");
+}
+
+static int read_task(mr_graph *graph, const struct mr__json *from) {
+  const char *name;
+  int32_t logit, probability;
+  MR_TRY(mr__json_text(from, "name", &name));
+  MR_TRY(whole32(from, "logit", &logit));
+  MR_TRY(whole32(from, "probability", &probability));
+  return mr_graph_add_task(graph, name, logit, probability);
+}
+
+int mr__tasks_read(mr_graph *graph, const struct mr__json *from) {
+  if (from->kind != MR__LIST) return mr__fail(MR_EDATA, "tasks: there is no list of them");
+  for (size_t t = 0; t < from->n; t++) {
+    int status = read_task(graph, &from->items[t]);
+    if (status != MR_OK) return mr__fail_at(status, "tasks");
+  }
+  return MR_OK;
+}

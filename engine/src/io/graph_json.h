@@ -1,4 +1,4 @@
-/* A model's schema and graph as data: canonical JSON, made and read back here alone. Reading goes
+/* A model's schema, graph and tasks as data: canonical JSON, made and read back here alone. Reading goes
  * through the same checks as building by hand, node by node. */
 #ifndef MR_IO_GRAPH_JSON_H
 #define MR_IO_GRAPH_JSON_H
@@ -11,5 +11,8 @@ int mr__schema_read(mr_schema **out, const struct mr__json *from);
 
 void mr__graph_write(struct mr__text *out, const mr_graph *graph);
 int mr__graph_read(mr_graph **out, const struct mr__json *from, const mr_schema *schema);
+
+void mr__tasks_write(struct mr__text *out, const mr_graph *graph);
+int mr__tasks_read(mr_graph *graph, const struct mr__json *from);
 
 #endif

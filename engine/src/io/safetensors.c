@@ -5,12 +5,12 @@
 
 #include "base/alloc.h"
 
-enum { ALIGN = 64, MOST_TENSORS = 65536, MOST_HEADER = 100000000, MOST_NAME = 255 };
+enum { ALIGN = 64, PAGE = 4096, MOST_TENSORS = 65536, MOST_HEADER = 100000000, MOST_NAME = 255 };
 
 static const struct {
   const char *name;
   uint64_t size;
-} dtypes[] = {{"F32", 4}, {"I64", 8}, {"U8", 1}};
+} dtypes[MR__DTYPES] = {{"F32", 4}, {"I64", 8}, {"I32", 4}, {"U8", 1}};
 
 void mr__tensors_clear(struct mr__tensors *tensors) {
   for (size_t i = 0; i < tensors->n; i++) mr__free(tensors->list[i].name);
@@ -91,7 +91,7 @@ int mr__tensors_header(const struct mr__tensors *tensors, const struct mr__entry
     put_tensor(out, &tensors->list[i]);
   }
   mr__puts(out, "}");
-  while (out->status == MR_OK && out->n % ALIGN) mr__puts(out, " "); /* data starts on 64 bytes */
+  while (out->status == MR_OK && out->n % PAGE) mr__puts(out, " "); /* data starts on a page */
   if (out->status != MR_OK) return out->status;
   uint64_t length = out->n - 8;
   if (length > MOST_HEADER)
@@ -108,12 +108,12 @@ static int bad(const char *what) { return mr__fail(MR_EDATA, "the header is dama
 static int read_dtype(const struct mr__json *from, enum mr__dtype *out) {
   const char *name;
   MR_TRY(mr__json_text(from, "dtype", &name));
-  for (int d = 0; d < 3; d++)
+  for (int d = 0; d < MR__DTYPES; d++)
     if (strcmp(dtypes[d].name, name) == 0) {
       *out = (enum mr__dtype)d;
       return MR_OK;
     }
-  return bad("a tensor type other than F32, I64 and U8");
+  return bad("a tensor type other than F32, I64, I32 and U8");
 }
 
 static int read_tensor(struct mr__tensors *tensors, const struct mr__json *from) {

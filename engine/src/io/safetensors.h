@@ -5,7 +5,7 @@
 
 #include "io/json.h"
 
-enum mr__dtype { MR__F32, MR__I64, MR__U8 };
+enum mr__dtype { MR__F32, MR__I64, MR__I32, MR__U8, MR__DTYPES };
 
 struct mr__tensor {
   char *name;

@@ -105,13 +105,23 @@ static void vector_name(char *name, const char *prefix, int vector) {
     snprintf(name, NAME_BYTES, "%s.state%d", prefix, vector - 1);
 }
 
+static int64_t directory_entries(int64_t n) { return ((int64_t)1 << mr__directory_bits(n)) + 1; }
+
 int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
-                          const struct mr__table *table, int states) {
+                          const struct mr__table *table, struct mr__table_parts parts) {
   char name[NAME_BYTES];
   int64_t shape[2] = {mr__table_rows(table), table->width};
+  if (parts.directory && shape[0] > INT32_MAX)
+    return mr__fail(MR_EINVAL, "table \"%s\" has %lld rows, a file holds at most %d", table->name,
+                    (long long)shape[0], INT32_MAX);
   snprintf(name, sizeof name, "%s.keys", prefix);
   MR_TRY(mr__tensors_add(&writer->tensors, name, MR__I64, 1, shape));
-  for (int v = 0; v <= states; v++) {
+  if (parts.directory) {
+    int64_t entries = directory_entries(shape[0]);
+    snprintf(name, sizeof name, "%s.directory", prefix);
+    MR_TRY(mr__tensors_add(&writer->tensors, name, MR__I32, 1, &entries));
+  }
+  for (int v = 0; v <= parts.states; v++) {
     vector_name(name, prefix, v);
     MR_TRY(mr__tensors_add(&writer->tensors, name, MR__F32, 2, shape));
   }
@@ -133,8 +143,21 @@ static int put_vectors(struct mr__tensor_writer *writer, const struct mr__table 
   return MR_OK;
 }
 
+static int put_directory(struct mr__tensor_writer *writer, const char *prefix,
+                         const uint64_t *keys, int64_t n) {
+  char name[NAME_BYTES];
+  size_t bytes = (size_t)directory_entries(n) * sizeof(int32_t);
+  int32_t *directory = mr__malloc(bytes);
+  if (!directory) return mr__fail_memory();
+  mr__directory_make(directory, mr__directory_bits(n), keys, n);
+  snprintf(name, sizeof name, "%s.directory", prefix);
+  int status = mr__writer_tensor(writer, name, directory, bytes);
+  mr__free(directory);
+  return status;
+}
+
 int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,
-                         const struct mr__table *table, int states) {
+                         const struct mr__table *table, struct mr__table_parts parts) {
   int64_t n = mr__table_rows(table);
   uint64_t *keys = mr__malloc((size_t)n * sizeof *keys);
   float *buffer = mr__malloc((size_t)ROWS_AT_ONCE * (size_t)table->width * sizeof *buffer);
@@ -145,7 +168,8 @@ int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,
     snprintf(name, sizeof name, "%s.keys", prefix);
     status = mr__writer_tensor(writer, name, keys, (size_t)n * sizeof *keys);
   }
-  for (int v = 0; status == MR_OK && v <= states; v++) {
+  if (status == MR_OK && parts.directory) status = put_directory(writer, prefix, keys, n);
+  for (int v = 0; status == MR_OK && v <= parts.states; v++) {
     vector_name(name, prefix, v);
     status = mr__writer_begin(writer, name);
     if (status == MR_OK) status = put_vectors(writer, table, keys, n, v, buffer);
@@ -187,14 +211,26 @@ static int check_sum(const char *sums, size_t index, const char *bytes, size_t s
   return mr__fail(MR_EDATA, "the bytes of \"%s\" have changed since they were written", what);
 }
 
+static int check_tensor(const struct mr__tensor_file *file, const char *sums, size_t index) {
+  const struct mr__tensor *t = &file->tensors.list[index];
+  return check_sum(sums, 1 + index, file->data + t->begin, (size_t)(t->end - t->begin), t->name);
+}
+
+int mr__tensor_file_check(const struct mr__tensor_file *file, const char *name) {
+  const char *sums;
+  size_t n;
+  MR_TRY(find_sums(file, &sums, &n));
+  const struct mr__tensor *t = mr__tensors_find(&file->tensors, name);
+  size_t index = t ? (size_t)(t - file->tensors.list) : n;
+  if (index + 1 >= n) return mr__fail(MR_EDATA, "there is no sum of \"%s\"", name);
+  return check_tensor(file, sums, index);
+}
+
 int mr__tensor_file_verify(const struct mr__tensor_file *file) {
   const char *sums;
   size_t n;
   MR_TRY(find_sums(file, &sums, &n));
-  for (size_t i = 1; i < n; i++) {
-    const struct mr__tensor *t = &file->tensors.list[i - 1];
-    MR_TRY(check_sum(sums, i, file->data + t->begin, (size_t)(t->end - t->begin), t->name));
-  }
+  for (size_t i = 1; i < n; i++) MR_TRY(check_tensor(file, sums, i - 1));
   /* What may lie between the last tensor with a sum and the sums is zero. */
   const char *p = n > 1 ? file->data + file->tensors.list[n - 2].end : file->data;
   for (; p < sums; p++)
@@ -295,4 +331,51 @@ int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix
     MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &vectors[v]));
   }
   return read_rows(file, keys, vectors, table, states);
+}
+
+/* Where a tensor's numbers lie; files of other writers may not have them on whole words. */
+static int map_tensor(const struct mr__tensor_file *file, const struct mr__tensor *t,
+                      const void **out) {
+  *out = file->data + t->begin;
+  if ((uintptr_t)*out % sizeof(uint64_t) == 0) return MR_OK;
+  return mr__fail(MR_EDATA, "\"%s\" does not start on a multiple of %zu bytes", t->name,
+                  sizeof(uint64_t));
+}
+
+int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, int width,
+                        struct mr__mapped *out) {
+  char name[NAME_BYTES];
+  const struct mr__tensor *t;
+  const void *keys, *directory, *rows;
+  int64_t shape[2] = {-1, width};
+  *out = (struct mr__mapped){0};
+  snprintf(name, sizeof name, "%s.keys", prefix);
+  MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, shape, &t));
+  MR_TRY(map_tensor(file, t, &keys));
+  int64_t n = t->shape[0];
+  if (n < 1 || n > INT32_MAX || *(const uint64_t *)keys != MR__UNKNOWN_KEY)
+    return mr__fail(MR_EDATA, "\"%s\" does not start with the key of unknown values", name);
+  shape[0] = directory_entries(n);
+  snprintf(name, sizeof name, "%s.directory", prefix);
+  MR_TRY(mr__tensor_file_find(file, name, MR__I32, 1, shape, &t));
+  MR_TRY(map_tensor(file, t, &directory));
+  shape[0] = n;
+  vector_name(name, prefix, 0);
+  MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &t));
+  MR_TRY(map_tensor(file, t, &rows));
+  *out = (struct mr__mapped){keys, rows, directory, n, mr__directory_bits(n)};
+  return MR_OK;
+}
+
+int mr__mapped_check(const struct mr__mapped *mapped) {
+  const uint64_t *keys = mapped->keys;
+  for (int64_t i = 1; i < mapped->n; i++)
+    if (keys[i] <= keys[i - 1]) return mr__fail(MR_EDATA, "the keys do not ascend");
+  size_t bytes = (size_t)directory_entries(mapped->n) * sizeof(int32_t);
+  int32_t *directory = mr__malloc(bytes);
+  if (!directory) return mr__fail_memory();
+  mr__directory_make(directory, mapped->bits, keys, mapped->n);
+  int same = memcmp(directory, mapped->directory, bytes) == 0;
+  mr__free(directory);
+  return same ? MR_OK : mr__fail(MR_EDATA, "the directory is not that of the keys");
 }

@@ -29,11 +29,16 @@ int mr__writer_tensor(struct mr__tensor_writer *writer, const char *name, const 
 /* Sync and rename, or after a failure remove everything; gives the status to go on with. */
 int mr__writer_close(struct mr__tensor_writer *writer, int status);
 
-/* A table as <prefix>.keys, <prefix>.rows and, with `states`, <prefix>.state0, <prefix>.state1. */
+/* What of a table goes into a file: <prefix>.keys, <prefix>.directory (table/mapped.h) where it is
+ * to be mapped, <prefix>.rows and the optimizer's <prefix>.state0, <prefix>.state1. */
+struct mr__table_parts {
+  int directory; /* 1: with the directory */
+  int states;    /* how many */
+};
 int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
-                          const struct mr__table *table, int states);
+                          const struct mr__table *table, struct mr__table_parts parts);
 int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,
-                         const struct mr__table *table, int states);
+                         const struct mr__table *table, struct mr__table_parts parts);
 
 /* ---- reading ---- */
 
@@ -48,6 +53,8 @@ int mr__tensor_file_open(struct mr__tensor_file *file, const char *path);
 /* Hold every tensor against its sum. */
 int mr__tensor_file_verify(const struct mr__tensor_file *file);
 void mr__tensor_file_close(struct mr__tensor_file *file);
+/* Hold one tensor against its sum. */
+int mr__tensor_file_check(const struct mr__tensor_file *file, const char *name);
 /* A tensor of this type and shape (-1: any size); the text says what is wrong with it. */
 int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
                          enum mr__dtype dtype, int rank, const int64_t *shape,
@@ -57,5 +64,11 @@ int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name,
                            int64_t columns, float *out);
 int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix,
                           struct mr__table *table, int states);
+/* The rows of a table where they lie in the file, which must stay open for as long as they are
+ * used. Nothing of them is read but the first key. */
+int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, int width,
+                        struct mr__mapped *out);
+/* Whether the keys ascend and the directory is theirs: what lookups in mapped rows rely on. */
+int mr__mapped_check(const struct mr__mapped *mapped);
 
 #endif

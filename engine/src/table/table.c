@@ -119,7 +119,21 @@ static int add_chunk(const struct mr__table *table, struct mr__shard *shard, int
   return shard->chunks[chunk] ? MR_OK : mr__fail_memory();
 }
 
+void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped) {
+  free_rows(table);
+  table->mapped = *mapped;
+}
+
+static float *mapped_row(const struct mr__table *table, int64_t row) {
+  /* Who asks for a row of a mapped table only reads it. */
+  return (float *)(uintptr_t)(table->mapped.rows + row * table->width);
+}
+
 float *mr__table_find(const struct mr__table *table, uint64_t key) {
+  if (table->mapped.keys) {
+    int64_t row = mr__mapped_find(&table->mapped, key);
+    return row < 0 ? NULL : mapped_row(table, row);
+  }
   const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
   if (!shard->n_slots) return NULL;
   const struct mr__slot *slot = mr__shard_probe(shard, key);
@@ -127,7 +141,39 @@ float *mr__table_find(const struct mr__table *table, uint64_t key) {
   return mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
 }
 
+/* A lookup misses the cache three times in a row: the directory (or slot), the keys, the row. Keys
+ * go through in groups, so that the misses of a group overlap. */
+enum { GROUP = 16 };
+
+static void prefetch_keys(const struct mr__table *table, const uint64_t *keys, int n) {
+  if (!table->mapped.keys) {
+    for (int i = 0; i < n; i++) mr__table_prefetch(table, keys[i]);
+    return;
+  }
+  for (int i = 0; i < n; i++) mr__mapped_prefetch_directory(&table->mapped, keys[i]);
+  for (int i = 0; i < n; i++) mr__mapped_prefetch_keys(&table->mapped, keys[i]);
+}
+
+void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int64_t n,
+                        float **rows) {
+  float *unknown = mr__table_find(table, MR__UNKNOWN_KEY);
+  for (int64_t first = 0; first < n; first += GROUP) {
+    int some = n - first < GROUP ? (int)(n - first) : GROUP;
+    prefetch_keys(table, keys + first, some);
+    for (int64_t i = first; i < first + some; i++) {
+      float *row = mr__table_find(table, keys[i]);
+      rows[i] = row ? row : unknown;
+      __builtin_prefetch(rows[i]);
+    }
+  }
+}
+
+static int fail_mapped(const struct mr__table *table) {
+  return mr__fail(MR_EINVAL, "table \"%s\" is that of a file, which is only read", table->name);
+}
+
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **out) {
+  if (table->mapped.keys) return fail_mapped(table);
   struct mr__shard *shard = &table->shards[mr__shard_of(key)];
   if (shard->n_slots) {
     *out = mr__shard_probe(shard, key);
@@ -156,6 +202,7 @@ uint32_t mr__table_notes(struct mr__table *table, uint32_t n) {
 }
 
 int64_t mr__table_rows(const struct mr__table *table) {
+  if (table->mapped.keys) return table->mapped.n;
   int64_t rows = 0;
   for (int s = 0; s < MR__SHARDS; s++) rows += table->shards[s].n_rows;
   return rows;
@@ -176,6 +223,10 @@ static int by_key(const void *a, const void *b) {
 }
 
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys) {
+  if (table->mapped.keys) {
+    memcpy(keys, table->mapped.keys, (size_t)table->mapped.n * sizeof *keys);
+    return;
+  }
   for (int s = 0; s < MR__SHARDS; s++) { /* shards are ranges of keys */
     const struct mr__shard *shard = &table->shards[s];
     uint64_t *first = keys;
@@ -193,6 +244,7 @@ static void restart_states(struct mr__table *table) {
 }
 
 int mr__table_set_states(struct mr__table *table, int n_states, const float *start) {
+  if (table->mapped.keys) return fail_mapped(table);
   struct mr__table old = *table;
   for (int s = 0; s < n_states; s++) table->state_start[s] = start[s];
   if (table->n_states == n_states) {
@@ -218,5 +270,28 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
              (size_t)table->width * sizeof(float));
     }
   free_rows(&old);
+  return MR_OK;
+}
+
+static int assign_row(struct mr__table *table, uint64_t key, const float *value) {
+  struct mr__slot *slot;
+  MR_TRY(mr__table_insert(table, key, &slot));
+  memcpy(mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride),
+         value, (size_t)table->width * sizeof *value);
+  return MR_OK;
+}
+
+int mr__table_assign(struct mr__table *table, const struct mr__table *from) {
+  for (int64_t r = 0; r < from->mapped.n; r++)
+    MR_TRY(assign_row(table, from->mapped.keys[r], mapped_row(from, r)));
+  for (int s = 0; s < MR__SHARDS; s++) {
+    const struct mr__shard *shard = &from->shards[s];
+    for (size_t i = 0; i < shard->n_slots; i++) {
+      const struct mr__slot *slot = &shard->slots[i];
+      if (slot->row_plus_1)
+        MR_TRY(assign_row(table, slot->key,
+                          mr__shard_row(shard, slot->row_plus_1 - 1, from->stride)));
+    }
+  }
   return MR_OK;
 }

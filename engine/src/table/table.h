@@ -10,12 +10,16 @@
  *
  * Parts are the vectors that different lookups of one key read (a weight for a linear term, an
  * embedding): one probe and one miss serve them all. A new row's start values are a function of
- * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero. */
+ * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero.
+ *
+ * Or a table has no rows of its own but those of a model file (table/mapped.h): they are found like
+ * any others, and nothing is inserted or trained. */
 #ifndef MR_TABLE_TABLE_H
 #define MR_TABLE_TABLE_H
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "table/mapped.h"
 
 enum { MR__SHARDS = 16, MR__SHARD_BITS = 4, MR__CHUNKS = 27, MR__FIRST_CHUNK = 64 };
 
@@ -52,6 +56,7 @@ struct mr__table {
   int stride;   /* floats from row to row */
   uint32_t next_note;
   struct mr__shard shards[MR__SHARDS];
+  struct mr__mapped mapped;
 };
 
 static inline int mr__shard_of(uint64_t key) { return (int)(key >> (64 - MR__SHARD_BITS)); }
@@ -90,8 +95,15 @@ int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__
  * every row, whatever an earlier optimizer left there. Rows move when the number changes. */
 int mr__table_set_states(struct mr__table *table, int n_states, const float *start);
 
-/* The row of a key, or NULL. */
+/* Take the rows of a file, in place of what the table has; they outlive it. */
+void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped);
+
+/* The row of a key, or NULL; of mapped rows, not to be written to. */
 float *mr__table_find(const struct mr__table *table, uint64_t key);
+
+/* The rows of `n` keys, that of unknown values for those that have none; [n]. */
+void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int64_t n,
+                        float **rows);
 
 /* The slot of a key in its shard, with a new row where the key is new. */
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
@@ -107,5 +119,8 @@ int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
 
 /* All keys in ascending order, [mr__table_rows]. */
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);
+
+/* The values of all rows of `from`, a table of the same parts; rows that only `table` has stay. */
+int mr__table_assign(struct mr__table *table, const struct mr__table *from);
 
 #endif

@@ -61,12 +61,22 @@ void mr__touched_clear(struct mr__touched *rows) {
   memset(rows, 0, sizeof *rows);
 }
 
+/* Room for the rows of a column's occurrences. */
+static int grow_rows(struct mr__touched *rows, const mr_batch *batch, int c) {
+  struct mr__column_rows *column = &rows->columns[c];
+  int64_t n = batch->columns[c].n;
+  if (n >= UINT32_MAX)
+    return mr__fail(MR_EINVAL, "column \"%s\" has %lld values in one batch, at most %u fit",
+                    batch->schema->columns[c].name, (long long)n, UINT32_MAX - 1);
+  return mr__grow(&column->row, &column->row_capacity, (size_t)n, sizeof *column->row);
+}
+
 static int grow_columns(struct mr__touched *rows, const mr_batch *batch) {
   for (int c = 0; c < rows->n_columns; c++) {
     if (rows->table_of[c] < 0) continue;
     struct mr__column_rows *column = &rows->columns[c];
     const struct mr__batch_column *keys = &batch->columns[c];
-    MR_TRY(mr__grow(&column->row, &column->row_capacity, (size_t)keys->n, sizeof *column->row));
+    MR_TRY(grow_rows(rows, batch, c));
     if (keys->offsets)
       MR_TRY(mr__grow(&column->owner, &column->owner_capacity, (size_t)keys->n,
                       sizeof *column->owner));
@@ -76,24 +86,21 @@ static int grow_columns(struct mr__touched *rows, const mr_batch *batch) {
 
 /* ---- predicting ---- */
 
-static int find_column(void *argument, int64_t task, int worker) {
-  (void)worker;
-  const struct job *job = argument;
-  struct mr__touched *rows = job->rows;
-  if (rows->table_of[task] < 0) return MR_OK;
-  const struct mr__table *table = &rows->tables[rows->table_of[task]];
-  const struct mr__batch_column *keys = &job->batch->columns[task];
-  float *unknown = mr__table_find(table, MR__UNKNOWN_KEY);
-  for (int64_t i = 0; i < keys->n; i++) {
-    if (i + PROBE_AHEAD < keys->n) mr__table_prefetch(table, keys->keys[i + PROBE_AHEAD]);
-    float *row = mr__table_find(table, keys->keys[i]);
-    rows->columns[task].row[i] = row ? row : unknown;
-  }
+int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int c) {
+  if (rows->table_of[c] < 0) return MR_OK;
+  MR_TRY(grow_rows(rows, batch, c));
+  const struct mr__batch_column *keys = &batch->columns[c];
+  mr__table_find_all(&rows->tables[rows->table_of[c]], keys->keys, keys->n, rows->columns[c].row);
   return MR_OK;
 }
 
+static int find_column(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const struct job *job = argument;
+  return mr__touched_find_column(job->rows, job->batch, (int)task);
+}
+
 int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool) {
-  MR_TRY(grow_columns(rows, batch));
   struct job job = {rows, batch};
   return mr__pool_run(pool, find_column, &job, rows->n_columns);
 }

@@ -54,6 +54,8 @@ struct mr__touched {
 int mr__touched_init(struct mr__touched *rows, struct mr__table *tables, int n_tables,
                      const int *table_of, int n_columns);
 void mr__touched_clear(struct mr__touched *rows);
+/* One column's rows, on the calling thread: mr__touched_find is this for every column. */
+int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int column);
 int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
 

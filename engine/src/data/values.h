@@ -1,0 +1,21 @@
+/* Values that a program gives (mr_values) into the rows of a batch, by the rules that text files
+ * follow: one home for both is data/cell.h. */
+#ifndef MR_DATA_VALUES_H
+#define MR_DATA_VALUES_H
+
+#include "data/batch.h"
+
+/* Whether the values are in a form that their column takes. */
+int mr__values_check(const mr_schema *schema, const mr_values *values);
+
+/* The values from `first` on into all rows of the batch's column. Nothing is allocated but for more
+ * keys of bags than the column has ever held. MR_EDATA names column and row, counted from 1. */
+int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first);
+
+/* What stands for values that are not given: unknown, an empty bag, the missing number, zeros. */
+void mr__values_clear(mr_batch *batch, int column);
+
+/* The first row of `from`, another batch of the schema, into all rows. */
+int mr__values_repeat(mr_batch *batch, int column, const mr_batch *from);
+
+#endif
