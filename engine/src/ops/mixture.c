@@ -10,12 +10,17 @@
  * Under logloss that is the posterior form: for a positive (p - 1) (u - d) = softmax(z) - u.
  *
  * A sigmoid is taken apart, sigmoid(a) = exp(min(a, 0)) / (1 + exp(-|a|)): the first factor joins
- * the exponent, which has its maximum taken away, the second lies in [1/2, 1]. So one exp for each
- * share and two logs a row are enough, and nothing overflows or loses its region. */
+ * the exponent, which has its maximum taken away, the second lies in [1/2, 1]. So three exps a
+ * region and two logs a row are enough, and nothing overflows or loses its region.
+ *
+ * Rows go in blocks of 16, one a lane of a vector: with a dozen regions a row has too few numbers
+ * to fill vectors of its own, and sums over regions would go across them. */
 #include "graph/op.h"
 #include "kernel/vec.h"
 
-enum { MOST_REGIONS = 64 };
+enum { MOST_REGIONS = 64, BLOCK = 16 };
+
+typedef float lanes[BLOCK];
 
 static int shape(struct mr__shape *s) {
   int width = s->widths[0];
@@ -27,39 +32,67 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
-static float largest(const float *x, int n) {
-  float most = x[0];
-  for (int i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
-  return most;
+/* share_i = factor_i exp(exponent_i - the largest), divided by their sum; adds sign times the log
+ * of the sum to y. */
+static void shares(const lanes *restrict exponent, const lanes *restrict factor, int m, float sign,
+                   lanes *restrict share, float *restrict y) {
+  lanes most, sum = {0};
+  memcpy(most, exponent[0], sizeof most);
+  for (int i = 1; i < m; i++)
+    for (int r = 0; r < BLOCK; r++) most[r] = exponent[i][r] > most[r] ? exponent[i][r] : most[r];
+  for (int i = 0; i < m; i++)
+    for (int r = 0; r < BLOCK; r++) {
+      share[i][r] = factor[i][r] * mr__exp(exponent[i][r] - most[r]);
+      sum[r] += share[i][r];
+    }
+  for (int r = 0; r < BLOCK; r++) {
+    y[r] += sign * (most[r] + mr__log(sum[r]));
+    sum[r] = 1.0f / sum[r];
+  }
+  for (int i = 0; i < m; i++)
+    for (int r = 0; r < BLOCK; r++) share[i][r] *= sum[r];
 }
 
-/* share_i = factor_i exp(exponent_i - the largest), divided by their sum; the log of the sum. */
-static float shares(const float *exponent, const float *factor, int m, float *share) {
-  float most = largest(exponent, m);
-  for (int i = 0; i < m; i++) share[i] = factor[i] * mr__exp(exponent[i] - most);
-  float sum = mr__sum(share, m), scale = 1.0f / sum;
-  for (int i = 0; i < m; i++) share[i] *= scale;
-  return most + mr__log(sum);
+/* x and slope are [2 m, rows of the block]: slope is dy/dx. */
+static void mix(const lanes *restrict x, int m, lanes *restrict slope, float *restrict y) {
+  lanes up[MOST_REGIONS], down[MOST_REGIONS], factor[MOST_REGIONS], rest[MOST_REGIONS],
+      u[MOST_REGIONS], d[MOST_REGIONS], most;
+  memcpy(most, x[0], sizeof most);
+  for (int i = 1; i < m; i++)
+    for (int r = 0; r < BLOCK; r++) most[r] = x[i][r] > most[r] ? x[i][r] : most[r];
+  for (int i = 0; i < m; i++)
+    for (int r = 0; r < BLOCK; r++) {
+      float a = x[m + i][r], negative = a < 0.0f ? a : 0.0f;
+      float e = mr__exp(negative + negative - a); /* of -|a| */
+      factor[i][r] = 1.0f / (1.0f + e);
+      rest[i][r] = e * factor[i][r]; /* the smaller one of sigmoid(a) and sigmoid(-a) */
+      up[i][r] = x[i][r] - most[r] + negative;
+      down[i][r] = x[i][r] - most[r] + (negative - a);
+    }
+  memset(y, 0, sizeof most);
+  shares(up, factor, m, 1.0f, u, y);
+  shares(down, factor, m, -1.0f, d, y);
+  for (int i = 0; i < m; i++)
+    for (int r = 0; r < BLOCK; r++) {
+      float positive = x[m + i][r] < 0.0f ? rest[i][r] : factor[i][r];
+      float negative = x[m + i][r] < 0.0f ? factor[i][r] : rest[i][r];
+      slope[i][r] = u[i][r] - d[i][r];
+      slope[m + i][r] = u[i][r] * negative + d[i][r] * positive;
+    }
 }
 
 static void forward(const struct mr__call *c) {
-  int m = c->x[0].width / 2;
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *z = mr__row(&c->x[0], r), *a = z + m;
-    float *dz = mr__row(&c->saved, r), *da = dz + m;
-    float up[MOST_REGIONS], down[MOST_REGIONS], factor[MOST_REGIONS], u[MOST_REGIONS],
-        d[MOST_REGIONS];
-    float most = largest(z, m);
-    for (int i = 0; i < m; i++) {
-      float negative = a[i] < 0.0f ? a[i] : 0.0f;
-      up[i] = z[i] - most + negative;
-      down[i] = z[i] - most + (negative - a[i]);
-      factor[i] = mr__sigmoid(a[i] < 0.0f ? -a[i] : a[i]);
-    }
-    mr__row(&c->y, r)[0] = shares(up, factor, m, u) - shares(down, factor, m, d);
-    for (int i = 0; i < m; i++) {
-      dz[i] = u[i] - d[i];
-      da[i] = u[i] * mr__sigmoid(-a[i]) + d[i] * mr__sigmoid(a[i]);
+  int width = c->x[0].width;
+  lanes x[2 * MOST_REGIONS], slope[2 * MOST_REGIONS], y;
+  for (int64_t first = 0; first < c->rows; first += BLOCK) {
+    int n = c->rows - first < BLOCK ? (int)(c->rows - first) : BLOCK;
+    for (int e = 0; e < width; e++)
+      for (int r = 0; r < BLOCK; r++) x[e][r] = r < n ? mr__row(&c->x[0], first + r)[e] : 0.0f;
+    mix(x, width / 2, slope, y);
+    for (int r = 0; r < n; r++) {
+      float *saved = mr__row(&c->saved, first + r);
+      mr__row(&c->y, first + r)[0] = y[r];
+      for (int e = 0; e < width; e++) saved[e] = slope[e][r];
     }
   }
 }
