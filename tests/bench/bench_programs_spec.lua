@@ -138,6 +138,41 @@ describe("bench/run", function()
   end)
 end)
 
+describe("the small programs of bench/", function()
+  -- The lines of a table under its heading, blanks collapsed.
+  local function rows_of(command, heading)
+    local status, out, err = helper.shell("luajit bench/" .. command)
+    assert.same({ 0, "" }, { status, err })
+    local machine, head, lines = out:gsub(" +", " "):match "^([^\n]+)\n ?([^\n]+)\n(.*)$"
+    assert.truthy(machine:find("; OpenBLAS ", 1, true), machine)
+    assert.equal(heading, head)
+    local rows = {}
+    for line in lines:gmatch "[^\n]+" do rows[#rows + 1] = line:gsub("^ ", "") end
+    return rows
+  end
+
+  it("measure tables", function()
+    local rows = rows_of("table_speed.lua --keys 2000 --batch 500 --steps 2",
+      "keys law dim probe M/s read M/s update M/s all M/s")
+    assert.equal(4, #rows)
+    for i, case in ipairs { "even 1", "even 16", "zipf 1", "zipf 16" } do
+      assert.truthy(rows[i]:find("^2,000 " .. case .. " [%d.]+ [%d.]+ [%d.]+ [%d.]+$"), rows[i])
+    end
+  end)
+
+  it("measure dense layers", function()
+    local rows = rows_of("dense_speed.lua --rows 64 --steps 1",
+      "shape rows of a slice forward OpenBLAS backward")
+    assert.equal(8, #rows)
+    assert.truthy(rows[1]:find "^624 %-> 400 %d+ [%d.]+ [%d.]+ [%d.]+$", rows[1])
+  end)
+
+  it("measure the machine", function()
+    local rows = rows_of("limits.lua", "threads GFLOP/s cache GB/s memory GB/s random rows M/s")
+    assert.truthy(rows[1]:find "^1 %d+ %d+ [%d.]+ %d+$", rows[1])
+  end)
+end)
+
 describe("the roofline", function()
   local bound = load_module("roofline").bound
   local limits = { flops = 1e11, cache_bytes = 1e11, rows = 1e8 }

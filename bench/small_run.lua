@@ -1,0 +1,76 @@
+--- What the small programs of bench/ share: a graph over a batch that is filled by hand, its
+-- profile, and the line about the machine.
+-- @module small_run
+local mr = require "moonrank.ffi"
+local Builder = require "moonrank.builder"
+local Pool = require "moonrank.pool"
+local C = mr.C
+
+local M = {}
+
+--- A graph over columns, a batch of `rows` samples, and a run that trains on it with adagrad.
+-- @tparam {table,...} columns  each { name, type (MR_ID ...), width }
+-- @tparam integer rows
+-- @tparam integer threads
+-- @tparam function build  receives the builder
+-- @treturn table run and batch handles, threads
+function M.make(columns, rows, threads, build)
+  local out = mr.new "mr_schema *[1]"
+  mr.check(C.mr_schema_new(out))
+  local schema = { handle = mr.gc(out[0], C.mr_schema_free), fields = {} }
+  for _, column in ipairs(columns) do
+    mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", { name = column[1],
+      type = column[2], width = column[3] or 0, domain = C.MR_SAMPLE })))
+  end
+  local self = { schema = schema, builder = Builder.new(schema), pool = Pool.new(threads),
+    threads = threads }
+  build(self.builder)
+  out = mr.new "mr_batch *[1]"
+  mr.check(C.mr_batch_new(out, schema.handle, rows, nil))
+  self.batch = mr.gc(out[0], C.mr_batch_free)
+  out = mr.new "mr_model *[1]"
+  mr.check(C.mr_model_new(out, self.builder.handle, 1))
+  self.model = mr.gc(out[0], C.mr_model_free)
+  out = mr.new "mr_run *[1]"
+  mr.check(C.mr_run_new(out, self.model, self.pool.handle, mr.new("mr_run_options", {
+    batch = rows, dense = { name = "adagrad" } })))
+  self.run = mr.gc(out[0], C.mr_run_free)
+  return self
+end
+
+--- Take steps.
+-- @tparam table made  what make returned
+-- @tparam integer steps
+-- @tparam[opt] function before  called before each
+function M.train(made, steps, before)
+  local loss = mr.new "double[1]"
+  for i = 1, steps do
+    if before then before(i) end
+    mr.check(C.mr_run_step(made.run, made.batch, loss))
+  end
+end
+
+--- The lines of the run's profile by name: "probe", "forward 2" (of node 2) ...; seconds are wall
+-- time.
+-- @treturn table
+function M.profile(made)
+  local found, line = {}, mr.new "mr_profile_line"
+  for i = 0, C.mr_run_profile_lines(made.run) - 1 do
+    mr.check(C.mr_run_profile_line(made.run, i, line))
+    local what = mr.string(line.what)
+    if line.node >= 0 then what = ("%s %d"):format(what, line.node) end
+    found[what] = { seconds = line.seconds / made.threads, rows = tonumber(line.rows),
+      flops = line.flops }
+  end
+  return found
+end
+
+--- Print the line about the machine.
+-- @tparam integer threads
+function M.print_machine(threads)
+  print(("%s; %s; %s"):format(
+    require "moonrank.speed".machine { pool = { threads = threads } }, mr.string(C.mr_compiler()),
+    mr.string(C.mr_blas())))
+end
+
+return M
