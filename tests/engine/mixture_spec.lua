@@ -76,7 +76,7 @@ describe("mixture", function()
   it("refuses a width that is no gates and fits", function()
     local schema = g.schema { { name = "x", type = "vector", width = 3 } }
     local b = g.builder(schema)
-    helper.raises("mixture: x is 3 wide, expected an even number up to 128: gates, then fits",
+    helper.raises("mixture: x is 3 wide, expected an even number 2 to 128: gates, then fits",
       function() b:mixture(b:column { column = "x" }) end)
   end)
 end)

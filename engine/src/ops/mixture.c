@@ -15,6 +15,8 @@
  *
  * Rows go in blocks of 16, one a lane of a vector: with a dozen regions a row has too few numbers
  * to fill vectors of its own, and sums over regions would go across them. */
+#include <assert.h>
+
 #include "graph/op.h"
 #include "kernel/vec.h"
 
@@ -24,8 +26,8 @@ typedef float lanes[BLOCK];
 
 static int shape(struct mr__shape *s) {
   int width = s->widths[0];
-  if (width % 2 != 0 || width > 2 * MOST_REGIONS)
-    return mr__fail(MR_ESHAPE, "x is %d wide, expected an even number up to %d: gates, then fits",
+  if (width < 2 || width % 2 != 0 || width > 2 * MOST_REGIONS)
+    return mr__fail(MR_ESHAPE, "x is %d wide, expected an even number 2 to %d: gates, then fits",
                     width, 2 * MOST_REGIONS);
   s->width = 1;
   s->saved = width;
@@ -82,17 +84,21 @@ static void mix(const lanes *restrict x, int m, lanes *restrict slope, float *re
 }
 
 static void forward(const struct mr__call *c) {
-  int width = c->x[0].width;
+  int m = c->x[0].width / 2;
+  assert(m >= 1 && m <= MOST_REGIONS);
   lanes x[2 * MOST_REGIONS], slope[2 * MOST_REGIONS], y;
   for (int64_t first = 0; first < c->rows; first += BLOCK) {
     int n = c->rows - first < BLOCK ? (int)(c->rows - first) : BLOCK;
-    for (int e = 0; e < width; e++)
-      for (int r = 0; r < BLOCK; r++) x[e][r] = r < n ? mr__row(&c->x[0], first + r)[e] : 0.0f;
-    mix(x, width / 2, slope, y);
+    for (int i = 0; i < m; i++)
+      for (int r = 0; r < BLOCK; r++) {
+        x[i][r] = r < n ? mr__row(&c->x[0], first + r)[i] : 0.0f;
+        x[m + i][r] = r < n ? mr__row(&c->x[0], first + r)[m + i] : 0.0f;
+      }
+    mix(x, m, slope, y);
     for (int r = 0; r < n; r++) {
       float *saved = mr__row(&c->saved, first + r);
       mr__row(&c->y, first + r)[0] = y[r];
-      for (int e = 0; e < width; e++) saved[e] = slope[e][r];
+      for (int e = 0; e < 2 * m; e++) saved[e] = slope[e][r];
     }
   }
 }
