@@ -303,8 +303,12 @@ int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float 
 /* Take over the weights and rows of a model of the same graph; rows that only `model` has stay. */
 int mr_model_assign(mr_model *model, const mr_model *from);
 
+/* MR_ENAN, and a line that names it, where a weight or a row of a table is not finite. */
+int mr_model_check(const mr_model *model);
+
 /* Write weights, tables, graph, tasks and schema to one safetensors file, with `about` as a text
- * for people. Written beside, synced and renamed. The same model and text are the same bytes. */
+ * for people. Written beside, synced and renamed. The same model and text are the same bytes.
+ * MR_ENAN, and no file, where a weight or a row is not finite. */
 int mr_model_save(const mr_model *model, const char *path, const char *about);
 /* The graph of a file, with a schema of its own, and its text (free with mr_text_free); nothing in
  * the file is trusted, and all that the graph needs is in it. Then mr_model_new, and mr_model_load
@@ -356,8 +360,15 @@ int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_option
 int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
                        const int32_t *nodes, int32_t n_nodes);
 void mr_run_free(mr_run *run);
-/* Forward and backward over a batch, mean over its samples; *loss is the sum over samples. */
+/* Forward and backward over a batch, mean over its samples; *loss is the sum over samples. MR_ENAN
+ * where the loss or the gradient of a dense weight is not finite; then nothing may step along it. */
 int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss);
+/* Find out where the MR_ENAN of a step came from: the batch is computed once more, on one thread
+ * and in order, each number looked at as soon as it is there. MR_ENAN, and a line that names the
+ * first that is not finite: the node with column and row, or the weight, the table or the field
+ * that holds it; forward goes before backward. Rows are those of the dataset, counted from 1.
+ * MR_OK: everything is finite. The weights stay as they are, and there is no gradient afterwards. */
+int mr_run_check(mr_run *run, const mr_batch *batch);
 /* Make the rows of a batch's keys, as training would when it meets them. */
 int mr_run_make_rows(mr_run *run, const mr_batch *batch);
 /* Take the optimizer's step along the gradient of the last mr_run_gradient. MR_ENAN, and no step,
@@ -397,7 +408,8 @@ int32_t mr_run_profile_lines(const mr_run *run);
 int mr_run_profile_line(const mr_run *run, int32_t index, mr_profile_line *line);
 
 /* Write all that the run needs to go on (weights, rows, optimizer states, steps) and the caller's
- * own `state` to a folder that is not there yet, whole or not at all. */
+ * own `state` to a folder that is not there yet, whole or not at all. MR_ENAN, and no folder, where a
+ * weight or a row is not finite. */
 int mr_run_save(const mr_run *run, const char *folder, const char *state);
 /* The same back, into a run of the same model and options; *state is freed with mr_text_free. Sums
  * are checked before anything is read; after a failure further on the run is not usable. */

@@ -181,10 +181,27 @@ local function tell(self, event, about)
   for _, hook in ipairs(self.hooks[event] or {}) do hook(about) end
 end
 
+-- A number that is not finite ends the training; `not_finite` tells this end from others.
+local function stop_not_finite(self, message)
+  self.not_finite = true
+  error(message, 0)
+end
+
+-- Why a step failed: computed once more, every number looked at.
+local function explain(self, batch)
+  local message = mr.last_error()
+  if C.mr_run_check(self.handle, batch) == C.MR_ENAN and mr.last_error() ~= message then
+    message = ("%s: %s"):format(message, (mr.last_error():gsub("row (%d+)$",
+      "row %1 of the training data")))
+  end
+  stop_not_finite(self, message)
+end
+
 --- Take one step on a batch of a split's loader.
 -- @param batch  `mr_batch *`
 -- @treturn number the sum of the loss over the batch's samples, before the step
--- @raise when the loss is not finite or memory runs out
+-- @raise when memory runs out, or the loss or the gradient is not finite: then the message names
+-- where (`mr_run_check`), and nothing has stepped
 function Trainer:step(batch)
   mr.handle(self, "the trainer")
   mr.handle(self.model, "the model")
@@ -192,7 +209,9 @@ function Trainer:step(batch)
   local factor = schedule.factor(self.options.schedule, self.options.warm_up,
     tonumber(C.mr_run_steps(self.handle)) + 1)
   mr.check(C.mr_run_set_rate(self.handle, self.rate * factor), 1)
-  mr.check(C.mr_run_step(self.handle, batch, self.loss), 1)
+  local status = C.mr_run_step(self.handle, batch, self.loss)
+  if status == C.MR_ENAN then explain(self, batch) end
+  mr.check(status, 1)
   return self.loss[0]
 end
 
@@ -365,6 +384,7 @@ end
 -- @tparam[opt] table options  epochs (those of the trainer's options); stop_after: return after
 -- this epoch, to go on later
 -- @treturn Trainer itself; `interrupted` is true where a signal (mr_signals_catch) stopped it
+-- @raise as step does, and where after an epoch a weight is not finite; `not_finite` is then true
 function Trainer:fit(data, options)
   local epochs = options and options.epochs or self.options.epochs
   local stop_after = options and options.stop_after or epochs
@@ -379,6 +399,10 @@ function Trainer:fit(data, options)
     local loss = self.part.loss / math.max(self.part.rows, 1)
     local e = { number = self.epoch, train = { logloss = loss }, seconds = seconds,
       rows_per_second = rows / math.max(seconds, 1e-9), rate = self.rate }
+    if C.mr_model_check(self.model.handle) == C.MR_ENAN then
+      stop_not_finite(self, ("after step %d %s"):format(tonumber(C.mr_run_steps(self.handle)),
+        mr.last_error()))
+    end
     if valid then
       self:use(self.model)
       e.valid = self.predictor:evaluate(valid)

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "kernel/blas.h"
 #include "kernel/family.h"
+#include "kernel/vec.h"
 
 static size_t padded(size_t floats) { return (floats + 15) / 16 * 16; }
 
@@ -166,6 +167,22 @@ int mr_model_assign(mr_model *model, const mr_model *from) {
   for (int t = 0; t < model->n_tables; t++)
     MR_TRY(mr__table_assign(&model->tables[t], &from->tables[t]));
   return mr_model_changed(model);
+}
+
+int mr_model_check(const mr_model *model) {
+  for (size_t p = 0; p < model->graph->n_params; p++)
+    if (!mr__all_finite(model->param[p], param_size(&model->graph->params[p])))
+      return mr__fail(MR_ENAN, "weight \"%s\" is not finite", model->graph->params[p].name);
+  for (int t = 0; t < model->n_tables; t++) {
+    const struct mr__table *table = &model->tables[t];
+    int finite = mr__all_finite(table->mapped.rows, (size_t)table->mapped.n * (size_t)table->width);
+    for (int s = 0; finite && s < MR__SHARDS; s++)
+      for (uint32_t r = 0; finite && r < table->shards[s].n_rows; r++)
+        finite = mr__all_finite(mr__shard_row(&table->shards[s], r, table->stride),
+                                (size_t)table->width);
+    if (!finite) return mr__fail(MR_ENAN, "a row of table \"%s\" is not finite", table->name);
+  }
+  return MR_OK;
 }
 
 /* ---- views ---- */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/run_check.h"
 #include "kernel/family.h"
 
 enum { DEFAULT_LANES = 16, DEFAULT_SLICE = 1 << 20 };
@@ -150,7 +151,7 @@ static int starts_phase(const mr_run *run, int i) {
 }
 
 /* One function of a node's op on a slice. */
-static void call_op(const mr_run *run, void (*function)(const struct mr__call *call), int i,
+static void call_op(mr_run *run, void (*function)(const struct mr__call *call), int i,
                     int pass, const struct mr__slice *slice, int lane,
                     const struct mr__worker *worker) {
   double start = run->profile ? mr_seconds() : 0;
@@ -158,6 +159,10 @@ static void call_op(const mr_run *run, void (*function)(const struct mr__call *c
   function(&call);
   if (run->profile)
     mr__profile_node(run->profile, (int)(worker - run->workers), i, pass, start, call.rows);
+  if (!run->check) return;
+  const struct mr__op *op = mr__node_op(call.node);
+  if (function == op->forward) mr__check_forward(run, i, slice, &call);
+  if (function == op->backward) mr__check_backward(run, i, slice, &call);
 }
 
 static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice, int lane,
@@ -326,17 +331,20 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   }
   for (int unit = 0; unit < mr__plan_units(&run->plan); unit++) {
     struct unit_job job = {run, unit, NULL};
-    MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
+    if (run->check) /* in order, so that what is found first came first */
+      for (int l = 0; l < run->lanes_used; l++) run_lane(&job, l, 0);
+    else
+      MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
     settle(run, unit);
   }
   mr__profile_stage(run, MR__STAGE_GRAPH);
   double sum = 0;
   for (int l = 0; l < run->lanes_used; l++) sum += run->lanes[l].loss;
-  MR_TRY(mr__run_reduce(run));
-  mr__profile_stage(run, MR__STAGE_REDUCE);
   *loss = sum;
   if (!isfinite(sum))
     return mr__fail(MR_ENAN, "the loss of step %lld is not finite", (long long)run->steps + 1);
+  MR_TRY(mr__run_reduce(run));
+  mr__profile_stage(run, MR__STAGE_REDUCE);
   run->has_gradient = 1;
   return MR_OK;
 }
@@ -493,14 +501,16 @@ static int list_learners(mr_run *run) {
   run->part_learns = mr__calloc(n_parts, 1);
   if (!run->learns || !run->param_frozen || !run->first_part || !run->part_learns)
     return mr__fail_memory();
-  for (size_t p = 0; p < n_parts; p++) run->part_learns[p] = !(o->frozen_parts && o->frozen_parts[p]);
+  for (size_t p = 0; p < n_parts; p++)
+    run->part_learns[p] = !(o->frozen_parts && o->frozen_parts[p]);
   for (size_t p = 0; p < graph->n_params; p++) {
     run->param_frozen[p] = o->frozen_weights && o->frozen_weights[p];
     if (graph->params[p].spec.trained && !run->param_frozen[p])
       run->learns[graph->params[p].node] = 1;
   }
   for (size_t l = 0; l < graph->n_lookups; l++)
-    run->learns[graph->lookups[l].node] = (unsigned char)mr__run_part_learns(run, &graph->lookups[l]);
+    run->learns[graph->lookups[l].node] =
+        (unsigned char)mr__run_part_learns(run, &graph->lookups[l]);
   run->options.frozen_parts = run->options.frozen_weights = NULL; /* they are the caller's */
   return MR_OK;
 }

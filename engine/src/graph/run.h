@@ -102,6 +102,7 @@ struct mr_run {
   int64_t steps;
   int has_gradient;
   struct mr__profile *profile; /* NULL: none is taken */
+  struct mr__check *check; /* in checking mode (run_check.h), else NULL */
 };
 
 /* run_update.c */

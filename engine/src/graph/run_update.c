@@ -151,11 +151,14 @@ void mr__run_clear_update(mr_run *run) {
 
 /* ---- dense weights ---- */
 
+static int fail_gradient(const mr_run *run) {
+  return mr__fail(MR_ENAN, "the gradient of step %lld is not finite", (long long)run->steps + 1);
+}
+
 static int reduce_stretch(void *argument, int64_t task, int worker) {
   (void)worker;
   mr_run *run = argument;
-  mr__family()->reduce_stretch(run, &run->stretches[task]);
-  return MR_OK;
+  return mr__family()->reduce_stretch(run, &run->stretches[task]) ? MR_OK : fail_gradient(run);
 }
 
 int mr__run_reduce(mr_run *run) {
@@ -234,8 +237,7 @@ static int measure(mr_run *run) {
   MR_TRY(mr__pool_run(run->pool, sum_squares, run, (int64_t)n));
   double sum = 0;
   for (size_t i = 0; i < n; i++) sum += run->squares[i];
-  if (!isfinite(sum))
-    return mr__fail(MR_ENAN, "the gradient of step %lld is not finite", (long long)run->steps + 1);
+  if (!isfinite(sum)) return fail_gradient(run);
   double norm = sqrt(sum), most = run->options.clip_norm;
   run->clip_scale = norm > most ? (float)(most / norm) : 1;
   return MR_OK;

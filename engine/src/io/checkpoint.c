@@ -144,7 +144,8 @@ static int write_dense(const mr_run *run, const char *path) {
     for (int s = -1; status == MR_OK && s < states_of(run, p); s++) {
       size_t n = (size_t)graph->params[p].spec.rows * (size_t)graph->params[p].spec.columns;
       state_name(name, &graph->params[p], s);
-      status = mr__writer_tensor(&writer, name, numbers_of(run, p, s), n * sizeof(float));
+      status = s < 0 ? mr__writer_weight(&writer, name, numbers_of(run, p, s), n)
+                     : mr__writer_tensor(&writer, name, numbers_of(run, p, s), n * sizeof(float));
     }
   return mr__writer_close(&writer, status);
 }

@@ -70,7 +70,7 @@ static int put_tensors(struct mr__tensor_writer *writer, const mr_model *model) 
   for (size_t p = 0; p < model->graph->n_params; p++) {
     const struct mr__param *param = &model->graph->params[p];
     size_t n = (size_t)param->spec.rows * (size_t)param->spec.columns;
-    MR_TRY(mr__writer_tensor(writer, param->name, model->param[p], n * sizeof(float)));
+    MR_TRY(mr__writer_weight(writer, param->name, model->param[p], n));
   }
   for (int t = 0; t < model->n_tables; t++) {
     char prefix[NAME_BYTES];

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "kernel/vec.h"
 
 enum { ROWS_AT_ONCE = 4096, NAME_BYTES = 300 };
 
@@ -97,6 +98,13 @@ int mr__writer_close(struct mr__tensor_writer *writer, int status) {
   return status;
 }
 
+int mr__writer_weight(struct mr__tensor_writer *writer, const char *name, const float *numbers,
+                      size_t n) {
+  if (!mr__all_finite(numbers, n))
+    return mr__fail(MR_ENAN, "weight \"%s\" is not finite; nothing was written", name);
+  return mr__writer_tensor(writer, name, numbers, n * sizeof *numbers);
+}
+
 /* "rows" for the values, "state0" ... for the optimizer's. */
 static void vector_name(char *name, const char *prefix, int vector) {
   if (vector == 0)
@@ -138,6 +146,9 @@ static int put_vectors(struct mr__tensor_writer *writer, const struct mr__table 
       memcpy(buffer + (size_t)r * width,
              mr__table_find(table, keys[first + r]) + (size_t)vector * width,
              width * sizeof *buffer);
+    if (vector == 0 && !mr__all_finite(buffer, (size_t)some * width))
+      return mr__fail(MR_ENAN, "a row of table \"%s\" is not finite; nothing was written",
+                      table->name);
     MR_TRY(mr__writer_put(writer, buffer, (size_t)some * width * sizeof *buffer));
   }
   return MR_OK;

@@ -26,6 +26,9 @@ int mr__writer_begin(struct mr__tensor_writer *writer, const char *name);
 int mr__writer_put(struct mr__tensor_writer *writer, const void *bytes, size_t size);
 int mr__writer_tensor(struct mr__tensor_writer *writer, const char *name, const void *bytes,
                       size_t size);
+/* The numbers of a weight, [n]; MR_ENAN where one is not finite. */
+int mr__writer_weight(struct mr__tensor_writer *writer, const char *name, const float *numbers,
+                      size_t n);
 /* Sync and rename, or after a failure remove everything; gives the status to go on with. */
 int mr__writer_close(struct mr__tensor_writer *writer, int status);
 
@@ -35,6 +38,7 @@ struct mr__table_parts {
   int directory; /* 1: with the directory */
   int states;    /* how many */
 };
+/* MR_ENAN where a row is not finite: this is looked at while it is in the cache for writing. */
 int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
                           const struct mr__table *table, struct mr__table_parts parts);
 int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,

@@ -11,8 +11,8 @@ struct mr__reader;
 struct mr__share;
 struct mr__stretch;
 
-/* Merge the lanes' gradients of a stretch into lane 0's. */
-typedef void mr__reduce_stretch_fn(const mr_run *run, const struct mr__stretch *stretch);
+/* Merge the lanes' gradients of a stretch into lane 0's. Returns whether the sum is finite. */
+typedef int mr__reduce_stretch_fn(const mr_run *run, const struct mr__stretch *stretch);
 mr__reduce_stretch_fn mr__reduce_stretch_plain, mr__reduce_stretch_avx2, mr__reduce_stretch_avx512;
 
 /* Clip, add the penalty and step the weights of a stretch. */

@@ -7,6 +7,7 @@
 #ifndef MR_KERNEL_VEC_H
 #define MR_KERNEL_VEC_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -141,6 +142,13 @@ static inline double mr__squares(const float *x, int n) {
   double sum = 0;
   for (int j = 0; j < MR__PARTIALS; j++) sum += s[j];
   return sum;
+}
+
+/* Whether no number is infinite or NaN. */
+static inline int mr__all_finite(const float *x, size_t n) {
+  uint32_t seen = 0; /* adding 1 to an exponent of all ones carries into the top bit */
+  for (size_t i = 0; i < n; i++) seen |= (mr__to_bits(x[i]) & 0x7fffffffu) + 0x00800000u;
+  return seen < 0x80000000u;
 }
 
 /* x = a * x. */

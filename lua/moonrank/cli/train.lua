@@ -56,6 +56,17 @@ local function figures_for_log(figures)
   return result
 end
 
+-- A number that is not finite ended it. The same run would end there again: hence both ways out.
+local function fail_not_finite(run, message, out, cli)
+  local step = run.saved_step
+  local saved = step > 0
+    and ("the checkpoint of step %d stays, and --resume goes on from it"):format(step)
+    or "nothing was saved yet"
+  local line = ("%s; %s; a smaller lr or train.clip takes a new run"):format(message, saved)
+  out:log(line)
+  cli.fail("%s", line)
+end
+
 local function fit(run, data, configuration, out, say, progress, stop_after)
   local mr = require "moonrank.ffi"
   local report = require "moonrank.report_table"
@@ -70,9 +81,12 @@ local function fit(run, data, configuration, out, say, progress, stop_after)
       rows_per_second = e.rows_per_second, seconds = e.seconds }
   end)
   mr.C.mr_signals_catch()
-  require "moonrank.cli".guard(run.fit, run, data,
+  local cli = require "moonrank.cli"
+  local ok, err = pcall(cli.guard, run.fit, run, data,
     { epochs = configuration.experiment.train.epochs, stop_after = stop_after })
   progress:clear()
+  if run.not_finite and not ok then fail_not_finite(run, err.message, out, cli) end
+  if not ok then error(err, 0) end
 end
 
 -- The run's folder: begun anew, or as its newest checkpoint left it.

@@ -20,11 +20,12 @@ static const struct mr__optimizer *optimizer(const mr_run *run) {
 
 /* Lane l takes in lane l + gap, for gaps 1, 2, 4 ...: a tree that depends on the number of lanes
  * only. The sum ends in lane 0. */
-void MR_FAMILY(mr__reduce_stretch)(const mr_run *run, const struct mr__stretch *stretch) {
+int MR_FAMILY(mr__reduce_stretch)(const mr_run *run, const struct mr__stretch *stretch) {
   for (int gap = 1; gap < run->lanes_used; gap *= 2)
     for (int l = 0; l + gap < run->lanes_used; l += 2 * gap)
       mr__accumulate(run->lanes[l].gradient + stretch->first,
                      run->lanes[l + gap].gradient + stretch->first, (int)stretch->n);
+  return mr__all_finite(run->lanes[0].gradient + stretch->first, stretch->n);
 }
 
 /* ---- clipping: of the gradient of the loss, before any penalty ---- */
