@@ -303,6 +303,14 @@ int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float 
 /* Take over the weights and rows of a model of the same graph; rows that only `model` has stay. */
 int mr_model_assign(mr_model *model, const mr_model *from);
 
+/* Take over one weight, or one part of all rows of a table, of a model of any graph. Rows that
+ * `model` lacks are made, their other parts from the seed. MR_ESHAPE, with both shapes, where they
+ * differ; MR_EINVAL where the tables have different names: keys are hashes seeded by them. Call
+ * mr_model_changed after the last weight. */
+int mr_model_take_weight(mr_model *model, int32_t weight, const mr_model *from,
+                         int32_t from_weight);
+int mr_model_take_part(mr_model *model, int32_t table, int32_t part, const mr_model *from,
+                       int32_t from_table, int32_t from_part);
 /* MR_ENAN, and a line that names it, where a weight or a row of a table is not finite. */
 int mr_model_check(const mr_model *model);
 

@@ -186,6 +186,13 @@ M.experiment = { type = "map", keys = {
       key("norm", { type = "number", min = 1e-30, max = 1e30,
         doc = "all of it, dense weights and rows, to this norm; sums the rows twice" }),
     } }),
+    key("warm_start", { type = "map", optional = true,
+      doc = "take weights and rows from another model before the first step; default: not", keys = {
+      key("model", { type = "text", path = true, required = true,
+        doc = "a run folder or a model file" }),
+      key("names", { type = "list", of = { type = "text" },
+        doc = "patterns as of train.freeze; shapes must be equal; default: all that both have" }),
+    } }),
     key("freeze", { type = "list", of = { type = "text" },
       doc = "patterns of the weights and tables that take no step and no penalty, by the names of "
         .. "moonrank inspect: dense_1.*, table.user, table.user.linear (one part); * at the start "

@@ -18,20 +18,25 @@ local function options_of(configuration, script)
   cli.fail("%s: %s%s", places["model." .. name], unknown and "" or "model.", message)
 end
 
--- Patterns over the model's tensors, where the configuration has them.
-local function check_patterns(configuration, name, patterns, model)
+-- Stop with the place of the n-th item of a list, or of the value itself.
+local function fail_at(configuration, name, n, message)
+  local place = n and configuration.places[("%s[%d]"):format(name, n)]
+    or configuration.places[name]
+  cli.fail("%s: %s: %s", place, name, message)
+end
+
+local function check_frozen(configuration, model)
   local tensors = require "moonrank.tensors"
-  local found, message, n = tensors.match(tensors.list(model), patterns)
-  if not found then
-    cli.fail("%s: %s: %s", configuration.places[("%s[%d]"):format(name, n)]
-      or configuration.places[name], name, message)
-  end
+  local found, message, n = tensors.match(tensors.list(model),
+    configuration.experiment.train.freeze or {})
+  if not found then fail_at(configuration, "train.freeze", n, message) end
 end
 
 -- What a trainer takes: the keys of `train`.
 local function trainer_options(configuration)
   local options = { eval_batch = configuration.experiment.eval.batch }
   for name, value in pairs(configuration.experiment.train) do options[name] = value end
+  options.warm_start = nil -- it is of the model
   return options
 end
 
@@ -62,9 +67,23 @@ function M.open(options, progress, splits)
   local mr = require "moonrank"
   local model = cli.guard(mr.model, script.path, { fields = data.fields, options = model_options,
     seed = train.seed, init = train.tables.init })
-  if train.freeze then check_patterns(configuration, "train.freeze", train.freeze, model) end
+  check_frozen(configuration, model)
   local run = cli.guard(mr.trainer, model, trainer_options(configuration))
   return { configuration = configuration, script = script, data = data, model = model, run = run }
+end
+
+--- Take over what `train.warm_start` names, if anything. Not for a run that is resumed, which has
+-- it in its checkpoint.
+-- @tparam table opened  as of M.open
+-- @treturn ?table as of moonrank.warm_start's apply
+function M.warm_start(opened)
+  local configuration, model = opened.configuration, opened.model
+  local from = configuration.experiment.train.warm_start
+  if not from then return nil end
+  local report, message, n = cli.guard(model.warm_start, model, from.model, from.names)
+  if report then return report end
+  fail_at(configuration, n and from.names and "train.warm_start.names" or "train.warm_start.model",
+    n, message)
 end
 
 return M

@@ -71,6 +71,15 @@ function Model:assign(from)
   mr.check(C.mr_model_assign(mr.handle(self, "the model"), mr.handle(from, "the other model")), 1)
 end
 
+--- Take over weights and rows of another model by name; see moonrank.warm_start's apply.
+-- @tparam string where  a run folder or a model file
+-- @tparam[opt] {string,...} patterns  default: all that both models have
+-- @treturn ?table
+-- @treturn ?string what is wrong
+function Model:warm_start(where, patterns)
+  return require "moonrank.warm_start".apply(self, where, patterns)
+end
+
 -- What the model file says beside the engine's own schema, graph and numbers.
 local function about(self)
   return json.encode { fields = self.fields_config,
@@ -95,6 +104,14 @@ local function said_of(text, path)
     require "moonrank.config".stored(said.fields, path .. ": its description is damaged")
   if not said.fields then return nil, message end
   return said
+end
+
+--- The model file of a run folder; of a file, itself.
+-- @tparam string where
+-- @treturn string
+function Model.file(where)
+  local is_folder = require "lfs".attributes(where, "mode") == "directory"
+  return is_folder and where:gsub("/$", "") .. "/model.mr" or where
 end
 
 --- Open a model file for predicting. No script runs: the graph is in the file. Its tables stay in

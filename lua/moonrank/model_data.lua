@@ -14,11 +14,10 @@ local M = {}
 -- @treturn ?string what is wrong
 function M.open(where, options)
   local lfs = require "lfs"
-  local folder, file = path_of.folder(where), where
-  if lfs.attributes(where, "mode") == "directory" then
-    folder, file = where, where:gsub("/$", "") .. "/model.mr"
-  end
-  local model, message = require "moonrank.model".load(file)
+  local Model = require "moonrank.model"
+  local file = Model.file(where)
+  local folder = file == where and path_of.folder(where) or where
+  local model, message = Model.load(file)
   if not model then return nil, message end
   local opened = { model = model, file = file, pool = options.pool, labels = options.labels }
   -- A run folder has both files; a fields.yaml alone may be anybody's.

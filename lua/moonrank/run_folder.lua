@@ -59,6 +59,8 @@ local function write_configuration(self, configuration)
   if values.model.script:find "%.lua$" then
     values.model.script = path_of.relative(self.path, values.model.script)
   end
+  local warm_start = values.train.warm_start
+  if warm_start then warm_start.model = path_of.relative(self.path, warm_start.model) end
   fields.data.root = path_of.relative(self.path, fields.data.root)
   fields.data.cache = path_of.relative(self.path, fields.data.cache)
   local ok, message = write_file(self.path .. "/config.yaml", yaml.write(values))

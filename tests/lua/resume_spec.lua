@@ -5,13 +5,19 @@ local helper = require "helper"
 
 local KILLS = 50
 
--- Dropout, batch norm, bags, a plateau schedule and the best model kept.
+-- Dropout, batch norm, bags, a plateau schedule and the best model kept; clipping, frozen weights
+-- and a warm start.
 local function make_project()
   local dir = helper.make_project { rows = 3000 }
+  assert(helper.run(("train %s/lr.yaml --out %s/first --quiet --set model.script=dnn "
+    .. "--set 'model.hidden=[16]' --set train.epochs=1"):format(dir, dir)) == 0)
   helper.write(dir .. "/dnn.yaml", [[
 fields: fields.yaml
 model: {script: dnn, hidden: [16, 8], batch_norm: true, dropout: 0.3}
 train:
+  warm_start: {model: first, names: ["table.*", "dense_1.*"]}
+  freeze: [table.hour, dense_1.bias, batch_norm_1.moving_mean]
+  clip: {value: 0.01, row: 0.01, norm: 0.02}
   batch: 64
   epochs: 5
   optimizer: {adam: {lr: 0.02}}
@@ -56,8 +62,22 @@ describe("a resumed run", function()
     assert.equal(0, status)
     assert.truthy(out:find("stopped in epoch 2; go on with: ", 1, true))
     assert.is_false(helper.exists(dir .. "/stopped/model.mr"))
+    -- The checkpoint has all that the warm start took.
+    assert(os.rename(dir .. "/first", dir .. "/gone"))
     assert.equal(0, (train(dir, "stopped", "--resume")))
+    assert(os.rename(dir .. "/gone", dir .. "/first"))
     same(dir, "stopped")
+  end)
+
+  it("is another run without the clipping, the freezing or the warm start", function()
+    -- Guards the tests of this file: what has no effect is resumed easily.
+    for i, setting in ipairs { "train.clip={value: 1e9}", "train.freeze=[table.hour]",
+      "train.warm_start={model: " .. dir .. "/first, names: [table.ad]}" } do
+      local out = "without" .. i
+      assert.equal(0, (train(dir, out, "--set " .. helper.quote(setting))))
+      assert.is_false(helper.read(dir .. "/whole/model.mr")
+        == helper.read(("%s/%s/model.mr"):format(dir, out)), setting)
+    end
   end)
 
   it("may have another number of threads", function()

@@ -169,6 +169,42 @@ int mr_model_assign(mr_model *model, const mr_model *from) {
   return mr_model_changed(model);
 }
 
+static int check_index(const char *what, int32_t index, size_t n) {
+  if (index >= 0 && (size_t)index < n) return MR_OK;
+  return mr__fail(MR_EINVAL, "%s %d, but there are %zu", what, (int)index, n);
+}
+
+int mr_model_take_weight(mr_model *model, int32_t index, const mr_model *from,
+                         int32_t from_index) {
+  MR_TRY(check_index("weight", index, model->graph->n_params));
+  MR_TRY(check_index("weight", from_index, from->graph->n_params));
+  const struct mr__param *to = &model->graph->params[index];
+  const struct mr__param_spec *other = &from->graph->params[from_index].spec;
+  if (to->spec.rows != other->rows || to->spec.columns != other->columns)
+    return mr__fail(MR_ESHAPE, "\"%s\" is %d x %d there, %d x %d here", to->name, other->rows,
+                    other->columns, to->spec.rows, to->spec.columns);
+  memcpy(model->param[index], from->param[from_index], param_size(to) * sizeof(float));
+  return MR_OK;
+}
+
+int mr_model_take_part(mr_model *model, int32_t index, int32_t part, const mr_model *from,
+                       int32_t from_index, int32_t from_part) {
+  MR_TRY(check_index("table", index, (size_t)model->n_tables));
+  MR_TRY(check_index("table", from_index, (size_t)from->n_tables));
+  struct mr__table *to = &model->tables[index];
+  const struct mr__table *other = &from->tables[from_index];
+  MR_TRY(check_index("part", part, to->n_parts));
+  MR_TRY(check_index("part", from_part, other->n_parts));
+  const struct mr__part *p = &to->parts[part], *q = &other->parts[from_part];
+  if (to->name_hash != other->name_hash) /* keys are hashes seeded by the name */
+    return mr__fail(MR_EINVAL, "the keys of table \"%s\" mean nothing in table \"%s\"",
+                    other->name, to->name);
+  if (p->dim != q->dim)
+    return mr__fail(MR_ESHAPE, "\"table.%s.%s\" is %d wide there, %d here", to->name, p->name,
+                    q->dim, p->dim);
+  return mr__table_assign_part(to, part, other, from_part);
+}
+
 int mr_model_check(const mr_model *model) {
   for (size_t p = 0; p < model->graph->n_params; p++)
     if (!mr__all_finite(model->param[p], param_size(&model->graph->params[p])))
@@ -186,11 +222,6 @@ int mr_model_check(const mr_model *model) {
 }
 
 /* ---- views ---- */
-
-static int check_index(const char *what, int32_t index, size_t n) {
-  if (index >= 0 && (size_t)index < n) return MR_OK;
-  return mr__fail(MR_EINVAL, "%s %d, but there are %zu", what, (int)index, n);
-}
 
 int32_t mr_model_params(const mr_model *model) { return (int32_t)model->graph->n_params; }
 

@@ -273,25 +273,37 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
   return MR_OK;
 }
 
-static int assign_row(struct mr__table *table, uint64_t key, const float *value) {
+/* Floats `to` to `to` + n of a key's row become `values`. */
+static int assign_row(struct mr__table *table, uint64_t key, int to, int n, const float *values) {
   struct mr__slot *slot;
   MR_TRY(mr__table_insert(table, key, &slot));
-  memcpy(mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride),
-         value, (size_t)table->width * sizeof *value);
+  memcpy(mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride) + to,
+         values, (size_t)n * sizeof *values);
   return MR_OK;
 }
 
-int mr__table_assign(struct mr__table *table, const struct mr__table *from) {
+static int assign_rows(struct mr__table *table, int to, const struct mr__table *from, int first,
+                       int n) {
   for (int64_t r = 0; r < from->mapped.n; r++)
-    MR_TRY(assign_row(table, from->mapped.keys[r], mapped_row(from, r)));
+    MR_TRY(assign_row(table, from->mapped.keys[r], to, n, mapped_row(from, r) + first));
   for (int s = 0; s < MR__SHARDS; s++) {
     const struct mr__shard *shard = &from->shards[s];
     for (size_t i = 0; i < shard->n_slots; i++) {
       const struct mr__slot *slot = &shard->slots[i];
       if (slot->row_plus_1)
-        MR_TRY(assign_row(table, slot->key,
-                          mr__shard_row(shard, slot->row_plus_1 - 1, from->stride)));
+        MR_TRY(assign_row(table, slot->key, to, n,
+                          mr__shard_row(shard, slot->row_plus_1 - 1, from->stride) + first));
     }
   }
   return MR_OK;
+}
+
+int mr__table_assign(struct mr__table *table, const struct mr__table *from) {
+  return assign_rows(table, 0, from, 0, table->width);
+}
+
+int mr__table_assign_part(struct mr__table *table, int part, const struct mr__table *from,
+                          int from_part) {
+  return assign_rows(table, table->parts[part].offset, from, from->parts[from_part].offset,
+                     table->parts[part].dim);
 }

@@ -123,4 +123,8 @@ void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);
 /* The values of all rows of `from`, a table of the same parts; rows that only `table` has stay. */
 int mr__table_assign(struct mr__table *table, const struct mr__table *from);
 
+/* The same for one part of each, of the same width. */
+int mr__table_assign_part(struct mr__table *table, int part, const struct mr__table *from,
+                          int from_part);
+
 #endif

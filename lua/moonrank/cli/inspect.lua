@@ -58,10 +58,7 @@ function M.run(words)
   local cli = require "moonrank.cli"
   local options = require "moonrank.args".parse(parser(), words)
   local mr = require "moonrank.ffi"
-  local file = options.model
-  if require "lfs".attributes(file, "mode") == "directory" then
-    file = file:gsub("/$", "") .. "/model.mr"
-  end
+  local file = require "moonrank.model".file(options.model)
   if options.verify then cli.need(mr.ok(mr.C.mr_model_verify(file))) end
   local model = cli.need(require "moonrank".load(file))
   print(("model   %s"):format(model.script))

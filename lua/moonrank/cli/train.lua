@@ -20,6 +20,14 @@ end
 
 function M.usage() return require "moonrank.args".help(parser()) end
 
+local function print_warm_start(say, report)
+  if not report then return end
+  say(("taken    from %s: %s"):format(report.file, table.concat(report.taken, ", ")))
+  if #report.missing > 0 then
+    say(("new      not in there: %s"):format(table.concat(report.missing, ", ")))
+  end
+end
+
 local function print_header(say, configuration, script, data, run)
   local grouped = require "moonrank.progress".grouped
   local rows = {}
@@ -136,6 +144,9 @@ function M.run(words)
   local configuration, data, run = opened.configuration, opened.data, opened.run
   local train = configuration.experiment.train
   local folder = options.out or require "moonrank.run_folder".default(configuration)
+  local resumes = options.resume and require "moonrank.checkpoints".new(
+    require "moonrank.run_folder".checkpoints { path = folder }):any()
+  local taken = not resumes and require "moonrank.experiment".warm_start(opened) or nil
   local out = open_folder(folder, configuration, run, options, cli)
   local function say(line)
     out:log(line)
@@ -143,6 +154,7 @@ function M.run(words)
   end
 
   print_header(say, configuration, opened.script, data, run)
+  print_warm_start(say, taken)
   fit(run, data, configuration, out, say, progress, stop_after)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
     say ""
