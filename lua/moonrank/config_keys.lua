@@ -198,7 +198,8 @@ M.experiment = { type = "map", keys = {
         .. "moonrank inspect: dense_1.*, table.user, table.user.linear (one part); * at the start "
         .. "stands in quotes" }),
     key("monitor", { type = "either", default = "auc",
-      doc = "what to improve on the validation data; a map sums figures by weight", forms = {
+      doc = "what to improve on the validation data, by more than 1e-6, so of equals the first is "
+        .. "the best; a map sums figures by weight; one that is not defined is an error", forms = {
       { type = "word", words = METRIC },
       { type = "map", keys = {
         key("auc", { type = "number", doc = "weight of AUC" }),
@@ -214,7 +215,8 @@ M.experiment = { type = "map", keys = {
         doc = "what the rate is multiplied by" }),
       key("patience", { type = "whole", min = 1, default = 1,
         doc = "epochs without improvement before that" }),
-      key("min_lr", { type = "number", min = 0, default = 1e-6, doc = "never below this" }),
+      key("min_lr", { type = "number", min = 0, default = 1e-6,
+        doc = "no learning rate below this, not counting schedule and warm_up" }),
     } }),
     key("schedule", { type = "pick", default = { constant = {} },
       doc = "how the learning rate goes with time, as a factor on lr", keys = {

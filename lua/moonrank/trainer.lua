@@ -316,6 +316,9 @@ end
 -- A figure that the data does not define must not look like one: comparing with it says nothing.
 local function defined(figures, name)
   local value = figures[name]
+  if value ~= nil and math.abs(value) == math.huge then
+    error(("the monitor %s is infinite on the validation data"):format(name), 0)
+  end
   if value ~= nil and value == value then return value end
   if name == "gauc" and value == nil then
     error("the monitor gauc needs groups; name their column as `group` in the fields file", 0)
@@ -334,17 +337,27 @@ local function monitored(self, figures)
   return sum
 end
 
+-- The learning rate of an optimizer as options name it, or that of its presets.
+local function rate_of(optimizer)
+  local name, given = next(optimizer)
+  if given.lr then return given.lr end
+  local info, option = mr.new "mr_optimizer_info", mr.new "mr_op_option_info"
+  for i = 0, C.mr_optimizer_count() - 1 do
+    mr.check(C.mr_optimizer_describe(i, info))
+    mr.check(C.mr_optimizer_option_describe(i, 0, option)) -- the first one is lr
+    if mr.string(info.name) == name then return option.preset end
+  end
+end
+
 local function lower_rate(self)
   local plateau = self.options.reduce_on_plateau
   if not plateau or self.waited % (plateau.patience or 1) ~= 0 then return end
   -- The factor's floor keeps the larger share of min_lr in any learning rate there is.
-  local least = 0
+  local least, min_lr = 0, plateau.min_lr or 1e-6
   local tables = self.options.tables or {}
-  for _, optimizer in ipairs { self.options.optimizer or {}, tables.optimizer } do
-    local _, given = next(optimizer)
-    if given and given.lr and plateau.min_lr then
-      least = math.max(least, plateau.min_lr / given.lr)
-    end
+  for _, optimizer in ipairs { self.options.optimizer or { adam = {} }, tables.optimizer } do
+    local lr = rate_of(optimizer)
+    if lr > 0 then least = math.max(least, min_lr / lr) end
   end
   self.rate = math.max(self.rate * (plateau.factor or 0.1), math.min(least, self.rate))
 end
