@@ -2,7 +2,7 @@
  * refuses them; a refusal leaves a run that can be restored from a sound one.
  *
  * Input: a byte that chooses the file, then its bytes. Of the files of tensors the sums are made
- * true, and the manifest is made to fit. */
+ * true, and the manifest is made to fit; of a manifest that still ends with a sum, that one. */
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,28 +101,47 @@ static void copy_file(int file) {
   free(bytes);
 }
 
-static void save_sound(void) {
-  struct job job = new_job();
-  step(&job);
-  FUZZ_CHECK(mr_run_save(job.run, fuzz_path("sound"), "state") == MR_OK, "%s", mr_last_error());
-  FUZZ_CHECK(mkdir(fuzz_path("fuzzed"), 0777) == 0, "no folder");
-  free_job(&job);
+/* The end of a manifest: the sum of what is before it. */
+enum { END_BYTES = 13 + 32 + 3 };
+static const char end_begins[] = ",\"xxh3_128\":\"";
+
+static void write_sum(char *to, const void *bytes, size_t size) {
+  XXH128_hash_t sum = XXH3_128bits(bytes, size);
+  char text[33];
+  snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)sum.high64,
+           (unsigned long long)sum.low64);
+  memcpy(to, text, 32);
 }
 
+static void sign_manifest(char *text, size_t size) {
+  size_t n = strlen(end_begins);
+  if (size < END_BYTES || memcmp(text + size - END_BYTES, end_begins, n) != 0) return;
+  write_sum(text + size - END_BYTES + n, text, size - END_BYTES);
+}
+
+/* The sound manifest with the sizes and sums of the files that are there now. */
 static void write_manifest(void) {
-  char text[1024] = "{\"files\":[";
+  size_t n, size;
+  char *sound = fuzz_read(file_path("sound", MANIFEST), &n);
+  char text[2048];
+  int used = snprintf(text, sizeof text, "{\"files\":[");
   for (int i = DENSE; i <= TABLES; i++) {
-    size_t size, n = strlen(text);
+    char sum[33] = "";
     char *bytes = fuzz_read(file_path("fuzzed", i), &size);
-    XXH128_hash_t sum = XXH3_128bits(bytes, size);
-    snprintf(text + n, sizeof text - n,
-             "%s{\"name\":\"%s\",\"size\":%zu,\"xxh3_128\":\"%016llx%016llx\"}", i ? "," : "",
-             names[i], size, (unsigned long long)sum.high64, (unsigned long long)sum.low64);
+    write_sum(sum, bytes, size);
+    used += snprintf(text + used, sizeof text - (size_t)used,
+                     "%s{\"name\":\"%s\",\"size\":%zu,\"xxh3_128\":\"%s\"}", i ? "," : "",
+                     names[i], size, sum);
     free(bytes);
   }
-  strcat(text, "],\"format\":1,\"isa\":\"plain\",\"lanes\":1,\"state\":\"state\",\"steps\":1,"
-               "\"version\":\"0\"}\n");
-  fuzz_write("fuzzed/manifest.json", text, strlen(text));
+  const char *rest = memchr(sound, ']', n);
+  FUZZ_CHECK(rest, "the manifest has no list of files");
+  size_t left = n - (size_t)(rest - sound);
+  FUZZ_CHECK((size_t)used + left <= sizeof text, "the manifest is too long");
+  memcpy(text + used, rest, left);
+  sign_manifest(text, (size_t)used + left);
+  fuzz_write("fuzzed/manifest.json", text, (size_t)used + left);
+  free(sound);
 }
 
 static void write_files(int file, const uint8_t *data, size_t size) {
@@ -130,7 +149,10 @@ static void write_files(int file, const uint8_t *data, size_t size) {
   char name[64];
   if (size) memcpy(copy, data, size);
   for (int i = 0; i < FILES; i++) copy_file(i);
-  if (file != MANIFEST) sign_tensors(copy, size);
+  if (file == MANIFEST)
+    sign_manifest((char *)copy, size);
+  else
+    sign_tensors(copy, size);
   snprintf(name, sizeof name, "fuzzed/%s", names[file]);
   fuzz_write(name, copy, size);
   if (file != MANIFEST) write_manifest();
@@ -148,6 +170,22 @@ static void restore(struct job *job, const char *folder, int must) {
     fuzz_check_error(status);
   }
   mr_text_free(state);
+}
+
+/* The sound files must still be taken after they were signed here: else nothing would be read. */
+static void save_sound(void) {
+  struct job job = new_job();
+  step(&job);
+  FUZZ_CHECK(mr_run_save(job.run, fuzz_path("sound"), "state") == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(mkdir(fuzz_path("fuzzed"), 0777) == 0, "no folder");
+  for (int i = 0; i < FILES; i++) {
+    size_t size;
+    char *bytes = fuzz_read(file_path("sound", i), &size);
+    write_files(i, (const uint8_t *)bytes, size);
+    restore(&job, fuzz_path("fuzzed"), 1);
+    free(bytes);
+  }
+  free_job(&job);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
