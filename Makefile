@@ -10,7 +10,7 @@ help:
 	@echo 'make build   set up and compile the engine into build/'
 	@echo 'make demo    set up, build, simulate an ad exchange, train three models: about a minute'
 	@echo 'make test    set up, build, run every test'
-	@echo 'make check   luacheck, warnings, clang-tidy, sanitizers, fuzz targets: ten minutes'
+	@echo 'make check   luacheck, warnings, clang-tidy, sanitizers, faults, fuzz: half an hour'
 	@echo 'make fuzz    one fuzz target: make fuzz TARGET=model SECONDS=60'
 	@echo 'make bench   the table of speed, beside PyTorch and liblinear: make bench QUICK=1'
 	@echo 'make clean   remove build/ and what the demo made'
