@@ -87,6 +87,13 @@ function M.run(arguments, folder)
     M.quote(M.root() .. "/moonrank"), arguments))
 end
 
+--- Whether strace can make system calls fail: not where it is missing or not allowed, and not under
+-- the sanitizers of `make check`, which refuse to be traced.
+function M.can_trace()
+  return not os.getenv "MOONRANK_BUILD"
+    and M.shell "strace -f --seccomp-bpf -o /dev/null true" == 0
+end
+
 -- ---- asserts ----
 
 --- Every number within `tolerance` of the expected one; says which is not.

@@ -416,12 +416,13 @@ int32_t mr_run_profile_lines(const mr_run *run);
 int mr_run_profile_line(const mr_run *run, int32_t index, mr_profile_line *line);
 
 /* Write all that the run needs to go on (weights, rows, optimizer states, steps) and the caller's
- * own `state` to a folder that is not there yet, whole or not at all. MR_ENAN, and no folder, where a
- * weight or a row is not finite. */
+ * own `state` to a folder, whole or not at all; an older one of that name is replaced at once.
+ * MR_ENAN, and no folder, where a weight or a row is not finite. */
 int mr_run_save(const mr_run *run, const char *folder, const char *state);
 /* The same back, into a run of the same model and options; *state is freed with mr_text_free. Sums
  * are checked before anything is read; after a failure further on the run is not usable. */
 int mr_run_restore(mr_run *run, const char *folder, char **state);
+/* At every moment the folder is whole or gone; one that is not there is fine. */
 int mr_checkpoint_remove(const char *folder);
 
 /* Optimizers that there are, for messages and help. */
@@ -543,6 +544,12 @@ int mr_sink_write(mr_sink *sink, const void *text, size_t size);
  * that a folder which cannot be synced fails with the file in its place. */
 int mr_sink_close(mr_sink *sink);
 void mr_sink_abort(mr_sink *sink); /* give up what was written; accepts NULL, never fails */
+
+/* Have what was written to a file so far, by whomever in this process, on the disk. */
+int mr_file_sync(const char *path);
+/* The names in a folder, a line each, in no order (free with mr_text_free); none where there is no
+ * such folder. Names that hold a line feed are left out. */
+int mr_folder_names(char **names, const char *path);
 
 /* FFI-END */
 

@@ -1,7 +1,13 @@
 --- The folder of a run: config.yaml and fields.yaml (resolved, so that the run can be repeated from
 -- them), log.txt, metrics.jsonl (a line an epoch), checkpoints/ and model.mr.
+--
+-- What survives a power cut: config.yaml and fields.yaml before the first step; of metrics.jsonl
+-- what a checkpoint speaks of, and at the end all; checkpoints and models once they are in place.
+-- log.txt is for people and is written, not synced. No failed write goes unsaid, of any of them.
 -- @classmod moonrank.RunFolder
+local Checkpoints = require "moonrank.checkpoints"
 local Dataset = require "moonrank.dataset"
+local Sink = require "moonrank.sink"
 local json = require "moonrank.json"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
@@ -9,6 +15,8 @@ local yaml = require "moonrank.yaml"
 
 local RunFolder = {}
 RunFolder.__index = RunFolder
+
+local ENOENT = 2
 
 local function copy(value)
   if type(value) ~= "table" then return value end
@@ -38,18 +46,15 @@ function RunFolder.default(configuration)
   return ("runs/%s-%s"):format(configuration.name, Dataset.sum_of(text):sub(1, 8))
 end
 
--- Written beside and renamed, so that no half file is left behind.
+-- There whole or not at all, and durable.
 local function write_file(path, text)
-  local file, message = io.open(path .. ".tmp", "wb")
-  if not file then return nil, message end
-  local written
-  written, message = file:write(text)
-  local closed = file:close()
-  if not written or not closed then
-    os.remove(path .. ".tmp")
-    return nil, ("%s: %s"):format(path, message or "cannot be written")
-  end
-  return os.rename(path .. ".tmp", path)
+  local sink, message = Sink.open(path)
+  if not sink then return nil, message end
+  local ok
+  ok, message = sink:write(text)
+  if ok then return sink:close() end
+  sink:abort()
+  return nil, message
 end
 
 -- Both files, with paths as seen from the folder.
@@ -68,50 +73,68 @@ local function write_configuration(self, configuration)
   return write_file(self.path .. "/fields.yaml", yaml.write(fields))
 end
 
--- An earlier run's checkpoints must not be gone on from.
-local function remove_checkpoints(folder)
-  local lfs = require "lfs"
-  if lfs.attributes(folder, "mode") ~= "directory" then return true end
-  for entry in lfs.dir(folder) do
-    local path, ok, message = folder .. "/" .. entry, true, nil
-    if entry:find "^best%-%d+%.mr$" or entry:find "^best%-%d+%.mr%.tmp$" then
-      ok, message = os.remove(path)
-    elseif entry:find "^step%-%d+$" or entry:find "^step%-%d+%.tmp$" then
-      ok, message = mr.ok(mr.C.mr_checkpoint_remove(path))
-    end
-    if not ok then return nil, message end
-  end
-  return true
-end
-
 --- The folder that holds a run's checkpoints.
 function RunFolder:checkpoints() return self.path .. "/checkpoints" end
 
---- Go on with the files of a run: what metrics.jsonl holds behind `size` bytes is cut off, since
--- it will be written again.
--- @tparam string path
--- @tparam integer size
--- @treturn ?RunFolder
--- @treturn ?string what is wrong
-function RunFolder.reopen(path, size)
-  local self = setmetatable({ path = path }, RunFolder)
-  local file, message = io.open(path .. "/metrics.jsonl", "rb")
-  if not file then return nil, message end
-  local kept = file:read(size) or ""
-  file:close()
-  local ok
-  ok, message = write_file(path .. "/metrics.jsonl", kept)
-  if not ok then return nil, message end
-  for _, name in ipairs { "log.txt", "metrics.jsonl" } do
-    self[name], message = io.open(path .. "/" .. name, "ab")
+local FILES = { "log.txt", "metrics.jsonl" }
+
+local function open_files(self, mode)
+  for _, name in ipairs(FILES) do
+    local message
+    self[name], message = io.open(self.path .. "/" .. name, mode)
     if not self[name] then return nil, message end
   end
   return self
 end
 
---- Bytes of metrics.jsonl so far.
+-- The first bytes of a file, "" where there is none.
+local function first_bytes(path, size)
+  local file, message, code = io.open(path, "rb")
+  if not file then
+    if code == ENOENT then return "" end
+    return nil, message
+  end
+  local text
+  text, message = file:read(size)
+  file:close()
+  if message then return nil, ("%s: %s"):format(path, message) end
+  return text or ""
+end
+
+--- Go on with the files of a run: what metrics.jsonl holds behind `size` bytes is cut off, since
+-- it will be written again. Where it holds less, which only other hands can bring about, its whole
+-- lines stay and `notice` says so.
+-- @tparam string path
+-- @tparam integer size
+-- @treturn ?RunFolder
+-- @treturn ?string what is wrong
+function RunFolder.reopen(path, size)
+  local self = setmetatable({ path = path, synced = size }, RunFolder)
+  local kept, message = first_bytes(path .. "/metrics.jsonl", size)
+  if not kept then return nil, message end
+  if #kept < size then
+    self.notice = ("metrics.jsonl has %d bytes and had %d at the checkpoint: lines are missing")
+      :format(#kept, size)
+    kept = kept:match "^.*\n" or ""
+  end
+  local ok
+  ok, message = write_file(path .. "/metrics.jsonl", kept)
+  if not ok then return nil, message end
+  return open_files(self, "ab")
+end
+
+--- Bytes of metrics.jsonl so far; they are on the disk when this returns.
 -- @treturn integer
-function RunFolder:metrics_size() return self["metrics.jsonl"]:seek "end" end
+-- @raise when they cannot be synced
+function RunFolder:sync_metrics()
+  local size = self["metrics.jsonl"]:seek "end"
+  if size ~= self.synced then
+    local ok, message = mr.ok(mr.C.mr_file_sync(self.path .. "/metrics.jsonl"))
+    if not ok then error(message, 0) end
+    self.synced = size
+  end
+  return size
+end
 
 --- Make the folder and begin its files. What an earlier run of the same name left is replaced.
 -- @tparam string path
@@ -123,29 +146,31 @@ function RunFolder.new(path, configuration)
   local ok, message = path_of.make_folder(path)
   if not ok then return nil, message end
   -- An old model must never stand beside a new configuration.
-  if require "lfs".attributes(self:model(), "mode") then
-    ok, message = os.remove(self:model())
-    if not ok then return nil, message end
-  end
+  local code
+  ok, message, code = os.remove(self:model())
+  if not ok and code ~= ENOENT then return nil, message end
+  ok, message = Checkpoints.new(self:checkpoints()):clear()
+  if not ok then return nil, message end
   ok, message = write_configuration(self, configuration)
   if not ok then return nil, message end
-  ok, message = remove_checkpoints(self:checkpoints())
-  if not ok then return nil, message end
-  for _, name in ipairs { "log.txt", "metrics.jsonl" } do
-    self[name], message = io.open(path .. "/" .. name, "wb")
-    if not self[name] then return nil, message end
-  end
-  return self
+  return open_files(self, "wb")
 end
 
 --- The path of the model file.
 function RunFolder:model() return self.path .. "/model.mr" end
 
---- Add a line to log.txt.
-function RunFolder:log(line)
-  self["log.txt"]:write(line, "\n")
-  self["log.txt"]:flush()
+local function add_line(self, name, line)
+  local file = self[name]
+  local ok, message = file:write(line, "\n")
+  if ok then ok, message = file:flush() end
+  if not ok then error(("%s/%s: cannot be written: %s"):format(self.path, name, message), 0) end
 end
+-- A compiled flush that fails is made again by the interpreter, whose success would hide it.
+jit.off(add_line)
+
+--- Add a line to log.txt.
+-- @raise when it cannot be written
+function RunFolder:log(line) add_line(self, "log.txt", line) end
 
 -- JSON has no NaN: a figure that the data does not define is left out.
 local function defined(value)
@@ -162,17 +187,27 @@ end
 
 --- Add a line of figures to metrics.jsonl.
 -- @tparam table figures
+-- @raise when it cannot be written
 function RunFolder:metrics(figures)
-  self["metrics.jsonl"]:write(json.encode(defined(figures)), "\n")
-  self["metrics.jsonl"]:flush()
+  add_line(self, "metrics.jsonl", json.encode(defined(figures)))
 end
 
 --- Close the files. May be called twice.
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
 function RunFolder:close()
-  for _, name in ipairs { "log.txt", "metrics.jsonl" } do
-    if self[name] then self[name]:close() end
+  local result, trouble = true, nil
+  for _, name in ipairs(FILES) do
+    local file = self[name]
     self[name] = nil
+    if file then
+      local ok, message = file:close()
+      if not ok then
+        result, trouble = nil, ("%s/%s: cannot be closed: %s"):format(self.path, name, message)
+      end
+    end
   end
+  return result, trouble
 end
 
 return RunFolder

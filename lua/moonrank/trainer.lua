@@ -252,7 +252,7 @@ local function save_checkpoint(self)
   local state = state_of(self)
   tell(self, "checkpoint", state)
   local ok, message = self.checkpoints:save(self.handle, state)
-  if not ok then error(("the checkpoint could not be written: %s"):format(message), 0) end
+  if not ok then error(message, 0) end
   self.saved_at, self.saved_step = clock.now(), tonumber(C.mr_run_steps(self.handle))
 end
 

@@ -101,6 +101,22 @@ describe("a file that cannot be written", function()
     assert.is_false(helper.exists(path))
   end)
 
+  it("does not wait for a reader where a FIFO lies in its way", function()
+    local path = dir .. "/a"
+    assert(os.execute("mkfifo " .. helper.quote(path .. ".tmp")) == 0)
+    helper.fails_with(path .. ".tmp: cannot be created: No such device or address",
+      Sink.open(path))
+  end)
+
+  it("takes the place of a link, not of what the link leads to", function()
+    local path = dir .. "/a"
+    helper.write(dir .. "/target", "older")
+    assert(lfs.link(dir .. "/target", path, true))
+    assert.equal("text", write_all(path, "text"))
+    assert.equal("file", lfs.symlinkattributes(path, "mode"))
+    assert.equal("older", helper.read(dir .. "/target"))
+  end)
+
   it("leaves nothing when its place is taken by a folder", function()
     local path = dir .. "/a"
     assert(lfs.mkdir(path))

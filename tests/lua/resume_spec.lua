@@ -130,20 +130,71 @@ kill -INT $run; wait $run]]):format(command, helper.quote(dir .. "/interrupted/c
       .. "--resume, or with another --out\n"):format(dir), err)
   end)
 
-  it("refuses a checkpoint whose bytes have changed", function()
-    assert.equal(0, (train(dir, "damaged", "--stop-after 1")))
-    local newest
-    for entry in require "lfs".dir(dir .. "/damaged/checkpoints") do
-      if entry:find "^step" and (not newest or entry > newest) then newest = entry end
-    end
-    local path = ("%s/damaged/checkpoints/%s"):format(dir, newest)
-    local text = helper.read(path .. "/tables.safetensors")
-    helper.write(path .. "/tables.safetensors", text:sub(1, -2)
-      .. string.char((text:byte(-1) + 1) % 256))
-    local status, _, err = train(dir, "damaged", "--resume")
+  -- Change the last byte of a file.
+  local function spoil(path)
+    local text = helper.read(path)
+    helper.write(path, text:sub(1, -2) .. string.char((text:byte(-1) + 1) % 256))
+  end
+
+  local function complaint_of(out)
+    local status, _, err = train(dir, out, "--resume")
     assert.equal(1, status)
+    return err
+  end
+
+  it("names a checkpoint whose bytes have changed, and the way on from the one before", function()
+    assert.equal(0, (train(dir, "damaged", "--stop-after 1")))
+    local steps = {}
+    for name in require "lfs".dir(dir .. "/damaged/checkpoints") do
+      if name:find "^step" then steps[#steps + 1] = name end
+    end
+    table.sort(steps)
+    local before, newest = steps[#steps - 1], steps[#steps]
+    local path = ("%s/damaged/checkpoints/%s"):format(dir, newest)
+    spoil(path .. "/tables.safetensors")
     assert.equal(("moonrank: %s/manifest.json: %s/tables.safetensors is not the file that was "
-      .. "written: its size or sum differs\n"):format(path, path), err)
+      .. "written: its size or sum differs; move %s away to go on from %s\n"):format(path, path,
+      newest, before), complaint_of "damaged")
+    spoil(path .. "/manifest.json")
+    assert.equal(("moonrank: %s/manifest.json: damaged JSON: something follows its end; move %s "
+      .. "away to go on from %s\n"):format(path, newest, before), complaint_of "damaged")
+    assert(os.rename(path, dir .. "/away"))
+    assert.equal(0, (train(dir, "damaged", "--resume")))
+    same(dir, "damaged")
+  end)
+
+  it("says so when the only checkpoint is damaged, or the best model that it speaks of", function()
+    assert.equal(0, (train(dir, "only", "--stop-after 1 --set train.checkpoint.keep=1")))
+    local step, best
+    for name in require "lfs".dir(dir .. "/only/checkpoints") do
+      if name:find "^step" then step = name elseif name:find "^best" then best = name end
+    end
+    local path = ("%s/only/checkpoints/%s"):format(dir, step)
+    spoil(("%s/only/checkpoints/%s"):format(dir, best))
+    local place = ("moonrank: %s/only/checkpoints/%s: "):format(dir, best)
+    assert.truthy(complaint_of "only":sub(#place + 1)
+      :find '^the bytes of "[%w.]+" have changed since they were written\n$')
+    assert(os.remove(path .. "/dense.safetensors"))
+    assert.equal(("moonrank: %s/manifest.json: %s/dense.safetensors: No such file or directory; "
+      .. "there is no older checkpoint to go on from\n"):format(path, path), complaint_of "only")
+    assert.equal(0, (train(dir, "only", "--restart")))
+    same(dir, "only")
+  end)
+
+  it("says so when metrics.jsonl has lost lines, and keeps those that are there", function()
+    assert.equal(0, (train(dir, "lines", "--stop-after 3")))
+    local path = dir .. "/lines/metrics.jsonl"
+    local text = helper.read(path)
+    helper.write(path, text:sub(1, #text - 10))
+    local status, out, err = helper.run(("train %s --out %s --resume"):format(
+      helper.quote(dir .. "/dnn.yaml"), helper.quote(dir .. "/lines")))
+    assert.same({ 0, "" }, { status, err })
+    assert.equal(("metrics.jsonl has %d bytes and had %d at the checkpoint: lines are missing")
+      :format(#text - 10, #text), out:match "^[^\n]+")
+    local epochs = {}
+    for _, line in ipairs(figures(dir, "lines")) do epochs[#epochs + 1] = line.epoch or "test" end
+    assert.same({ 1, 2, 4, 5, "test" }, epochs)
+    assert.is_true(helper.read(dir .. "/lines/model.mr") == helper.read(dir .. "/whole/model.mr"))
   end)
 
   it("starts from the beginning where nothing was saved yet", function()

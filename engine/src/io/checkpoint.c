@@ -2,18 +2,17 @@
  *
  *   <folder>/dense.safetensors            weights, moving statistics, "<weight>#<k>" optimizer state k
  *   <folder>/tables.safetensors           keys, rows and states of every table
- *   <folder>/manifest.json                the commit: steps, the caller's state, and of every file
- *                                         its size and XXH3-128 sum
+ *   <folder>/manifest.json                the commit: steps, the caller's state, of every file its
+ *                                         size and XXH3-128 sum, and the sum of the manifest itself
  *
  * A checkpoint is made in <folder>.tmp: each file written beside, synced and renamed, the manifest
- * last; then the folder is renamed and its parent synced. So a folder without the ending is whole.
- * Readers believe nothing that the manifest does not name. */
-#include <dirent.h>
+ * last; then the folder is renamed and its parent synced. Removing goes the other way: the folder
+ * is renamed, then emptied. So a folder without the ending is whole.
+ * Readers believe nothing that the manifest does not name, and follow no links to files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,86 +21,70 @@
 
 #include "base/alloc.h"
 #include "graph/run.h"
+#include "io/files.h"
 #include "io/graph_json.h"
 #include "io/tensor_file.h"
 #include "kernel/family.h"
 
-enum { NAME_BYTES = 300, PATH_BYTES = 4096, SUM_BYTES = 33 };
+enum { NAME_BYTES = 300, SUM_BYTES = 33 };
 
-static int fail_io(const char *path) {
-  return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
-}
-
-static int join(char *path, const char *folder, const char *name) {
-  int n = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
-  if (n < 0 || n >= PATH_BYTES) return mr__fail(MR_EINVAL, "the path %s is too long", folder);
-  return MR_OK;
-}
-
-/* The sum of a file as 32 hexadecimal digits, and its size. */
-static int sum_file(const char *path, char sum[SUM_BYTES], uint64_t *size) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  struct stat info;
-  if (fd < 0) return fail_io(path);
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(fd);
-    return mr__fail(MR_EDATA, "%s is not a regular file", path);
-  }
-  *size = (uint64_t)info.st_size;
-  XXH128_hash_t hash = XXH3_128bits("", 0);
-  if (*size > 0) {
-    void *bytes = mmap(NULL, (size_t)*size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes == MAP_FAILED) {
-      close(fd);
-      return fail_io(path);
-    }
-    hash = XXH3_128bits(bytes, (size_t)*size);
-    munmap(bytes, (size_t)*size);
-  }
-  close(fd);
+/* A sum as 32 hexadecimal digits. */
+static void write_sum(char sum[SUM_BYTES], XXH128_hash_t hash) {
   snprintf(sum, SUM_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
            (unsigned long long)hash.low64);
+}
+
+/* Read rather than mapped: a failing disk is a status, and not the end of the process. */
+static int read_some(int fd, char *buffer, size_t size, size_t *n, const char *path) {
+  ssize_t got;
+  do
+    got = read(fd, buffer, size);
+  while (got < 0 && errno == EINTR);
+  *n = got < 0 ? 0 : (size_t)got;
+  return got < 0 ? mr__fail_file(path) : MR_OK;
+}
+
+/* The sum and the size of a file. */
+static int sum_file(const char *path, char sum[SUM_BYTES], uint64_t *size) {
+  char buffer[1 << 16];
+  size_t n;
+  int fd;
+  MR_TRY(mr__open_plain(path, &fd, size));
+  XXH3_state_t state;
+  XXH3_128bits_reset(&state);
+  int status;
+  *size = 0;
+  while ((status = read_some(fd, buffer, sizeof buffer, &n, path)) == MR_OK && n > 0) {
+    XXH3_128bits_update(&state, buffer, n);
+    *size += n;
+  }
+  close(fd);
+  write_sum(sum, XXH3_128bits_digest(&state));
+  return status;
+}
+
+/* "<folder>.tmp": a checkpoint that is made or removed. */
+static int path_aside(char *path, const char *folder) {
+  int n = snprintf(path, MR__PATH_BYTES, "%s.tmp", folder);
+  if (n < 0 || n >= MR__PATH_BYTES)
+    return mr__fail(MR_EINVAL, "the path %.80s... is too long", folder);
   return MR_OK;
 }
 
-static int sync_folder(const char *path) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return fail_io(path);
-  int failed = fsync(fd) != 0;
-  int status = failed ? fail_io(path) : MR_OK;
-  close(fd);
-  return status;
+static int is_aside(const char *folder) {
+  size_t n = strlen(folder);
+  return n >= 4 && strcmp(folder + n - 4, ".tmp") == 0;
 }
 
-static int sync_parent(const char *path) {
-  char parent[PATH_BYTES];
-  const char *slash = strrchr(path, '/');
-  if (!slash) return sync_folder(".");
-  size_t n = slash == path ? 1 : (size_t)(slash - path);
-  if (n >= PATH_BYTES) return mr__fail(MR_EINVAL, "the path %s is too long", path);
-  memcpy(parent, path, n);
-  parent[n] = 0;
-  return sync_folder(parent);
+/* Renamed first, so that at every moment a folder without the ending is whole. */
+int mr_checkpoint_remove(const char *folder) {
+  char aside[MR__PATH_BYTES];
+  if (is_aside(folder)) return mr__remove_folder(folder);
+  MR_TRY(path_aside(aside, folder));
+  MR_TRY(mr__remove_folder(aside));
+  if (rename(folder, aside) != 0) return errno == ENOENT ? MR_OK : mr__fail_file(folder);
+  return mr__remove_folder(aside);
 }
-
-/* Remove a folder of plain files; one that is not there is fine. */
-static int remove_folder(const char *path) {
-  DIR *folder = opendir(path);
-  if (!folder) return errno == ENOENT ? MR_OK : fail_io(path);
-  struct dirent *item;
-  int status = MR_OK;
-  while (status == MR_OK && (item = readdir(folder)) != NULL) {
-    char file[PATH_BYTES];
-    if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0) continue;
-    status = join(file, path, item->d_name);
-    if (status == MR_OK && unlink(file) != 0) status = fail_io(file);
-  }
-  closedir(folder);
-  if (status == MR_OK && rmdir(path) != 0) status = fail_io(path);
-  return status;
-}
-
-int mr_checkpoint_remove(const char *folder) { return remove_folder(folder); }
 
 /* ---- the dense file ---- */
 
@@ -213,6 +196,7 @@ static int read_tables(mr_run *run, const char *path) {
 enum { DENSE, TABLES, FILES };
 
 static const char *const file_names[FILES] = {"dense.safetensors", "tables.safetensors"};
+static const char MANIFEST[] = "manifest.json";
 
 /* A sum over what must be the same to go on: the graph, the schema, the optimizers. */
 static int fingerprint(const mr_run *run, char sum[SUM_BYTES]) {
@@ -224,23 +208,37 @@ static int fingerprint(const mr_run *run, char sum[SUM_BYTES]) {
   mr__puts(&text, " ");
   mr__puts(&text, list->optimizers[run->table_optimizer.index]->name);
   int status = text.status;
-  if (status == MR_OK) {
-    XXH128_hash_t hash = XXH3_128bits(text.p, text.n);
-    snprintf(sum, SUM_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
-             (unsigned long long)hash.low64);
-  }
+  if (status == MR_OK) write_sum(sum, XXH3_128bits(text.p, text.n));
   mr__text_clear(&text);
   return status;
 }
 
+/* The manifest ends with the sum of all its bytes before: ,"xxh3_128":"..."} and a line feed. */
+enum { OWN_SUM_BYTES = 13 + 32 + 3 };
+
+static void own_sum(char end[OWN_SUM_BYTES + 1], const char *text, size_t n) {
+  char sum[SUM_BYTES];
+  write_sum(sum, XXH3_128bits(text, n));
+  snprintf(end, OWN_SUM_BYTES + 1, ",\"xxh3_128\":\"%s\"}\n", sum);
+}
+
+static int check_own_sum(const struct mr__text *text) {
+  char end[OWN_SUM_BYTES + 1];
+  if (text->n > OWN_SUM_BYTES) {
+    own_sum(end, text->p, text->n - OWN_SUM_BYTES);
+    if (memcmp(end, text->p + text->n - OWN_SUM_BYTES, OWN_SUM_BYTES) == 0) return MR_OK;
+  }
+  return mr__fail(MR_EDATA, "its bytes have changed since they were written");
+}
+
 static int write_manifest(const mr_run *run, const char *folder, const char *state) {
   struct mr__text text = {0};
-  char path[PATH_BYTES], sum[SUM_BYTES];
+  char path[MR__PATH_BYTES], sum[SUM_BYTES];
   int status = MR_OK;
   mr__puts(&text, "{\"files\":[");
   for (int i = 0; status == MR_OK && i < FILES; i++) {
     uint64_t size = 0;
-    status = join(path, folder, file_names[i]);
+    status = mr__path_join(path, folder, file_names[i]);
     if (status == MR_OK) status = sum_file(path, sum, &size);
     mr__putf(&text, "%s{\"name\":\"%s\",\"size\":%llu,\"xxh3_128\":\"%s\"}", i ? "," : "",
              file_names[i], (unsigned long long)size, sum);
@@ -250,10 +248,16 @@ static int write_manifest(const mr_run *run, const char *folder, const char *sta
   mr__putf(&text, "],\"format\":1,\"isa\":\"%s\",\"lanes\":%d,\"model\":\"%s\",\"state\":",
            mr__family()->name, run->n_lanes, model);
   mr__put_string(&text, state);
-  mr__putf(&text, ",\"steps\":%lld,\"version\":\"%s\"}\n", (long long)run->steps, mr_version());
+  mr__putf(&text, ",\"steps\":%lld,\"version\":\"%s\"", (long long)run->steps, mr_version());
   if (status == MR_OK) status = text.status;
+  if (status == MR_OK) {
+    char end[OWN_SUM_BYTES + 1];
+    own_sum(end, text.p, text.n);
+    mr__puts(&text, end);
+    status = text.status;
+  }
   mr_sink *sink = NULL;
-  if (status == MR_OK) status = join(path, folder, "manifest.json");
+  if (status == MR_OK) status = mr__path_join(path, folder, MANIFEST);
   if (status == MR_OK) status = mr_sink_open(&sink, path);
   if (status == MR_OK) status = mr_sink_write(sink, text.p, text.n);
   mr__text_clear(&text);
@@ -263,7 +267,7 @@ static int write_manifest(const mr_run *run, const char *folder, const char *sta
 }
 
 static int check_file(const struct mr__json *files, const char *folder, int index) {
-  char path[PATH_BYTES], sum[SUM_BYTES];
+  char path[MR__PATH_BYTES], sum[SUM_BYTES];
   const struct mr__json *file = &files->items[index];
   const char *name, *expected;
   int64_t size_expected;
@@ -273,21 +277,23 @@ static int check_file(const struct mr__json *files, const char *folder, int inde
     return mr__fail(MR_EDATA, "it names \"%s\" where \"%s\" belongs", name, file_names[index]);
   MR_TRY(mr__json_text(file, "xxh3_128", &expected));
   MR_TRY(mr__json_whole(file, "size", 0, INT64_MAX, &size_expected));
-  MR_TRY(join(path, folder, name));
+  MR_TRY(mr__path_join(path, folder, name));
   MR_TRY(sum_file(path, sum, &size));
   if (size != (uint64_t)size_expected || strcmp(sum, expected) != 0)
     return mr__fail(MR_EDATA, "%s is not the file that was written: its size or sum differs", path);
   return MR_OK;
 }
 
-static int check_manifest(const mr_run *run, const struct mr__json *manifest, const char *folder,
-                          int64_t *steps, const char **state) {
+static int check_manifest(const mr_run *run, const struct mr__text *text,
+                          const struct mr__json *manifest, const char *folder, int64_t *steps,
+                          const char **state) {
   const struct mr__json *files;
   int64_t format, lanes;
   MR_TRY(mr__json_whole(manifest, "format", 0, INT64_MAX, &format));
   if (format != 1)
     return mr__fail(MR_EDATA, "it is of format %lld, this version reads format 1",
                     (long long)format);
+  MR_TRY(check_own_sum(text));
   char model[SUM_BYTES];
   const char *model_there;
   MR_TRY(fingerprint(run, model));
@@ -310,66 +316,79 @@ static int check_manifest(const mr_run *run, const struct mr__json *manifest, co
 /* ---- whole checkpoints ---- */
 
 static int write_files(const mr_run *run, const char *folder, const char *state) {
-  char path[PATH_BYTES];
-  if (mkdir(folder, 0777) != 0) return fail_io(folder);
-  MR_TRY(join(path, folder, file_names[DENSE]));
+  char path[MR__PATH_BYTES];
+  if (mkdir(folder, 0777) != 0) return mr__fail_file(folder);
+  MR_TRY(mr__path_join(path, folder, file_names[DENSE]));
   MR_TRY(write_dense(run, path));
-  MR_TRY(join(path, folder, file_names[TABLES]));
+  MR_TRY(mr__path_join(path, folder, file_names[TABLES]));
   MR_TRY(write_tables(run, path));
   MR_TRY(write_manifest(run, folder, state));
-  return sync_folder(folder);
+  return mr__sync_folder(folder);
+}
+
+/* A file system that cannot exchange folders: file by file, the manifest last. Both are of the same
+ * step of the same run, so the files of tensors have the same bytes; if ever they had not, their
+ * sums would say so. */
+static int move_files(const char *making, const char *folder) {
+  char from[MR__PATH_BYTES], to[MR__PATH_BYTES];
+  for (int i = 0; i <= FILES; i++) {
+    const char *name = i < FILES ? file_names[i] : MANIFEST;
+    MR_TRY(mr__path_join(from, making, name));
+    MR_TRY(mr__path_join(to, folder, name));
+    if (rename(from, to) != 0) return mr__fail_file(to);
+  }
+  MR_TRY(mr__sync_folder(folder));
+  return mr__remove_folder(making);
 }
 
 /* Rename, also over a checkpoint of the same step: the two change places at once, so that at every
  * moment one of them is there. */
 static int put_in_place(const char *making, const char *folder) {
   if (rename(making, folder) == 0) return MR_OK;
-  if (errno != EEXIST && errno != ENOTEMPTY) return fail_io(folder);
+  if (errno != EEXIST && errno != ENOTEMPTY) return mr__fail_file(folder);
   if (renameat2(AT_FDCWD, making, AT_FDCWD, folder, RENAME_EXCHANGE) == 0)
-    return remove_folder(making);
-  if (errno != EINVAL && errno != ENOSYS) return fail_io(folder);
-  MR_TRY(remove_folder(folder)); /* a file system that cannot: older checkpoints still stand */
-  return rename(making, folder) == 0 ? MR_OK : fail_io(folder);
+    return mr__remove_folder(making);
+  if (errno != EINVAL && errno != ENOSYS) return mr__fail_file(folder);
+  return move_files(making, folder);
 }
 
 int mr_run_save(const mr_run *run, const char *folder, const char *state) {
-  char making[PATH_BYTES];
+  char making[MR__PATH_BYTES], parent[MR__PATH_BYTES];
   if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
-  int n = snprintf(making, sizeof making, "%s.tmp", folder);
-  if (n < 0 || n >= PATH_BYTES) return mr__fail(MR_EINVAL, "the path %s is too long", folder);
-  MR_TRY(remove_folder(making));
+  MR_TRY(path_aside(making, folder));
+  MR_TRY(mr__path_parent(parent, folder));
+  MR_TRY(mr__remove_folder(making));
   int status = write_files(run, making, state);
   if (status == MR_OK) status = put_in_place(making, folder);
-  if (status == MR_OK) return sync_parent(folder);
+  if (status == MR_OK) return mr__sync_folder(parent);
   char text[1024];
   snprintf(text, sizeof text, "%s", mr_last_error());
-  remove_folder(making); /* what cannot be removed is removed by the next save */
+  mr__remove_folder(making); /* what cannot be removed is removed by the next save */
   return mr__fail(status, "%s", text);
 }
 
 static int read_text(const char *path, struct mr__text *out) {
   enum { MOST = 16 << 20 };
-  struct stat info;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0) return fail_io(path);
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > MOST) {
-    close(fd);
-    return mr__fail(MR_EDATA, "%s is not a manifest", path);
-  }
   char buffer[4096];
-  ssize_t n;
-  while ((n = read(fd, buffer, sizeof buffer)) > 0) mr__put(out, buffer, (size_t)n);
-  int failed = n < 0;
-  int status = failed ? fail_io(path) : out->status;
+  uint64_t size;
+  size_t n;
+  int fd;
+  MR_TRY(mr__open_plain(path, &fd, &size));
+  int status = size > MOST ? mr__fail(MR_EDATA, "%s is too large for a manifest", path) : MR_OK;
+  while (status == MR_OK && (status = read_some(fd, buffer, sizeof buffer, &n, path)) == MR_OK &&
+         n > 0) {
+    mr__put(out, buffer, n);
+    status = out->status;
+  }
   close(fd);
   return status;
 }
 
 static int read_files(mr_run *run, const char *folder) {
-  char path[PATH_BYTES];
-  MR_TRY(join(path, folder, file_names[DENSE]));
+  char path[MR__PATH_BYTES];
+  MR_TRY(mr__path_join(path, folder, file_names[DENSE]));
   MR_TRY(read_dense(run, path));
-  MR_TRY(join(path, folder, file_names[TABLES]));
+  MR_TRY(mr__path_join(path, folder, file_names[TABLES]));
   MR_TRY(read_tables(run, path));
   return mr_model_changed(run->model);
 }
@@ -379,14 +398,14 @@ int mr_run_restore(mr_run *run, const char *folder, char **state) {
   if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
   struct mr__text text = {0};
   struct mr__json manifest = {0};
-  char path[PATH_BYTES];
+  char path[MR__PATH_BYTES];
   const char *said = NULL;
   int64_t steps = 0;
-  MR_TRY(join(path, folder, "manifest.json"));
+  MR_TRY(mr__path_join(path, folder, MANIFEST));
   int status = read_text(path, &text);
   if (status == MR_OK) {
     status = mr__json_parse(&manifest, text.p ? text.p : "", text.n);
-    if (status == MR_OK) status = check_manifest(run, &manifest, folder, &steps, &said);
+    if (status == MR_OK) status = check_manifest(run, &text, &manifest, folder, &steps, &said);
     if (status != MR_OK) mr__fail_at(status, "%s", path);
   }
   if (status == MR_OK) status = read_files(run, folder);

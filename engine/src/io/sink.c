@@ -17,6 +17,7 @@
 #include <zstd.h>
 
 #include "base/alloc.h"
+#include "io/files.h"
 
 enum { LEVEL = 3, BUFFER_BYTES = 1 << 18 };
 
@@ -75,7 +76,8 @@ static int prepare(mr_sink *s, const char *path) {
   memcpy(s->path_tmp, path, size);
   memcpy(s->path_tmp + size, ".tmp", sizeof ".tmp");
   if (ends_with(path, ".zst")) MR_TRY(start_frame(s));
-  s->file = open(s->path_tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  /* Without O_NONBLOCK a FIFO of that name would wait for a reader. */
+  s->file = open(s->path_tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
   if (s->file < 0) return fail_io(s->path_tmp, "cannot be created");
   return MR_OK;
 }
@@ -140,21 +142,6 @@ int mr_sink_write(mr_sink *s, const void *text, size_t size) {
   return status;
 }
 
-/* The folder of a path, synced so that the new name outlives a power cut. */
-static int sync_folder(const char *path) {
-  const char *slash = strrchr(path, '/');
-  size_t size = slash ? (size_t)(slash - path) + 1 : 2;
-  char *folder = mr__malloc(size + 1);
-  if (!folder) return mr__fail_memory();
-  memcpy(folder, slash ? path : "./", size);
-  folder[size] = '\0';
-  int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status = MR_OK;
-  if (file < 0 || fsync(file) != 0) status = fail_io(folder, "the folder cannot be synced");
-  if (file >= 0) close(file);
-  mr__free(folder);
-  return status;
-}
-
 static int finish(mr_sink *s) {
   if (s->broken) return mr__fail(MR_EIO, "%s: not kept, a write failed", s->path);
   if (s->frame) MR_TRY(put_frame(s, "", 0, ZSTD_e_end));
@@ -164,7 +151,9 @@ static int finish(mr_sink *s) {
   if (rename(s->path_tmp, s->path) != 0) return fail_io(s->path, "cannot be put in place");
   s->file = -1; /* nothing left to remove */
   close(file);  /* synced before: nothing is lost if this fails */
-  return sync_folder(s->path);
+  char folder[MR__PATH_BYTES];
+  MR_TRY(mr__path_parent(folder, s->path));
+  return mr__sync_folder(folder);
 }
 
 int mr_sink_close(mr_sink *s) {

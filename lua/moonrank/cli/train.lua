@@ -104,7 +104,8 @@ local function open_folder(path, configuration, run, options, cli)
   local at = { path = path }
   run:keep_checkpoints(RunFolder.checkpoints(at))
   local out
-  if options.resume and run.checkpoints:any() then
+  local any = cli.need(run.checkpoints:any())
+  if options.resume and any then
     local state = cli.need(run:resume())
     if state.configuration ~= sum then
       cli.fail("%s holds a run of another configuration; train without --resume, or with another "
@@ -113,14 +114,14 @@ local function open_folder(path, configuration, run, options, cli)
     out = cli.need(RunFolder.reopen(path, state.metrics_size))
   else
     local finished = require "lfs".attributes(RunFolder.model(at), "mode") ~= nil
-    if run.checkpoints:any() and not finished and not options.restart and not options.resume then
+    if any and not finished and not options.restart and not options.resume then
       cli.fail("%s holds an unfinished run; go on with --resume, drop it with --restart, or choose "
         .. "another --out", path)
     end
     out = cli.need(RunFolder.new(path, configuration))
   end
   run:on("checkpoint", function(state)
-    state.configuration, state.metrics_size = sum, out:metrics_size()
+    state.configuration, state.metrics_size = sum, out:sync_metrics()
   end)
   return out
 end
@@ -144,8 +145,8 @@ function M.run(words)
   local configuration, data, run = opened.configuration, opened.data, opened.run
   local train = configuration.experiment.train
   local folder = options.out or require "moonrank.run_folder".default(configuration)
-  local resumes = options.resume and require "moonrank.checkpoints".new(
-    require "moonrank.run_folder".checkpoints { path = folder }):any()
+  local resumes = options.resume and cli.need(require "moonrank.checkpoints".new(
+    require "moonrank.run_folder".checkpoints { path = folder }):any())
   local taken = not resumes and require "moonrank.experiment".warm_start(opened) or nil
   local out = open_folder(folder, configuration, run, options, cli)
   local function say(line)
@@ -153,6 +154,7 @@ function M.run(words)
     if not options.quiet then print(line) end
   end
 
+  if out.notice then say(out.notice) end
   print_header(say, configuration, opened.script, data, run)
   print_warm_start(say, taken)
   fit(run, data, configuration, out, say, progress, stop_after)
@@ -160,7 +162,7 @@ function M.run(words)
     say ""
     say(("stopped in epoch %d; go on with: %s"):format(run.epoch,
       resume_command(options, folder, cli)))
-    out:close()
+    cli.need(out:close())
     return run.interrupted and 130 or 0
   end
   if data.test then
@@ -171,10 +173,11 @@ function M.run(words)
     say(report.row { what = "test", figures = figures })
     out:metrics { test = figures_for_log(figures) }
   end
+  cli.guard(out.sync_metrics, out)
   cli.need(run:save(out:model()))
   say ""
   say("next: " .. cli.next("eval", folder))
-  out:close()
+  cli.need(out:close())
   return 0
 end
 
