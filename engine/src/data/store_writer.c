@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/files.h"
 
 struct mr__store_writer {
   const struct mr__layout *layout;
@@ -414,29 +415,14 @@ static int write_sections(const struct mr__store_writer *writer, struct mr__stor
   return MR_OK;
 }
 
-/* A rename is on disk only when the folder is. */
-static int sync_folder(const struct mr__store_writer *writer) {
-  const char *slash = strrchr(writer->path, '/');
-  size_t size = slash ? (size_t)(slash - writer->path) + 1 : 1;
-  char *folder = mr__malloc(size + 1);
-  if (!folder) return mr__fail_memory();
-  memcpy(folder, slash ? writer->path : ".", size);
-  folder[size] = 0;
-  int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  /* Some file systems cannot sync a folder (EINVAL); nothing better can be done there. */
-  int failed = file < 0 || (fsync(file) != 0 && errno != EINVAL);
-  if (failed) mr__fail(MR_EIO, "%s: %s", folder, strerror(errno));
-  if (file >= 0) close(file);
-  mr__free(folder);
-  return failed ? MR_EIO : MR_OK;
-}
-
 static int put_in_place(struct mr__store_writer *writer) {
+  char folder[MR__PATH_BYTES];
+  MR_TRY(mr__path_parent(folder, writer->path));
   if (fsync(writer->files[MR_SAMPLE]) != 0) return fail_write(writer);
   if (rename(writer->new_path, writer->path) != 0)
     return mr__fail(MR_EIO, "%s: %s", writer->path, strerror(errno));
   writer->has_new_file = 0;
-  return sync_folder(writer);
+  return mr__sync_folder(folder); /* a rename is on disk only when the folder is */
 }
 
 int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__key_counter *counter,

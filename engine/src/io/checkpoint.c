@@ -20,8 +20,8 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "base/files.h"
 #include "graph/run.h"
-#include "io/files.h"
 #include "io/graph_json.h"
 #include "io/tensor_file.h"
 #include "kernel/family.h"

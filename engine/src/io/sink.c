@@ -17,7 +17,7 @@
 #include <zstd.h>
 
 #include "base/alloc.h"
-#include "io/files.h"
+#include "base/files.h"
 
 enum { LEVEL = 3, BUFFER_BYTES = 1 << 18 };
 
@@ -143,16 +143,16 @@ int mr_sink_write(mr_sink *s, const void *text, size_t size) {
 }
 
 static int finish(mr_sink *s) {
+  char folder[MR__PATH_BYTES];
   if (s->broken) return mr__fail(MR_EIO, "%s: not kept, a write failed", s->path);
   if (s->frame) MR_TRY(put_frame(s, "", 0, ZSTD_e_end));
   MR_TRY(flush(s));
   if (fsync(s->file) != 0) return fail_io(s->path_tmp, "cannot be synced");
+  MR_TRY(mr__path_parent(folder, s->path));
   int file = s->file;
   if (rename(s->path_tmp, s->path) != 0) return fail_io(s->path, "cannot be put in place");
   s->file = -1; /* nothing left to remove */
   close(file);  /* synced before: nothing is lost if this fails */
-  char folder[MR__PATH_BYTES];
-  MR_TRY(mr__path_parent(folder, s->path));
   return mr__sync_folder(folder);
 }
 

@@ -1,4 +1,4 @@
-#include "io/files.h"
+#include "base/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/json.h"
+#include "base/alloc.h"
 
 int mr__fail_file(const char *path) { return mr__fail(MR_EIO, "%s: %s", path, strerror(errno)); }
 
@@ -30,9 +30,8 @@ int mr__path_parent(char *parent, const char *path) {
 
 int mr__sync_folder(const char *path) {
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int failed = fd < 0 || fsync(fd) != 0;
-  int status =
-      failed ? mr__fail(MR_EIO, "%s: the folder cannot be synced: %s", path, strerror(errno)) : MR_OK;
+  int failed = fd < 0 || (fsync(fd) != 0 && errno != EINVAL), status = MR_OK;
+  if (failed) status = mr__fail(MR_EIO, "%s: the folder cannot be synced: %s", path, strerror(errno));
   if (fd >= 0) close(fd);
   return status;
 }
@@ -93,30 +92,39 @@ int mr__remove_folder(const char *path) {
   return status;
 }
 
-static int put_names(struct mr__text *text, DIR *folder, const char *path) {
-  const char *name;
-  mr__puts(text, "");
-  while ((name = next_name(folder)) != NULL)
-    if (!strchr(name, '\n')) mr__putf(text, "%s\n", name);
-  return errno != 0 ? mr__fail_file(path) : text->status;
+/* Names that grow into one text. */
+struct names {
+  char *text;
+  size_t n, capacity;
+};
+
+static int add_name(struct names *names, const char *name) {
+  size_t size = strlen(name);
+  MR_TRY(mr__grow(&names->text, &names->capacity, names->n + size + 2, 1));
+  memcpy(names->text + names->n, name, size);
+  names->n += size;
+  memcpy(names->text + names->n++, "\n", 2);
+  return MR_OK;
 }
 
-int mr_folder_names(char **names, const char *path) {
-  *names = NULL;
-  struct mr__text text = {0};
+static int add_names(struct names *names, DIR *folder, const char *path) {
+  const char *name;
+  while ((name = next_name(folder)) != NULL)
+    if (!strchr(name, '\n')) MR_TRY(add_name(names, name));
+  return errno != 0 ? mr__fail_file(path) : MR_OK;
+}
+
+int mr_folder_names(char **out, const char *path) {
+  *out = NULL;
   DIR *folder = opendir(path);
   if (!folder && errno != ENOENT) return mr__fail_file(path);
-  int status = MR_OK;
-  if (folder) {
-    status = put_names(&text, folder, path);
-    closedir(folder);
-  } else {
-    mr__puts(&text, "");
-    status = text.status;
-  }
+  struct names names = {0};
+  int status = folder ? add_names(&names, folder, path) : MR_OK;
+  if (folder) closedir(folder);
+  if (status == MR_OK && !names.text && !(names.text = mr__strdup(""))) status = mr__fail_memory();
   if (status == MR_OK)
-    *names = text.p;
+    *out = names.text;
   else
-    mr__text_clear(&text);
+    mr__free(names.text);
   return status;
 }

@@ -1,7 +1,7 @@
 /* Files and folders: what checkpoints and files that appear whole need besides reading and
  * writing. The text of every failure starts with the path and ends with the system's reason. */
-#ifndef MR_IO_FILES_H
-#define MR_IO_FILES_H
+#ifndef MR_BASE_FILES_H
+#define MR_BASE_FILES_H
 
 #include <stdint.h>
 
@@ -16,7 +16,8 @@ int mr__fail_file(const char *path);
 int mr__path_join(char *path, const char *folder, const char *name);
 int mr__path_parent(char *parent, const char *path);
 
-/* Have the names in a folder on the disk, so that they outlive a power cut. */
+/* Have the names in a folder on the disk, so that they outlive a power cut. Some file systems
+ * cannot (EINVAL), which is no failure: nothing better can be done there. */
 int mr__sync_folder(const char *path);
 
 /* Open a file to be read. Links, FIFOs, devices and folders are refused, without waiting. */
