@@ -435,14 +435,23 @@ end
 
 --- Keep a node's gradient for mr_run_watched, for tests and gradient checks.
 -- @tparam Node node
-function Builder:watch(node) mr.check(C.mr_graph_watch(self.handle, node.id), 1) end
+function Builder:watch(node)
+  mr.check(C.mr_graph_watch(mr.handle(self, "the graph"), node.id), 1)
+end
 
---- Free the graph now rather than at some later collection. May be called twice.
+--- The graph, for a model that will point into it: it then lives as long as the model, whenever the
+-- builder is closed.
+-- @return `mr_graph *`
+function Builder:share()
+  self.shared = true
+  return mr.handle(self, "the graph")
+end
+
+--- Free the graph now rather than at some later collection, unless models share it. May be called
+-- twice.
 function Builder:close()
-  if self.handle then
-    C.mr_graph_free(mr.gc(self.handle, nil))
-    self.handle = nil
-  end
+  if self.handle and not self.shared then C.mr_graph_free(mr.gc(self.handle, nil)) end
+  self.handle = nil
 end
 
 return Builder

@@ -100,7 +100,7 @@ function methods:open_files(paths, name, options)
   for i, path in ipairs(paths) do list[i - 1] = path end
   local ok
   ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format, list, #paths, cache,
-    options.fit and 1 or 0, self.pool.handle))
+    options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads")))
   if not ok then return nil, message end
   return Split.open(self.schema, cache, name)
 end

@@ -20,7 +20,8 @@ local function finish(self, seed)
     error("the script describes no task; end its build with m:task(name, logit)", 0)
   end
   local out = mr.new "mr_model *[1]"
-  mr.check(C.mr_model_new(out, self.builder.handle, seed), 1)
+  self.graph = self.graph or self.builder:share() -- the model points into it
+  mr.check(C.mr_model_new(out, self.graph, seed), 1)
   self.handle = mr.gc(out[0], C.mr_model_free)
   self.tasks = self.builder.tasks
   return self

@@ -127,7 +127,8 @@ end
 -- @treturn integer
 -- @raise when they cannot be synced
 function RunFolder:sync_metrics()
-  local size = self["metrics.jsonl"]:seek "end"
+  local file = self["metrics.jsonl"] or error("the run folder is closed", 2)
+  local size = file:seek "end"
   if size ~= self.synced then
     local ok, message = mr.ok(mr.C.mr_file_sync(self.path .. "/metrics.jsonl"))
     if not ok then error(message, 0) end
@@ -160,7 +161,7 @@ end
 function RunFolder:model() return self.path .. "/model.mr" end
 
 local function add_line(self, name, line)
-  local file = self[name]
+  local file = self[name] or error("the run folder is closed", 3)
   local ok, message = file:write(line, "\n")
   if ok then ok, message = file:flush() end
   if not ok then error(("%s/%s: cannot be written: %s"):format(self.path, name, message), 0) end

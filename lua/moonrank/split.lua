@@ -78,17 +78,37 @@ end
 local Loader = {}
 Loader.__index = Loader
 
+-- The loader that a batch came from, and its how-manieth it was: a batch is valid until the next.
+-- As long as somebody holds a batch its loader is not collected.
+local origins = setmetatable({}, { __mode = "k" })
+
 -- The next batch, or nil at the end.
 function Loader:__call()
-  if not self.handle then return nil end
+  if self.ended then return nil end
+  if not self.handle then error("the loader is closed", 2) end
   local out = mr.new "mr_batch *[1]"
   local status = C.mr_loader_next(self.handle, out)
   if status < 0 then error(mr.last_error(), 2) end
   if status == C.MR_END then
+    self.ended = true
     self:close()
     return nil
   end
-  return out[0]
+  local batch = out[0]
+  self.count = self.count + 1
+  origins[batch] = { loader = self, count = self.count }
+  return batch
+end
+
+--- Refuse a batch of a loader that was closed or has gone on: its memory is another's by now.
+-- @param batch  `mr_batch *`
+-- @tparam[opt=1] integer level  how many calls further up the mistake was made
+-- @raise at the caller's line
+function Split.check_batch(batch, level)
+  local origin = origins[batch]
+  if origin and (not origin.loader.handle or origin.loader.count ~= origin.count) then
+    error("the batch is gone: its loader was closed or has made another", (level or 1) + 2)
+  end
 end
 
 --- Stop making batches now rather than at some later collection. May be called twice.
@@ -122,7 +142,8 @@ function Split:loader(options)
     shuffle = options.shuffle and 1 or 0,
     skip = options.skip or 0 })
   mr.check(C.mr_loader_new(out, handle_of(self), given))
-  return setmetatable({ handle = mr.gc(out[0], C.mr_loader_free), split = self }, Loader)
+  return setmetatable({ handle = mr.gc(out[0], C.mr_loader_free), split = self, count = 0 },
+    Loader)
 end
 
 --- Close the cache now rather than at some later collection. May be called twice.

@@ -7,6 +7,7 @@
 -- @classmod moonrank.Trainer
 local Pool = require "moonrank.pool"
 local Predictor = require "moonrank.predictor"
+local Split = require "moonrank.split"
 local clock = require "moonrank.clock"
 local mr = require "moonrank.ffi"
 local schedule = require "moonrank.schedule"
@@ -205,6 +206,8 @@ end
 function Trainer:step(batch)
   mr.handle(self, "the trainer")
   mr.handle(self.model, "the model")
+  mr.handle(self.pool, "the pool of threads")
+  Split.check_batch(batch)
   self.loss = self.loss or mr.new "double[1]"
   local factor = schedule.factor(self.options.schedule, self.options.warm_up,
     tonumber(C.mr_run_steps(self.handle)) + 1)
@@ -268,6 +271,7 @@ end
 -- @treturn ?table its state
 -- @treturn ?string what is wrong
 function Trainer:resume()
+  mr.handle(self, "the trainer")
   local state, message = self.checkpoints:restore(self.handle)
   if not state then return nil, message end
   self.epoch, self.rate, self.waited = state.epoch, state.rate, state.waited
@@ -402,6 +406,8 @@ function Trainer:fit(data, options)
   local epochs = options and options.epochs or self.options.epochs
   local stop_after = options and options.stop_after or epochs
   local train, valid = data.train, data.valid
+  mr.handle(self, "the trainer")
+  mr.handle(self.model, "the model")
   make_all_rows(self, train)
   while self.epoch < math.min(epochs, stop_after) and not self.stopped or self.part do
     if not self.part then

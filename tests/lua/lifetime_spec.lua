@@ -53,14 +53,174 @@ describe("an object of the library", function()
     closed("the model is closed", run.fit, run, data, { epochs = 2 })
   end)
 
+  it("may be closed in any order, whatever was made from it", function()
+    local data, model, run, dir = make()
+    run:fit(data, { epochs = 1 })
+    local other = model:copy()
+    local path = dir .. "/model.mr"
+    model.builder:close() -- the models share the graph, which stays as long as they do
+    closed("the graph is closed", model.builder.watch, model.builder, { id = 0 })
+    assert(other:save(path))
+    model:close()
+    assert(other:fresh():read(path))
+    assert(run:evaluate(data.test).auc) -- of the best model, a copy
+    closed("the model is closed", run.use, run, model)
+    other:close()
+    closed("the model is closed", other.fresh, other)
+    closed("the model is closed", other.read, other, path)
+    closed("the model is closed", other.assign, other, assert(mr.load(path)))
+    closed("the other model is closed", assert(mr.load(path)).assign, assert(mr.load(path)), other)
+    run:close()
+    data:close()
+  end)
+
+  it("says so: the trainer of a model whose rows all step", function()
+    local data, model, _, dir = make()
+    local run = mr.trainer(model, { batch = 64, threads = 1, tables = { rows = "all" } })
+    run:keep_checkpoints(dir .. "/checkpoints")
+    run:close()
+    closed("the trainer is closed", run.fit, run, data, { epochs = 1 })
+    closed("the trainer is closed", run.resume, run)
+    closed("the trainer is closed", run.batches, run, data.train, 1)
+    closed("the trainer is closed", run.use, run, model)
+    closed("the trainer is closed", run.predict, run, data.test, {})
+  end)
+
+  it("says so: a split, its loader and its batches", function()
+    local data, _, run = make()
+    local split = data.train
+    local loader = split:loader { batch = 64 }
+    local first = loader()
+    run:step(first)
+    local second = loader()
+    closed("the batch is gone: its loader was closed or has made another", run.step, run, first)
+    run:step(second)
+    loader:close()
+    loader:close()
+    closed("the loader is closed", loader)
+    closed("the batch is gone: its loader was closed or has made another", run.step, run, second)
+
+    loader = split:loader { batch = 1000 }
+    local batch = loader()
+    assert.is_nil(loader()) -- the end, which is no mistake, however often it is met
+    assert.is_nil(loader())
+    closed("the batch is gone: its loader was closed or has made another", run.step, run, batch)
+
+    loader = split:loader { batch = 64 }
+    split:close()
+    split:close()
+    run:step(loader()) -- which holds on to the data
+    for _, name in ipairs { "samples", "requests", "labels", "loader" } do
+      closed("the split train is closed", split[name], split)
+    end
+    closed("the split train is closed", split.distinct, split, "user")
+    closed("the split train is closed", split.floats, split, "price")
+    closed("the split train is closed", split.keys, split, "group:user")
+    closed("the split train is closed", split.groups, split)
+    closed("the split train is closed", run.evaluate, run, split)
+    closed("the split train is closed", run.batches, run, split, 1)
+  end)
+
+  it("says so: a batch outlives the name of its loader", function()
+    local data, _, run = make()
+    local batch = data.train:loader { batch = 64 } ()
+    for _ = 1, 3 do collectgarbage() end
+    run:step(batch)
+  end)
+
+  it("says so: a predictor, its pool and its model", function()
+    local data, model = make()
+    local Pool, Predictor = require "moonrank.pool", require "moonrank.predictor"
+    local pool = Pool.new(2)
+    local predictor = Predictor.new(model, pool)
+    predictor:evaluate(data.test)
+    pool:close()
+    pool:close()
+    closed("the pool of threads is closed", predictor.evaluate, predictor, data.test)
+    closed("the pool of threads is closed", predictor.predict, predictor, data.test, {})
+    closed("the pool of threads is closed", Predictor.new, model, pool)
+    local other = Predictor.new(model, Pool.new(1))
+    other:close()
+    other:close()
+    closed("the predictor is closed", other.evaluate, other, data.test)
+    closed("the predictor is closed", other.predict, other, data.test, {})
+    local unread = mr.dataset(data.config, { pool = pool })
+    closed("the pool of threads is closed", unread.split, unread, "valid")
+  end)
+
+  it("says so: a trainer whose pool was closed under it", function()
+    local data, _, run = make()
+    run.pool:close()
+    local loader = data.train:loader { batch = 64 }
+    closed("the pool of threads is closed", run.step, run, loader())
+  end)
+
+  it("says so: a builder, a file, a run folder", function()
+    local data = make()
+    local builder = require "moonrank.builder".new(data.schema)
+    local node = builder:lookup { column = "user", dim = 2 }
+    builder:close()
+    builder:close()
+    closed("the graph is closed", builder.dense, builder, node, { out = 1 })
+    closed("the graph is closed", builder.share, builder)
+    closed("the graph is closed", builder.watch, builder, node)
+
+    local dir = helper.temp_dir()
+    local sink = assert(require "moonrank.sink".open(dir .. "/text"))
+    assert(sink:close())
+    sink:abort()
+    closed(("the file %s/text is closed already"):format(dir), sink.write, sink, "more")
+    closed(("the file %s/text is closed already"):format(dir), sink.close, sink)
+
+    helper.write(dir .. "/metrics.jsonl", "")
+    local folder = assert(require "moonrank.run_folder".reopen(dir, 0))
+    assert(folder:close())
+    assert(folder:close())
+    closed("the run folder is closed", folder.log, folder, "line")
+    closed("the run folder is closed", folder.metrics, folder, {})
+    closed("the run folder is closed", folder.sync_metrics, folder)
+  end)
+
   it("may be collected in any order, and nothing is left", function()
     local C = require "moonrank.ffi".C
     local function live()
-      collectgarbage()
-      collectgarbage()
+      -- A batch's loader goes a collection after the batch, and what it holds after that.
+      for _ = 1, 4 do collectgarbage() end
       return tonumber(C.mr_alloc_live())
     end
     local before = live()
+    local function make_parts(data, model)
+      local copy = model:copy()
+      local trainer = mr.trainer(copy, { batch = 64, threads = 1 })
+      local loader = trainer:batches(data.train, 1)
+      local batch = loader()
+      trainer:step(batch)
+      return { copy, trainer, loader, batch, require "moonrank.predictor".new(copy, trainer.pool) }
+    end
+    local function orders(done, left, each)
+      if #left == 0 then return each(done) end
+      for i = 1, #left do
+        local rest = { unpack(left) }
+        done[#done + 1] = table.remove(rest, i)
+        orders(done, rest, each)
+        done[#done] = nil
+      end
+    end
+    local function drop_in_all_orders()
+      local data, model = make()
+      local n = 0
+      orders({}, { 1, 2, 3, 4, 5 }, function(order)
+        local parts = make_parts(data, model)
+        for _, i in ipairs(order) do
+          parts[i] = nil
+          collectgarbage()
+        end
+        n = n + 1
+      end)
+      assert.equal(120, n)
+    end
+    jit.off(drop_in_all_orders, true) -- compiled code holds on to what it has seen
+    drop_in_all_orders()
     for order = 1, 4 do
       local parts = { make() } -- data, model, trainer, folder
       parts[3]:fit(parts[1], { epochs = 1 })
