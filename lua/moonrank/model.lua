@@ -126,6 +126,7 @@ function Model.load(path)
   if not ok then return nil, message end
   local self = setmetatable({ handle = mr.gc(model[0], C.mr_model_free),
     builder = Builder.open(mr.gc(graph[0], C.mr_graph_free)), seed = 1 }, Model)
+  self.graph = self.builder:share()
   local said, trouble = said_of(mr.string(text[0]), path)
   C.mr_text_free(text[0])
   if not said then return nil, trouble end
