@@ -31,7 +31,8 @@ int mr__path_parent(char *parent, const char *path) {
 int mr__sync_folder(const char *path) {
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int failed = fd < 0 || (fsync(fd) != 0 && errno != EINVAL), status = MR_OK;
-  if (failed) status = mr__fail(MR_EIO, "%s: the folder cannot be synced: %s", path, strerror(errno));
+  if (failed)
+    status = mr__fail(MR_EIO, "%s: the folder cannot be synced: %s", path, strerror(errno));
   if (fd >= 0) close(fd);
   return status;
 }

@@ -224,7 +224,7 @@ static void own_sum(char end[OWN_SUM_BYTES + 1], const char *text, size_t n) {
 
 static int check_own_sum(const struct mr__text *text) {
   char end[OWN_SUM_BYTES + 1];
-  if (text->n > OWN_SUM_BYTES) {
+  if (text->p && text->n > OWN_SUM_BYTES) {
     own_sum(end, text->p, text->n - OWN_SUM_BYTES);
     if (memcmp(end, text->p + text->n - OWN_SUM_BYTES, OWN_SUM_BYTES) == 0) return MR_OK;
   }
