@@ -1,6 +1,6 @@
 --- Products of a dense layer by shape, one thread: the engine's forward kernel beside OpenBLAS on
--- the same rows, and the backward pass (gradients of input, weights and bias, which are OpenBLAS's
--- products but for one output), in GFLOP/s.
+-- the same rows, and the backward pass (gradients of input, weights and bias), in GFLOP/s, as
+-- the op runs in a graph. bench/products.c has the kernels alone, beside two libraries.
 --
 --     luajit bench/dense_speed.lua [--rows 4096] [--steps 20]
 local root = debug.getinfo(1, "S").source:match "^@(.*)bench/[^/]*$" or ""

@@ -1,5 +1,5 @@
-/* The forward product: every kernel family against a scalar loop of fused multiply-adds, bit by
- * bit, for many shapes; nothing read or written outside; and near to what OpenBLAS says. */
+/* The products of dense layers: every kernel family against scalar loops of fused multiply-adds, bit
+ * by bit, for many shapes; nothing read or written outside; and near to what OpenBLAS says. */
 #include <math.h>
 #include <string.h>
 
@@ -19,6 +19,12 @@ static const int output_sizes[] = {1, 15, 16, 17, 36, 47, 48, 49, 80, 96, 97, 40
 static mr__dense_forward_fn *const forwards[] = {mr__dense_forward_plain,
 #if MR_X86
                                                  mr__dense_forward_avx2, mr__dense_forward_avx512
+#endif
+};
+
+static mr__dense_weights_fn *const weights[] = {mr__dense_weights_plain,
+#if MR_X86
+                                                mr__dense_weights_avx2, mr__dense_weights_avx512
 #endif
 };
 
@@ -176,6 +182,102 @@ static void check_blas(const struct layer *l) {
   free(y);
 }
 
+/* ---- backward ---- */
+
+enum { WEIGHT_ROWS = 203, BLOCK = 96 }; /* the rows of kernel.h's rule */
+
+/* dw of `rows` rows by the rule: sums of 96 rows, one after another, on top of what is there. */
+static void expected_weights(float *dw, const float *x, const float *dy, int rows, int in,
+                             int out) {
+  for (int i = 0; i < in; i++)
+    for (int c = 0; c < out; c++)
+      for (int first = 0; first < rows; first += BLOCK) {
+        float sum = 0;
+        for (int r = first; r < rows && r < first + BLOCK; r++)
+          sum = fmaf(x[r * in + i], dy[r * out + c], sum);
+        dw[i * out + c] += sum;
+      }
+}
+
+static void check_weights(int in, int out, int rows, int gap) {
+  size_t n = (size_t)in * (size_t)out, m = (size_t)rows;
+  float *x = malloc(m * (size_t)in * sizeof *x), *dy = malloc(m * (size_t)out * sizeof *dy);
+  float *want = malloc(n * sizeof *want), *near = malloc(n * sizeof *near);
+  NEED(x && dy && want && near);
+  fill(x, m * (size_t)in, 5);
+  fill(dy, m * (size_t)out, 6);
+  fill(want, n, 7);
+  memcpy(near, want, n * sizeof *near);
+  expected_weights(want, x, dy, rows, in, out);
+  mr__gemm_tn(in, out, rows, x, in, dy, out, 1, near, out);
+  for (size_t i = 0; i < n; i++)
+    CHECK(fabs((double)want[i] - (double)near[i]) <= 4.0 * (rows + 1) * 0x1p-24 * (rows + 1),
+          "%d x %d, %d rows: %g, OpenBLAS has %g", in, out, rows, (double)want[i],
+          (double)near[i]);
+  struct guarded x_far = spread(x, rows, in, gap), dy_far = spread(dy, rows, out, 2 * gap);
+  for (int family = 0; family < FAMILIES; family++) {
+    if (!family_runs(family)) continue;
+    float *start = malloc(n * sizeof *start);
+    NEED(start);
+    fill(start, n, 7);
+    struct guarded dw = spread(start, in, out, gap);
+    free(start);
+    weights[family](&(struct mr__weight_call){
+        .x = x_far.p, .ldx = in + gap, .dy = dy_far.p, .lddy = out + 2 * gap, .rows = rows,
+        .inputs = in, .outputs = out, .dw = dw.p, .lddw = out + gap});
+    for (int i = 0; i < in; i++) {
+      const float *got = dw.p + (size_t)i * (size_t)(out + gap);
+      CHECK(memcmp(got, want + (size_t)i * (size_t)out, (size_t)out * sizeof *got) == 0,
+            "%s, weights of %d inputs, %d outputs, %d rows: other bits than the scalar loop",
+            family_names[family], in, out, rows);
+      for (int c = 0; i + 1 < in && c < gap; c++)
+        CHECK(got[out + c] == 0, "%s: wrote behind input %d", family_names[family], i);
+    }
+    guarded_free(&dw);
+  }
+  guarded_free(&x_far);
+  guarded_free(&dy_far);
+  free(x), free(dy), free(want), free(near);
+}
+
+/* dx = dy W^T is the forward product with the transposed weights packed, started by nothing. */
+static void check_inputs(const struct layer *l) {
+  int in = l->inputs, out = l->outputs;
+  size_t n = (size_t)in * (size_t)out, packed = mr__packed_size(out, in);
+  float *turned = malloc(n * sizeof *turned), *by_hand = malloc(packed * sizeof *by_hand);
+  struct guarded at_once = guarded_floats(packed);
+  NEED(turned && by_hand);
+  for (int i = 0; i < in; i++)
+    for (int c = 0; c < out; c++) turned[c * in + i] = l->weights.p[i * out + c];
+  mr__pack(turned, out, in, by_hand);
+  mr__pack_transposed(l->weights.p, in, out, at_once.p);
+  CHECK(memcmp(by_hand, at_once.p, packed * sizeof *by_hand) == 0, "%d x %d packed transposed", in,
+        out);
+  for (int family = 0; family < FAMILIES; family++) {
+    if (!family_runs(family)) continue;
+    struct guarded dx = guarded_floats((size_t)MOST_ROWS * (size_t)in);
+    struct mr__dense_call call = {.x = l->start.p, .ldx = out, .rows = MOST_ROWS, .inputs = out,
+                                  .outputs = in, .packed = at_once.p, .y = dx.p, .ldy = in};
+    for (int add = 0; add < 2; add++) { /* then once more, on top of itself */
+      call.start = add ? dx.p : NULL;
+      call.ld_start = in;
+      forwards[family](&call);
+    }
+    for (int r = 0; r < MOST_ROWS; r++)
+      for (int i = 0; i < in; i++) {
+        float sum = 0;
+        for (int add = 0; add < 2; add++)
+          for (int c = 0; c < out; c++)
+            sum = fmaf(l->start.p[r * out + c], l->weights.p[i * out + c], sum);
+        CHECK(dx.p[r * in + i] == sum, "%s, %d x %d: dx[%d][%d] is %g, not %g",
+              family_names[family], in, out, r, i, (double)dx.p[r * in + i], (double)sum);
+      }
+    guarded_free(&dx);
+  }
+  guarded_free(&at_once);
+  free(turned), free(by_hand);
+}
+
 /* The layout that kernel.h draws, by a second, slower reading of it. */
 static void check_packed(const struct layer *l) {
   int all = (int)mr__packed_size(1, l->outputs);
@@ -198,9 +300,15 @@ int main(void) {
       make_layer(&layer, input_sizes[i], output_sizes[o]);
       check_packed(&layer);
       check_blas(&layer);
+      if (layer.inputs < 200) check_inputs(&layer);
       for (int family = 0; family < FAMILIES; family++)
         if (family_runs(family)) check_family(&layer, family);
       free_layer(&layer);
     }
+  static const int rows[] = {1, 2, 7, BLOCK, BLOCK + 1, WEIGHT_ROWS};
+  for (int r = 0; r < COUNT(rows); r++)
+    for (int o = 0; o < COUNT(output_sizes); o++)
+      for (int i = 0; i < COUNT(input_sizes) - 1; i++)
+        check_weights(input_sizes[i], output_sizes[o], rows[r], (i + o) % 3);
   return check_end();
 }

@@ -151,7 +151,6 @@ describe("training", function()
     end)
   end
 
-  -- More than is promised: training is promised per family, but only OpenBLAS could differ.
   it("gives the same model in every kernel family", function()
     local one = train { optimizer = "adam" }
     for _, family in ipairs(families()) do

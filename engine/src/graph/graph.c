@@ -387,6 +387,7 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
   node->width = shape.width;
   node->saved = shape.saved;
   node->packed = shape.packed;
+  node->packed_back = shape.packed_back;
   node->statistics = shape.statistics;
   if (op->flags & MR__LEAF)
     node->domain = graph->schema->columns[(int)mr__option_number(node, 0)].domain;

@@ -17,7 +17,7 @@ struct mr__node {
   int n_inputs;
   int domain, width;
   int saved;          /* floats per row */
-  size_t packed;      /* floats */
+  size_t packed, packed_back; /* floats */
   int statistics;     /* doubles per lane */
   int first_param, n_params; /* in mr_graph.params */
   int lookup;         /* in mr_graph.lookups, or -1 */

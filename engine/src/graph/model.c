@@ -5,7 +5,6 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "kernel/blas.h"
 #include "kernel/family.h"
 #include "kernel/vec.h"
 
@@ -107,7 +106,6 @@ static int start_tables(mr_model *model) {
 
 int mr__model_new_empty(mr_model **out, const mr_graph *graph, uint64_t seed) {
   *out = NULL;
-  MR_TRY(mr__blas_open());
   mr_model *model = mr__calloc(1, sizeof *model);
   if (!model) return mr__fail_memory();
   model->graph = graph;
@@ -151,6 +149,7 @@ void mr_model_free(mr_model *model) {
 }
 
 int mr_model_changed(mr_model *model) {
+  model->version++;
   for (size_t i = 0; i < model->graph->n_nodes; i++) {
     const struct mr__node *node = &model->graph->nodes[i];
     const struct mr__op *op = mr__node_op(node);

@@ -14,6 +14,7 @@ struct mr_model {
   size_t n_dense, n_trained;
   size_t *offset; /* [params] */
   float **param;  /* [params]: dense + offset */
+  int64_t version; /* counts the changes of the weights, for who keeps a form of them */
   float *packed;
   size_t *packed_offset; /* [nodes] */
   struct mr__table *tables;

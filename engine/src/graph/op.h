@@ -68,6 +68,7 @@ struct mr__shape {
   int width;            /* of the output; set by the rule */
   int saved;            /* floats per row kept from forward for backward; default 0 */
   size_t packed;        /* floats of the form that `prepare` makes of the weights; default 0 */
+  size_t packed_back;   /* the same of `prepare_back`; default 0 */
   int statistics;       /* doubles per lane, and floats settled; default 0 */
   int n_params;
   struct mr__param_spec params[MR__MAX_PARAMS];
@@ -96,6 +97,7 @@ struct mr__call {
   float *const *param;
   float *const *dparam;     /* of this lane, always added to */
   const float *packed;
+  const float *packed_back; /* where backward is to compute dx; else NULL */
   struct mr__matrix saved;
   double *lane_statistics;  /* `collect`: of this lane, zero at the start of a batch */
   float *statistics;        /* settled; read by forward and backward */
@@ -124,7 +126,9 @@ struct mr__op {
   int (*shape)(struct mr__shape *shape);
   void (*forward)(const struct mr__call *call);
   void (*backward)(const struct mr__call *call);
+  /* Forms of the weights for forward and, in training, for backward, made anew when they change. */
   void (*prepare)(const struct mr__node *node, float *const *param, float *packed);
+  void (*prepare_back)(const struct mr__node *node, float *const *param, float *packed);
   /* Statistics ops, in training: collect adds the slice to lane_statistics, settle merges lanes
    * into statistics; the same for backward, before `backward` itself; finish updates the moving
    * values once the step is taken. */

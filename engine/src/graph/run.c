@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "graph/run_check.h"
 #include "kernel/family.h"
+#include "kernel/kernel.h"
 
 enum { DEFAULT_LANES = 16, DEFAULT_SLICE = 1 << 20 };
 
@@ -122,6 +123,7 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .n_inputs = node->n_inputs,
       .param = run->model->param + node->first_param,
       .packed = run->model->packed + run->model->packed_offset[i],
+      .packed_back = run->packed_back ? run->packed_back[i] : NULL,
       .loss = &l->loss,
   };
   if (run->plan.train) {
@@ -325,6 +327,7 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   MR_TRY(use_batch(run, batch));
   MR_TRY(mr__touched_insert(&run->rows, batch, run->pool));
   mr__profile_stage(run, MR__STAGE_PROBE);
+  MR_TRY(mr__run_prepare_back(run));
   for (int l = 0; l < run->lanes_used; l++) {
     run->lanes[l].loss = 0;
     memset(run->lanes[l].statistics, 0, run->n_statistics * sizeof(double));
@@ -442,6 +445,25 @@ static int make_workers(mr_run *run) {
   return MR_OK;
 }
 
+/* Backward needs the weights in a form of its own where an input's gradient is wanted. */
+static int make_packed_back(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  run->packed_back = mr__calloc(graph->n_nodes, sizeof *run->packed_back);
+  if (!run->packed_back) return mr__fail_memory();
+  run->n_nodes = graph->n_nodes;
+  for (size_t i = 0; i < graph->n_nodes; i++) {
+    const struct mr__node *node = &graph->nodes[i];
+    if (node->packed_back == 0 || !run->plan.nodes[i].has_grad ||
+        run->plan.nodes[node->inputs[0]].grad.buffer < 0)
+      continue;
+    /* The kernels load whole vectors: leave one panel behind the last weight. */
+    run->packed_back[i] = mr__malloc_aligned((node->packed_back + MR__PANEL) * sizeof(float));
+    if (!run->packed_back[i]) return mr__fail_memory();
+    memset(run->packed_back[i], 0, (node->packed_back + MR__PANEL) * sizeof(float));
+  }
+  return MR_OK;
+}
+
 static int make_lanes(mr_run *run) {
   const mr_graph *graph = run->model->graph;
   run->statistics_offset = mr__calloc(graph->n_nodes, sizeof *run->statistics_offset);
@@ -550,6 +572,7 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes, int staged) 
   MR_TRY(make_workers(run));
   MR_TRY(make_lanes(run));
   MR_TRY(grow_workspaces(run, run->plan.slice_rows));
+  if (run->plan.train) MR_TRY(make_packed_back(run));
   if (run->plan.train) MR_TRY(mr__run_prepare_update(run));
   MR_TRY(list_tables(run));
   return mr__touched_init(&run->rows, run->model->tables, run->model->n_tables, run->table_of,
@@ -623,6 +646,9 @@ void mr_run_free(mr_run *run) {
     mr__free(run->lanes[l].statistics);
   }
   mr__free(run->lanes);
+  for (size_t i = 0; run->packed_back && i < run->n_nodes; i++) /* the model may be gone */
+    mr__free(run->packed_back[i]);
+  mr__free(run->packed_back);
   for (size_t b = 0; run->kept && b < run->plan.n_buffers; b++) mr__free(run->kept[b]);
   mr__free(run->kept);
   mr__free(run->kept_capacity);

@@ -78,6 +78,10 @@ struct mr_run {
   size_t n_slices, slices_capacity;
   int64_t workspace_rows; /* that the workspaces have room for */
 
+  float **packed_back;   /* [n_nodes]: of those that compute a dx from their weights; training */
+  size_t n_nodes;
+  int64_t packed_version; /* of the weights that these are of */
+
   struct mr__lane *lanes;
   int n_lanes, lanes_used;
   struct mr__worker *workers;
@@ -107,6 +111,8 @@ struct mr_run {
 
 /* run_update.c */
 int mr__run_prepare_update(mr_run *run);
+/* Bring what backward needs of the weights up to date. */
+int mr__run_prepare_back(mr_run *run);
 int mr__run_reduce(mr_run *run);
 void mr__run_clear_update(mr_run *run);
 /* List the readers of a table in a batch, in the order of the columns; gives their number. */

@@ -243,14 +243,32 @@ static int measure(mr_run *run) {
   return MR_OK;
 }
 
-static int prepare_node(void *argument, int64_t task, int worker) {
+static int prepare_node_back(void *argument, int64_t task, int worker) {
   (void)worker;
-  mr_model *model = argument;
-  const struct mr__node *node = &model->graph->nodes[task];
+  mr_run *run = argument;
+  const struct mr__node *node = &run->model->graph->nodes[task];
+  if (run->packed_back[task])
+    mr__node_op(node)->prepare_back(node, run->model->param + node->first_param,
+                                    run->packed_back[task]);
+  return MR_OK;
+}
+
+int mr__run_prepare_back(mr_run *run) {
+  if (run->packed_version == run->model->version) return MR_OK;
+  run->packed_version = run->model->version;
+  return mr__pool_run(run->pool, prepare_node_back, run, (int64_t)run->model->graph->n_nodes);
+}
+
+/* Both forms of a node's weights, one task each. */
+static int prepare_node(void *argument, int64_t task, int worker) {
+  mr_run *run = argument;
+  mr_model *model = run->model;
+  int64_t i = task / 2;
+  if (task % 2) return prepare_node_back(run, i, worker);
+  const struct mr__node *node = &model->graph->nodes[i];
   const struct mr__op *op = mr__node_op(node);
   if (op->prepare)
-    op->prepare(node, model->param + node->first_param,
-                model->packed + model->packed_offset[task]);
+    op->prepare(node, model->param + node->first_param, model->packed + model->packed_offset[i]);
   return MR_OK;
 }
 
@@ -275,7 +293,8 @@ int mr_run_update(mr_run *run) {
     struct mr__settle call = mr__run_settle(run, (int)i, lanes);
     op->finish(&call);
   }
-  MR_TRY(mr__pool_run(run->pool, prepare_node, run->model, (int64_t)run->model->graph->n_nodes));
+  run->packed_version = ++run->model->version;
+  MR_TRY(mr__pool_run(run->pool, prepare_node, run, 2 * (int64_t)run->model->graph->n_nodes));
   mr__profile_stage(run, MR__STAGE_PACK);
   return MR_OK;
 }

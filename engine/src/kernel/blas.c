@@ -16,6 +16,7 @@ enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static sgemm_fn *sgemm;
+static void *opened;
 static char description[128];
 
 /* OpenBLAS does not know CPUs younger than itself and falls back to AVX2 kernels, half the speed
@@ -72,6 +73,7 @@ static int open_library(void) {
                                 "threads; install the package libopenblas0-pthread");
   set_threads(1);
   describe(library);
+  opened = library;
   sgemm = found;
   return MR_OK;
 }
@@ -82,6 +84,8 @@ int mr__blas_open(void) {
   pthread_mutex_unlock(&lock);
   return status;
 }
+
+void *mr__blas_library(void) { return opened; }
 
 const char *mr_blas(void) { return mr__blas_open() == MR_OK ? description : NULL; }
 

@@ -9,7 +9,9 @@
  *
  *   panel 0: in 0: w[0][0..47]  in 1: w[1][0..47] ...   panel 1: in 0: w[0][48..95] ...
  *
- * Backward products come from OpenBLAS (kernel/blas.h): their shapes are fixed by the plan. */
+ * Backward follows the same rule: dx = dy W^T is the forward product with the transposed weights
+ * packed, and dw = x^T dy goes over the rows in ascending order. So training has the same bits in
+ * every kernel family too. OpenBLAS is the oracle of the tests. */
 #ifndef MR_KERNEL_KERNEL_H
 #define MR_KERNEL_KERNEL_H
 
@@ -26,13 +28,17 @@ static inline size_t mr__packed_size(int inputs, int outputs) {
 
 void mr__pack(const float *weights, int inputs, int outputs, float *packed);
 
+/* The packed form of the transposed weights, [outputs, inputs]. */
+void mr__pack_transposed(const float *weights, int inputs, int outputs, float *packed);
+
 struct mr__dense_call {
   const float *x; /* [rows, inputs], stride ldx */
   int ldx;
   int64_t rows;
   int inputs, outputs;
   const float *packed;
-  const float *start; /* [rows, outputs], stride ld_start; stride 0: one row for all (the bias) */
+  /* [rows, outputs], stride ld_start; stride 0: one row for all (the bias); NULL: zeros. May be y. */
+  const float *start;
   int ld_start;
   float *y; /* [rows, outputs], stride ldy */
   int ldy;
@@ -40,5 +46,21 @@ struct mr__dense_call {
 
 typedef void mr__dense_forward_fn(const struct mr__dense_call *call);
 mr__dense_forward_fn mr__dense_forward_plain, mr__dense_forward_avx2, mr__dense_forward_avx512;
+
+/* dw [inputs, outputs] += x^T dy: fused multiply-adds over the rows in ascending order, in one
+ * accumulator that starts at zero and is added to dw after every 96 rows. */
+struct mr__weight_call {
+  const float *x; /* [rows, inputs] */
+  int ldx;
+  const float *dy; /* [rows, outputs] */
+  int lddy;
+  int64_t rows;
+  int inputs, outputs;
+  float *dw;
+  int lddw;
+};
+
+typedef void mr__dense_weights_fn(const struct mr__weight_call *call);
+mr__dense_weights_fn mr__dense_weights_plain, mr__dense_weights_avx2, mr__dense_weights_avx512;
 
 #endif

@@ -1,6 +1,5 @@
 /* y = x W + b, W is [in, out].
  * dx = dy W^T, dW = x^T dy, db = sum of dy over rows. */
-#include "kernel/blas.h"
 #include "kernel/kernel.h"
 #include "kernel/vec.h"
 
@@ -13,6 +12,7 @@ static int shape(struct mr__shape *s) {
   if (in == 0) return mr__fail(MR_ESHAPE, "the input has no columns");
   s->width = out;
   s->packed = mr__packed_size(in, out);
+  s->packed_back = out > 1 ? mr__packed_size(out, in) : 0;
   s->n_params = 2;
   int normal = (int)mr__option_number(s->node, START) == 1;
   s->params[0] = (struct mr__param_spec){.name = "weight", .rows = in, .columns = out, .trained = 1,
@@ -30,6 +30,11 @@ static void prepare(const struct mr__node *node, float *const *param, float *pac
   mr__pack(param[0], mr__input_width(node, 0), out, packed);
 }
 
+static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
+  int out = (int)mr__option_number(node, OUT);
+  mr__pack_transposed(param[0], mr__input_width(node, 0), out, packed);
+}
+
 static void forward(const struct mr__call *c) {
   const struct mr__dense_call call = {.x = c->x[0].p,
                                       .ldx = c->x[0].ld,
@@ -44,8 +49,7 @@ static void forward(const struct mr__call *c) {
   MR_FAMILY(mr__dense_forward)(&call);
 }
 
-/* One output: BLAS has no good kernel for a single column, and its choice among several depends
- * on the shape; two plain passes are at the speed of the cache. */
+/* One output: tiles would be one column wide; two plain passes are at the speed of the cache. */
 static void backward_one(const struct mr__call *c) {
   int in = c->x[0].width;
   for (int64_t r = 0; r < c->rows; r++) {
@@ -64,16 +68,34 @@ static void backward_one(const struct mr__call *c) {
 }
 
 static void backward(const struct mr__call *c) {
-  int rows = (int)c->rows, in = c->x[0].width, out = c->dy.width;
+  int in = c->x[0].width, out = c->dy.width;
   if (out == 1) {
     backward_one(c);
     return;
   }
-  for (int64_t r = 0; r < rows; r++) mr__accumulate(c->dparam[1], mr__row(&c->dy, r), out);
-  mr__gemm_tn(in, out, rows, c->x[0].p, c->x[0].ld, c->dy.p, c->dy.ld, 1, c->dparam[0], out);
-  if (c->dx[0].p)
-    mr__gemm_nt(rows, in, out, c->dy.p, c->dy.ld, c->param[0], out, c->add[0], c->dx[0].p,
-                c->dx[0].ld);
+  for (int64_t r = 0; r < c->rows; r++) mr__accumulate(c->dparam[1], mr__row(&c->dy, r), out);
+  const struct mr__weight_call weights = {.x = c->x[0].p,
+                                          .ldx = c->x[0].ld,
+                                          .dy = c->dy.p,
+                                          .lddy = c->dy.ld,
+                                          .rows = c->rows,
+                                          .inputs = in,
+                                          .outputs = out,
+                                          .dw = c->dparam[0],
+                                          .lddw = out};
+  MR_FAMILY(mr__dense_weights)(&weights);
+  if (!c->dx[0].p) return;
+  const struct mr__dense_call inputs = {.x = c->dy.p,
+                                        .ldx = c->dy.ld,
+                                        .rows = c->rows,
+                                        .inputs = out,
+                                        .outputs = in,
+                                        .packed = c->packed_back,
+                                        .start = c->add[0] ? c->dx[0].p : NULL,
+                                        .ld_start = c->dx[0].ld,
+                                        .y = c->dx[0].p,
+                                        .ldy = c->dx[0].ld};
+  MR_FAMILY(mr__dense_forward)(&inputs);
 }
 
 static const struct mr__option options[] = {
@@ -97,5 +119,6 @@ const struct mr__op MR_FAMILY(mr__op_dense) = {
     .forward = forward,
     .backward = backward,
     .prepare = prepare,
+    .prepare_back = prepare_back,
     .samples = {"3 | out=4", "7 | out=1", "5 | out=50", "33 | out=17", "3r | out=2"},
 };

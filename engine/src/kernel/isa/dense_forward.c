@@ -4,48 +4,9 @@
  * panel's vectors and, per row, one broadcast feeding an FMA per vector. */
 #include "kernel/isa.h"
 #include "kernel/kernel.h"
-#include "kernel/vec.h"
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
-
-#define VECTOR __m512
-#define LANES 16
-#define LOAD(p) _mm512_loadu_ps(p)
-#define BROADCAST(x) _mm512_set1_ps(x)
-#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define STORE(p, v) _mm512_storeu_ps(p, v)
-#define TILE_ROWS 8
-#elif defined(__AVX2__) && defined(__FMA__)
-#include <immintrin.h>
-#define VECTOR __m256
-#define LANES 8
-#define LOAD(p) _mm256_loadu_ps(p)
-#define BROADCAST(x) _mm256_set1_ps(x)
-#define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define STORE(p, v) _mm256_storeu_ps(p, v)
-#define TILE_ROWS 6
-#endif
+#include "kernel/tile.h"
 
 #ifdef VECTOR
-
-/* Write the first `n` columns of a vector, keeping what lies behind them in memory. */
-static inline void store_columns(float *y, VECTOR v, int n) {
-  if (n >= LANES) {
-    STORE(y, v);
-  } else if (n > 0) {
-    float all[LANES];
-    STORE(all, v);
-    for (int c = 0; c < n; c++) y[c] = all[c];
-  }
-}
-
-static inline VECTOR load_columns(const float *p, int n) {
-  if (n >= LANES) return LOAD(p);
-  float all[LANES] = {0};
-  for (int c = 0; c < n; c++) all[c] = p[c];
-  return LOAD(all);
-}
 
 /* One tile: ROWS x VECTORS accumulators. `panel` is where the tile's columns start in the packed
  * panel, `step` the panel's width, `left` how many of the tile's columns exist. */
@@ -54,13 +15,19 @@ static inline VECTOR load_columns(const float *p, int n) {
       const struct mr__dense_call *call, int64_t row, const float *panel, int step, int column,   \
       int left) {                                                                                 \
     VECTOR sum[ROWS][VECTORS];                                                                    \
+    columns_mask there[VECTORS];                                                                  \
+    for (int v = 0; v < VECTORS; v++) there[v] = first_columns(left - v * LANES);                 \
     const float *x = call->x + row * call->ldx;                                                   \
-    const float *start = call->start + row * call->ld_start + column;                             \
     float *y = call->y + row * call->ldy + column;                                                \
-    for (int r = 0; r < ROWS; r++)                                                                \
-      for (int v = 0; v < VECTORS; v++)                                                           \
-        sum[r][v] = load_columns(start + (int64_t)r * call->ld_start + v * LANES,                 \
-                                 left - v * LANES);                                               \
+    if (call->start) {                                                                            \
+      const float *start = call->start + row * call->ld_start + column;                           \
+      UNROLL for (int r = 0; r < ROWS; r++)                                                       \
+        UNROLL for (int v = 0; v < VECTORS; v++)                                                  \
+          sum[r][v] = load_columns(start + (int64_t)r * call->ld_start + v * LANES, there[v]);    \
+    } else {                                                                                      \
+      UNROLL for (int r = 0; r < ROWS; r++)                                                       \
+        UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = BROADCAST(0.0f);                     \
+    }                                                                                             \
     for (int k = 0; k < call->inputs; k++) {                                                      \
       VECTOR w[VECTORS];                                                                          \
       for (int v = 0; v < VECTORS; v++) w[v] = LOAD(panel + (size_t)k * step + v * LANES);        \
@@ -69,9 +36,9 @@ static inline VECTOR load_columns(const float *p, int n) {
         for (int v = 0; v < VECTORS; v++) sum[r][v] = FMA(s, w[v], sum[r][v]);                    \
       }                                                                                           \
     }                                                                                             \
-    for (int r = 0; r < ROWS; r++)                                                                \
-      for (int v = 0; v < VECTORS; v++)                                                           \
-        store_columns(y + (int64_t)r * call->ldy + v * LANES, sum[r][v], left - v * LANES);       \
+    UNROLL for (int r = 0; r < ROWS; r++)                                                         \
+      UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
+        store_columns(y + (int64_t)r * call->ldy + v * LANES, sum[r][v], there[v]);               \
   }
 
 #if TILE_ROWS == 8
@@ -139,7 +106,7 @@ void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
       int left = call->outputs - column < MR__PANEL ? call->outputs - column : MR__PANEL;
       int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
       for (int c = 0; c < left; c++) {
-        float sum = call->start[row * call->ld_start + column + c];
+        float sum = call->start ? call->start[row * call->ld_start + column + c] : 0.0f;
         for (int k = 0; k < call->inputs; k++) sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
         call->y[row * call->ldy + column + c] = sum;
       }

@@ -1,0 +1,116 @@
+/* The gradient of a dense layer's weights (kernel/kernel.h has the rule).
+ *
+ * A tile of inputs x columns stays in registers while the rows go by: per row a load of the
+ * gradient's vectors and, per input, one broadcast feeding an FMA per vector. Some hundred rows of
+ * one panel of the gradient stay in the first-level cache while all inputs go over them. */
+#include "kernel/isa.h"
+#include "kernel/kernel.h"
+#include "kernel/tile.h"
+
+enum { ROWS_AT_ONCE = 96 };
+
+#ifdef VECTOR
+
+/* The panel of dy that is in hand: `vectors` whole vectors a row, filled with zeros. */
+struct panel {
+  float dy[ROWS_AT_ONCE * TILE_VECTORS * LANES];
+};
+
+static void pack_panel(struct panel *panel, const struct mr__weight_call *call, int64_t row,
+                       int64_t rows, int column, int vectors) {
+  columns_mask there[TILE_VECTORS];
+  for (int v = 0; v < vectors; v++) there[v] = first_columns(call->outputs - column - v * LANES);
+  float *to = panel->dy;
+  for (int64_t r = 0; r < rows; r++)
+    for (int v = 0; v < vectors; v++, to += LANES)
+      STORE(to, load_columns(call->dy + (row + r) * call->lddy + column + v * LANES, there[v]));
+}
+
+/* One tile: INPUTS x VECTORS accumulators, of which `left` columns exist. */
+#define TILE(INPUTS, VECTORS)                                                                      \
+  static inline __attribute__((always_inline)) void tile_##INPUTS##_##VECTORS(                     \
+      const struct mr__weight_call *call, const float *dy, int64_t row, int64_t rows, int input,   \
+      int column, int left) {                                                                      \
+    VECTOR sum[INPUTS][VECTORS];                                                                   \
+    columns_mask there[VECTORS];                                                                   \
+    for (int v = 0; v < VECTORS; v++) there[v] = first_columns(left - v * LANES);                  \
+    const float *x = call->x + row * call->ldx + input;                                            \
+    float *dw = call->dw + (int64_t)input * call->lddw + column;                                   \
+    UNROLL for (int i = 0; i < INPUTS; i++) UNROLL for (int v = 0; v < VECTORS; v++) {             \
+      __builtin_prefetch(dw + (int64_t)i * call->lddw + v * LANES, 1);                             \
+      sum[i][v] = BROADCAST(0.0f);                                                                 \
+    }                                                                                              \
+    for (int64_t r = 0; r < rows; r++, x += call->ldx, dy += VECTORS * LANES) {                    \
+      VECTOR g[VECTORS];                                                                           \
+      for (int v = 0; v < VECTORS; v++) g[v] = LOAD(dy + v * LANES);                               \
+      for (int i = 0; i < INPUTS; i++) {                                                           \
+        VECTOR s = BROADCAST(x[i]);                                                                \
+        for (int v = 0; v < VECTORS; v++) sum[i][v] = FMA(s, g[v], sum[i][v]);                     \
+      }                                                                                            \
+    }                                                                                              \
+    UNROLL for (int i = 0; i < INPUTS; i++) UNROLL for (int v = 0; v < VECTORS; v++) {             \
+      float *to = dw + (int64_t)i * call->lddw + v * LANES;                                        \
+      store_columns(to, ADD(load_columns(to, there[v]), sum[i][v]), there[v]);                     \
+    }                                                                                              \
+  }
+
+/* All inputs against VECTORS vectors of columns of some rows. */
+#define COLUMNS(INPUTS, VECTORS)                                                                   \
+  TILE(INPUTS, VECTORS)                                                                            \
+  TILE(1, VECTORS)                                                                                 \
+  static void columns_##VECTORS(const struct mr__weight_call *call, const float *dy, int64_t row,  \
+                                int64_t rows, int column, int left) {                              \
+    int i = 0, n = call->inputs;                                                                   \
+    for (; i + INPUTS <= n; i += INPUTS)                                                           \
+      tile_##INPUTS##_##VECTORS(call, dy, row, rows, i, column, left);                             \
+    for (; i < n; i++) tile_1_##VECTORS(call, dy, row, rows, i, column, left);                     \
+  }
+
+#if TILE_VECTORS == 3
+COLUMNS(8, 3)
+COLUMNS(8, 2) COLUMNS(8, 1)
+#else
+COLUMNS(6, 2)
+COLUMNS(6, 1)
+#endif
+
+    static void some_rows(const struct mr__weight_call *call, int64_t row, int64_t rows) {
+  struct panel panel;
+  for (int column = 0; column < call->outputs;) {
+    int left = call->outputs - column, vectors = (left + LANES - 1) / LANES;
+    if (vectors > TILE_VECTORS) vectors = TILE_VECTORS;
+    pack_panel(&panel, call, row, rows, column, vectors);
+#if TILE_VECTORS == 3
+    if (vectors == 3)
+      columns_3(call, panel.dy, row, rows, column, left);
+    else
+#endif
+        if (vectors == 2)
+      columns_2(call, panel.dy, row, rows, column, left);
+    else
+      columns_1(call, panel.dy, row, rows, column, left);
+    column += vectors * LANES;
+  }
+}
+
+void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
+  for (int64_t row = 0; row < call->rows; row += ROWS_AT_ONCE)
+    some_rows(call, row, call->rows - row < ROWS_AT_ONCE ? call->rows - row : ROWS_AT_ONCE);
+}
+
+#else /* any CPU: the rule itself, element by element */
+
+void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
+  for (int64_t row = 0; row < call->rows; row += ROWS_AT_ONCE) {
+    int64_t end = row + ROWS_AT_ONCE < call->rows ? row + ROWS_AT_ONCE : call->rows;
+    for (int i = 0; i < call->inputs; i++)
+      for (int c = 0; c < call->outputs; c++) {
+        float sum = 0;
+        for (int64_t r = row; r < end; r++)
+          sum = mr__fma(call->x[r * call->ldx + i], call->dy[r * call->lddy + c], sum);
+        call->dw[(int64_t)i * call->lddw + c] += sum;
+      }
+  }
+}
+
+#endif
