@@ -96,7 +96,7 @@ static void run(const struct layer *l, int kind) {
     mr__gemm_nt(m, k, n, l->y, n, l->w, n, 0, l->x, k);
     break;
   case DW:
-    weight_kernel()(&(struct mr__weight_call){l->x, k, l->y, n, m, k, n, l->dw, n});
+    weight_kernel()(&(struct mr__weight_call){l->x, k, l->y, n, m, k, n, l->dw, n, 1});
     break;
   case BLAS_DW:
     mr__gemm_tn(k, n, m, l->x, k, l->y, n, 1, l->dw, n);

@@ -345,7 +345,7 @@ typedef struct mr_optimizer_spec {
 typedef struct mr_run_options {
   int64_t batch;       /* samples of a usual batch; decides the size of slices */
   int32_t lanes;       /* at most; 0: 16. Part of the job: it decides training bits */
-  int64_t slice_bytes; /* workspace of a slice; 0: 1 MiB. Decides training bits too */
+  int64_t slice_bytes; /* workspace of a slice; 0: 4 MiB. Decides training bits too */
   uint64_t seed;       /* of dropout */
   int32_t rows_all;    /* 1: every row of every table takes every step, with its penalty */
   double table_l2;     /* adds table_l2 * w to the gradient of a row's value */

@@ -52,7 +52,10 @@ void *mr__malloc_aligned(size_t size) {
   void *block = NULL;
   if (size > SIZE_MAX - 64) return NULL;
   size = (size + 63) / 64 * 64;
-  if (posix_memalign(&block, 64, size ? size : 64) != 0) return NULL;
+  /* Large blocks in huge pages, as far as whole ones fit: matrices are walked with large strides. */
+  enum { HUGE = 2 << 20 };
+  if (posix_memalign(&block, size >= HUGE ? HUGE : 64, size ? size : 64) != 0) return NULL;
+  if (size >= HUGE) madvise(block, size / HUGE * HUGE, MADV_HUGEPAGE);
   return counted(block);
 }
 

@@ -23,7 +23,8 @@ enum mr__op_flags {
   MR__ROW_UP = 64,    /* the output's rows are those of the input's parent domain */
   MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain */
   MR__INTERNAL = 256, /* inserted by the graph itself, not offered to scripts */
-  MR__ACTIVATION = 512 /* a function of each number alone, for use between dense layers */
+  MR__ACTIVATION = 512, /* a function of each number alone, for use between dense layers */
+  MR__WRITES_PARAM = 1024 /* backward overwrites dparam[0] where the slice opens its lane */
 };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
@@ -95,7 +96,8 @@ struct mr__call {
   int n_inputs;
   int64_t first_input_row;  /* ROW_UP, ROW_DOWN: of x's rows, in the batch */
   float *const *param;
-  float *const *dparam;     /* of this lane, always added to */
+  float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */
+  int opens_lane;           /* whether the slice is its lane's first */
   const float *packed;
   const float *packed_back; /* where backward is to compute dx; else NULL */
   struct mr__matrix saved;

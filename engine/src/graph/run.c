@@ -8,7 +8,7 @@
 #include "kernel/family.h"
 #include "kernel/kernel.h"
 
-enum { DEFAULT_LANES = 16, DEFAULT_SLICE = 1 << 20 };
+enum { DEFAULT_LANES = 16, DEFAULT_SLICE = 4 << 20 };
 
 /* ---- cutting the batch ---- */
 
@@ -21,6 +21,7 @@ static int add_slice(mr_run *run, const mr_batch *batch, int64_t q0, int64_t q1,
   slice->rows[MR_REQUEST] = q1 - q0;
   slice->first[MR_SAMPLE] = s0;
   slice->rows[MR_SAMPLE] = s1 - s0;
+  slice->opens_lane = 0;
   return MR_OK;
 }
 
@@ -77,6 +78,11 @@ static int grow_kept(mr_run *run, const mr_batch *batch) {
   return MR_OK;
 }
 
+/* Lanes own contiguous runs of slices, and there are no more lanes than slices. */
+static int64_t first_slice(const mr_run *run, int64_t lane) {
+  return lane * (int64_t)run->n_slices / run->lanes_used;
+}
+
 /* ---- calling ops on a slice ---- */
 
 struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width) {
@@ -114,6 +120,7 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .rows = slice->rows[domain],
       .first_row = slice->first[domain],
       .first_input_row = slice->first[input_domain],
+      .opens_lane = slice->opens_lane,
       .y = locate(run, worker, slice, plan->value, node->width),
       .dy = locate(run, worker, slice, plan->grad, node->width),
       .saved = locate(run, worker, slice, plan->saved, node->saved),
@@ -224,10 +231,11 @@ static int run_lane(void *argument, int64_t task, int worker) {
   struct mr__lane *lane = &run->lanes[task];
   int phases = run->plan.n_phases, unit = job->unit;
   if (run->plan.train && unit == phases - 1)
-    memset(lane->gradient, 0, run->model->n_trained * sizeof *lane->gradient);
-  int64_t slices = (int64_t)run->n_slices;
-  int64_t begin = task * slices / run->lanes_used, end = (task + 1) * slices / run->lanes_used;
-  for (int64_t s = begin; s < end; s++) {
+    for (size_t z = 0; z < run->n_zeroed; z++)
+      memset(lane->gradient + run->zeroed[z].first, 0,
+             run->zeroed[z].n * sizeof *lane->gradient);
+  int64_t end = first_slice(run, task + 1);
+  for (int64_t s = first_slice(run, task); s < end; s++) {
     const struct mr__slice *slice = &run->slices[s];
     if (unit < phases) forward_slice(run, unit, slice, (int)task, &run->workers[worker]);
     if (run->plan.train && unit >= phases - 1)
@@ -306,6 +314,7 @@ static int use_batch(mr_run *run, const mr_batch *batch) {
   MR_TRY(grow_workspaces(run, most));
   MR_TRY(grow_kept(run, batch));
   run->lanes_used = run->n_slices < (size_t)run->n_lanes ? (int)run->n_slices : run->n_lanes;
+  for (int l = 0; l < run->lanes_used; l++) run->slices[first_slice(run, l)].opens_lane = 1;
   run->step.batch = batch;
   run->step.rows = &run->rows;
   run->step.inverse_samples = (float)(1.0 / (double)batch->rows[MR_SAMPLE]);
@@ -464,6 +473,24 @@ static int make_packed_back(mr_run *run) {
   return MR_OK;
 }
 
+/* Weights whose op overwrites their gradient need no zeros, as far as its backward runs. */
+static int list_zeroed(mr_run *run) {
+  const mr_graph *graph = run->model->graph;
+  run->zeroed = mr__calloc(graph->n_params, sizeof *run->zeroed);
+  if (!run->zeroed) return mr__fail_memory();
+  for (size_t p = 0; p < graph->n_params; p++) {
+    const struct mr__param *param = &graph->params[p];
+    const struct mr__node *node = &graph->nodes[param->node];
+    int overwritten = (mr__node_op(node)->flags & MR__WRITES_PARAM) &&
+                      (int)p == node->first_param && run->plan.nodes[param->node].has_grad;
+    if (param->spec.trained && !overwritten)
+      run->zeroed[run->n_zeroed++] =
+          (struct mr__zeroed){run->model->offset[p],
+                              (size_t)param->spec.rows * (size_t)param->spec.columns};
+  }
+  return MR_OK;
+}
+
 static int make_lanes(mr_run *run) {
   const mr_graph *graph = run->model->graph;
   run->statistics_offset = mr__calloc(graph->n_nodes, sizeof *run->statistics_offset);
@@ -472,6 +499,7 @@ static int make_lanes(mr_run *run) {
     run->statistics_offset[i] = run->n_statistics;
     run->n_statistics += (size_t)graph->nodes[i].statistics;
   }
+  if (run->plan.train) MR_TRY(list_zeroed(run));
   run->statistics = mr__calloc(run->n_statistics, sizeof *run->statistics);
   run->n_lanes = run->options.lanes;
   run->lanes = mr__calloc((size_t)run->n_lanes, sizeof *run->lanes);
@@ -649,6 +677,7 @@ void mr_run_free(mr_run *run) {
   for (size_t i = 0; run->packed_back && i < run->n_nodes; i++) /* the model may be gone */
     mr__free(run->packed_back[i]);
   mr__free(run->packed_back);
+  mr__free(run->zeroed);
   for (size_t b = 0; run->kept && b < run->plan.n_buffers; b++) mr__free(run->kept[b]);
   mr__free(run->kept);
   mr__free(run->kept_capacity);

@@ -19,6 +19,7 @@ enum { MR__MOST_LANES = 256 };
 
 struct mr__slice {
   int64_t first[MR_DOMAINS], rows[MR_DOMAINS];
+  int opens_lane; /* it is its lane's first */
 };
 
 struct mr__lane {
@@ -34,6 +35,10 @@ struct mr__reader {
   int part, offset, dim; /* of the row's value */
   struct mr__matrix dy; /* of the whole batch */
   const int32_t *bags;  /* where the gradient is divided by a bag's size: the offsets, else NULL */
+};
+
+struct mr__zeroed {
+  size_t first, n; /* floats of a lane's gradient */
 };
 
 /* Scratch of one thread. */
@@ -81,6 +86,9 @@ struct mr_run {
   float **packed_back;   /* [n_nodes]: of those that compute a dx from their weights; training */
   size_t n_nodes;
   int64_t packed_version; /* of the weights that these are of */
+
+  struct mr__zeroed *zeroed; /* what of a lane's gradient starts at zero: the rest is overwritten */
+  size_t n_zeroed;
 
   struct mr__lane *lanes;
   int n_lanes, lanes_used;

@@ -47,8 +47,8 @@ struct mr__dense_call {
 typedef void mr__dense_forward_fn(const struct mr__dense_call *call);
 mr__dense_forward_fn mr__dense_forward_plain, mr__dense_forward_avx2, mr__dense_forward_avx512;
 
-/* dw [inputs, outputs] += x^T dy: fused multiply-adds over the rows in ascending order, in one
- * accumulator that starts at zero and is added to dw after every 96 rows. */
+/* dw [inputs, outputs] = x^T dy, or += it: fused multiply-adds over the rows in ascending order, in
+ * one accumulator that starts at zero and goes to dw after every 96 rows. */
 struct mr__weight_call {
   const float *x; /* [rows, inputs] */
   int ldx;
@@ -58,6 +58,7 @@ struct mr__weight_call {
   int inputs, outputs;
   float *dw;
   int lddw;
+  int add; /* 0: what is in dw is overwritten */
 };
 
 typedef void mr__dense_weights_fn(const struct mr__weight_call *call);

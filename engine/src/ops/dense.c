@@ -1,5 +1,7 @@
 /* y = x W + b, W is [in, out].
  * dx = dy W^T, dW = x^T dy, db = sum of dy over rows. */
+#include <string.h>
+
 #include "kernel/kernel.h"
 #include "kernel/vec.h"
 
@@ -52,6 +54,7 @@ static void forward(const struct mr__call *c) {
 /* One output: tiles would be one column wide; two plain passes are at the speed of the cache. */
 static void backward_one(const struct mr__call *c) {
   int in = c->x[0].width;
+  if (c->opens_lane) memset(c->dparam[0], 0, (size_t)in * sizeof(float));
   for (int64_t r = 0; r < c->rows; r++) {
     float g = mr__row(&c->dy, r)[0];
     c->dparam[1][0] += g;
@@ -82,7 +85,8 @@ static void backward(const struct mr__call *c) {
                                           .inputs = in,
                                           .outputs = out,
                                           .dw = c->dparam[0],
-                                          .lddw = out};
+                                          .lddw = out,
+                                          .add = !c->opens_lane};
   MR_FAMILY(mr__dense_weights)(&weights);
   if (!c->dx[0].p) return;
   const struct mr__dense_call inputs = {.x = c->dy.p,
@@ -113,7 +117,7 @@ const struct mr__op MR_FAMILY(mr__op_dense) = {
     .name = "dense",
     .doc = "y = x W + b",
     .inputs = {"x"},
-    .flags = MR__READS_X,
+    .flags = MR__READS_X | MR__WRITES_PARAM,
     .options = options,
     .shape = shape,
     .forward = forward,

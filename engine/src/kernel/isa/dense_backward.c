@@ -13,7 +13,7 @@ enum { ROWS_AT_ONCE = 96 };
 
 /* The panel of dy that is in hand: `vectors` whole vectors a row, filled with zeros. */
 struct panel {
-  float dy[ROWS_AT_ONCE * TILE_VECTORS * LANES];
+  _Alignas(64) float dy[ROWS_AT_ONCE * TILE_VECTORS * LANES];
 };
 
 static void pack_panel(struct panel *panel, const struct mr__weight_call *call, int64_t row,
@@ -34,6 +34,7 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
     VECTOR sum[INPUTS][VECTORS];                                                                   \
     columns_mask there[VECTORS];                                                                   \
     for (int v = 0; v < VECTORS; v++) there[v] = first_columns(left - v * LANES);                  \
+    const int add = call->add || row > 0;                                                          \
     const float *x = call->x + row * call->ldx + input;                                            \
     float *dw = call->dw + (int64_t)input * call->lddw + column;                                   \
     UNROLL for (int i = 0; i < INPUTS; i++) UNROLL for (int v = 0; v < VECTORS; v++) {             \
@@ -50,7 +51,8 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
     }                                                                                              \
     UNROLL for (int i = 0; i < INPUTS; i++) UNROLL for (int v = 0; v < VECTORS; v++) {             \
       float *to = dw + (int64_t)i * call->lddw + v * LANES;                                        \
-      store_columns(to, ADD(load_columns(to, there[v]), sum[i][v]), there[v]);                     \
+      if (add) sum[i][v] = ADD(load_columns(to, there[v]), sum[i][v]);                             \
+      store_columns(to, sum[i][v], there[v]);                                                      \
     }                                                                                              \
   }
 
@@ -108,7 +110,8 @@ void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
         float sum = 0;
         for (int64_t r = row; r < end; r++)
           sum = mr__fma(call->x[r * call->ldx + i], call->dy[r * call->lddy + c], sum);
-        call->dw[(int64_t)i * call->lddw + c] += sum;
+        float *dw = call->dw + (int64_t)i * call->lddw + c;
+        *dw = call->add || row > 0 ? *dw + sum : sum;
       }
   }
 }
