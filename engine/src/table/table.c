@@ -8,15 +8,38 @@
 
 enum { FIRST_SLOTS = 16, HUGE_BYTES = 2 << 20 };
 
-static size_t chunk_bytes(const struct mr__table *table, int chunk) {
-  return ((size_t)MR__FIRST_CHUNK << chunk) * (size_t)table->stride * sizeof(float);
+/* ---- blocks ---- */
+
+static size_t chunk_floats(const struct mr__table *table, int chunk) {
+  return ((size_t)MR__FIRST_CHUNK << chunk) * (size_t)table->stride;
 }
 
-static void free_chunk(float *chunk, size_t bytes) {
+static size_t chunk_block_bytes(const struct mr__table *table, int chunk) {
+  return MR__SHARDS * chunk_floats(table, chunk) * sizeof(float);
+}
+
+static size_t slot_block_bytes(int size) {
+  return MR__SHARDS * ((size_t)FIRST_SLOTS << size) * sizeof(struct mr__slot);
+}
+
+static void free_block(void *block, size_t bytes) {
   if (bytes >= HUGE_BYTES)
-    mr__free_pages(chunk, bytes);
+    mr__free_pages(block, bytes);
   else
-    mr__free(chunk);
+    mr__free(block);
+}
+
+/* The zeroed block that stands at `place`, made if there is none. Other shards may ask for it at the
+ * same moment: then one of the blocks made stays. */
+static void *share_block(void **place, size_t bytes) {
+  void *there = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+  if (there) return there;
+  void *block = bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__calloc(bytes, 1);
+  if (!block || __atomic_compare_exchange_n(place, &there, block, 0, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_ACQUIRE))
+    return block;
+  free_block(block, bytes);
+  return there;
 }
 
 int mr__table_init(struct mr__table *table, const char *name, uint64_t seed) {
@@ -29,12 +52,11 @@ int mr__table_init(struct mr__table *table, const char *name, uint64_t seed) {
 }
 
 static void free_rows(struct mr__table *table) {
-  for (int s = 0; s < MR__SHARDS; s++) {
-    struct mr__shard *shard = &table->shards[s];
-    mr__free(shard->slots);
-    for (int c = 0; c < MR__CHUNKS; c++)
-      if (shard->chunks[c]) free_chunk(shard->chunks[c], chunk_bytes(table, c));
-  }
+  for (int c = 0; c < MR__CHUNKS; c++)
+    if (table->memory.chunks[c]) free_block(table->memory.chunks[c], chunk_block_bytes(table, c));
+  for (int i = 0; i < MR__SLOT_SIZES; i++)
+    if (table->memory.slots[i]) free_block(table->memory.slots[i], slot_block_bytes(i));
+  memset(&table->memory, 0, sizeof table->memory);
   memset(table->shards, 0, sizeof table->shards);
 }
 
@@ -99,24 +121,38 @@ static void start_row(const struct mr__table *table, uint64_t key, float *row) {
       start_part(table, p, key, row + table->parts[p].offset);
 }
 
-static int grow_slots(struct mr__shard *shard) {
-  struct mr__shard bigger = {.n_slots = shard->n_slots ? shard->n_slots * 2 : FIRST_SLOTS};
-  bigger.slots = mr__calloc(bigger.n_slots, sizeof *bigger.slots);
-  if (!bigger.slots) return mr__fail_memory();
+/* Leave slots for larger ones; the last shard to do so frees the block. */
+static void leave_slots(struct mr__table *table, int size) {
+  if (__atomic_add_fetch(&table->memory.left[size], 1, __ATOMIC_ACQ_REL) < MR__SHARDS) return;
+  free_block(table->memory.slots[size], slot_block_bytes(size));
+  table->memory.slots[size] = NULL;
+}
+
+static int grow_slots(struct mr__table *table, struct mr__shard *shard) {
+  int size = 0; /* of the slots there are to be */
+  if (shard->n_slots) size = __builtin_ctzll(shard->n_slots / FIRST_SLOTS) + 1;
+  if (size >= MR__SLOT_SIZES)
+    return mr__fail(MR_EMEMORY, "table \"%s\" has too many rows", table->name);
+  struct mr__shard bigger = {.n_slots = (size_t)FIRST_SLOTS << size};
+  struct mr__slot *block = share_block(&table->memory.slots[size], slot_block_bytes(size));
+  if (!block) return mr__fail_memory();
+  bigger.slots = block + (size_t)(shard - table->shards) * bigger.n_slots;
   for (size_t i = 0; i < shard->n_slots; i++)
-    if (shard->slots[i].row_plus_1) *mr__shard_probe(&bigger, shard->slots[i].key) = shard->slots[i];
-  mr__free(shard->slots);
+    if (shard->slots[i].row_plus_1)
+      *mr__shard_probe(&bigger, shard->slots[i].key) = shard->slots[i];
   shard->slots = bigger.slots;
   shard->n_slots = bigger.n_slots;
+  if (size > 0) leave_slots(table, size - 1);
   return MR_OK;
 }
 
-static int add_chunk(const struct mr__table *table, struct mr__shard *shard, int chunk) {
+static int add_chunk(struct mr__table *table, struct mr__shard *shard, int chunk) {
   if (chunk >= MR__CHUNKS)
     return mr__fail(MR_EMEMORY, "table \"%s\" has too many rows", table->name);
-  size_t bytes = chunk_bytes(table, chunk);
-  shard->chunks[chunk] = bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__malloc_aligned(bytes);
-  return shard->chunks[chunk] ? MR_OK : mr__fail_memory();
+  float *block = share_block(&table->memory.chunks[chunk], chunk_block_bytes(table, chunk));
+  if (!block) return mr__fail_memory();
+  shard->chunks[chunk] = block + (size_t)(shard - table->shards) * chunk_floats(table, chunk);
+  return MR_OK;
 }
 
 void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped) {
@@ -179,7 +215,7 @@ int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **ou
     *out = mr__shard_probe(shard, key);
     if ((*out)->row_plus_1) return MR_OK;
   }
-  if ((size_t)(shard->n_rows + 1) * 5 > shard->n_slots * 3) MR_TRY(grow_slots(shard));
+  if ((size_t)(shard->n_rows + 1) * 5 > shard->n_slots * 3) MR_TRY(grow_slots(table, shard));
   uint32_t row = shard->n_rows;
   int chunk = 31 - __builtin_clz(row / MR__FIRST_CHUNK + 1);
   if (!shard->chunks[chunk]) MR_TRY(add_chunk(table, shard, chunk));
@@ -252,6 +288,7 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
     return MR_OK;
   }
   memset(table->shards, 0, sizeof table->shards);
+  memset(&table->memory, 0, sizeof table->memory);
   table->n_states = n_states;
   table->stride = table->width * (1 + n_states);
   for (int s = 0; s < MR__SHARDS; s++)

@@ -6,6 +6,11 @@
  *
  *   shard: slots  open addressing, {key, row + 1 (0: empty), note of mr__table_notes}
  *          chunks of 64, 128, 256 ... rows; a row never moves once it is there
+ *
+ * Shards grow at about the same time, so the memory of all of them for one size of index, or for
+ * one chunk, is one block, made by the shard that first needs it: large enough for huge pages,
+ * without which random rows cost half as much again.
+ *
  *   row:   [value: part 0 | part 1 | ...][optimizer state 0: width][state 1: width]...
  *
  * Parts are the vectors that different lookups of one key read (a weight for a linear term, an
@@ -21,7 +26,7 @@
 #include "base/status.h"
 #include "table/mapped.h"
 
-enum { MR__SHARDS = 16, MR__SHARD_BITS = 4, MR__CHUNKS = 27, MR__FIRST_CHUNK = 64 };
+enum { MR__SHARDS = 16, MR__SHARD_BITS = 4, MR__CHUNKS = 27, MR__FIRST_CHUNK = 64, MR__SLOT_SIZES = 32 };
 
 enum mr__start { MR__START_ZERO, MR__START_NORMAL, MR__START_UNIFORM };
 
@@ -45,6 +50,13 @@ struct mr__shard {
   float *chunks[MR__CHUNKS];
 };
 
+/* The blocks that shards have their memory in; those of 2 MB and more ask for huge pages. */
+struct mr__table_memory {
+  void *chunks[MR__CHUNKS];
+  void *slots[MR__SLOT_SIZES]; /* FIRST_SLOTS << i for each shard */
+  int left[MR__SLOT_SIZES];    /* shards that have gone on to larger ones: the last frees it */
+};
+
 struct mr__table {
   char *name;
   uint64_t name_hash, seed;
@@ -55,6 +67,7 @@ struct mr__table {
   float state_start[4];
   int stride;   /* floats from row to row */
   uint32_t next_note;
+  struct mr__table_memory memory;
   struct mr__shard shards[MR__SHARDS];
   struct mr__mapped mapped;
 };
