@@ -64,58 +64,76 @@ static mr_batch *new_batch(const mr_schema *schema) {
   return batch;
 }
 
-/* The occurrences of one key: the columns of its table in order, the rows of each in order. Row r
- * of a column has the number of rows that the domains of the columns before it have, plus r. */
-static int occurrences_of(const mr_batch *batch, int table, uint64_t key, uint32_t *out) {
-  int n = 0;
-  uint32_t first = 0;
+static int is_in(const struct mr__share *share, uint64_t key) {
+  int shard = mr__shard_of(key) - share->first_shard;
+  return shard >= 0 && shard < share->n_shards;
+}
+
+/* The keys of a share by the column and the row that have them: columns in order, rows in order. */
+struct occurrence {
+  int column;
+  uint32_t row;
+  uint64_t key;
+};
+
+static uint32_t occurrences_of(const mr_batch *batch, const struct mr__share *share,
+                               struct occurrence *out) {
+  uint32_t n = 0;
   for (int c = 0; c < COLUMNS; c++) {
-    if (columns[c].in_table != table) continue;
     const struct mr__batch_column *column = &batch->columns[c];
-    int64_t rows = batch->rows[columns[c].domain];
-    for (int64_t r = 0; r < rows; r++) {
+    if (columns[c].in_table != share->table) continue;
+    for (int64_t r = 0; r < batch->rows[columns[c].domain]; r++) {
       int64_t i = column->offsets ? column->offsets[r] : r;
       int64_t end = column->offsets ? column->offsets[r + 1] : r + 1;
       for (; i < end; i++)
-        if (column->keys[i] == key) out[n++] = first + (uint32_t)r;
+        if (is_in(share, column->keys[i]))
+          out[n++] = (struct occurrence){c, (uint32_t)r, column->keys[i]};
     }
-    first += (uint32_t)rows;
   }
   return n;
 }
 
-/* Distinct keys of a table in a range of shards, in the order in which they first occur. */
-static int distinct_of(const mr_batch *batch, const struct mr__share *share, uint64_t *out) {
-  int n = 0;
-  for (int c = 0; c < COLUMNS; c++)
-    for (int64_t i = 0; columns[c].in_table == share->table && i < batch->columns[c].n; i++) {
-      uint64_t key = batch->columns[c].keys[i];
-      int shard = mr__shard_of(key) - share->first_shard;
-      int known = shard < 0 || shard >= share->n_shards;
-      for (int k = 0; k < n; k++) known |= out[k] == key;
-      if (!known) out[n++] = key;
+/* Distinct keys in the order in which they first occur. */
+static uint32_t distinct_of(const struct occurrence *occurrences, uint32_t n, uint64_t *out) {
+  uint32_t n_out = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    int known = 0;
+    for (uint32_t k = 0; k < n_out; k++) known |= out[k] == occurrences[i].key;
+    if (!known) out[n_out++] = occurrences[i].key;
+  }
+  return n_out;
+}
+
+static void check_occurrences(const struct mr__touched *rows, const struct mr__share *share,
+                              const struct occurrence *wanted, const uint64_t *keys) {
+  uint32_t i = 0;
+  for (int c = 0; c < COLUMNS; c++) {
+    if (columns[c].in_table != share->table) continue;
+    struct mr__column_share part = mr__column_share(share, &rows->columns[c]);
+    for (uint32_t j = 0; j < part.n; i++, j++) {
+      uint32_t row = part.listed ? share->row_of[i] : j;
+      CHECK(wanted[i].column == c && wanted[i].row == row, "occurrence %u: row %u, expected %u", i,
+            row, wanted[i].row);
+      CHECK(keys[share->place_of[i]] == wanted[i].key, "occurrence %u: place %u", i,
+            share->place_of[i]);
     }
-  return n;
+  }
 }
 
 static void check_share(const struct mr__touched *rows, const mr_batch *batch,
                         const struct mr__share *share) {
-  uint64_t keys[4000];
-  uint32_t wanted[4000];
-  int n = distinct_of(batch, share, keys);
-  CHECK((int)share->n == n, "%u distinct keys, expected %d", share->n, n);
-  if ((int)share->n != n) return;
-  for (int u = 0; u < n; u++) {
+  static struct occurrence wanted[4000];
+  static uint64_t keys[4000];
+  uint32_t n = occurrences_of(batch, share, wanted), n_keys = distinct_of(wanted, n, keys);
+  CHECK(share->n_occurrences == n, "%u occurrences, expected %u", share->n_occurrences, n);
+  CHECK(share->n == n_keys, "%u distinct keys, expected %u", share->n, n_keys);
+  if (share->n_occurrences != n || share->n != n_keys) return;
+  for (uint32_t u = 0; u < n_keys; u++) {
     float *row = mr__table_find(&rows->tables[share->table], keys[u]);
-    CHECK(row && share->row[u] == row, "key %d has another row", u);
-    CHECK(mr__touched_share(rows, share->table, keys[u]) == share, "key %d: another share", u);
-    int count = occurrences_of(batch, share->table, keys[u], wanted);
-    CHECK((int)(share->start[u + 1] - share->start[u]) == count,
-          "key %d occurs %u times, expected %d", u, share->start[u + 1] - share->start[u], count);
-    CHECK(memcmp(share->occurrences + share->start[u], wanted,
-                 (size_t)count * sizeof *wanted) == 0,
-          "key %d: other occurrences, or another order", u);
+    CHECK(row && share->row[u] == row, "key %u has another row", u);
+    CHECK(mr__touched_share(rows, share->table, keys[u]) == share, "key %u: another share", u);
   }
+  check_occurrences(rows, share, wanted, keys);
 }
 
 /* Every shard of every table belongs to one share; a table that rules the batch is split. */
@@ -143,10 +161,6 @@ static void check_columns(const struct mr__touched *rows, const mr_batch *batch,
       CHECK(rows->columns[c].row[i] == row, "column %d, occurrence %lld: another row", c,
             (long long)i);
     }
-    for (int64_t r = 0; !found && column->offsets && r < batch->rows[columns[c].domain]; r++)
-      for (int32_t i = column->offsets[r]; i < column->offsets[r + 1]; i++)
-        CHECK(rows->columns[c].owner[i] == r, "column %d: occurrence %d belongs to row %u", c, i,
-              rows->columns[c].owner[i]);
   }
 }
 

@@ -24,7 +24,10 @@ enum mr__op_flags {
   MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain */
   MR__INTERNAL = 256, /* inserted by the graph itself, not offered to scripts */
   MR__ACTIVATION = 512, /* a function of each number alone, for use between dense layers */
-  MR__WRITES_PARAM = 1024 /* backward overwrites dparam[0] where the slice opens its lane */
+  MR__WRITES_PARAM = 1024, /* backward overwrites dparam[0] where the slice opens its lane */
+  /* What the plan knows of gradients, so that lookups need not keep each their own: */
+  MR__ADDS_UP = 2048, /* y is the sum of the vectors in x that are as wide as y; each dx = dy */
+  MR__PAIRS = 4096    /* x is vectors as wide as `saved`; the dx of each is dy (saved - it) */
 };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
@@ -94,6 +97,7 @@ struct mr__call {
   const struct mr__matrix *x, *dx;
   const unsigned char *add; /* dx[i] is added to when 1, overwritten when 0; in input order */
   int n_inputs;
+  int adds; /* lookups: y, which another lookup has begun, is added to */
   int64_t first_input_row;  /* ROW_UP, ROW_DOWN: of x's rows, in the batch */
   float *const *param;
   float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */

@@ -114,34 +114,93 @@ static int uses(const struct mr__plan *plan, int node) {
   return n;
 }
 
-static int is_output(const int32_t *outputs, int n_outputs, int node) {
-  for (int i = 0; i < n_outputs; i++)
-    if (outputs[i] == node) return 1;
+/* The nodes whose values are asked for. */
+struct wanted {
+  const int32_t *outputs;
+  int n;
+};
+
+static int is_output(const struct wanted *wanted, int node) {
+  for (int i = 0; i < wanted->n; i++)
+    if (wanted->outputs[i] == node) return 1;
   return 0;
 }
 
 /* Whether the value (and gradient) of `input` may lie where its one consumer `node` has its own. */
-static int can_share(const struct mr__plan *plan, int node, int input, const int32_t *outputs,
-                     int n_outputs) {
+static int can_share(const struct mr__plan *plan, int node, int input, const struct wanted *wanted) {
   const struct mr__node_plan *a = &plan->nodes[node], *b = &plan->nodes[input];
   return uses(plan, input) == 1 && a->phase == b->phase && !plan->graph->nodes[input].watched &&
          !plan->graph->nodes[node].watched &&
          plan->graph->nodes[node].domain == plan->graph->nodes[input].domain &&
-         a->has_grad == b->has_grad && !is_output(outputs, n_outputs, input);
+         a->has_grad == b->has_grad && !is_output(wanted, input);
+}
+
+/* Whether the vectors of `node` are lookups of this width that nobody else reads: `input` itself, or
+ * the inputs of a concat. Gives them as a list of nodes. */
+static int lookups_of(const struct mr__plan *plan, int node, int input, int width,
+                      const struct wanted *wanted, const int **list) {
+  const struct mr__node *n = &plan->graph->nodes[input];
+  int concat = strcmp(n->op_name, "concat") == 0;
+  if (!can_share(plan, node, input, wanted)) return 0;
+  *list = concat ? n->inputs : &n->index;
+  int n_list = concat ? n->n_inputs : 1;
+  for (int k = 0; k < n_list; k++) {
+    const struct mr__node *lookup = &plan->graph->nodes[(*list)[k]];
+    if (lookup->lookup < 0 || lookup->width != width) return 0;
+    if (concat && !can_share(plan, input, (*list)[k], wanted)) return 0;
+  }
+  return n_list;
+}
+
+/* The lookups that node i adds up write into its value, the first one before the others. */
+static void sum_lookups(struct mr__plan *plan, int i, const struct wanted *wanted) {
+  const struct mr__node *n = &plan->graph->nodes[i];
+  struct mr__node_plan *node = &plan->nodes[i];
+  int first = i, filled = 1;
+  for (int k = 0; k < n->n_inputs; k++) {
+    const int *list;
+    int n_list = lookups_of(plan, i, n->inputs[k], n->width, wanted, &list);
+    filled &= n_list > 0;
+    for (int j = 0; j < n_list; j++) {
+      plan->nodes[list[j]].value = node->value;
+      plan->nodes[list[j]].grad = node->grad;
+      plan->nodes[list[j]].adds = 1;
+      if (list[j] < first) first = list[j];
+    }
+    if (n_list > 0 && list != &plan->graph->nodes[n->inputs[k]].index) /* the concat */
+      plan->nodes[n->inputs[k]].wanted = plan->nodes[n->inputs[k]].has_grad = 0;
+  }
+  node->filled = filled;
+  if (first < i) plan->nodes[first].adds = 0;
+}
+
+/* The lookups of node i, of one id a row each, leave their gradient to the update. */
+static void pair_lookups(struct mr__plan *plan, int i, const struct wanted *wanted) {
+  const struct mr__node *n = &plan->graph->nodes[i];
+  const int *list;
+  int n_list = lookups_of(plan, i, n->inputs[0], n->saved, wanted, &list);
+  for (int k = 0; k < n_list; k++) {
+    const struct mr__lookup *lookup = &plan->graph->lookups[plan->graph->nodes[list[k]].lookup];
+    if (plan->graph->schema->columns[lookup->column].type != MR_ID) return;
+  }
+  for (int k = 0; k < n_list; k++) plan->nodes[list[k]].pairs = i;
+  if (n_list > 0) plan->nodes[n->inputs[0]].pairs = i;
 }
 
 /* From the last node to the first, so that a node's place is known before its inputs are put in. */
-static int place_values(struct mr__plan *plan, const int32_t *outputs, int n_outputs) {
+static int place_values(struct mr__plan *plan, const struct wanted *wanted) {
   const mr_graph *graph = plan->graph;
   for (int i = (int)graph->n_nodes - 1; i >= 0; i--) {
     struct mr__node_plan *node = &plan->nodes[i];
     const struct mr__node *n = &graph->nodes[i];
     if (!node->wanted || n->width == 0) continue;
     if (node->value.buffer < 0) MR_TRY(new_buffer(plan, n->domain, n->width, &node->value));
-    if (node->has_grad && node->grad.buffer < 0)
+    if (node->has_grad && node->grad.buffer < 0 && node->pairs < 0)
       MR_TRY(new_buffer(plan, n->domain, n->width, &node->grad));
     if (n->saved > 0) /* forward writes it even when no backward will read it */
       MR_TRY(new_buffer(plan, n->domain, n->saved, &node->saved));
+    if (flags(plan, i) & MR__ADDS_UP) sum_lookups(plan, i, wanted);
+    if (node->has_grad && (flags(plan, i) & MR__PAIRS)) pair_lookups(plan, i, wanted);
     int concat = strcmp(n->op_name, "concat") == 0;
     int inplace = (flags(plan, i) & MR__INPLACE) != 0;
     int column = 0;
@@ -152,7 +211,7 @@ static int place_values(struct mr__plan *plan, const int32_t *outputs, int n_out
       int overwritten = inplace || node->overwritten;
       int needs_y = plan->train && (flags(plan, input) & MR__READS_Y);
       if ((concat || inplace) && !(overwritten && needs_y) &&
-          can_share(plan, i, input, outputs, n_outputs)) {
+          can_share(plan, i, input, wanted)) {
         from->overwritten = overwritten;
         from->value = (struct mr__place){node->value.buffer, node->value.column + column};
         if (node->has_grad)
@@ -218,6 +277,10 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
     if (node->grad.buffer >= 0 &&
         (plan->graph->nodes[i].lookup >= 0 || plan->graph->nodes[i].watched))
       plan->buffers[node->grad.buffer].kept = 1;
+    if (node->pairs >= 0) {
+      plan->buffers[plan->nodes[node->pairs].grad.buffer].kept = 1;
+      plan->buffers[plan->nodes[node->pairs].saved.buffer].kept = 1;
+    }
   }
   for (int i = 0; i < n_outputs; i++)
     use(plan, plan->nodes[outputs[i]].value, plan->n_phases - 1, 2 * n);
@@ -310,8 +373,10 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
                             .staged = options->staged};
   plan->nodes = mr__calloc(graph->n_nodes, sizeof *plan->nodes);
   if (!plan->nodes) return mr__fail_memory();
-  for (size_t i = 0; i < graph->n_nodes; i++)
+  for (size_t i = 0; i < graph->n_nodes; i++) {
     plan->nodes[i].value.buffer = plan->nodes[i].grad.buffer = plan->nodes[i].saved.buffer = -1;
+    plan->nodes[i].pairs = -1;
+  }
   mark_wanted(plan, outputs, n_outputs);
   plan->whole_requests = plan->train; /* the gradient of a request's row is one sum */
   for (int i = 0; i < (int)graph->n_nodes; i++)
@@ -322,7 +387,7 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
   } else {
     mark_stages(plan);
   }
-  int status = place_values(plan, outputs, n_outputs);
+  int status = place_values(plan, &(struct wanted){outputs, n_outputs});
   if (status == MR_OK) status = make_add_flags(plan);
   if (status != MR_OK) {
     mr__plan_clear(plan);

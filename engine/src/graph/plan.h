@@ -15,7 +15,12 @@
  * Buffers. A value, a gradient or something saved for backward that lives within one unit lies in
  * the slice's workspace, at an offset where nothing else lives at the same time. What crosses
  * units, and the gradients of lookups, which the update reads, are kept for the whole batch.
- * Inputs of a concat are placed inside it, in-place ops on their input. */
+ * Inputs of a concat are placed inside it, in-place ops on their input.
+ *
+ * Lookups that are only added up (MR__ADDS_UP) write into the sum itself and have its gradient, all
+ * the same one; a concat between them and the sum is not made. The gradient of lookups that only
+ * meet in pairs (MR__PAIRS) is not kept either: the update makes it from the two vectors per row
+ * that all of them share, and the row itself. */
 #ifndef MR_GRAPH_PLAN_H
 #define MR_GRAPH_PLAN_H
 
@@ -41,6 +46,9 @@ struct mr__node_plan {
   int backward_unit; /* in which dx is computed */
   struct mr__place value, grad, saved;
   int overwritten;    /* something computes over its value once that has been read */
+  int adds;           /* a lookup that adds to its value, which another one begins */
+  int filled;         /* its inputs are all lookups that write right into its value */
+  int pairs;          /* the node whose gradient gives a lookup's, as MR__PAIRS says, or -1 */
   unsigned char *add; /* [n_inputs] */
 };
 

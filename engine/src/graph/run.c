@@ -128,6 +128,7 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .dx = worker->dx,
       .add = plan->add,
       .n_inputs = node->n_inputs,
+      .adds = plan->adds,
       .param = run->model->param + node->first_param,
       .packed = run->model->packed + run->model->packed_offset[i],
       .packed_back = run->packed_back ? run->packed_back[i] : NULL,
@@ -179,7 +180,7 @@ static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice,
   const mr_graph *graph = run->model->graph;
   for (int i = 0; i < (int)graph->n_nodes; i++) {
     const struct mr__node_plan *plan = &run->plan.nodes[i];
-    if (!plan->wanted) continue;
+    if (!plan->wanted || plan->filled) continue;
     const struct mr__op *op = mr__node_op(&graph->nodes[i]);
     if (plan->phase == phase)
       call_op(run, op->forward, i, MR__PASS_FORWARD, slice, lane, worker);
@@ -335,6 +336,7 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   mr__profile_start(run->profile);
   MR_TRY(use_batch(run, batch));
   MR_TRY(mr__touched_insert(&run->rows, batch, run->pool));
+  MR_TRY(mr__run_grow_gradients(run));
   mr__profile_stage(run, MR__STAGE_PROBE);
   MR_TRY(mr__run_prepare_back(run));
   for (int l = 0; l < run->lanes_used; l++) {
@@ -429,14 +431,9 @@ int64_t mr_run_bytes(const mr_run *run) {
 
 static int make_workers(mr_run *run) {
   const mr_graph *graph = run->model->graph;
-  size_t inputs = 1, width = 1, parts = 1;
+  size_t inputs = 1;
   for (size_t i = 0; i < graph->n_nodes; i++)
     if ((size_t)graph->nodes[i].n_inputs > inputs) inputs = (size_t)graph->nodes[i].n_inputs;
-  for (int t = 0; t < run->model->n_tables; t++) {
-    const struct mr__table *table = &run->model->tables[t];
-    if ((size_t)table->width > width) width = (size_t)table->width;
-    if (table->n_parts > parts) parts = table->n_parts;
-  }
   run->n_workers = mr__pool_threads(run->pool);
   run->workers = mr__calloc((size_t)run->n_workers, sizeof *run->workers);
   if (!run->workers) return mr__fail_memory();
@@ -444,12 +441,8 @@ static int make_workers(mr_run *run) {
     struct mr__worker *worker = &run->workers[w];
     worker->x = mr__calloc(inputs, sizeof *worker->x);
     worker->dx = mr__calloc(inputs, sizeof *worker->dx);
-    worker->row_gradient = mr__malloc_aligned(width * sizeof(float));
-    worker->touched = mr__calloc(parts, 1);
     worker->readers = mr__calloc(graph->n_lookups, sizeof *worker->readers);
-    if (!worker->x || !worker->dx || !worker->row_gradient || !worker->touched ||
-        !worker->readers)
-      return mr__fail_memory();
+    if (!worker->x || !worker->dx || !worker->readers) return mr__fail_memory();
   }
   return MR_OK;
 }
@@ -663,7 +656,7 @@ void mr_run_free(mr_run *run) {
     mr__free(run->workers[w].workspace);
     mr__free(run->workers[w].x);
     mr__free(run->workers[w].dx);
-    mr__free(run->workers[w].row_gradient);
+    mr__free(run->workers[w].gradient);
     mr__free(run->workers[w].touched);
     mr__free(run->workers[w].readers);
   }

@@ -29,12 +29,15 @@ struct mr__lane {
   double loss;
 };
 
-/* A lookup as the update sees it: who has a gradient for the rows of a table. */
+/* A lookup as the update of a share sees it: who has a gradient for which rows. */
 struct mr__reader {
-  uint32_t first, end;  /* its occurrences are numbered first + row of the domain */
-  int part, offset, dim; /* of the row's value */
-  struct mr__matrix dy; /* of the whole batch */
-  const int32_t *bags;  /* where the gradient is divided by a bag's size: the offsets, else NULL */
+  int part, offset, dim;   /* of the row's value */
+  uint32_t n;              /* occurrences */
+  const uint32_t *place;   /* [n]: of the distinct key */
+  const uint32_t *row;     /* [n]: row of dy; NULL: occurrence i is of row i */
+  struct mr__matrix dy;    /* of the whole batch */
+  struct mr__matrix pairs; /* where not NULL, the gradient is dy (pairs - the row), dy 1 wide */
+  const int32_t *bags;     /* where the gradient is divided by a bag's size: the offsets, else NULL */
 };
 
 struct mr__zeroed {
@@ -45,9 +48,11 @@ struct mr__zeroed {
 struct mr__worker {
   float *workspace;
   struct mr__matrix *x, *dx; /* [most inputs of a node] */
-  float *row_gradient;       /* [widest table] */
-  unsigned char *touched;    /* [most parts of a table] */
   struct mr__reader *readers; /* [lookups] */
+  /* Of the share that is worked on. */
+  float *gradient;        /* [distinct keys, width of the table] */
+  unsigned char *touched; /* [distinct keys, parts of the table]: which parts were read at all */
+  size_t gradient_capacity, touched_capacity;
 };
 
 /* A stretch of one dense parameter: the unit of reducing and stepping. */
@@ -123,8 +128,10 @@ int mr__run_prepare_update(mr_run *run);
 int mr__run_prepare_back(mr_run *run);
 int mr__run_reduce(mr_run *run);
 void mr__run_clear_update(mr_run *run);
-/* List the readers of a table in a batch, in the order of the columns; gives their number. */
-int mr__run_readers(const mr_run *run, int table, struct mr__reader *readers);
+/* Room for the gradient of any share in every worker, once the batch's shares are known. */
+int mr__run_grow_gradients(mr_run *run);
+/* List the readers of a share, in the order of the columns; gives their number. */
+int mr__run_readers(const mr_run *run, const struct mr__share *share, struct mr__reader *readers);
 
 /* run.c: where a node's value or gradient lies; for kept buffers, from the batch's first row. */
 struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width);

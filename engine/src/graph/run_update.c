@@ -188,28 +188,54 @@ static int step_stretch(void *argument, int64_t task, int worker) {
 
 /* ---- rows of tables ---- */
 
-int mr__run_readers(const mr_run *run, int table, struct mr__reader *readers) {
-  const mr_graph *graph = run->model->graph;
+static struct mr__reader make_reader(const mr_run *run, const struct mr__share *share,
+                                     const struct mr__lookup *lookup,
+                                     struct mr__column_share part, uint32_t first) {
+  const struct mr__node_plan *node = &run->plan.nodes[lookup->node];
+  const struct mr__node_plan *pairs = node->pairs < 0 ? NULL : &run->plan.nodes[node->pairs];
+  struct mr__reader reader = {
+      .part = lookup->part,
+      .offset = run->model->tables[lookup->table].parts[lookup->part].offset,
+      .dim = lookup->dim,
+      .n = part.n,
+      .place = share->place_of + first,
+      .row = part.listed ? share->row_of + first : NULL,
+      .dy = mr__run_kept(run, pairs ? pairs->grad : node->grad, pairs ? 1 : lookup->dim),
+      .bags = lookup->mean ? run->step.batch->columns[lookup->column].offsets : NULL,
+  };
+  if (pairs) reader.pairs = mr__run_kept(run, pairs->saved, lookup->dim);
+  return reader;
+}
+
+int mr__run_readers(const mr_run *run, const struct mr__share *share, struct mr__reader *readers) {
   const struct mr__touched *rows = &run->rows;
   int n = 0;
-  for (int i = rows->first_column[table]; i < rows->first_column[table + 1]; i++) {
+  uint32_t first = 0;
+  for (int i = rows->first_column[share->table]; i < rows->first_column[share->table + 1]; i++) {
     int c = rows->table_columns[i];
-    uint32_t first = rows->columns[c].first;
-    int64_t n_rows = run->step.batch->rows[graph->schema->columns[c].domain];
-    for (int k = run->first_lookup[c]; k < run->first_lookup[c + 1]; k++) {
-      const struct mr__lookup *lookup = &graph->lookups[run->column_lookups[k]];
-      readers[n++] = (struct mr__reader){
-          .first = first,
-          .end = first + (uint32_t)n_rows,
-          .part = lookup->part,
-          .offset = run->model->tables[table].parts[lookup->part].offset,
-          .dim = lookup->dim,
-          .dy = mr__run_kept(run, run->plan.nodes[lookup->node].grad, lookup->dim),
-          .bags = lookup->mean ? run->step.batch->columns[c].offsets : NULL,
-      };
-    }
+    struct mr__column_share part = mr__column_share(share, &rows->columns[c]);
+    for (int k = run->first_lookup[c]; k < run->first_lookup[c + 1]; k++)
+      readers[n++] = make_reader(run, share, &run->model->graph->lookups[run->column_lookups[k]],
+                                 part, first);
+    first += part.n;
   }
   return n;
+}
+
+static int grow_gradient(const mr_run *run, const struct mr__share *share,
+                         struct mr__worker *worker) {
+  const struct mr__table *table = &run->model->tables[share->table];
+  size_t keys = (size_t)share->n + 1; /* one at least: rows: all needs it without any key */
+  MR_TRY(mr__grow(&worker->gradient, &worker->gradient_capacity, keys * (size_t)table->width,
+                  sizeof *worker->gradient));
+  return mr__grow(&worker->touched, &worker->touched_capacity, keys * table->n_parts, 1);
+}
+
+int mr__run_grow_gradients(mr_run *run) {
+  for (int w = 0; w < run->n_workers; w++)
+    for (int s = 0; s < run->rows.n_shares; s++)
+      MR_TRY(grow_gradient(run, run->rows.taken[s], &run->workers[w]));
+  return MR_OK;
 }
 
 static int update_share(void *argument, int64_t task, int worker) {
@@ -324,11 +350,10 @@ int mr_run_row_gradient(mr_run *run, int32_t t, uint64_t key, float *gradient) {
   if (!run->has_gradient) return mr__fail(MR_EINVAL, "there is no gradient");
   const float *row = mr__table_find(table, key);
   const struct mr__share *share = mr__touched_share(&run->rows, t, key);
-  const struct mr__worker *worker = &run->workers[0];
-  int n_readers = mr__run_readers(run, t, worker->readers);
+  if (row) mr__family()->sum_share(run, share, &run->workers[0]);
   for (uint32_t u = 0; row && u < share->n; u++)
     if (share->row[u] == row)
-      mr__family()->sum_occurrences(worker->readers, n_readers, share, u, gradient,
-                                    worker->touched);
+      memcpy(gradient, run->workers[0].gradient + (size_t)u * (size_t)table->width,
+             (size_t)table->width * sizeof *gradient);
   return MR_OK;
 }

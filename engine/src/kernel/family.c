@@ -7,7 +7,7 @@
 #define FAMILY(name)                                                                              \
   {#name,                       &mr__ops_##name,           &mr__optimizers_##name,                \
    mr__reduce_stretch_##name, mr__step_stretch_##name,    mr__stretch_squares_##name,             \
-   mr__share_squares_##name,  mr__sum_occurrences_##name, mr__update_share_##name,                \
+   mr__share_squares_##name,  mr__sum_share_##name, mr__update_share_##name,                \
    mr__limit_products_##name, mr__limit_copy_##name}
 
 static const struct mr__family families[] = {

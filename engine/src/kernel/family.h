@@ -7,9 +7,9 @@
 #include "kernel/limits.h"
 #include "optim/optim.h"
 
-struct mr__reader;
 struct mr__share;
 struct mr__stretch;
+struct mr__worker;
 
 /* Merge the lanes' gradients of a stretch into lane 0's. Returns whether the sum is finite. */
 typedef int mr__reduce_stretch_fn(const mr_run *run, const struct mr__stretch *stretch);
@@ -28,13 +28,11 @@ mr__stretch_squares_fn mr__stretch_squares_plain, mr__stretch_squares_avx2,
 typedef double mr__share_squares_fn(const mr_run *run, const struct mr__share *share, int worker);
 mr__share_squares_fn mr__share_squares_plain, mr__share_squares_avx2, mr__share_squares_avx512;
 
-/* Add up the gradient of a share's distinct key u over its occurrences, in their order, on top of
- * `gradient` [width of the table]; touched[p] becomes 1 where part p was read at all. */
-typedef void mr__sum_occurrences_fn(const struct mr__reader *readers, int n_readers,
-                                    const struct mr__share *share, uint32_t u, float *gradient,
-                                    unsigned char *touched);
-mr__sum_occurrences_fn mr__sum_occurrences_plain, mr__sum_occurrences_avx2,
-    mr__sum_occurrences_avx512;
+/* Add up the gradient of a share's distinct keys in a worker: for each lookup in turn, over the
+ * occurrences in order. The worker has room for it. */
+typedef void mr__sum_share_fn(const mr_run *run, const struct mr__share *share,
+                              const struct mr__worker *worker);
+mr__sum_share_fn mr__sum_share_plain, mr__sum_share_avx2, mr__sum_share_avx512;
 
 /* Step the rows of one share. */
 typedef void mr__update_share_fn(mr_run *run, const struct mr__optim_rates *rates,
@@ -49,7 +47,7 @@ struct mr__family {
   mr__step_stretch_fn *step_stretch;
   mr__stretch_squares_fn *stretch_squares;
   mr__share_squares_fn *share_squares;
-  mr__sum_occurrences_fn *sum_occurrences;
+  mr__sum_share_fn *sum_share;
   mr__update_share_fn *update_share;
   mr__limit_products_fn *limit_products;
   mr__limit_copy_fn *limit_copy;

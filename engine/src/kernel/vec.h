@@ -2,6 +2,8 @@
  *
  * - Element-wise functions are scalar code that the compiler vectorises; each lane does the same
  *   IEEE operations in the same order as the scalar tail, and fused multiply-adds are explicit.
+ * - Where a loop over short vectors must keep its sums in registers, it is written with the vectors
+ *   below: the compiler makes each of them from what registers the family has.
  * - Reductions keep MR__PARTIALS partial sums, element i going to partial i % MR__PARTIALS, and add
  *   them in one fixed tree, whatever the vector width. */
 #ifndef MR_KERNEL_VEC_H
@@ -12,6 +14,22 @@
 #include <string.h>
 
 enum { MR__PARTIALS = 16 };
+
+/* Vectors of N floats, at any address. Only element-wise arithmetic, which is the same everywhere. */
+typedef float mr__vector1 __attribute__((may_alias));
+typedef float mr__vector4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float mr__vector8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float mr__vector16 __attribute__((vector_size(64), aligned(4), may_alias));
+
+/* f_16(i, ...), f_8, f_4, f_1: calls for stretches of so many floats that cover n of them. */
+#define MR__STRETCHES(f, n, ...)                                                                   \
+  do {                                                                                            \
+    int i_ = 0;                                                                                   \
+    for (; i_ + 16 <= (n); i_ += 16) f##_16(i_, __VA_ARGS__);                                     \
+    for (; i_ + 8 <= (n); i_ += 8) f##_8(i_, __VA_ARGS__);                                        \
+    for (; i_ + 4 <= (n); i_ += 4) f##_4(i_, __VA_ARGS__);                                        \
+    for (; i_ < (n); i_++) f##_1(i_, __VA_ARGS__);                                                \
+  } while (0)
 
 static inline float mr__fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 

@@ -1,4 +1,5 @@
-/* y = the sum of the inputs, added from left to right; every dx = dy. */
+/* y = the sum of the inputs, added from left to right; every dx = dy. Where the plan can, lookups
+ * among the inputs are added up in y already, and y's gradient is theirs. */
 #include "graph/op.h"
 #include "kernel/vec.h"
 
@@ -12,16 +13,21 @@ static int shape(struct mr__shape *s) {
 }
 
 static void forward(const struct mr__call *c) {
-  for (int64_t r = 0; r < c->rows; r++) {
-    float *y = mr__row(&c->y, r);
-    for (int e = 0; e < c->y.width; e++) y[e] = mr__row(&c->x[0], r)[e];
-    for (int i = 1; i < c->n_inputs; i++) mr__accumulate(y, mr__row(&c->x[i], r), c->y.width);
+  int begun = 0;
+  for (int i = 0; i < c->n_inputs; i++) begun |= c->x[i].p == c->y.p;
+  for (int i = 0; i < c->n_inputs; i++) {
+    for (int64_t r = 0; c->x[i].p != c->y.p && r < c->rows; r++) {
+      float *y = mr__row(&c->y, r);
+      const float *x = mr__row(&c->x[i], r);
+      for (int e = 0; e < c->y.width; e++) y[e] = begun ? y[e] + x[e] : x[e];
+    }
+    begun = 1;
   }
 }
 
 static void backward(const struct mr__call *c) {
   for (int i = 0; i < c->n_inputs; i++)
-    for (int64_t r = 0; c->dx[i].p && r < c->rows; r++) {
+    for (int64_t r = 0; c->dx[i].p && c->dx[i].p != c->dy.p && r < c->rows; r++) {
       const float *dy = mr__row(&c->dy, r);
       float *dx = mr__row(&c->dx[i], r);
       for (int e = 0; e < c->dy.width; e++) dx[e] = c->add[i] ? dx[e] + dy[e] : dy[e];
@@ -33,6 +39,7 @@ const struct mr__op MR_FAMILY(mr__op_add) = {
     .doc = "y = the sum of the inputs, element by element",
     .inputs = {"x"},
     .variadic = 1,
+    .flags = MR__ADDS_UP,
     .shape = shape,
     .forward = forward,
     .backward = backward,

@@ -15,40 +15,55 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
+/* For the columns d .. d + N - 1 of all vectors: their sum, and what each adds to y at partial
+ * d % 16, which is fixed whatever the vector width. */
+#define SUM_PAIRS(N)                                                                              \
+  static inline void sum_pairs_##N(int d, const float *x, int width, int dim, float *sums,        \
+                                   float *partials) {                                             \
+    mr__vector##N sum = {0}, squares = {0};                                                       \
+    for (int i = d; i < width; i += dim) {                                                        \
+      mr__vector##N v = *(const mr__vector##N *)(x + i);                                          \
+      sum += v;                                                                                   \
+      squares += v * v;                                                                           \
+    }                                                                                             \
+    *(mr__vector##N *)(sums + d) = sum;                                                           \
+    *(mr__vector##N *)(partials + d % MR__PARTIALS) += sum * sum - squares;                       \
+  }
+SUM_PAIRS(1)
+SUM_PAIRS(4)
+SUM_PAIRS(8)
+SUM_PAIRS(16)
+
 static void forward(const struct mr__call *c) {
   int dim = (int)mr__option_number(c->node, 0), width = c->x[0].width;
   for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r);
-    float *sum = mr__row(&c->saved, r);
-    float squares[MR__PARTIALS] = {0};
-    for (int d = 0; d < dim; d++) sum[d] = 0.0f;
-    for (int i = 0; i < width; i += dim) mr__accumulate(sum, x + i, dim);
-    /* Partial d % 16 of sum_d (sum_d^2 - sum_i x_id^2): fixed whatever the vector width. */
-    for (int d = 0; d < dim; d++) {
-      float *s = &squares[d % MR__PARTIALS];
-      *s = mr__fma(sum[d], sum[d], *s);
-    }
-    for (int i = 0; i < width; i += dim)
-      for (int d = 0; d < dim; d++) {
-        float *s = &squares[d % MR__PARTIALS];
-        *s = mr__fma(-x[i + d], x[i + d], *s);
-      }
-    mr__row(&c->y, r)[0] = 0.5f * mr__add_partials(squares);
+    float partials[MR__PARTIALS] = {0};
+    MR__STRETCHES(sum_pairs, dim, mr__row(&c->x[0], r), width, dim, mr__row(&c->saved, r),
+                  partials);
+    mr__row(&c->y, r)[0] = 0.5f * mr__add_partials(partials);
   }
 }
 
-static void backward(const struct mr__call *c) {
-  int dim = (int)mr__option_number(c->node, 0), width = c->x[0].width;
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r), *sum = mr__row(&c->saved, r);
-    float *dx = mr__row(&c->dx[0], r);
-    float g = mr__row(&c->dy, r)[0];
-    for (int i = 0; i < width; i += dim)
-      for (int d = 0; d < dim; d++) {
-        float v = g * (sum[d] - x[i + d]);
-        dx[i + d] = c->add[0] ? dx[i + d] + v : v;
-      }
+#define SPREAD_PAIRS(N)                                                                           \
+  static inline void spread_pairs_##N(int d, const struct mr__call *c, int64_t r, int dim) {      \
+    const float *x = mr__row(&c->x[0], r);                                                        \
+    float *dx = mr__row(&c->dx[0], r), g = *mr__row(&c->dy, r);                                   \
+    mr__vector##N sum = *(mr__vector##N *)(mr__row(&c->saved, r) + d);                            \
+    for (int i = d; i < c->x[0].width; i += dim) {                                                \
+      mr__vector##N v = g * (sum - *(const mr__vector##N *)(x + i));                              \
+      mr__vector##N *to = (mr__vector##N *)(dx + i);                                              \
+      if (c->add[0]) v += *to;                                                                    \
+      *to = v;                                                                                    \
+    }                                                                                             \
   }
+SPREAD_PAIRS(1)
+SPREAD_PAIRS(4)
+SPREAD_PAIRS(8)
+SPREAD_PAIRS(16)
+
+static void backward(const struct mr__call *c) {
+  int dim = (int)mr__option_number(c->node, 0);
+  for (int64_t r = 0; r < c->rows; r++) MR__STRETCHES(spread_pairs, dim, c, r, dim);
 }
 
 static const struct mr__option options[] = {{.name = "dim", .kind = MR__WHOLE, .preset = 16,
@@ -60,7 +75,7 @@ const struct mr__op MR_FAMILY(mr__op_fm_pairs) = {
     .name = "fm_pairs",
     .doc = "y = sum over i < j of <x_i, x_j>, x holding vectors of dim floats (Rendle 2010, eq. 1)",
     .inputs = {"x"},
-    .flags = MR__READS_X,
+    .flags = MR__READS_X | MR__PAIRS,
     .options = options,
     .shape = shape,
     .forward = forward,

@@ -1,8 +1,10 @@
 /* y[r] = the embedding row of the id of r; of a bag, the sum or the mean over its ids. An empty
  * bag is the zero vector; an id that the table lacks reads its row "unknown".
  *
+ * Where the plan adds up lookups, y is added to instead of written.
+ *
  * There is no backward here: the update of the table gathers, for each distinct key, the
- * gradients of y at its occurrences (run_update.c), d row = sum over occurrences of dy[r], for a
+ * gradients of y at its occurrences (update_loops.c), d row = sum over occurrences of dy[r], for a
  * mean divided by the size of the bag. */
 #include <string.h>
 
@@ -19,36 +21,64 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
-static void bag(const struct mr__call *c, float *const *rows, int32_t begin, int32_t end,
-                int offset, int mean, float *y) {
-  int n = c->y.width;
-  if (begin == end) {
-    memset(y, 0, (size_t)n * sizeof *y);
-    return;
-  }
-  memcpy(y, rows[begin] + offset, (size_t)n * sizeof *y);
-  for (int32_t i = begin + 1; i < end; i++) mr__accumulate(y, rows[i] + offset, n);
-  if (mean && end - begin > 1) {
-    float scale = 1.0f / (float)(end - begin);
-    for (int e = 0; e < n; e++) y[e] *= scale;
+enum { AHEAD = 32 }; /* rows whose memory is asked for while others are read */
+
+/* y = or += the rows from begin to end, their sum or mean. */
+static void read_bag(float *y, int width, int adds, float *const *rows, int32_t begin, int32_t end,
+                     int offset, int mean) {
+  float scale = mean && end > begin ? 1.0f / (float)(end - begin) : 1.0f;
+  if (!adds) memset(y, 0, (size_t)width * sizeof *y);
+  for (int32_t i = begin; i < end; i++) mr__axpy(y, scale, rows[i] + offset, width);
+}
+
+static void read_bags(const struct mr__call *c, const int32_t *offsets, float *const *rows,
+                      int offset, int mean) {
+  for (int64_t r = 0; r < c->rows; r++)
+    read_bag(mr__row(&c->y, r), c->y.width, c->adds, rows, offsets[c->first_row + r],
+             offsets[c->first_row + r + 1], offset, mean);
+}
+
+/* For one id a row. Called with a width known to the compiler where it is a usual one. */
+static inline __attribute__((always_inline)) void read_rows(const struct mr__call *c,
+                                                            float *const *rows, int64_t n,
+                                                            int offset, int width) {
+  for (int64_t r = 0; r < c->rows; r++) {
+    const float *from = rows[r] + offset;
+    float *y = mr__row(&c->y, r);
+    if (r + AHEAD < n) {
+      __builtin_prefetch(rows[r + AHEAD] + offset);
+      if (width > 1) __builtin_prefetch(rows[r + AHEAD] + offset + width - 1);
+    }
+    for (int e = 0; e < width; e++) y[e] = c->adds ? y[e] + from[e] : from[e];
   }
 }
 
 static void forward(const struct mr__call *c) {
   const struct mr__lookup *lookup = &c->step->lookups[c->node->lookup];
   const int offset = c->step->part_offsets[c->node->lookup];
+  const struct mr__batch_column *keys = &c->step->batch->columns[lookup->column];
   float *const *rows = c->step->rows->columns[lookup->column].row;
-  const int32_t *offsets = c->step->batch->columns[lookup->column].offsets;
-  int width = c->y.width;
-  for (int64_t r = 0; r < c->rows; r++) {
-    float *y = mr__row(&c->y, r);
-    int64_t at = c->first_row + r;
-    if (offsets) {
-      bag(c, rows, offsets[at], offsets[at + 1], offset, lookup->mean, y);
-    } else {
-      const float *from = rows[at] + offset;
-      for (int e = 0; e < width; e++) y[e] = from[e];
-    }
+  if (keys->offsets) {
+    read_bags(c, keys->offsets, rows, offset, lookup->mean);
+    return;
+  }
+  rows += c->first_row;
+  int64_t n = keys->n - c->first_row;
+  switch (c->y.width) {
+  case 1:
+    read_rows(c, rows, n, offset, 1);
+    return;
+  case 8:
+    read_rows(c, rows, n, offset, 8);
+    return;
+  case 16:
+    read_rows(c, rows, n, offset, 16);
+    return;
+  case 24:
+    read_rows(c, rows, n, offset, 24);
+    return;
+  default:
+    read_rows(c, rows, n, offset, c->y.width);
   }
 }
 

@@ -48,6 +48,7 @@ const struct mr__op MR_FAMILY(mr__op_sum) = {
     .name = "sum",
     .doc = "y = the sum of the vectors of dim floats in x; of all its columns where dim is 1",
     .inputs = {"x"},
+    .flags = MR__ADDS_UP,
     .options = options,
     .shape = shape,
     .forward = forward,

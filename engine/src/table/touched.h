@@ -2,8 +2,7 @@
  *
  * mr__touched_find (predicting) gives every occurrence of a key the pointer to its row; keys that
  * are not in the table read the row of "unknown". mr__touched_insert (training) makes missing rows
- * and also lists the distinct keys with their occurrences in order, so that the update can go over
- * a row's occurrences, gradient and optimizer in one pass.
+ * and also gives each distinct key a place, at which the update adds up its gradient.
  *
  * The work is cut into shares, which any thread may take: a share is a whole table, whose keys are
  * probed as they lie in the batch; or, for a table that much of the batch reads, one of its shards,
@@ -15,28 +14,33 @@
 #include "data/batch.h"
 #include "table/table.h"
 
-/* The distinct keys of one share, in the order in which they first occur. Occurrences are numbers:
- * that of row r of a column's domain is r + the column's `first`, so those of one key ascend from
- * column to column and from row to row. */
+/* What of a batch falls to one share: occurrences, column after column, each column's in order; and
+ * their distinct keys, in the order in which they first occur. */
 struct mr__share {
   int table, first_shard, n_shards; /* all shards, or one */
   uint32_t n_occurrences;
-  uint32_t n;            /* distinct keys */
-  uint32_t note;         /* slots noted below it belong to other batches */
-  float **row;           /* [n] */
-  uint32_t *start;       /* [n + 1]: CSR into occurrences */
-  uint32_t *occurrences; /* [n_occurrences] */
-  uint32_t *place_of;    /* scratch, [n_occurrences]: place of an occurrence's key */
-  size_t row_capacity, start_capacity, occurrences_capacity, place_capacity;
+  uint32_t *place_of; /* [n_occurrences]: place of the key among the distinct ones */
+  uint32_t *row_of;   /* [n_occurrences]: row of the domain; see mr__column_share */
+  uint32_t n;         /* distinct keys */
+  uint32_t note;      /* slots noted below it belong to other batches */
+  float **row;        /* [n] */
+  size_t place_capacity, row_of_capacity, row_capacity;
 };
 
 struct mr__column_rows {
-  float **row;     /* [keys]: where the row of each occurrence lies */
-  uint32_t *owner; /* bags: the row of the domain that an occurrence belongs to */
-  uint32_t first;  /* number of the occurrence in row 0, among those of the table */
-  uint32_t *at;    /* of a table in shards: positions sorted by shard */
+  float **row;  /* [n]: where the row of each occurrence lies */
+  uint32_t n;
+  int is_bag;
+  uint32_t *at; /* of a table in shards: positions sorted by shard */
   uint32_t start[MR__SHARDS + 1];
-  size_t row_capacity, at_capacity, owner_capacity;
+  size_t row_capacity, at_capacity;
+};
+
+/* The occurrences of one column in a share. */
+struct mr__column_share {
+  const uint32_t *at; /* their positions in the column; NULL: all, in order */
+  uint32_t n;
+  int listed; /* row_of is filled in; else occurrence i belongs to row i of the domain */
 };
 
 struct mr__touched {
@@ -58,6 +62,13 @@ void mr__touched_clear(struct mr__touched *rows);
 int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int column);
 int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
+
+static inline struct mr__column_share mr__column_share(const struct mr__share *share,
+                                                       const struct mr__column_rows *column) {
+  if (share->n_shards > 1) return (struct mr__column_share){NULL, column->n, column->is_bag};
+  uint32_t begin = column->start[share->first_shard], end = column->start[share->first_shard + 1];
+  return (struct mr__column_share){column->at + begin, end - begin, 1};
+}
 
 /* The share that a key of a table falls into. */
 const struct mr__share *mr__touched_share(const struct mr__touched *rows, int table, uint64_t key);

@@ -6,7 +6,7 @@
 #include "kernel/family.h"
 #include "kernel/vec.h"
 
-enum { PREFETCH_AHEAD = 8 };
+enum { AHEAD = 12, MOST_PREFETCHED = 256 /* floats */ };
 
 struct job {
   mr_run *run;
@@ -72,60 +72,79 @@ void MR_FAMILY(mr__step_stretch)(const mr_run *run, const struct mr__optim_rates
 
 /* ---- rows of tables ---- */
 
-/* total + the gradients of N columns of a reader, over occurrences in order. The total stays in a
- * register: rows are mostly as narrow as one or two vectors. */
+static inline int64_t row_of(const struct mr__reader *reader, uint32_t i) {
+  return reader->row ? reader->row[i] : i;
+}
+
+/* Add the gradients of N columns of a reader's dy at their keys' places. Rows of dy lie far apart,
+ * so they are asked for ahead. */
 #define SUM_COLUMNS(N)                                                                            \
-  typedef float vector##N __attribute__((vector_size(4 * (N))));                                  \
-  static inline void sum_columns_##N(const struct mr__reader *reader, int column,                 \
-                                     const uint32_t *occurrence, uint32_t n, float *gradient) {   \
-    vector##N total, x;                                                                           \
-    memcpy(&total, gradient + column, sizeof total);                                              \
-    for (uint32_t i = 0; i < n; i++) {                                                            \
-      int64_t row = occurrence[i] - reader->first;                                                \
-      memcpy(&x, mr__row(&reader->dy, row) + column, sizeof x);                                   \
-      total += reader->bags ? x / (float)(reader->bags[row + 1] - reader->bags[row]) : x;         \
+  static inline void sum_columns_##N(int column, const struct mr__reader *reader, float *sums,    \
+                                     int width) {                                                 \
+    for (uint32_t i = 0; i < reader->n; i++) {                                                    \
+      int64_t row = row_of(reader, i);                                                            \
+      mr__vector##N *sum = (mr__vector##N *)(sums + (size_t)reader->place[i] * width + column);   \
+      const float *dy = mr__row(&reader->dy, row) + column;                                       \
+      if (N > 1 && i + AHEAD < reader->n)                                                         \
+        __builtin_prefetch(dy + (row_of(reader, i + AHEAD) - row) * reader->dy.ld);               \
+      if (reader->bags)                                                                           \
+        *sum += *(const mr__vector##N *)dy / (float)(reader->bags[row + 1] - reader->bags[row]);  \
+      else                                                                                        \
+        *sum += *(const mr__vector##N *)dy;                                                       \
     }                                                                                             \
-    memcpy(gradient + column, &total, sizeof total);                                              \
   }
 SUM_COLUMNS(1)
 SUM_COLUMNS(4)
 SUM_COLUMNS(8)
 SUM_COLUMNS(16)
 
-static void sum_reader(const struct mr__reader *reader, const uint32_t *occurrence, uint32_t n,
-                       float *gradient) {
-  int c = 0;
-  for (; c + 16 <= reader->dim; c += 16) sum_columns_16(reader, c, occurrence, n, gradient);
-  for (; c + 8 <= reader->dim; c += 8) sum_columns_8(reader, c, occurrence, n, gradient);
-  for (; c + 4 <= reader->dim; c += 4) sum_columns_4(reader, c, occurrence, n, gradient);
-  for (; c < reader->dim; c++) sum_columns_1(reader, c, occurrence, n, gradient);
-}
-
-void MR_FAMILY(mr__sum_occurrences)(const struct mr__reader *readers, int n_readers,
-                                    const struct mr__share *share, uint32_t u, float *gradient,
-                                    unsigned char *touched) {
-  const uint32_t *next = share->occurrences + share->start[u];
-  const uint32_t *end = share->occurrences + share->start[u + 1];
-  for (const struct mr__reader *reader = readers; reader < readers + n_readers; reader++) {
-    while (next < end && *next < reader->first) next++;
-    const uint32_t *stop = next;
-    if (next < end && end[-1] < reader->end) stop = end; /* all that are left, as a rule */
-    while (stop < end && *stop < reader->end) stop++;
-    if (next == stop) continue;
-    touched[reader->part] = 1;
-    sum_reader(reader, next, (uint32_t)(stop - next), gradient + reader->offset);
+/* The same for lookups that meet in pairs. `rows` has the values of the share's rows. */
+#define SUM_PAIRS(N)                                                                              \
+  static inline void sum_pairs_##N(int column, const struct mr__reader *reader,                   \
+                                   float *const *rows, float *sums, int width) {                  \
+    for (uint32_t i = 0; i < reader->n; i++) {                                                    \
+      int64_t row = row_of(reader, i);                                                            \
+      size_t place = reader->place[i];                                                            \
+      if (i + AHEAD < reader->n) {                                                                \
+        const float *soon = rows[reader->place[i + AHEAD]] + reader->offset + column;             \
+        __builtin_prefetch(soon), __builtin_prefetch(soon + N - 1);                               \
+      }                                                                                           \
+      mr__vector##N all = *(mr__vector##N *)(mr__row(&reader->pairs, row) + column);              \
+      mr__vector##N own = *(mr__vector##N *)(rows[place] + reader->offset + column);              \
+      *(mr__vector##N *)(sums + place * width + column) +=                                        \
+          *mr__row(&reader->dy, row) * (all - own);                                               \
+    }                                                                                             \
   }
+SUM_PAIRS(1)
+SUM_PAIRS(4)
+SUM_PAIRS(8)
+SUM_PAIRS(16)
+
+static void mark_part(const struct mr__reader *reader, const struct mr__share *share,
+                      unsigned char *touched, size_t n_parts) {
+  touched += reader->part;
+  if (reader->n == share->n_occurrences) /* the table's only column: it reads every key */
+    for (size_t u = 0; u < share->n; u++) touched[u * n_parts] = 1;
+  else
+    for (uint32_t i = 0; i < reader->n; i++) touched[reader->place[i] * n_parts] = 1;
 }
 
-/* The gradient of a distinct key's row into the worker's, clipped by value and by row. */
-static void find_gradient(const mr_run *run, const struct mr__share *share, uint32_t u,
-                          int n_readers, const struct mr__worker *worker) {
+void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
+                              const struct mr__worker *worker) {
   const struct mr__table *table = &run->model->tables[share->table];
-  memset(worker->row_gradient, 0, (size_t)table->width * sizeof(float));
-  memset(worker->touched, 0, table->n_parts);
-  MR_FAMILY(mr__sum_occurrences)(worker->readers, n_readers, share, u, worker->row_gradient,
-                                 worker->touched);
-  if (run->clips) clip_row(&run->options, worker->row_gradient, table->width);
+  memset(worker->gradient, 0, share->n * (size_t)table->width * sizeof(float));
+  memset(worker->touched, 0, share->n * table->n_parts);
+  int n = mr__run_readers(run, share, worker->readers);
+  for (const struct mr__reader *reader = worker->readers; reader < worker->readers + n; reader++) {
+    float *sums = worker->gradient + reader->offset;
+    mark_part(reader, share, worker->touched, table->n_parts);
+    if (reader->pairs.p)
+      MR__STRETCHES(sum_pairs, reader->dim, reader, share->row, sums, table->width);
+    else
+      MR__STRETCHES(sum_columns, reader->dim, reader, sums, table->width);
+  }
+  for (uint32_t u = 0; run->clips && u < share->n; u++)
+    clip_row(&run->options, worker->gradient + (size_t)u * (size_t)table->width, table->width);
 }
 
 static void step_row(const struct job *job, const struct mr__table *table, float *row,
@@ -146,17 +165,24 @@ static void step_row(const struct job *job, const struct mr__table *table, float
   }
 }
 
-static void step_distinct(const struct job *job, const struct mr__share *share, int n_readers,
+/* Ask for a row that steps soon, with its states; of a long one the rest comes in order. */
+static void prefetch_row(const float *row, int stride) {
+  int floats = stride < MOST_PREFETCHED ? stride : MOST_PREFETCHED;
+  for (int f = 0; f < floats; f += 16) __builtin_prefetch(row + f, 1);
+  __builtin_prefetch(row + floats - 1, 1);
+}
+
+static void step_distinct(const struct job *job, const struct mr__share *share,
                           const struct mr__worker *worker) {
   const mr_run *run = job->run;
   const struct mr__table *table = &run->model->tables[share->table];
-  for (uint32_t u = 0; u < share->n; u++) {
-    if (u + PREFETCH_AHEAD < share->n) __builtin_prefetch(share->row[u + PREFETCH_AHEAD], 1);
-    find_gradient(run, share, u, n_readers, worker);
-    if (run->clip_scale != 1) mr__scale(worker->row_gradient, run->clip_scale, table->width);
-    if (run->options.rows_all)
-      memcpy(worker->touched, run->part_learns + run->first_part[share->table], table->n_parts);
-    step_row(job, table, share->row[u], worker->row_gradient, worker->touched);
+  const unsigned char *learns = run->part_learns + run->first_part[share->table];
+  float *gradient = worker->gradient;
+  const unsigned char *touched = worker->touched;
+  for (uint32_t u = 0; u < share->n; u++, gradient += table->width, touched += table->n_parts) {
+    if (u + AHEAD < share->n) prefetch_row(share->row[u + AHEAD], table->stride);
+    if (run->clip_scale != 1) mr__scale(gradient, run->clip_scale, table->width);
+    step_row(job, table, share->row[u], gradient, run->options.rows_all ? learns : touched);
   }
 }
 
@@ -166,15 +192,15 @@ static void step_others(const struct job *job, const struct mr__share *share,
                         const struct mr__worker *worker) {
   const mr_run *run = job->run;
   const struct mr__table *table = &run->model->tables[share->table];
-  memcpy(worker->touched, run->part_learns + run->first_part[share->table], table->n_parts);
+  const unsigned char *learns = run->part_learns + run->first_part[share->table];
   for (int s = share->first_shard; s < share->first_shard + share->n_shards; s++) {
     const struct mr__shard *shard = &table->shards[s];
     for (size_t i = 0; i < shard->n_slots; i++) {
       const struct mr__slot *slot = &shard->slots[i];
       if (!slot->row_plus_1 || slot->note >= share->note) continue;
-      memset(worker->row_gradient, 0, (size_t)table->width * sizeof(float));
+      memset(worker->gradient, 0, (size_t)table->width * sizeof(float));
       step_row(job, table, mr__shard_row(shard, slot->row_plus_1 - 1, table->stride),
-               worker->row_gradient, worker->touched);
+               worker->gradient, learns);
     }
   }
 }
@@ -185,18 +211,17 @@ void MR_FAMILY(mr__update_share)(mr_run *run, const struct mr__optim_rates *rate
   const struct job *job = &(struct job){run, rates, optimizer(run)};
   const struct mr__table *table = &run->model->tables[share->table];
   if (!memchr(run->part_learns + run->first_part[share->table], 1, table->n_parts)) return;
-  int n_readers = mr__run_readers(run, share->table, worker->readers);
-  step_distinct(job, share, n_readers, worker);
+  MR_FAMILY(mr__sum_share)(run, share, worker);
+  step_distinct(job, share, worker);
   if (run->options.rows_all) step_others(job, share, worker);
 }
 
 double MR_FAMILY(mr__share_squares)(const mr_run *run, const struct mr__share *share, int index) {
   const struct mr__worker *worker = &run->workers[index];
-  int n_readers = mr__run_readers(run, share->table, worker->readers);
+  int width = run->model->tables[share->table].width;
+  MR_FAMILY(mr__sum_share)(run, share, worker);
   double sum = 0;
-  for (uint32_t u = 0; u < share->n; u++) {
-    find_gradient(run, share, u, n_readers, worker);
-    sum += mr__squares(worker->row_gradient, run->model->tables[share->table].width);
-  }
+  for (uint32_t u = 0; u < share->n; u++)
+    sum += mr__squares(worker->gradient + (size_t)u * (size_t)width, width);
   return sum;
 }
