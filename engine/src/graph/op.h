@@ -27,7 +27,9 @@ enum mr__op_flags {
   MR__WRITES_PARAM = 1024, /* backward overwrites dparam[0] where the slice opens its lane */
   /* What the plan knows of gradients, so that lookups need not keep each their own: */
   MR__ADDS_UP = 2048, /* y is the sum of the vectors in x that are as wide as y; each dx = dy */
-  MR__PAIRS = 4096    /* x is vectors as wide as `saved`; the dx of each is dy (saved - it) */
+  /* `saved` holds, once, the sum of the vectors in x and then the sum of their squares; the dx of
+   * each vector is dy (sum - it). Where x is not wanted, forward finds both sums made. */
+  MR__PAIRS = 4096
 };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
@@ -97,7 +99,8 @@ struct mr__call {
   const struct mr__matrix *x, *dx;
   const unsigned char *add; /* dx[i] is added to when 1, overwritten when 0; in input order */
   int n_inputs;
-  int adds; /* lookups: y, which another lookup has begun, is added to */
+  int adds;    /* lookups: y, which another lookup has begun, is added to */
+  int squares; /* lookups: the squares of what is added to y are added behind it */
   int64_t first_input_row;  /* ROW_UP, ROW_DOWN: of x's rows, in the batch */
   float *const *param;
   float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */

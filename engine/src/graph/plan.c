@@ -141,8 +141,8 @@ static int lookups_of(const struct mr__plan *plan, int node, int input, int widt
                       const struct wanted *wanted, const int **list) {
   const struct mr__node *n = &plan->graph->nodes[input];
   int concat = strcmp(n->op_name, "concat") == 0;
-  if (!can_share(plan, node, input, wanted)) return 0;
   *list = concat ? n->inputs : &n->index;
+  if (!can_share(plan, node, input, wanted)) return 0;
   int n_list = concat ? n->n_inputs : 1;
   for (int k = 0; k < n_list; k++) {
     const struct mr__node *lookup = &plan->graph->nodes[(*list)[k]];
@@ -152,39 +152,61 @@ static int lookups_of(const struct mr__plan *plan, int node, int input, int widt
   return n_list;
 }
 
-/* The lookups that node i adds up write into its value, the first one before the others. */
+/* Have lookups add to one value, and share one gradient. */
+static void add_lookups(struct mr__plan *plan, const int *list, int n, struct mr__place value,
+                        struct mr__place grad) {
+  for (int k = 0; k < n; k++) {
+    plan->nodes[list[k]].value = value;
+    plan->nodes[list[k]].grad = grad;
+    plan->nodes[list[k]].adds = 1;
+  }
+}
+
+/* The first to run of the lookups that add to a value begins it. */
+static void begin_value(struct mr__plan *plan, int i, struct mr__place value) {
+  for (int k = 0; k < i; k++) {
+    struct mr__node_plan *node = &plan->nodes[k];
+    if (!node->adds || node->value.buffer != value.buffer || node->value.column != value.column)
+      continue;
+    node->adds = 0;
+    return;
+  }
+}
+
+static void drop_concat(struct mr__plan *plan, int input) {
+  if (plan->graph->nodes[input].lookup < 0)
+    plan->nodes[input].wanted = plan->nodes[input].has_grad = 0;
+}
+
+/* The lookups that node i adds up write into its value. */
 static void sum_lookups(struct mr__plan *plan, int i, const struct wanted *wanted) {
   const struct mr__node *n = &plan->graph->nodes[i];
   struct mr__node_plan *node = &plan->nodes[i];
-  int first = i, filled = 1;
+  node->filled = 1;
   for (int k = 0; k < n->n_inputs; k++) {
     const int *list;
     int n_list = lookups_of(plan, i, n->inputs[k], n->width, wanted, &list);
-    filled &= n_list > 0;
-    for (int j = 0; j < n_list; j++) {
-      plan->nodes[list[j]].value = node->value;
-      plan->nodes[list[j]].grad = node->grad;
-      plan->nodes[list[j]].adds = 1;
-      if (list[j] < first) first = list[j];
-    }
-    if (n_list > 0 && list != &plan->graph->nodes[n->inputs[k]].index) /* the concat */
-      plan->nodes[n->inputs[k]].wanted = plan->nodes[n->inputs[k]].has_grad = 0;
+    add_lookups(plan, list, n_list, node->value, node->grad);
+    if (n_list > 0) drop_concat(plan, n->inputs[k]);
+    node->filled &= n_list > 0;
   }
-  node->filled = filled;
-  if (first < i) plan->nodes[first].adds = 0;
+  begin_value(plan, i, node->value);
 }
 
-/* The lookups of node i, of one id a row each, leave their gradient to the update. */
+/* The lookups of node i, of one id a row each, add to its sums and leave their gradient to the
+ * update. */
 static void pair_lookups(struct mr__plan *plan, int i, const struct wanted *wanted) {
   const struct mr__node *n = &plan->graph->nodes[i];
   const int *list;
-  int n_list = lookups_of(plan, i, n->inputs[0], n->saved, wanted, &list);
+  int n_list = lookups_of(plan, i, n->inputs[0], n->saved / 2, wanted, &list);
   for (int k = 0; k < n_list; k++) {
     const struct mr__lookup *lookup = &plan->graph->lookups[plan->graph->nodes[list[k]].lookup];
     if (plan->graph->schema->columns[lookup->column].type != MR_ID) return;
   }
   for (int k = 0; k < n_list; k++) plan->nodes[list[k]].pairs = i;
-  if (n_list > 0) plan->nodes[n->inputs[0]].pairs = i;
+  add_lookups(plan, list, n_list, plan->nodes[i].saved, (struct mr__place){-1, 0});
+  if (n_list > 0) drop_concat(plan, n->inputs[0]);
+  begin_value(plan, i, plan->nodes[i].saved);
 }
 
 /* From the last node to the first, so that a node's place is known before its inputs are put in. */
@@ -200,7 +222,7 @@ static int place_values(struct mr__plan *plan, const struct wanted *wanted) {
     if (n->saved > 0) /* forward writes it even when no backward will read it */
       MR_TRY(new_buffer(plan, n->domain, n->saved, &node->saved));
     if (flags(plan, i) & MR__ADDS_UP) sum_lookups(plan, i, wanted);
-    if (node->has_grad && (flags(plan, i) & MR__PAIRS)) pair_lookups(plan, i, wanted);
+    if (flags(plan, i) & MR__PAIRS) pair_lookups(plan, i, wanted);
     int concat = strcmp(n->op_name, "concat") == 0;
     int inplace = (flags(plan, i) & MR__INPLACE) != 0;
     int column = 0;
@@ -277,7 +299,7 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
     if (node->grad.buffer >= 0 &&
         (plan->graph->nodes[i].lookup >= 0 || plan->graph->nodes[i].watched))
       plan->buffers[node->grad.buffer].kept = 1;
-    if (node->pairs >= 0) {
+    if (node->pairs >= 0 && node->has_grad) {
       plan->buffers[plan->nodes[node->pairs].grad.buffer].kept = 1;
       plan->buffers[plan->nodes[node->pairs].saved.buffer].kept = 1;
     }

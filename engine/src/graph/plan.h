@@ -18,9 +18,9 @@
  * Inputs of a concat are placed inside it, in-place ops on their input.
  *
  * Lookups that are only added up (MR__ADDS_UP) write into the sum itself and have its gradient, all
- * the same one; a concat between them and the sum is not made. The gradient of lookups that only
- * meet in pairs (MR__PAIRS) is not kept either: the update makes it from the two vectors per row
- * that all of them share, and the row itself. */
+ * the same one. Those that only meet in pairs (MR__PAIRS) add to its sums, and their gradient is not
+ * kept: the update makes it from a vector per row that all of them share, and the table's row. A
+ * concat in between is not made. */
 #ifndef MR_GRAPH_PLAN_H
 #define MR_GRAPH_PLAN_H
 
@@ -48,7 +48,7 @@ struct mr__node_plan {
   int overwritten;    /* something computes over its value once that has been read */
   int adds;           /* a lookup that adds to its value, which another one begins */
   int filled;         /* its inputs are all lookups that write right into its value */
-  int pairs;          /* the node whose gradient gives a lookup's, as MR__PAIRS says, or -1 */
+  int pairs;          /* a lookup: the node of MR__PAIRS that it adds to, or -1 */
   unsigned char *add; /* [n_inputs] */
 };
 

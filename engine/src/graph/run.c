@@ -129,6 +129,7 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .add = plan->add,
       .n_inputs = node->n_inputs,
       .adds = plan->adds,
+      .squares = plan->pairs >= 0,
       .param = run->model->param + node->first_param,
       .packed = run->model->packed + run->model->packed_offset[i],
       .packed_back = run->packed_back ? run->packed_back[i] : NULL,

@@ -320,7 +320,11 @@ int mr_run_update(mr_run *run) {
     op->finish(&call);
   }
   run->packed_version = ++run->model->version;
-  MR_TRY(mr__pool_run(run->pool, prepare_node, run, 2 * (int64_t)run->model->graph->n_nodes));
+  int prepares = 0; /* whether the threads need to be woken */
+  for (size_t i = 0; i < run->model->graph->n_nodes; i++)
+    prepares |= mr__node_op(&run->model->graph->nodes[i])->prepare != NULL;
+  if (prepares)
+    MR_TRY(mr__pool_run(run->pool, prepare_node, run, 2 * (int64_t)run->model->graph->n_nodes));
   mr__profile_stage(run, MR__STAGE_PACK);
   return MR_OK;
 }

@@ -11,15 +11,13 @@ static int shape(struct mr__shape *s) {
     return mr__fail(MR_ESHAPE, "x is %d wide, which is not a multiple of dim %d", s->widths[0],
                     dim);
   s->width = 1;
-  s->saved = dim;
+  s->saved = 2 * dim; /* sum_i x_i, sum_i x_i^2 */
   return MR_OK;
 }
 
-/* For the columns d .. d + N - 1 of all vectors: their sum, and what each adds to y at partial
- * d % 16, which is fixed whatever the vector width. */
-#define SUM_PAIRS(N)                                                                              \
-  static inline void sum_pairs_##N(int d, const float *x, int width, int dim, float *sums,        \
-                                   float *partials) {                                             \
+/* The sums of the columns d .. d + N - 1 of all vectors. */
+#define SUM_VECTORS(N)                                                                            \
+  static inline void sum_vectors_##N(int d, const float *x, int width, int dim, float *sums) {    \
     mr__vector##N sum = {0}, squares = {0};                                                       \
     for (int i = d; i < width; i += dim) {                                                        \
       mr__vector##N v = *(const mr__vector##N *)(x + i);                                          \
@@ -27,6 +25,18 @@ static int shape(struct mr__shape *s) {
       squares += v * v;                                                                           \
     }                                                                                             \
     *(mr__vector##N *)(sums + d) = sum;                                                           \
+    *(mr__vector##N *)(sums + dim + d) = squares;                                                 \
+  }
+SUM_VECTORS(1)
+SUM_VECTORS(4)
+SUM_VECTORS(8)
+SUM_VECTORS(16)
+
+/* What the columns d .. d + N - 1 give to y, at partial d % 16 whatever the vector width. */
+#define SUM_PAIRS(N)                                                                              \
+  static inline void sum_pairs_##N(int d, const float *sums, int dim, float *partials) {          \
+    mr__vector##N sum = *(const mr__vector##N *)(sums + d);                                       \
+    mr__vector##N squares = *(const mr__vector##N *)(sums + dim + d);                             \
     *(mr__vector##N *)(partials + d % MR__PARTIALS) += sum * sum - squares;                       \
   }
 SUM_PAIRS(1)
@@ -37,9 +47,9 @@ SUM_PAIRS(16)
 static void forward(const struct mr__call *c) {
   int dim = (int)mr__option_number(c->node, 0), width = c->x[0].width;
   for (int64_t r = 0; r < c->rows; r++) {
-    float partials[MR__PARTIALS] = {0};
-    MR__STRETCHES(sum_pairs, dim, mr__row(&c->x[0], r), width, dim, mr__row(&c->saved, r),
-                  partials);
+    float partials[MR__PARTIALS] = {0}, *sums = mr__row(&c->saved, r);
+    if (c->x[0].p) MR__STRETCHES(sum_vectors, dim, mr__row(&c->x[0], r), width, dim, sums);
+    MR__STRETCHES(sum_pairs, dim, sums, dim, partials);
     mr__row(&c->y, r)[0] = 0.5f * mr__add_partials(partials);
   }
 }

@@ -38,48 +38,52 @@ static void read_bags(const struct mr__call *c, const int32_t *offsets, float *c
              offsets[c->first_row + r + 1], offset, mean);
 }
 
-/* For one id a row. Called with a width known to the compiler where it is a usual one. */
+#define READ_COLUMNS(N)                                                                           \
+  static inline void read_columns_##N(int e, const float *from, float *y, int width, int adds,    \
+                                      int squares) {                                              \
+    mr__vector##N x = *(const mr__vector##N *)(from + e), square = x * x;                         \
+    if (adds) x += *(const mr__vector##N *)(y + e);                                               \
+    if (adds && squares) square += *(const mr__vector##N *)(y + width + e);                       \
+    *(mr__vector##N *)(y + e) = x;                                                                \
+    if (squares) *(mr__vector##N *)(y + width + e) = square;                                      \
+  }
+READ_COLUMNS(1)
+READ_COLUMNS(4)
+READ_COLUMNS(8)
+READ_COLUMNS(16)
+
+/* For one id a row. Called with what the compiler may then take as known. */
 static inline __attribute__((always_inline)) void read_rows(const struct mr__call *c,
                                                             float *const *rows, int64_t n,
-                                                            int offset, int width) {
+                                                            int offset, int width, int adds,
+                                                            int squares) {
   for (int64_t r = 0; r < c->rows; r++) {
-    const float *from = rows[r] + offset;
-    float *y = mr__row(&c->y, r);
     if (r + AHEAD < n) {
       __builtin_prefetch(rows[r + AHEAD] + offset);
       if (width > 1) __builtin_prefetch(rows[r + AHEAD] + offset + width - 1);
     }
-    for (int e = 0; e < width; e++) y[e] = c->adds ? y[e] + from[e] : from[e];
+    MR__STRETCHES(read_columns, width, rows[r] + offset, mr__row(&c->y, r), width, adds, squares);
   }
 }
 
 static void forward(const struct mr__call *c) {
   const struct mr__lookup *lookup = &c->step->lookups[c->node->lookup];
-  const int offset = c->step->part_offsets[c->node->lookup];
+  const int offset = c->step->part_offsets[c->node->lookup], width = c->y.width;
   const struct mr__batch_column *keys = &c->step->batch->columns[lookup->column];
   float *const *rows = c->step->rows->columns[lookup->column].row;
-  if (keys->offsets) {
-    read_bags(c, keys->offsets, rows, offset, lookup->mean);
-    return;
-  }
-  rows += c->first_row;
   int64_t n = keys->n - c->first_row;
-  switch (c->y.width) {
-  case 1:
-    read_rows(c, rows, n, offset, 1);
-    return;
-  case 8:
-    read_rows(c, rows, n, offset, 8);
-    return;
-  case 16:
-    read_rows(c, rows, n, offset, 16);
-    return;
-  case 24:
-    read_rows(c, rows, n, offset, 24);
-    return;
-  default:
-    read_rows(c, rows, n, offset, c->y.width);
-  }
+  if (keys->offsets)
+    read_bags(c, keys->offsets, rows, offset, lookup->mean);
+  else if (c->squares && c->adds)
+    read_rows(c, rows + c->first_row, n, offset, width, 1, 1);
+  else if (c->squares)
+    read_rows(c, rows + c->first_row, n, offset, width, 0, 1);
+  else if (width == 1)
+    read_rows(c, rows + c->first_row, n, offset, 1, c->adds, 0);
+  else if (c->adds)
+    read_rows(c, rows + c->first_row, n, offset, width, 1, 0);
+  else
+    read_rows(c, rows + c->first_row, n, offset, width, 0, 0);
 }
 
 static const struct mr__option options[] = {

@@ -6,7 +6,12 @@
 #include "kernel/family.h"
 #include "kernel/vec.h"
 
-enum { AHEAD = 12, MOST_PREFETCHED = 256 /* floats */ };
+enum {
+  AHEAD = 12,            /* rows asked for while others are worked on */
+  MOST_PREFETCHED = 256, /* floats of each */
+  NARROW = 8,            /* floats of a row that steps together with others */
+  TOGETHER = 32          /* rows */
+};
 
 struct job {
   mr_run *run;
@@ -172,6 +177,33 @@ static void prefetch_row(const float *row, int stride) {
   __builtin_prefetch(row + floats - 1, 1);
 }
 
+/* Rows narrower than a vector step together, side by side in copies: the optimizer's loop then runs
+ * over whole vectors. They are read in all their parts. */
+static void step_together(const struct job *job, const struct mr__table *table, float *const *row,
+                          int n, float *gradient) {
+  float copy[1 + MR__OPTIM_STATES][TOGETHER * NARROW];
+  int width = table->width, vectors = 1 + table->n_states;
+  float l2 = (float)job->run->options.table_l2;
+  for (int v = 0; v < vectors; v++)
+    for (int i = 0; i < n; i++)
+      for (int e = 0; e < width; e++) copy[v][i * width + e] = row[i][v * width + e];
+  if (l2 > 0) mr__axpy(gradient, l2, copy[0], n * width);
+  job->optimizer->step(job->rates, n * width, copy[0], gradient, copy[1], copy[2]);
+  for (int v = 0; v < vectors; v++)
+    for (int i = 0; i < n; i++)
+      for (int e = 0; e < width; e++) row[i][v * width + e] = copy[v][i * width + e];
+}
+
+static void step_narrow(const struct job *job, const struct mr__share *share,
+                        const struct mr__table *table, float *gradient) {
+  for (uint32_t u = 0; u < share->n; u += TOGETHER) {
+    int n = share->n - u < TOGETHER ? (int)(share->n - u) : TOGETHER;
+    for (uint32_t i = u + TOGETHER; i < u + 2 * TOGETHER && i < share->n; i++)
+      prefetch_row(share->row[i], table->stride);
+    step_together(job, table, share->row + u, n, gradient + (size_t)u * (size_t)table->width);
+  }
+}
+
 static void step_distinct(const struct job *job, const struct mr__share *share,
                           const struct mr__worker *worker) {
   const mr_run *run = job->run;
@@ -179,9 +211,14 @@ static void step_distinct(const struct job *job, const struct mr__share *share,
   const unsigned char *learns = run->part_learns + run->first_part[share->table];
   float *gradient = worker->gradient;
   const unsigned char *touched = worker->touched;
+  for (uint32_t u = 0; run->clip_scale != 1 && u < share->n; u++)
+    mr__scale(gradient + (size_t)u * (size_t)table->width, run->clip_scale, table->width);
+  if (table->width <= NARROW && !memchr(touched, 0, share->n * table->n_parts)) {
+    step_narrow(job, share, table, gradient);
+    return;
+  }
   for (uint32_t u = 0; u < share->n; u++, gradient += table->width, touched += table->n_parts) {
     if (u + AHEAD < share->n) prefetch_row(share->row[u + AHEAD], table->stride);
-    if (run->clip_scale != 1) mr__scale(gradient, run->clip_scale, table->width);
     step_row(job, table, share->row[u], gradient, run->options.rows_all ? learns : touched);
   }
 }
