@@ -37,7 +37,8 @@ function Model.new(script, options)
   local builder = Builder.new(schema, options.init)
   script.build(builder, options.options)
   local self = setmetatable({ builder = builder, fields_config = portable(schema.config),
-    script = script.name, options = options.options, seed = options.seed or 1 }, Model)
+    script = script.name, text = script.text, options = options.options,
+    seed = options.seed or 1 }, Model)
   return finish(self, self.seed)
 end
 
@@ -83,8 +84,8 @@ end
 
 -- What the model file says beside the engine's own schema, graph and numbers.
 local function about(self)
-  return json.encode { fields = self.fields_config,
-    model = { script = self.script, options = self.options } }
+  return json.encode { fields = self.fields_config, training = self.training,
+    model = { script = self.script, options = self.options, text = self.text } }
 end
 
 --- Write the model file.
@@ -98,7 +99,10 @@ end
 -- The text "about" of a model file, as tables; the engine's own parts were checked by the engine.
 local function said_of(text, path)
   local said, message = json.decode(text)
-  if type(said) ~= "table" or type(said.fields) ~= "table" or type(said.model) ~= "table" then
+  -- What is for people alone is printed one day: it must be plain values.
+  if type(said) ~= "table" or type(said.fields) ~= "table" or type(said.model) ~= "table"
+    or said.training ~= nil and type(said.training) ~= "table"
+    or not pcall(json.encode, { said.model, said.training }) then
     return nil, ("%s: its description is damaged%s"):format(path, message and ": " .. message or "")
   end
   said.fields, message =
@@ -118,7 +122,8 @@ end
 --- Open a model file for predicting. No script runs: the graph is in the file. Its tables stay in
 -- the file, which is mapped: it must not be changed in place while the model is open.
 -- @tparam string path
--- @treturn ?Model with `fields_config`, the fields it was trained on
+-- @treturn ?Model with `fields_config`, the fields it was trained on, and for people, where the
+-- file has them, `training`, the options of its trainer, and `text`, its script's source
 -- @treturn ?string what is wrong
 function Model.load(path)
   local model, graph, text = mr.new "mr_model *[1]", mr.new "mr_graph *[1]", mr.new "char *[1]"
@@ -132,7 +137,8 @@ function Model.load(path)
   if not said then return nil, trouble end
   self.tasks = self.builder.tasks
   if #self.tasks == 0 then return nil, path .. ": it has no task to predict" end
-  self.fields_config, self.script, self.options = said.fields, said.model.script, said.model.options
+  self.fields_config, self.training = said.fields, said.training
+  self.script, self.options, self.text = said.model.script, said.model.options, said.model.text
   return self
 end
 

@@ -140,6 +140,16 @@ local function check_options(o)
   if o.checkpoint then names_of(o.checkpoint, { "minutes", "steps", "keep" }, "checkpoint") end
 end
 
+-- What of the options decides the model, for its file: no threads, no folders, nor how often it
+-- was saved.
+local function portable(o)
+  local result = {}
+  for name, value in pairs(o) do result[name] = value end
+  result.threads, result.checkpoint, result.eval_batch = nil, nil, nil
+  if o.warm_start then result.warm_start = { names = o.warm_start.names } end
+  return result
+end
+
 --- Prepare a model for training.
 -- @tparam Model model
 -- @tparam[opt] table options  the keys of `train` in an experiment file, and eval_batch
@@ -157,6 +167,7 @@ function Trainer.new(model, options)
     o[name] = value
   end
   check_options(o)
+  model.training = portable(o)
   local self = setmetatable({ model = model, options = o, hooks = {}, epoch = 0, rate = 1,
     pool = Pool.new(o.threads) }, Trainer)
   make_run(self)

@@ -17,6 +17,19 @@ describe("moonrank inspect", function()
     assert.truthy(out:find("\nevery byte is as it was written\n", 1, true))
   end)
 
+  it("prints the configuration of fields and training, and nothing of this machine", function()
+    local _, out = helper.run("inspect " .. run)
+    local fields, train = out:match "\n(fields:\n.-)\n\n(train:\n.*)$"
+    assert.truthy(fields:find("\n    - {name: hour, side: context, source: hour, table: hour, "
+      .. "type: id}\n", 1, true))
+    assert.truthy(train:find("\n  batch: 256\n", 1, true))
+    assert.truthy(train:find("\n      lr: 0.01\n", 1, true))
+    assert.is_nil(train:find "threads" or train:find "checkpoint")
+    local model = helper.read(dir .. "/run/model.mr")
+    assert.is_nil(model:find(dir, 1, true))
+    assert.truthy(model:find("Logistic regression", 1, true)) -- the script's source
+  end)
+
   it("says in one line what is wrong with a file", function()
     local status, out, err = helper.run("inspect " .. helper.quote(dir .. "/fields.yaml"))
     assert.equal(1, status)

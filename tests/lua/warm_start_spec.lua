@@ -71,6 +71,7 @@ describe("a warm start", function()
     assert.same({ file = file, missing = {}, taken = { "dense_1.weight", "dense_1.bias",
       "dense_2.weight", "dense_2.bias", "table.user", "table.hour", "table.ad", "table.tags" } },
       report)
+    model.training = source.training -- what the file says of it
     assert(model:save(dir .. "/again.mr"))
     assert.is_true(helper.read(file) == helper.read(dir .. "/again.mr"))
   end)

@@ -65,6 +65,9 @@ describe("the description in a model file", function()
     end
     refused("", function(about) about.model = nil end)
     refused("", function(about) about.fields = "x" end)
+    refused("", function(about) about.model.options = cjson.null end)
+    refused("", function(about) about.training = 5 end)
+    refused("", function(about) about.training = { batch = cjson.null } end)
     refused(": label is missing", function(about) about.fields.label = nil end)
     refused(": fields[1].name is 5, expected text or a list", function(about)
       about.fields.fields[1].name = 5

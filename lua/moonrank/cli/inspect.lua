@@ -5,7 +5,7 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("inspect", "Print what is in a model file.", [[
 Every node of the graph with its domain and width, every table with its rows, every weight with its
-shape, and the options of the script. No script runs.]])
+shape, the options of the script, and the configuration of fields and training. No script runs.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
   p:flag("--verify", "hold every byte against the sums in the file")
   return p
@@ -54,6 +54,17 @@ local function print_weights(model, mr)
   end
 end
 
+-- As a run folder's files write it, without what is of one machine.
+local function print_config(model)
+  local yaml = require "moonrank.yaml"
+  for _, part in ipairs { { "fields", model.fields_config }, { "train", model.training } } do
+    if part[2] then
+      print ""
+      print((yaml.write { [part[1]] = part[2] }:gsub("\n$", "")))
+    end
+  end
+end
+
 function M.run(words)
   local cli = require "moonrank.cli"
   local options = require "moonrank.args".parse(parser(), words)
@@ -71,6 +82,7 @@ function M.run(words)
   print_weights(model, mr)
   print ""
   print_graph(model, mr)
+  print_config(model)
   if options.verify then print "\nevery byte is as it was written" end
   return 0
 end
