@@ -7,7 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
 
-enum { ROWS_AT_ONCE = 96 };
+enum { ROWS_AT_ONCE = 96, AHEAD = 8 };
 
 #ifdef VECTOR
 
@@ -43,6 +43,7 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
     }                                                                                              \
     for (int64_t r = 0; r < rows; r++, x += call->ldx, dy += VECTORS * LANES) {                    \
       VECTOR g[VECTORS];                                                                           \
+      __builtin_prefetch(x + AHEAD * call->ldx); /* rows lie too far apart for the hardware */     \
       for (int v = 0; v < VECTORS; v++) g[v] = LOAD(dy + v * LANES);                               \
       for (int i = 0; i < INPUTS; i++) {                                                           \
         VECTOR s = BROADCAST(x[i]);                                                                \
