@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 local ffi = require "ffi"
 local helper = require "helper"
+local json = require "moonrank.json"
 
 local M = {}
 
@@ -64,7 +65,7 @@ end
 -- @tparam table file  as of read()
 -- @treturn string path
 function M.write(path, file)
-  local entries, pieces, sums, at = { '"__metadata__":' .. cjson.encode(file.metadata) }, {}, {}, 0
+  local entries, pieces, sums, at = { '"__metadata__":' .. json.encode(file.metadata) }, {}, {}, 0
   local function put(t, with_sum)
     entries[#entries + 1] = entry(t, at)
     pieces[#pieces + 1] = t.data
