@@ -1,5 +1,6 @@
 #include "data/values.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -176,6 +177,7 @@ int mr__values_repeat(mr_batch *batch, int c, const mr_batch *from) {
   size_t width = column->type == MR_VECTOR ? (size_t)column->width : 1;
   if (column->type == MR_IDS) {
     const mr_values values = {.column = c, .keys = one->keys, .offsets = one->offsets};
+    assert(one->n == 0 || one->keys);
     to->n = 0;
     for (int64_t r = 0; r < rows; r++) {
       if (one->n > 0) MR_TRY(put_bag(to, column, &values, 0));
