@@ -71,27 +71,31 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
 
 #if TILE_VECTORS == 3
 COLUMNS(8, 3)
-COLUMNS(8, 2) COLUMNS(8, 1)
+COLUMNS(8, 2)
+COLUMNS(8, 1)
 #else
 COLUMNS(6, 2)
 COLUMNS(6, 1)
 #endif
 
-    static void some_rows(const struct mr__weight_call *call, int64_t row, int64_t rows) {
+static void some_rows(const struct mr__weight_call *call, int64_t row, int64_t rows) {
   struct panel panel;
   for (int column = 0; column < call->outputs;) {
     int left = call->outputs - column, vectors = (left + LANES - 1) / LANES;
     if (vectors > TILE_VECTORS) vectors = TILE_VECTORS;
     pack_panel(&panel, call, row, rows, column, vectors);
+    switch (vectors) {
 #if TILE_VECTORS == 3
-    if (vectors == 3)
+    case 3:
       columns_3(call, panel.dy, row, rows, column, left);
-    else
+      break;
 #endif
-        if (vectors == 2)
+    case 2:
       columns_2(call, panel.dy, row, rows, column, left);
-    else
+      break;
+    default:
       columns_1(call, panel.dy, row, rows, column, left);
+    }
     column += vectors * LANES;
   }
 }
