@@ -1,4 +1,5 @@
 /* The loops of the update over floats, once per kernel family. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -184,6 +185,7 @@ static void step_together(const struct job *job, const struct mr__table *table, 
   float copy[1 + MR__OPTIM_STATES][TOGETHER * NARROW];
   int width = table->width, vectors = 1 + table->n_states;
   float l2 = (float)job->run->options.table_l2;
+  assert(vectors >= 1 && vectors <= 1 + MR__OPTIM_STATES);
   for (int v = 0; v < vectors; v++)
     for (int i = 0; i < n; i++)
       for (int e = 0; e < width; e++) copy[v][i * width + e] = row[i][v * width + e];
