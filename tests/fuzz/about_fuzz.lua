@@ -1,7 +1,6 @@
 --- What the Lua library reads of a model file, its text "about" (lua/moonrank/model.lua): any text
 -- is refused with one line, or the model loads, finds its data and predicts. Mutations of what
--- a model
--- of a small project says, as a tree and as text, from a seed.
+-- a model of a small project says, as a tree and as text, from a seed.
 --
 --     luajit tests/fuzz/about_fuzz.lua SECONDS FOLDER [SEED]   what fails is kept in FOLDER
 --     luajit tests/fuzz/about_fuzz.lua replay                  the committed inputs, once each
@@ -28,6 +27,8 @@ assert(model:save(path))
 local graph, text = mr.new "mr_graph *[1]", mr.new "char *[1]"
 mr.check(C.mr_graph_open(graph, path, text))
 local sound = mr.string(text[0])
+C.mr_text_free(text[0])
+C.mr_graph_free(graph[0])
 
 -- ---- what must hold ----
 
