@@ -265,8 +265,9 @@ static void list_rows(const struct mr__batch_column *keys, struct mr__column_sha
   }
 }
 
+/* An empty share has lists too: places in them are pointed at before any is read. */
 static int grow_share(struct mr__share *share) {
-  size_t n = share->n_occurrences;
+  size_t n = share->n_occurrences > 0 ? share->n_occurrences : 1;
   MR_TRY(mr__grow(&share->place_of, &share->place_capacity, n, sizeof *share->place_of));
   MR_TRY(mr__grow(&share->row_of, &share->row_of_capacity, n, sizeof *share->row_of));
   return mr__grow(&share->row, &share->row_capacity, n, sizeof *share->row);
