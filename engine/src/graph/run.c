@@ -217,8 +217,12 @@ static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice,
 
 static void copy_outputs(const mr_run *run, const struct mr__slice *slice,
                          const struct mr__worker *worker, float *const *out) {
+  int goes_on = slice->first[MR_SAMPLE] >
+                run->step.batch->first_sample[slice->first[MR_REQUEST]];
   for (int o = 0; o < run->n_outputs; o++) {
     const struct mr__node *node = &run->model->graph->nodes[run->outputs[o]];
+    /* Slices that go on with a request have its values too; its first one hands them out. */
+    if (node->domain == MR_REQUEST && goes_on) continue;
     struct mr__matrix y =
         locate(run, worker, slice, run->plan.nodes[run->outputs[o]].value, node->width);
     for (int64_t r = 0; r < slice->rows[node->domain]; r++)
