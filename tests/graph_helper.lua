@@ -48,16 +48,26 @@ function M.key(schema, name, text)
   return C.mr_schema_key(schema.handle, schema.columns[name], text, #text)
 end
 
---- Fill an ids column from lists of texts, one a row.
-function M.fill_bags(batch, schema, name, bags)
+--- Fill an ids column from lists of keys (or of whole numbers that stand for them), one a row.
+function M.set_bags(batch, schema, name, bags)
   local offsets, keys = mr.new("int32_t[?]", #bags + 1), {}
   for i, bag in ipairs(bags) do
-    for _, text in ipairs(bag) do keys[#keys + 1] = M.key(schema, name, text) end
+    for _, key in ipairs(bag) do keys[#keys + 1] = key end
     offsets[i] = #keys
   end
   local list = mr.new("uint64_t[?]", math.max(#keys, 1))
   for i, key in ipairs(keys) do list[i - 1] = key end
   mr.check(C.mr_batch_set_bags(batch, schema.columns[name], offsets, list))
+end
+
+--- Fill an ids column from lists of texts, one a row.
+function M.fill_bags(batch, schema, name, bags)
+  local keys = {}
+  for i, bag in ipairs(bags) do
+    keys[i] = {}
+    for j, text in ipairs(bag) do keys[i][j] = M.key(schema, name, text) end
+  end
+  M.set_bags(batch, schema, name, keys)
 end
 
 function M.builder(schema) return Builder.new(schema) end

@@ -1,6 +1,7 @@
 --- What specs share: tolerance asserts, temporary folders, running the command, seeded data.
 -- busted runs this file before the suite; specs get the same table by `require "helper"`.
 if type(package.loaded.helper) == "table" then return package.loaded.helper end
+local cjson = require "cjson"
 local lfs = require "lfs"
 
 local M = {}
@@ -187,6 +188,20 @@ model: {script: lr}
 train: {batch: 256, epochs: 2, seed: 1, optimizer: {adam: {lr: 0.01}}}
 ]])
   return dir
+end
+
+--- The lines of a run's metrics.jsonl without what is a matter of time.
+-- @tparam string out  the run folder
+-- @treturn {table,...}
+function M.figures(out)
+  local lines = {}
+  for line in M.read(out .. "/metrics.jsonl"):gmatch "[^\n]+" do
+    local values = cjson.decode(line)
+    values.seconds, values.rows_per_second = nil, nil
+    for _, part in ipairs { values.valid or {}, values.test or {} } do part.seconds = nil end
+    lines[#lines + 1] = values
+  end
+  return lines
 end
 
 -- Under busted: clean up at the end. Outside (a tool that borrows the data makers): nothing to do.

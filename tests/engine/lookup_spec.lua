@@ -15,16 +15,6 @@ local function set_keys(batch, schema, name, keys)
   for i, key in ipairs(keys) do ids[i - 1] = key end
 end
 
-local function set_bags(batch, schema, name, bags)
-  local offsets, keys = mr.new("int32_t[?]", #bags + 1), {}
-  for i, bag in ipairs(bags) do
-    for _, key in ipairs(bag) do keys[#keys + 1] = key end
-    offsets[i] = #keys
-  end
-  mr.check(C.mr_batch_set_bags(batch, schema.columns[name], offsets,
-    mr.new("uint64_t[?]", math.max(#keys, 1), keys)))
-end
-
 local function row_of(model, key, table)
   local row = mr.new "float *[1]"
   mr.check(C.mr_model_make_row(model, table or 0, key, row))
@@ -57,7 +47,7 @@ describe("lookup", function()
     local sum = b:lookup { column = "tags", dim = 2, pool = "sum" }
     local mean = b:lookup { column = "tags", dim = 2, pool = "mean" }
     local model, batch = g.model(b), g.batch(schema, 5)
-    set_bags(batch, schema, "tags", { { 1 }, {}, { 1, 2 }, { 2, 2, 1, 3 }, {} })
+    g.set_bags(batch, schema, "tags", { { 1 }, {}, { 1, 2 }, { 2, 2, 1, 3 }, {} })
     for key = 1, 3 do row_of(model, key)[0], row_of(model, key)[1] = key, 4 ^ key end
     helper.all_near({ 1, 4, 0, 0, 3, 20, 8, 100, 0, 0 }, values(model, batch, sum, 5), 0)
     helper.all_near({ 1, 4, 0, 0, 1.5, 10, 2, 25, 0, 0 }, values(model, batch, mean, 5), 0)
@@ -105,7 +95,7 @@ describe("lookup", function()
     local seen = b:concat { user, last, b:column { column = "x" } }
     local model, batch = g.model(b), g.batch(schema, { 2, 1, 3 })
     set_keys(batch, schema, "user", { 1, 2, 3 })
-    set_bags(batch, schema, "last", { { 4, 5 }, {}, { 5 } })
+    g.set_bags(batch, schema, "last", { { 4, 5 }, {}, { 5 } })
     g.fill(batch, schema, "x", 6, function(i) return i end)
     for key = 1, 3 do row_of(model, key, 0)[0] = 10 * key end
     for key = 4, 5 do row_of(model, key, 1)[0] = key end
@@ -183,10 +173,10 @@ local function crowded_batch(schema, random)
     return list
   end
   set_keys(batch, schema, "ad", keys(SAMPLES))
-  set_bags(batch, schema, "seen", bags(SAMPLES))
+  g.set_bags(batch, schema, "seen", bags(SAMPLES))
   set_keys(batch, schema, "user", keys(#SIZES))
-  set_bags(batch, schema, "last", bags(#SIZES))
-  set_bags(batch, schema, "friends", bags(#SIZES))
+  g.set_bags(batch, schema, "last", bags(#SIZES))
+  g.set_bags(batch, schema, "friends", bags(#SIZES))
   g.fill(batch, schema, "r", SAMPLES * 5, function() return random() - 0.5 end)
   return batch
 end

@@ -58,16 +58,6 @@ local function draw_requests(seed, n)
   return list
 end
 
-local function put_bags(batch, schema, name, bags)
-  local offsets, keys = mr.new("int32_t[?]", #bags + 1), {}
-  for i, bag in ipairs(bags) do
-    for _, key in ipairs(bag) do keys[#keys + 1] = key end
-    offsets[i] = #keys
-  end
-  mr.check(C.mr_batch_set_bags(batch, schema.columns[name], offsets,
-    mr.new("uint64_t[?]", math.max(#keys, 1), keys)))
-end
-
 local function make_batch(schema, requests)
   local sizes, samples = {}, {}
   for i, q in ipairs(requests) do
@@ -79,7 +69,7 @@ local function make_batch(schema, requests)
   local function bags_of(rows, name)
     local bags = {}
     each(rows, name, function(i, bag) bags[i + 1] = bag end)
-    put_bags(batch, schema, name, bags)
+    g.set_bags(batch, schema, name, bags)
   end
   local function put(rows, name, p) each(rows, name, function(i, value) p[i] = value end) end
   put(requests, "user", C.mr_batch_keys(batch, schema.columns.user))

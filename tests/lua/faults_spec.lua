@@ -4,7 +4,6 @@
 --
 -- Each call gets one kind of fault here, in turn; with MOONRANK_FAULTS=all (`make check`) each call
 -- gets each kind, and the run from its beginning is gone through as well.
-local cjson = require "cjson"
 local helper = require "helper"
 local lfs = require "lfs"
 
@@ -82,18 +81,6 @@ local function newest_step(out)
     newest = math.max(newest, tonumber(name:match "^step%-(%d+)$") or -1)
   end
   return newest
-end
-
--- metrics.jsonl without what is a matter of time.
-local function figures(out)
-  local lines = {}
-  for line in helper.read(out .. "/metrics.jsonl"):gmatch "[^\n]+" do
-    local values = cjson.decode(line)
-    values.seconds, values.rows_per_second = nil, nil
-    for _, part in ipairs { values.valid or {}, values.test or {} } do part.seconds = nil end
-    lines[#lines + 1] = values
-  end
-  return lines
 end
 
 -- ---- the calls of a run ----
@@ -188,7 +175,7 @@ local function check_fault(job, call, kind)
     assert(again == 0 and complaint == "", what .. ", resumed: " .. complaint)
   end
   assert(helper.read(job.out .. "/model.mr") == job.model, what .. ": another model")
-  assert.same(job.figures, figures(job.out), what)
+  assert.same(job.figures, helper.figures(job.out), what)
   assert.same({}, leftovers(job.out), what .. ", resumed")
   assert.same({}, leftovers(job.watched), what .. ", resumed")
 end
@@ -223,7 +210,7 @@ describe("a fault while a run saves", function()
     assert.equal(0, (helper.shell(command(project, base .. "/whole"))))
     local function clean() os.execute("rm -rf " .. out) end
     local expected = { project = project, out = out, watched = out,
-      model = helper.read(base .. "/whole/model.mr"), figures = figures(base .. "/whole") }
+      model = helper.read(base .. "/whole/model.mr"), figures = helper.figures(base .. "/whole") }
     local function job(name, more, prepare)
       return setmetatable({ name = name, command = command(project, out, more),
         prepare = function() clean() prepare() end }, { __index = expected })

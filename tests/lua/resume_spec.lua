@@ -1,6 +1,5 @@
 -- A run that is stopped, interrupted or killed and then resumed ends in the same bytes as one that
 -- never stopped: the model and, but for times, the figures.
-local cjson = require "cjson"
 local helper = require "helper"
 
 local KILLS = 50
@@ -34,22 +33,10 @@ local function train(dir, out, more)
     helper.quote(dir .. "/" .. out), more or ""))
 end
 
--- The lines of metrics.jsonl without what is a matter of time.
-local function figures(dir, out)
-  local lines = {}
-  for line in helper.read(("%s/%s/metrics.jsonl"):format(dir, out)):gmatch "[^\n]+" do
-    local values = cjson.decode(line)
-    values.seconds, values.rows_per_second = nil, nil
-    for _, part in ipairs { values.valid or {}, values.test or {} } do part.seconds = nil end
-    lines[#lines + 1] = values
-  end
-  return lines
-end
-
 local function same(dir, out)
   assert.is_true(helper.read(dir .. "/whole/model.mr") == helper.read(dir .. "/" .. out
     .. "/model.mr"), "the models differ")
-  assert.same(figures(dir, "whole"), figures(dir, out))
+  assert.same(helper.figures(dir .. "/whole"), helper.figures(dir .. "/" .. out))
 end
 
 describe("a resumed run", function()
@@ -192,7 +179,9 @@ kill -INT $run; wait $run]]):format(command, helper.quote(dir .. "/interrupted/c
     assert.equal(("metrics.jsonl has %d bytes and had %d at the checkpoint: lines are missing")
       :format(#text - 10, #text), out:match "^[^\n]+")
     local epochs = {}
-    for _, line in ipairs(figures(dir, "lines")) do epochs[#epochs + 1] = line.epoch or "test" end
+    for _, line in ipairs(helper.figures(dir .. "/lines")) do
+      epochs[#epochs + 1] = line.epoch or "test"
+    end
     assert.same({ 1, 2, 4, 5, "test" }, epochs)
     assert.is_true(helper.read(dir .. "/lines/model.mr") == helper.read(dir .. "/whole/model.mr"))
   end)
