@@ -48,10 +48,10 @@ def arguments():
 class ModuleTable:
     """A table that autograd and torch.optim train."""
 
-    def __init__(self, width, sparse, optimizer, summed=False):
+    def __init__(self, width, sparse, optimizer, summed=False, ids=IDS):
         make = nn.EmbeddingBag if summed else nn.Embedding
         kind = {"mode": "sum"} if summed else {}
-        self.module = make(IDS, width, sparse=sparse, **kind)
+        self.module = make(ids, width, sparse=sparse, **kind)
         nn.init.normal_(self.module.weight, std=0.01)
         parameters = list(self.module.parameters())
         if optimizer == "adagrad":
@@ -72,9 +72,9 @@ class ModuleTable:
 class ManualTable:
     """Adagrad on the rows of the batch, without sparse tensors: what an expert writes by hand."""
 
-    def __init__(self, width, summed=False):
-        self.weight = torch.randn(IDS, width) * 0.01
-        self.state = torch.full((IDS, width), 1e-6)
+    def __init__(self, width, summed=False, ids=IDS):
+        self.weight = torch.randn(ids, width) * 0.01
+        self.state = torch.full((ids, width), 1e-6)
         self.summed = summed
 
     def look_up(self, ids):

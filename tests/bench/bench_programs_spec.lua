@@ -111,6 +111,85 @@ describe("bench/generate", function()
   end)
 end)
 
+describe("bench/generate din", function()
+  local dir = helper.temp_dir()
+  local program = helper.quote(dir .. "/generate")
+  assert.equal(0, (helper.shell(("gcc -O1 bench/generate.c -o %s -lm"):format(program))))
+  local rows = 3000
+
+  local function generate(seed)
+    local folder = helper.temp_dir()
+    local status, said = helper.shell(("%s din %s %d %s"):format(program, helper.quote(folder),
+      rows, seed or ""))
+    assert.equal(0, status)
+    return folder, said
+  end
+
+  local folder, said = generate()
+
+  local function integers(name)
+    local text = helper.read(("%s/%s.i32"):format(folder, name))
+    return mr.cast("const int32_t *", text), #text / 4, text
+  end
+
+  it("writes the same bytes for the same seed", function()
+    local again, other = generate(1), generate(2)
+    for _, name in ipairs { "items.i32", "lengths.i32", "history.i32", "cates.i32", "labels.u8",
+      "train.tsv", "fields.yaml" } do
+      local text = helper.read(folder .. "/" .. name)
+      assert.is_true(text == helper.read(again .. "/" .. name), name)
+      if name ~= "cates.i32" and name ~= "fields.yaml" then
+        assert.is_false(text == helper.read(other .. "/" .. name), name)
+      end
+    end
+  end)
+
+  it("writes the same rows in both forms, histories of 1 to 100, 40 on average", function()
+    local items, n_items, items_text = integers "items"
+    local lengths, n_lengths, lengths_text = integers "lengths"
+    local history, n_history, history_text = integers "history"
+    local cates, n_cates, cates_text = integers "cates"
+    assert.truthy(items_text and lengths_text and history_text and cates_text) -- kept alive
+    assert.same({ rows, rows, 100000 }, { n_items, n_lengths, n_cates })
+    local labels = helper.read(folder .. "/labels.u8")
+    local text_of, id_of, at, row = { {}, {} }, { {}, {} }, 0, -1
+    -- One text for an id, and one id for a text.
+    local function check(kind, id, text)
+      assert.equal(text_of[kind][id] or text, text)
+      assert.equal(id_of[kind][text] or id, id)
+      text_of[kind][id], id_of[kind][text] = text, id
+    end
+    local positives = 0
+    for line in helper.read(folder .. "/train.tsv"):gmatch "[^\n]+" do
+      local cells = {}
+      for cell in line:gmatch "[^\t]+" do cells[#cells + 1] = cell end
+      if row < 0 then
+        assert.same({ "label", "item", "cate", "items", "cates" }, cells)
+      else
+        assert.equal(labels:byte(row + 1), tonumber(cells[1]))
+        positives = positives + tonumber(cells[1])
+        check(1, items[row], cells[2])
+        check(2, cates[items[row]], cells[3])
+        local next_cate, n = cells[5]:gmatch "[^,]+", 0
+        for text in cells[4]:gmatch "[^,]+" do
+          check(1, history[at], text)
+          check(2, cates[history[at]], next_cate())
+          at, n = at + 1, n + 1
+        end
+        assert.is_nil(next_cate())
+        assert.equal(lengths[row], n)
+        assert.is_true(n >= 1 and n <= 100)
+      end
+      row = row + 1
+    end
+    assert.same({ rows, n_history }, { row, at })
+    -- 0.5 + 100 / 2.53, of a deviation of 29.
+    assert.is_true(math.abs(n_history / rows - 40.03) < 4 * 29 / math.sqrt(rows))
+    assert.equal(("%d rows, %.1f %% positives\n"):format(rows, 100 * positives / rows), said)
+    assert.is_true(positives > 0.3 * rows and positives < 0.39 * rows)
+  end)
+end)
+
 describe("bench/run", function()
   it("prints a table of the lines asked for, without peers where there are none", function()
     local status, out, err = helper.shell("luajit bench/run.lua --alone --only lr,text-zst "
