@@ -125,7 +125,7 @@ int32_t mr_schema_find_table(const mr_schema *schema, const char *name); /* inde
 typedef struct mr_text_format {
   int32_t delimiter; /* ',' or '\t' */
   int32_t quotes;    /* 1: RFC 4180 quoting */
-  int64_t block_bytes; /* text read at a time; 0: 4 MB. For tuning and tests: changes no result */
+  int64_t block_bytes; /* text read at a time; 0: 1 MB. For tuning and tests: changes no result */
   int64_t row_bytes;   /* the longest row; 0: 256 MB. A block grows up to this for one row */
 } mr_text_format;
 

@@ -5,7 +5,8 @@
 #include "base/alloc.h"
 #include "data/source.h"
 
-static const int64_t default_block = 4 << 20, default_row = 256 << 20, most_bytes = 1 << 30;
+/* A block stays in the second-level cache from the copy out of the file to the last cell. */
+static const int64_t default_block = 1 << 20, default_row = 256 << 20, most_bytes = 1 << 30;
 
 struct mr__reader {
   const mr_schema *schema;

@@ -1,4 +1,4 @@
-/* From files to blocks: whole rows of one file, a few megabytes at a time, cut where no quote is
+/* From files to blocks: whole rows of one file, about a megabyte at a time, cut where no quote is
  * open. Reading and decompressing is sequential; what is done with a block is not.
  *
  *   file 1: header | block | block | block      file 2: header | block | ...

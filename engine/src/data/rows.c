@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "kernel/family.h"
 
 /* The bags of one column in a step. */
 struct bags {
@@ -40,11 +41,13 @@ struct mr__row_parser {
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
   struct bags *bags;      /* [columns] */
-  uint64_t *keys;         /* [n_rows] of one column */
+  uint32_t *cell_starts, *cell_stops; /* [n_rows] of one column, in the text */
+  uint64_t *keys;                     /* [n_rows] of one column */
   struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
   size_t stops_capacity, request_of_capacity, keys_capacity, unquoted_capacity;
+  size_t cell_starts_capacity, cell_stops_capacity;
 };
 
 /* ---- life cycle ---- */
@@ -104,6 +107,8 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->above);
   mr__free(parser->stops);
   mr__free(parser->request_of);
+  mr__free(parser->cell_starts);
+  mr__free(parser->cell_stops);
   mr__free(parser->keys);
   mr__free(parser->unquoted);
   mr__key_tally_free(parser->tally);
@@ -221,6 +226,10 @@ static int reserve_rows(struct mr__row_parser *parser) {
   MR_TRY(mr__grow(&parser->stops, &parser->stops_capacity, n, sizeof *parser->stops));
   MR_TRY(
       mr__grow(&parser->request_of, &parser->request_of_capacity, n, sizeof *parser->request_of));
+  MR_TRY(mr__grow(&parser->cell_starts, &parser->cell_starts_capacity, n,
+                  sizeof *parser->cell_starts));
+  MR_TRY(
+      mr__grow(&parser->cell_stops, &parser->cell_stops_capacity, n, sizeof *parser->cell_stops));
   MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, n, sizeof *parser->keys));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct list *list = &parser->lists[domain];
@@ -381,6 +390,39 @@ static void copy_bags(struct mr__row_parser *parser, int domain) {
   }
 }
 
+/* Where the cells of one column start and stop, without the quotes around them. */
+static void find_cells(struct mr__row_parser *parser, const struct list *list, int position) {
+  const struct mr__scan *scan = &parser->scan;
+  const uint32_t *rows = list->rows, *ends = scan->ends + position;
+  uint32_t *restrict starts = parser->cell_starts, *restrict stops = parser->cell_stops;
+  size_t n = list->n, n_cells = (size_t)parser->heading->n_cells;
+  int is_last = position == parser->heading->n_cells - 1;
+  for (size_t i = 0; i < n; i++)
+    starts[i] = position > 0 ? ends[rows[i] * n_cells - 1] + 1 : scan->starts[rows[i]];
+  for (size_t i = 0; i < n; i++)
+    stops[i] = is_last ? parser->stops[rows[i]] : ends[rows[i] * n_cells];
+  for (size_t i = 0; scan->has_quotes && i < n; i++) {
+    uint32_t quoted = stops[i] > starts[i] && scan->text[starts[i]] == '"';
+    starts[i] += quoted;
+    stops[i] -= quoted;
+  }
+}
+
+/* The keys of one column. */
+static void hash_cells(struct mr__row_parser *parser, const struct list *list, int position,
+                       uint64_t seed) {
+  const char *text = parser->scan.text;
+  find_cells(parser, list, position);
+  mr__family()->cell_keys(parser->keys, text, parser->cell_starts, parser->cell_stops, list->n,
+                          seed);
+  for (size_t i = 0; parser->scan.has_quotes && i < list->n; i++) {
+    const char *inner = text + parser->cell_starts[i];
+    if (!memchr(inner, '"', parser->cell_stops[i] - parser->cell_starts[i])) continue;
+    struct mr__text cell = read_cell(parser, list->rows[i], position);
+    parser->keys[i] = mr__key(cell.at, cell.size, seed);
+  }
+}
+
 static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct list *list = &parser->lists[column->domain];
@@ -388,11 +430,9 @@ static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   uint64_t *keys = parser->keys, seed = column->seed;
   size_t at = parser->layout->at[item.column];
   int view = parser->layout->view_of[item.column];
-  for (size_t i = 0; i < list->n; i++) {
-    struct mr__text text = read_cell(parser, list->rows[i], item.position);
-    keys[i] = mr__key(text.at, text.size, seed);
-  }
-  for (size_t i = 0; i < list->n; i++) memcpy(records + list->record_at[i] + at, &keys[i], 8);
+  hash_cells(parser, list, item.position, seed);
+  const size_t *restrict record_at = list->record_at;
+  for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i] + at, &keys[i], 8);
   if (view >= 0)
     memcpy(parser->rows.views[view].data + 8 * parser->rows.sides[MR_SAMPLE].n, keys, 8 * list->n);
   if (column->table < 0) return MR_OK;

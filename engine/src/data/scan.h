@@ -15,7 +15,10 @@
 
 #include "base/status.h"
 
-enum { MR__SCAN_PAD = 64 }; /* readable bytes that must follow the text */
+enum {
+  MR__SCAN_WORD = 64,
+  MR__SCAN_PAD = MR__SCAN_WORD /* readable bytes that must follow the text */
+};
 
 struct mr__scan {
   const char *text;

@@ -4,11 +4,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define FAMILY(name)                                                                              \
-  {#name,                       &mr__ops_##name,           &mr__optimizers_##name,                \
-   mr__reduce_stretch_##name, mr__step_stretch_##name,    mr__stretch_squares_##name,             \
-   mr__share_squares_##name,  mr__sum_share_##name, mr__update_share_##name,                \
-   mr__limit_products_##name, mr__limit_copy_##name}
+#define FAMILY(name)                                                                               \
+  {#name,                     &mr__ops_##name,         &mr__optimizers_##name,                     \
+   mr__reduce_stretch_##name, mr__step_stretch_##name, mr__stretch_squares_##name,                 \
+   mr__share_squares_##name,  mr__sum_share_##name,    mr__update_share_##name,                    \
+   mr__limit_products_##name, mr__limit_copy_##name,   mr__scan_words_##name,                      \
+   mr__cell_keys_##name}
 
 static const struct mr__family families[] = {
 #if MR_X86
@@ -28,10 +29,11 @@ static int supported(const struct mr__family *family) {
   if (strcmp(family->name, "avx512") == 0)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
   if (strcmp(family->name, "avx2") == 0)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 #endif
   return strcmp(family->name, "plain") == 0;
 }

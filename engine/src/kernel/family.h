@@ -7,6 +7,7 @@
 #include "kernel/limits.h"
 #include "optim/optim.h"
 
+struct mr__scan;
 struct mr__share;
 struct mr__stretch;
 struct mr__worker;
@@ -39,6 +40,17 @@ typedef void mr__update_share_fn(mr_run *run, const struct mr__optim_rates *rate
                                  const struct mr__share *share, int worker);
 mr__update_share_fn mr__update_share_plain, mr__update_share_avx2, mr__update_share_avx512;
 
+/* Go on with the index of a text, word by word up to `stop`, or until its quotes are wrong. There
+ * is room for it. */
+typedef void mr__scan_words_fn(struct mr__scan *scan, size_t stop);
+mr__scan_words_fn mr__scan_words_plain, mr__scan_words_avx2, mr__scan_words_avx512;
+
+/* keys[i] = mr__key of text[starts[i]] up to text[stops[i]]. From each start on 8 bytes are
+ * readable. */
+typedef void mr__cell_keys_fn(uint64_t *keys, const char *text, const uint32_t *starts,
+                              const uint32_t *stops, size_t n, uint64_t table_seed);
+mr__cell_keys_fn mr__cell_keys_plain, mr__cell_keys_avx2, mr__cell_keys_avx512;
+
 struct mr__family {
   const char *name;
   const struct mr__op_list *ops;
@@ -51,6 +63,8 @@ struct mr__family {
   mr__update_share_fn *update_share;
   mr__limit_products_fn *limit_products;
   mr__limit_copy_fn *limit_copy;
+  mr__scan_words_fn *scan_words;
+  mr__cell_keys_fn *cell_keys;
 };
 
 const struct mr__family *mr__family(void);

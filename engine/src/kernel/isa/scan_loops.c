@@ -1,0 +1,121 @@
+/* The loop of data/scan.h: 64 bytes at a time, three comparisons give a bit a byte, and the places
+ * of the bits that are ends of cells are listed.
+ *
+ * Places are written eight at a time, whether or not there are so many: text of short cells has
+ * about as many in every word, and a loop of their exact number would be mispredicted at most
+ * words. What is written too much is overwritten by the next word. */
+#include "data/scan.h"
+#include "kernel/isa.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+/* Bit i: byte i equals `wanted`. */
+static inline uint64_t equal_mask(const char *word, char wanted) {
+#if defined(__AVX2__)
+  uint64_t mask = 0;
+  for (int i = 0; i < 2; i++) {
+    __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)(word + 32 * i));
+    uint32_t bits =
+        (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(wanted)));
+    mask |= (uint64_t)bits << (32 * i);
+  }
+  return mask;
+#elif defined(__SSE2__)
+  uint64_t mask = 0;
+  for (int i = 0; i < 4; i++) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(word + 16 * i));
+    uint64_t bits = (uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(wanted)));
+    mask |= bits << (16 * i);
+  }
+  return mask;
+#else
+  uint64_t mask = 0;
+  for (int i = 0; i < MR__SCAN_WORD; i++) mask |= (uint64_t)(word[i] == wanted) << i;
+  return mask;
+#endif
+}
+
+/* The place of the lowest bit; any place for no bits. */
+static inline uint32_t first_bit(uint64_t bits) {
+#if defined(__BMI__)
+  return (uint32_t)_tzcnt_u64(bits);
+#else
+  return (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+#endif
+}
+
+/* Bit i: the exclusive-or of bits 0..i. */
+static inline uint64_t running_xor(uint64_t bits) {
+  for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
+  return bits;
+}
+
+/* Take what lies inside quotes out of `ends`, and check that each quote that opens follows an end
+ * of a cell or a quote, and each that closes is followed by one (or by the \r of a line's end). */
+static uint64_t leave_quoted(struct mr__scan *scan, const char *word, uint64_t quotes,
+                             uint64_t newlines, uint64_t ends) {
+  uint64_t inside = running_xor(quotes) ^ scan->inside;
+  uint64_t opening = quotes & inside, closing = quotes & ~inside;
+  uint64_t all_ends = ends & ~inside;
+  uint64_t before = (all_ends | quotes) << 1 | scan->after_end;
+  uint64_t after_quote = closing << 1 | scan->after_quote;
+  uint64_t last = (uint64_t)1 << 63; /* a \r there is checked in the next word */
+  uint64_t returns = equal_mask(word, '\r') & (newlines >> 1 | last);
+  uint64_t wrong = (opening & ~before) | (after_quote & ~(all_ends | quotes | returns)) |
+                   (scan->after_return & ~newlines);
+  scan->inside = 0 - (inside >> 63);
+  scan->after_end = (all_ends | quotes) >> 63;
+  scan->after_quote = closing >> 63;
+  scan->after_return = (after_quote & returns) >> 63;
+  scan->has_quotes = 1;
+  if (wrong) {
+    scan->broken = 1;
+    scan->broken_at = scan->at + (size_t)__builtin_ctzll(wrong);
+    all_ends &= (wrong & -wrong) - 1;
+  }
+  scan->inner_newlines += __builtin_popcountll(newlines & inside);
+  return all_ends;
+}
+
+/* List the rows that end in this word; `n_ends` are listed before it. */
+static inline void list_rows(struct mr__scan *scan, size_t n_ends, uint64_t newlines,
+                             uint64_t ends) {
+  for (; newlines; newlines &= newlines - 1) {
+    uint64_t up_to = newlines ^ (newlines - 1);
+    scan->n_rows++;
+    scan->first[scan->n_rows] = (uint32_t)n_ends + (uint32_t)__builtin_popcountll(ends & up_to);
+    scan->starts[scan->n_rows] = (uint32_t)scan->at + first_bit(newlines) + 1;
+  }
+}
+
+static inline void list_ends(uint32_t *out, uint32_t base, uint64_t ends) {
+  do {
+    for (int i = 0; i < 8; i++, ends &= ends - 1) out[i] = base + first_bit(ends);
+    out += 8;
+  } while (ends);
+}
+
+void MR_FAMILY(mr__scan_words)(struct mr__scan *scan, size_t stop) {
+  const char delimiter = scan->delimiter;
+  size_t n_ends = scan->n_ends;
+  for (; scan->at < stop && !scan->broken; scan->at += MR__SCAN_WORD) {
+    const char *word = scan->text + scan->at;
+    size_t left = scan->size - scan->at;
+    uint64_t known = left >= MR__SCAN_WORD ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+    uint64_t newlines = equal_mask(word, '\n') & known;
+    uint64_t ends = (equal_mask(word, delimiter) & known) | newlines;
+    uint64_t quotes = scan->quotes ? equal_mask(word, '"') & known : 0;
+    if (quotes | scan->inside | scan->after_quote | scan->after_return) {
+      ends = leave_quoted(scan, word, quotes, newlines, ends);
+      newlines &= ends;
+    } else {
+      scan->after_end = ends >> 63;
+    }
+    if (newlines) list_rows(scan, n_ends, newlines, ends);
+    list_ends(scan->ends + n_ends, (uint32_t)scan->at, ends);
+    n_ends += (size_t)__builtin_popcountll(ends);
+  }
+  scan->n_ends = n_ends;
+}
