@@ -4,6 +4,7 @@
 local mr = require "moonrank.ffi"
 local Builder = require "moonrank.builder"
 local Pool = require "moonrank.pool"
+local bit = require "bit"
 local C = mr.C
 
 local M = {}
@@ -63,6 +64,28 @@ function M.profile(made)
       flops = line.flops }
   end
   return found
+end
+
+--- Keys as hashes are, each number's another one (the mixer of SplitMix64, one to one).
+-- @param keys  uint64_t *, overwritten
+-- @tparam integer first  the first number
+-- @tparam integer n
+function M.new_keys(keys, first, n)
+  for i = 0, n - 1 do
+    local x = (first + i + 1ULL) * 0x9e3779b97f4a7c15ULL
+    x = bit.bxor(x, bit.rshift(x, 30)) * 0xbf58476d1ce4e5b9ULL
+    x = bit.bxor(x, bit.rshift(x, 27)) * 0x94d049bb133111ebULL
+    keys[i] = bit.bxor(x, bit.rshift(x, 31))
+  end
+end
+
+--- Bytes of memory that this process has in use.
+-- @treturn integer
+function M.resident()
+  local file = assert(io.open "/proc/self/statm")
+  local pages = file:read "*a":match "^%d+ (%d+)"
+  file:close()
+  return tonumber(pages) * 4096
 end
 
 --- Print the line about the machine.

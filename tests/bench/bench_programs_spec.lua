@@ -239,6 +239,14 @@ describe("the small programs of bench/", function()
     end
   end)
 
+  it("measure pauses", function()
+    local rows = rows_of("insert_pause.lua --keys 5000 --batch 500 --dim 2", "keys batch median ms "
+      .. "99.9 % longest most cpu jitter keys/s bytes/key, at most grown")
+    assert.equal(1, #rows)
+    local median, rare, longest = rows[1]:match "^5,000 500 ([%d.]+) ([%d.]+) ([%d.]+) "
+    assert.is_true(tonumber(median) <= tonumber(rare) and rare == longest, rows[1])
+  end)
+
   it("measure dense layers", function()
     local rows = rows_of("dense_speed.lua --rows 64 --steps 1",
       "shape rows of a slice forward OpenBLAS backward")

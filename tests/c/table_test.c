@@ -1,4 +1,5 @@
 /* Embedding tables: insert and find against a plain sorted array, rows that stay where they are,
+ * slots that are moved a few at a time,
  * start values that depend on (seed, table, part, key) only, and the layouts of optimizers. */
 #include "table/table.h"
 
@@ -171,12 +172,88 @@ static void check_parts(void) {
   mr__table_clear(&table);
 }
 
+/* ---- growing ---- */
+
+/* Every key is found, others are not, and a walk over all slots meets each row once. */
+static void check_all_there(const struct mr__table *table, const uint64_t *key, int n) {
+  static unsigned char met[4096];
+  const struct mr__shard *shard = &table->shards[0];
+  memset(met, 0, sizeof met);
+  int found = 0, walked = 0;
+  for (int i = 0; i < n; i++) {
+    const float *row = mr__table_find(table, key[i]);
+    found += row && memcmp(row, &key[i], sizeof key[i]) == 0;
+    CHECK(!mr__table_find(table, key[i] + 1), "a key that was never put in");
+  }
+  for (size_t i = 0; i < mr__shard_all_slots(shard); i++) {
+    uint32_t row = mr__shard_slot(shard, i)->row_plus_1;
+    if (!row) continue;
+    NEED(row <= (uint32_t)n);
+    walked += !met[row - 1]++;
+  }
+  CHECK(found == n && walked == n, "of %d keys %d are found and %d walked over", n, found, walked);
+}
+
+/* Keys of shard 0 that are even: spread, all at home in the last slot of any size, or half of each.
+ * Whatever the size, no insert moves more slots than a few and a run of occupied ones. */
+static void check_growing(const char *what, int n, uint64_t (*key_of)(int)) {
+  static uint64_t key[4096];
+  struct mr__table table = new_table("t", 5, MR__START_ZERO);
+  int moving = 0;
+  for (int i = 0; i < n; i++) {
+    key[i] = key_of(i);
+    size_t before = table.shards[0].old ? table.shards[0].n_moved : 0;
+    memcpy(insert(&table, key[i]), &key[i], sizeof key[i]);
+    const struct mr__shard *shard = &table.shards[0];
+    if (shard->old) {
+      moving++;
+      CHECK(shard->n_moved <= before + 8 + (size_t)n / 4, "%s: %zu slots moved by one insert", what,
+            shard->n_moved - before);
+    }
+    check_all_there(&table, key, i + 1);
+  }
+  CHECK(moving > n / 20, "%s: slots were being moved at %d inserts of %d", what, moving, n);
+  static uint64_t all[4096];
+  mr__table_sorted_keys(&table, all);
+  qsort(key, (size_t)n, sizeof *key, ascending);
+  CHECK(memcmp(all, key, (size_t)n * sizeof *key) == 0, "%s: the sorted keys are others", what);
+  mr__table_clear(&table);
+}
+
+static uint64_t spread_key(int i) {
+  return (mr__random(3, MR__RANDOM_TEST, 0, (uint64_t)i).v[0] & ~1u) | (uint64_t)i << 32;
+}
+static uint64_t last_key(int i) { return (uint64_t)i << 32 | 0xfffffffe; }
+static uint64_t either_key(int i) { return i % 2 ? spread_key(i) : last_key(i); }
+
+/* Slots of any size, during a move too, take no more bytes than was said before. */
+static void check_bytes(void) {
+  struct mr__table table = new_table("t", 5, MR__START_ZERO);
+  for (int i = 0; i < RANDOM_KEYS; i++) {
+    insert(&table, keys[i]);
+    if (i % 97) continue;
+    int64_t bytes = 0;
+    for (int s = 0; s < MR__SHARDS; s++) {
+      bytes += (int64_t)(mr__shard_all_slots(&table.shards[s]) * sizeof(struct mr__slot));
+      for (int c = 0; c < MR__CHUNKS && table.shards[s].chunks[c]; c++)
+        bytes += ((int64_t)MR__FIRST_CHUNK << c) * table.stride * (int64_t)sizeof(float);
+    }
+    CHECK(bytes <= mr__table_bytes(&table, i + 1), "%d keys: %lld bytes, said were %lld", i + 1,
+          (long long)bytes, (long long)mr__table_bytes(&table, i + 1));
+  }
+  mr__table_clear(&table);
+}
+
 int main(void) {
   int64_t live = mr_alloc_live();
   make_keys();
   qsort(sorted, KEYS, sizeof *sorted, ascending);
   for (int i = 1; i < KEYS; i++) NEED(sorted[i - 1] != sorted[i]);
   check_against_array();
+  check_growing("spread", 3000, spread_key);
+  check_growing("last", 400, last_key);
+  check_growing("either", 1500, either_key);
+  check_bytes();
   check_start_values(MR__START_NORMAL);
   check_start_values(MR__START_UNIFORM);
   check_states();

@@ -1,17 +1,30 @@
 #include "table/table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
 
-enum { FIRST_SLOTS = 16, HUGE_BYTES = 2 << 20 };
+/* MOVED_AT_ONCE: old slots moved by each insert. They are at most 3/5 full when it begins and take
+ * an eighth of their number more until it ends: at most 3/4. */
+enum { FIRST_SLOTS = 16, HUGE_BYTES = 2 << 20, MOVED_AT_ONCE = 8 };
+
+/* A huge page takes the system half a millisecond or more when it is first touched. So shards,
+ * which are of nearly one size at any time, do not come to new pages at the same moment: their slots
+ * grow one after another, and large chunks do not all begin at the start of a page. */
+static size_t most_rows(int shard, size_t n_slots) {
+  return n_slots * 3 / 5 - (size_t)shard * n_slots / 256;
+}
 
 /* ---- blocks ---- */
 
+/* From the chunk of one shard to that of the next. */
 static size_t chunk_floats(const struct mr__table *table, int chunk) {
-  return ((size_t)MR__FIRST_CHUNK << chunk) * (size_t)table->stride;
+  size_t floats = ((size_t)MR__FIRST_CHUNK << chunk) * (size_t)table->stride;
+  size_t huge = HUGE_BYTES / sizeof(float);
+  return floats < huge ? floats : floats + huge / MR__SHARDS;
 }
 
 static size_t chunk_block_bytes(const struct mr__table *table, int chunk) {
@@ -128,22 +141,43 @@ static void leave_slots(struct mr__table *table, int size) {
   table->memory.slots[size] = NULL;
 }
 
+/* Make slots of twice the size; the old ones are moved by and by. */
 static int grow_slots(struct mr__table *table, struct mr__shard *shard) {
   int size = 0; /* of the slots there are to be */
   if (shard->n_slots) size = __builtin_ctzll(shard->n_slots / FIRST_SLOTS) + 1;
   if (size >= MR__SLOT_SIZES)
     return mr__fail(MR_EMEMORY, "table \"%s\" has too many rows", table->name);
-  struct mr__shard bigger = {.n_slots = (size_t)FIRST_SLOTS << size};
+  size_t n_slots = (size_t)FIRST_SLOTS << size;
   struct mr__slot *block = share_block(&table->memory.slots[size], slot_block_bytes(size));
   if (!block) return mr__fail_memory();
-  bigger.slots = block + (size_t)(shard - table->shards) * bigger.n_slots;
-  for (size_t i = 0; i < shard->n_slots; i++)
-    if (shard->slots[i].row_plus_1)
-      *mr__shard_probe(&bigger, shard->slots[i].key) = shard->slots[i];
-  shard->slots = bigger.slots;
-  shard->n_slots = bigger.n_slots;
-  if (size > 0) leave_slots(table, size - 1);
+  assert(!shard->old);
+  shard->old = shard->slots;
+  shard->slots = block + (size_t)(shard - table->shards) * n_slots;
+  shard->n_slots = n_slots;
+  shard->start = 0;
+  while (shard->old && shard->old[shard->start].row_plus_1) shard->start++;
+  shard->n_moved = 1;
   return MR_OK;
+}
+
+/* Move some of the old slots, up to the end of a run of occupied ones. The last run may have come
+ * to end beyond `start`: keys whose home is not moved yet are still put into old slots. */
+static void move_slots(struct mr__table *table, struct mr__shard *shard) {
+  size_t n_old = shard->n_slots / 2, mask = shard->n_slots - 1;
+  size_t least = shard->n_moved + MOVED_AT_ONCE < n_old ? shard->n_moved + MOVED_AT_ONCE : n_old;
+  for (size_t i = shard->n_moved;; i++) {
+    struct mr__slot *from = &shard->old[(shard->start + i) & (n_old - 1)];
+    if (i >= least && !from->row_plus_1) break;
+    shard->n_moved = i + 1;
+    if (!from->row_plus_1) continue;
+    size_t to = from->key & mask;
+    while (shard->slots[to].row_plus_1) to = (to + 1) & mask;
+    shard->slots[to] = *from;
+    *from = (struct mr__slot){0};
+  }
+  if (shard->n_moved < n_old) return;
+  shard->old = NULL;
+  leave_slots(table, __builtin_ctzll(n_old / FIRST_SLOTS));
 }
 
 static int add_chunk(struct mr__table *table, struct mr__shard *shard, int chunk) {
@@ -211,11 +245,13 @@ static int fail_mapped(const struct mr__table *table) {
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **out) {
   if (table->mapped.keys) return fail_mapped(table);
   struct mr__shard *shard = &table->shards[mr__shard_of(key)];
+  if (shard->old) move_slots(table, shard);
   if (shard->n_slots) {
     *out = mr__shard_probe(shard, key);
     if ((*out)->row_plus_1) return MR_OK;
   }
-  if ((size_t)(shard->n_rows + 1) * 5 > shard->n_slots * 3) MR_TRY(grow_slots(table, shard));
+  size_t most = most_rows(mr__shard_of(key), shard->n_slots);
+  if (shard->n_rows >= most) MR_TRY(grow_slots(table, shard));
   uint32_t row = shard->n_rows;
   int chunk = 31 - __builtin_clz(row / MR__FIRST_CHUNK + 1);
   if (!shard->chunks[chunk]) MR_TRY(add_chunk(table, shard, chunk));
@@ -229,7 +265,8 @@ int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **ou
 uint32_t mr__table_notes(struct mr__table *table, uint32_t n) {
   if (table->next_note > UINT32_MAX - n) { /* after billions of keys: forget all notes */
     for (int s = 0; s < MR__SHARDS; s++)
-      for (size_t i = 0; i < table->shards[s].n_slots; i++) table->shards[s].slots[i].note = 0;
+      for (size_t i = 0; i < mr__shard_all_slots(&table->shards[s]); i++)
+        mr__shard_slot(&table->shards[s], i)->note = 0;
     table->next_note = 0;
   }
   uint32_t first = table->next_note > 0 ? table->next_note : 1;
@@ -245,12 +282,15 @@ int64_t mr__table_rows(const struct mr__table *table) {
 }
 
 int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
-  int64_t per_shard = keys / MR__SHARDS + keys / (8 * MR__SHARDS) + 8; /* hashes are not quite even */
-  int64_t slots = FIRST_SLOTS, rows = 0;
-  while (slots * 3 < per_shard * 5) slots *= 2;
-  for (int64_t chunk = MR__FIRST_CHUNK; rows < per_shard; chunk *= 2) rows += chunk;
-  return MR__SHARDS * (slots * (int64_t)sizeof(struct mr__slot) +
-                       rows * table->stride * (int64_t)sizeof(float));
+  int64_t even = keys / MR__SHARDS, most = even + even / 8 + 8; /* hashes are not quite even */
+  int size = 0, chunk = 0;
+  while (most_rows(MR__SHARDS - 1, (size_t)FIRST_SLOTS << size) < (size_t)most) size++;
+  int64_t bytes = (int64_t)slot_block_bytes(size);
+  int64_t old = ((int64_t)FIRST_SLOTS << size) / 2;
+  if (even - even / 8 < old * 3 / 5 + old / MOVED_AT_ONCE) bytes += bytes / 2; /* not all moved */
+  for (int64_t rows = 0; rows < most; rows += (int64_t)MR__FIRST_CHUNK << chunk++)
+    bytes += (int64_t)chunk_block_bytes(table, chunk);
+  return bytes;
 }
 
 static int by_key(const void *a, const void *b) {
@@ -266,8 +306,8 @@ void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys) {
   for (int s = 0; s < MR__SHARDS; s++) { /* shards are ranges of keys */
     const struct mr__shard *shard = &table->shards[s];
     uint64_t *first = keys;
-    for (size_t i = 0; i < shard->n_slots; i++)
-      if (shard->slots[i].row_plus_1) *keys++ = shard->slots[i].key;
+    for (size_t i = 0; i < mr__shard_all_slots(shard); i++)
+      if (mr__shard_slot(shard, i)->row_plus_1) *keys++ = mr__shard_slot(shard, i)->key;
     qsort(first, (size_t)(keys - first), sizeof *keys, by_key);
   }
 }
@@ -292,8 +332,8 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
   table->n_states = n_states;
   table->stride = table->width * (1 + n_states);
   for (int s = 0; s < MR__SHARDS; s++)
-    for (size_t i = 0; i < old.shards[s].n_slots; i++) {
-      const struct mr__slot *slot = &old.shards[s].slots[i];
+    for (size_t i = 0; i < mr__shard_all_slots(&old.shards[s]); i++) {
+      const struct mr__slot *slot = mr__shard_slot(&old.shards[s], i);
       if (!slot->row_plus_1) continue;
       struct mr__slot *copy;
       int status = mr__table_insert(table, slot->key, &copy);
@@ -325,8 +365,8 @@ static int assign_rows(struct mr__table *table, int to, const struct mr__table *
     MR_TRY(assign_row(table, from->mapped.keys[r], to, n, mapped_row(from, r) + first));
   for (int s = 0; s < MR__SHARDS; s++) {
     const struct mr__shard *shard = &from->shards[s];
-    for (size_t i = 0; i < shard->n_slots; i++) {
-      const struct mr__slot *slot = &shard->slots[i];
+    for (size_t i = 0; i < mr__shard_all_slots(shard); i++) {
+      const struct mr__slot *slot = mr__shard_slot(shard, i);
       if (slot->row_plus_1)
         MR_TRY(assign_row(table, slot->key, to, n,
                           mr__shard_row(shard, slot->row_plus_1 - 1, from->stride) + first));

@@ -7,6 +7,16 @@
  *   shard: slots  open addressing, {key, row + 1 (0: empty), note of mr__table_notes}
  *          chunks of 64, 128, 256 ... rows; a row never moves once it is there
  *
+ * A full index is not moved in one go, which would stop a step for as long as the table is large:
+ * slots of twice the size come beside the old ones, and each insert moves some more, whole runs of
+ * occupied slots in their order. So the home of a key in the old slots tells in which of the two
+ * the key is, and a probe looks in one place only:
+ *
+ *   old:  | as before | start: moved, no key has its home here | start + n_moved: as before |
+ *
+ * `start` was an empty slot: no run of keys went over it, and the last one to be moved, around the
+ * end of the old slots, ends there or beyond.
+ *
  * Shards grow at about the same time, so the memory of all of them for one size of index, or for
  * one chunk, is one block, made by the shard that first needs it: large enough for huge pages,
  * without which random rows cost half as much again.
@@ -46,6 +56,8 @@ struct mr__slot {
 struct mr__shard {
   struct mr__slot *slots;
   size_t n_slots; /* a power of two, or 0 */
+  struct mr__slot *old; /* half as many, while they are moved; else NULL */
+  size_t start, n_moved; /* of the old slots */
   uint32_t n_rows;
   float *chunks[MR__CHUNKS];
 };
@@ -81,19 +93,45 @@ static inline float *mr__shard_row(const struct mr__shard *shard, uint32_t row, 
   return shard->chunks[chunk] + (size_t)(row - first) * (size_t)stride;
 }
 
+/* The slots that a key's is among; *mask is their number less one. Only where there are slots. */
+static inline struct mr__slot *mr__shard_slots_of(const struct mr__shard *shard, uint64_t key,
+                                                  size_t *mask) {
+  *mask = shard->n_slots - 1;
+  if (!shard->old) return shard->slots;
+  size_t old_mask = shard->n_slots / 2 - 1;
+  if (((key - shard->start) & old_mask) < shard->n_moved) return shard->slots;
+  *mask = old_mask;
+  return shard->old;
+}
+
+/* The slot at which the search for a key starts. Only where there are slots. */
+static inline struct mr__slot *mr__shard_home(const struct mr__shard *shard, uint64_t key) {
+  size_t mask;
+  struct mr__slot *slots = mr__shard_slots_of(shard, key, &mask);
+  return slots + (key & mask);
+}
+
 /* The slot that a key has, or would get: then it is empty. Only where there are slots. */
 static inline struct mr__slot *mr__shard_probe(const struct mr__shard *shard, uint64_t key) {
-  size_t mask = shard->n_slots - 1;
-  for (size_t i = key & mask;; i = (i + 1) & mask) {
-    struct mr__slot *slot = &shard->slots[i];
-    if (slot->row_plus_1 == 0 || slot->key == key) return slot;
-  }
+  size_t mask;
+  struct mr__slot *slots = mr__shard_slots_of(shard, key, &mask);
+  for (size_t i = key & mask;; i = (i + 1) & mask)
+    if (slots[i].row_plus_1 == 0 || slots[i].key == key) return &slots[i];
+}
+
+/* For walks over all slots: their number, those that are being moved included, and the i-th. */
+static inline size_t mr__shard_all_slots(const struct mr__shard *shard) {
+  return shard->old ? shard->n_slots + shard->n_slots / 2 : shard->n_slots;
+}
+
+static inline struct mr__slot *mr__shard_slot(const struct mr__shard *shard, size_t i) {
+  return i < shard->n_slots ? &shard->slots[i] : &shard->old[i - shard->n_slots];
 }
 
 /* Bring the slot of a key that will be probed soon into the cache. */
 static inline void mr__table_prefetch(const struct mr__table *table, uint64_t key) {
   const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
-  if (shard->n_slots) __builtin_prefetch(&shard->slots[key & (shard->n_slots - 1)]);
+  if (shard->n_slots) __builtin_prefetch(mr__shard_home(shard, key));
 }
 
 int mr__table_init(struct mr__table *table, const char *name, uint64_t seed);

@@ -213,17 +213,17 @@ static inline struct mr__slot *home_of(const struct homes *homes, uint64_t key) 
 static int find_slowly(struct mr__table *table, uint64_t key, struct mr__share *share,
                        struct homes *homes, uint32_t *place) {
   struct mr__slot *slot, *home;
-  size_t n_rows = table->shards[mr__shard_of(key)].n_rows;
-  MR_TRY(mr__table_insert(table, key, &slot));
   struct mr__shard *shard = &table->shards[mr__shard_of(key)];
-  if (shard->n_rows != n_rows) list_homes(table, share, homes);
+  const struct mr__slot *slots = shard->slots;
+  MR_TRY(mr__table_insert(table, key, &slot));
+  if (shard->slots != slots) list_homes(table, share, homes);
   if (slot->note < share->note) {
     slot->note = share->note + share->n;
     share->row[share->n] = mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
     __builtin_prefetch(share->row[share->n++]); /* forward reads it soon */
   }
   *place = slot->note - share->note;
-  home = home_of(homes, key);
+  home = mr__shard_home(shard, key);
   if (home->note < share->note) {
     struct mr__slot other = *home;
     *home = *slot;

@@ -234,8 +234,8 @@ static void step_others(const struct job *job, const struct mr__share *share,
   const unsigned char *learns = run->part_learns + run->first_part[share->table];
   for (int s = share->first_shard; s < share->first_shard + share->n_shards; s++) {
     const struct mr__shard *shard = &table->shards[s];
-    for (size_t i = 0; i < shard->n_slots; i++) {
-      const struct mr__slot *slot = &shard->slots[i];
+    for (size_t i = 0; i < mr__shard_all_slots(shard); i++) {
+      const struct mr__slot *slot = mr__shard_slot(shard, i);
       if (!slot->row_plus_1 || slot->note >= share->note) continue;
       memset(worker->gradient, 0, (size_t)table->width * sizeof(float));
       step_row(job, table, mr__shard_row(shard, slot->row_plus_1 - 1, table->stride),
