@@ -6,7 +6,7 @@
 #include "kernel/vec.h"
 
 /* Accumulators stay in registers only where the loops over them are gone. */
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
 
 #if defined(__AVX512F__)
 #include <immintrin.h>

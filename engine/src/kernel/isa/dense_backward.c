@@ -2,12 +2,13 @@
  *
  * A tile of inputs x columns stays in registers while the rows go by: per row a load of the
  * gradient's vectors and, per input, one broadcast feeding an FMA per vector. Some hundred rows of
- * one panel of the gradient stay in the first-level cache while all inputs go over them. */
+ * one panel of the gradient stay in the first-level cache while all inputs go over them, and the
+ * next tile's place in dw, which it adds to in the end, is asked for a line at a time. */
 #include "kernel/isa.h"
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
 
-enum { ROWS_AT_ONCE = 96, AHEAD = 8 };
+enum { ROWS_AT_ONCE = 96, AHEAD = 8, CHUNK = 4 }; /* rows */
 
 #ifdef VECTOR
 
@@ -26,6 +27,18 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
       STORE(to, load_columns(call->dy + (row + r) * call->lddy + column + v * LANES, there[v]));
 }
 
+/* `n` rows: x and dy move on. Rows of x lie too far apart for the hardware to see them coming. */
+#define ROWS(INPUTS, VECTORS, n)                                                                   \
+  for (int64_t r = 0; r < (n); r++, x += call->ldx, dy += VECTORS * LANES) {                       \
+    VECTOR g[VECTORS];                                                                             \
+    __builtin_prefetch(x + AHEAD * call->ldx);                                                     \
+    UNROLL for (int v = 0; v < VECTORS; v++) g[v] = LOAD(dy + v * LANES);                          \
+    UNROLL for (int i = 0; i < INPUTS; i++) {                                                      \
+      VECTOR s = BROADCAST(x[i]);                                                                  \
+      UNROLL for (int v = 0; v < VECTORS; v++) sum[i][v] = FMA(s, g[v], sum[i][v]);                \
+    }                                                                                              \
+  }
+
 /* One tile: INPUTS x VECTORS accumulators, of which `left` columns exist. */
 #define TILE(INPUTS, VECTORS)                                                                      \
   static inline __attribute__((always_inline)) void tile_##INPUTS##_##VECTORS(                     \
@@ -37,24 +50,22 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
     const int add = call->add || row > 0;                                                          \
     const float *x = call->x + row * call->ldx + input;                                            \
     float *dw = call->dw + (int64_t)input * call->lddw + column;                                   \
-    UNROLL for (int i = 0; i < INPUTS; i++) UNROLL for (int v = 0; v < VECTORS; v++) {             \
-      __builtin_prefetch(dw + (int64_t)i * call->lddw + v * LANES, 1);                             \
-      sum[i][v] = BROADCAST(0.0f);                                                                 \
+    UNROLL for (int i = 0; i < INPUTS; i++)                                                        \
+      UNROLL for (int v = 0; v < VECTORS; v++) sum[i][v] = BROADCAST(0.0f);                        \
+    const float *next = dw + (int64_t)INPUTS * call->lddw;                                         \
+    int next_vector = 0;                                                                           \
+    for (; rows >= CHUNK; rows -= CHUNK) {                                                         \
+      __builtin_prefetch(next, 1);                                                                 \
+      next += ++next_vector % VECTORS ? LANES : call->lddw - (VECTORS - 1) * LANES;                \
+      UNROLL ROWS(INPUTS, VECTORS, CHUNK)                                                          \
     }                                                                                              \
-    for (int64_t r = 0; r < rows; r++, x += call->ldx, dy += VECTORS * LANES) {                    \
-      VECTOR g[VECTORS];                                                                           \
-      __builtin_prefetch(x + AHEAD * call->ldx); /* rows lie too far apart for the hardware */     \
-      for (int v = 0; v < VECTORS; v++) g[v] = LOAD(dy + v * LANES);                               \
-      for (int i = 0; i < INPUTS; i++) {                                                           \
-        VECTOR s = BROADCAST(x[i]);                                                                \
-        for (int v = 0; v < VECTORS; v++) sum[i][v] = FMA(s, g[v], sum[i][v]);                     \
+    ROWS(INPUTS, VECTORS, rows)                                                                    \
+    UNROLL for (int i = 0; i < INPUTS; i++)                                                        \
+      UNROLL for (int v = 0; v < VECTORS; v++) {                                                   \
+        float *to = dw + (int64_t)i * call->lddw + v * LANES;                                      \
+        if (add) sum[i][v] = ADD(load_columns(to, there[v]), sum[i][v]);                           \
+        store_columns(to, sum[i][v], there[v]);                                                    \
       }                                                                                            \
-    }                                                                                              \
-    UNROLL for (int i = 0; i < INPUTS; i++) UNROLL for (int v = 0; v < VECTORS; v++) {             \
-      float *to = dw + (int64_t)i * call->lddw + v * LANES;                                        \
-      if (add) sum[i][v] = ADD(load_columns(to, there[v]), sum[i][v]);                             \
-      store_columns(to, sum[i][v], there[v]);                                                      \
-    }                                                                                              \
   }
 
 /* All inputs against VECTORS vectors of columns of some rows. */

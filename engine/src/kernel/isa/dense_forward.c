@@ -1,24 +1,54 @@
 /* The forward product of a dense layer (kernel/kernel.h has the rule and the packed layout).
  *
  * A tile of rows x one panel stays in registers while the inputs go by: per input one load of the
- * panel's vectors and, per row, one broadcast feeding an FMA per vector. */
+ * panel's vectors and, per row, one broadcast feeding an FMA per vector. What comes next is asked
+ * for meanwhile, a few lines at a time: the tile's place in y, which is written in the end, and the
+ * next panel, which nobody has read since the slice before. */
 #include "kernel/isa.h"
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
 
 #ifdef VECTOR
 
+enum { CHUNK = 16 }; /* inputs between two requests for what comes next */
+
+/* The panel behind the one in hand, of which two lines are asked for at a time. */
+struct ahead {
+  const float *next, *end;
+};
+
+static inline void ask_ahead(struct ahead *ahead) {
+  if (ahead->next >= ahead->end) return;
+  __builtin_prefetch(ahead->next, 0, 2);
+  __builtin_prefetch(ahead->next + MR__VECTOR, 0, 2);
+  ahead->next += 2 * MR__VECTOR;
+}
+
+/* `n` inputs: x and panel move on. */
+#define INPUTS(ROWS, VECTORS, n)                                                                  \
+  for (int k = 0; k < (n); k++, x++, panel += step) {                                             \
+    VECTOR w[VECTORS];                                                                            \
+    UNROLL for (int v = 0; v < VECTORS; v++) w[v] = LOAD(panel + v * LANES);                      \
+    UNROLL for (int r = 0; r < ROWS; r++) {                                                       \
+      VECTOR s = BROADCAST(x[(int64_t)r * call->ldx]);                                            \
+      UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = FMA(s, w[v], sum[r][v]);               \
+    }                                                                                             \
+  }
+
 /* One tile: ROWS x VECTORS accumulators. `panel` is where the tile's columns start in the packed
  * panel, `step` the panel's width, `left` how many of the tile's columns exist. */
 #define TILE(ROWS, VECTORS)                                                                       \
   static inline __attribute__((always_inline)) void tile_##ROWS##_##VECTORS(                      \
-      const struct mr__dense_call *call, int64_t row, const float *panel, int step, int column,   \
-      int left) {                                                                                 \
+      const struct mr__dense_call *call, struct ahead *ahead, int64_t row, const float *panel,    \
+      int step, int column, int left) {                                                           \
     VECTOR sum[ROWS][VECTORS];                                                                    \
     columns_mask there[VECTORS];                                                                  \
     for (int v = 0; v < VECTORS; v++) there[v] = first_columns(left - v * LANES);                 \
     const float *x = call->x + row * call->ldx;                                                   \
     float *y = call->y + row * call->ldy + column;                                                \
+    UNROLL for (int r = 0; r < ROWS; r++)                                                         \
+      UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
+        __builtin_prefetch(y + (int64_t)r * call->ldy + v * LANES, 1);                            \
     if (call->start) {                                                                            \
       const float *start = call->start + row * call->ld_start + column;                           \
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
@@ -28,70 +58,86 @@
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = BROADCAST(0.0f);                     \
     }                                                                                             \
-    for (int k = 0; k < call->inputs; k++) {                                                      \
-      VECTOR w[VECTORS];                                                                          \
-      for (int v = 0; v < VECTORS; v++) w[v] = LOAD(panel + (size_t)k * step + v * LANES);        \
-      for (int r = 0; r < ROWS; r++) {                                                            \
-        VECTOR s = BROADCAST(x[(int64_t)r * call->ldx + k]);                                      \
-        for (int v = 0; v < VECTORS; v++) sum[r][v] = FMA(s, w[v], sum[r][v]);                    \
-      }                                                                                           \
+    int left_inputs = call->inputs;                                                               \
+    for (; left_inputs >= CHUNK; left_inputs -= CHUNK) {                                          \
+      ask_ahead(ahead);                                                                           \
+      INPUTS(ROWS, VECTORS, CHUNK)                                                                \
     }                                                                                             \
+    INPUTS(ROWS, VECTORS, left_inputs)                                                            \
     UNROLL for (int r = 0; r < ROWS; r++)                                                         \
       UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
         store_columns(y + (int64_t)r * call->ldy + v * LANES, sum[r][v], there[v]);               \
   }
 
+/* Where a panel starts and how wide it is; none is behind the last. */
+static int panel_width(const struct mr__dense_call *call, int column) {
+  int left = call->outputs - column;
+  if (left <= 0) return 0;
+  return left < MR__PANEL ? (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR : MR__PANEL;
+}
+
+static struct ahead panel_behind(const struct mr__dense_call *call, const float *panel, int column) {
+  const float *next = panel + (size_t)call->inputs * (size_t)panel_width(call, column);
+  size_t width = (size_t)panel_width(call, column + MR__PANEL);
+  return (struct ahead){next, next + (size_t)call->inputs * width};
+}
+
 #if TILE_ROWS == 8
 TILE(8, 3) TILE(4, 3) TILE(2, 3) TILE(1, 3)
 TILE(8, 2) TILE(4, 2) TILE(2, 2) TILE(1, 2)
-TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
+TILE(16, 1) TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
 
-/* All rows against `VECTORS` vectors of columns. */
-#define COLUMNS(VECTORS)                                                                          \
-  static void columns_##VECTORS(const struct mr__dense_call *call, const float *panel, int step,  \
-                                int column, int left) {                                           \
+/* All rows against `VECTORS` vectors of columns; TALL rows at a time as long as there are so many. */
+#define COLUMNS(TALL, VECTORS)                                                                    \
+  static void columns_##VECTORS(const struct mr__dense_call *call, struct ahead *ahead,           \
+                                const float *panel, int step, int column, int left) {             \
     int64_t row = 0, rows = call->rows;                                                           \
-    for (; row + 8 <= rows; row += 8) tile_8_##VECTORS(call, row, panel, step, column, left);     \
-    if (row + 4 <= rows) tile_4_##VECTORS(call, row, panel, step, column, left), row += 4;        \
-    if (row + 2 <= rows) tile_2_##VECTORS(call, row, panel, step, column, left), row += 2;        \
-    if (row < rows) tile_1_##VECTORS(call, row, panel, step, column, left);                       \
+    for (; row + TALL <= rows; row += TALL)                                                       \
+      tile_##TALL##_##VECTORS(call, ahead, row, panel, step, column, left);                       \
+    if (TALL > 8 && row + 8 <= rows)                                                              \
+      tile_8_##VECTORS(call, ahead, row, panel, step, column, left), row += 8;                    \
+    if (row + 4 <= rows)                                                                          \
+      tile_4_##VECTORS(call, ahead, row, panel, step, column, left), row += 4;                    \
+    if (row + 2 <= rows)                                                                          \
+      tile_2_##VECTORS(call, ahead, row, panel, step, column, left), row += 2;                    \
+    if (row < rows) tile_1_##VECTORS(call, ahead, row, panel, step, column, left);                \
   }
-COLUMNS(3) COLUMNS(2) COLUMNS(1)
+COLUMNS(8, 3) COLUMNS(8, 2) COLUMNS(16, 1)
 
 void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
   const float *panel = call->packed;
   for (int column = 0; column < call->outputs; column += MR__PANEL) {
-    int left = call->outputs - column < MR__PANEL ? call->outputs - column : MR__PANEL;
-    int vectors = (left + LANES - 1) / LANES, width = vectors * LANES;
-    if (vectors == 3)
-      columns_3(call, panel, width, column, left);
-    else if (vectors == 2)
-      columns_2(call, panel, width, column, left);
+    int left = call->outputs - column, width = panel_width(call, column);
+    struct ahead ahead = panel_behind(call, panel, column);
+    if (width == 3 * LANES)
+      columns_3(call, &ahead, panel, width, column, left);
+    else if (width == 2 * LANES)
+      columns_2(call, &ahead, panel, width, column, left);
     else
-      columns_1(call, panel, width, column, left);
-    panel += (size_t)call->inputs * width;
+      columns_1(call, &ahead, panel, width, column, left);
+    panel += (size_t)call->inputs * (size_t)width;
   }
 }
 
 #else /* 8 lanes, 16 registers: tiles of 6 rows x 16 columns inside the panel */
 TILE(6, 2) TILE(2, 2) TILE(1, 2)
 
-static void columns_2(const struct mr__dense_call *call, const float *panel, int step, int column,
-                      int left) {
+static void columns_2(const struct mr__dense_call *call, struct ahead *ahead, const float *panel,
+                      int step, int column, int left) {
   int64_t row = 0, rows = call->rows;
-  for (; row + 6 <= rows; row += 6) tile_6_2(call, row, panel, step, column, left);
-  for (; row + 2 <= rows; row += 2) tile_2_2(call, row, panel, step, column, left);
-  if (row < rows) tile_1_2(call, row, panel, step, column, left);
+  for (; row + 6 <= rows; row += 6) tile_6_2(call, ahead, row, panel, step, column, left);
+  for (; row + 2 <= rows; row += 2) tile_2_2(call, ahead, row, panel, step, column, left);
+  if (row < rows) tile_1_2(call, ahead, row, panel, step, column, left);
 }
 
 void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
   const float *panel = call->packed;
   for (int column = 0; column < call->outputs; column += MR__PANEL) {
-    int left = call->outputs - column < MR__PANEL ? call->outputs - column : MR__PANEL;
-    int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
+    int left = call->outputs - column, width = panel_width(call, column);
+    struct ahead ahead = panel_behind(call, panel, column);
     for (int c = 0; c < width; c += MR__VECTOR)
-      columns_2(call, panel + c, width, column + c, left - c);
-    panel += (size_t)call->inputs * width;
+      columns_2(call, &ahead, panel + c, width, column + c, left - c);
+    panel += (size_t)call->inputs * (size_t)width;
   }
 }
 #endif
