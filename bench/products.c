@@ -40,7 +40,7 @@ static sgemm_fn *sgemm;
 /* One layer over some rows. */
 struct layer {
   int rows, in, out;
-  float *x, *w, *y, *dw, *packed, *packed_back, *bias, *zeros;
+  float *x, *w, *y, *dw, *db, *packed, *packed_back, *bias, *zeros;
 };
 
 enum { FORWARD, SGEMM, DNNL, DX, BLAS_DX, DNNL_DX, DW, BLAS_DW, DNNL_DW, KINDS };
@@ -60,9 +60,33 @@ static int is_dnnl(int kind) { return kind % 3 == DNNL; }
 #endif
 static mr__dense_forward_fn *forward_kernel(void) { return KERNEL(mr__dense_forward); }
 static mr__dense_weights_fn *weight_kernel(void) { return KERNEL(mr__dense_weights); }
+static mr__one_fn *one_forward(void) { return KERNEL(mr__one_forward); }
+static mr__one_fn *one_backward(void) { return KERNEL(mr__one_backward); }
+
+/* Of one output: forward, or dW and, for the figure of dx, dx in the same pass. */
+static void run_one(const struct layer *l, int kind) {
+  struct mr__one_call call = {.x = l->x,
+                              .ldx = l->in,
+                              .rows = l->rows,
+                              .inputs = l->in,
+                              .weights = l->w,
+                              .y = l->y,
+                              .ldy = 1,
+                              .dy = l->y,
+                              .lddy = 1,
+                              .dw = l->dw,
+                              .db = l->db,
+                              .dx = kind == DX ? l->x : NULL,
+                              .lddx = l->in};
+  (kind == FORWARD ? one_forward : one_backward)()(&call);
+}
 
 static void run(const struct layer *l, int kind) {
   int m = l->rows, k = l->in, n = l->out;
+  if (n == 1 && (kind == FORWARD || kind == DX || kind == DW)) {
+    run_one(l, kind);
+    return;
+  }
   switch (kind) {
   case FORWARD:
     forward_kernel()(&(struct mr__dense_call){.x = l->x,
@@ -96,7 +120,17 @@ static void run(const struct layer *l, int kind) {
     mr__gemm_nt(m, k, n, l->y, n, l->w, n, 0, l->x, k);
     break;
   case DW:
-    weight_kernel()(&(struct mr__weight_call){l->x, k, l->y, n, m, k, n, l->dw, n, 1});
+    weight_kernel()(&(struct mr__weight_call){.x = l->x,
+                                                .ldx = k,
+                                                .dy = l->y,
+                                                .lddy = n,
+                                                .rows = m,
+                                                .inputs = k,
+                                                .outputs = n,
+                                                .dw = l->dw,
+                                                .lddw = n,
+                                                .add = 1,
+                                                .db = l->db});
     break;
   case BLAS_DW:
     mr__gemm_tn(k, n, m, l->x, k, l->y, n, 1, l->dw, n);
@@ -136,6 +170,7 @@ static void measure(struct layer l) {
       double start = mr_seconds();
       for (int t = 0; t < times; t++) run(&l, kind);
       double rate = flops * times / (mr_seconds() - start);
+      if (kind == DX && l.out == 1) rate *= 2;
       if (rate > best[kind]) best[kind] = rate;
     }
   }
@@ -168,12 +203,14 @@ int main(int argc, char **argv) {
       size_t in = (size_t)l.in, out = (size_t)l.out, rows = (size_t)l.rows;
       l.x = numbers(rows * in), l.w = numbers(in * out), l.y = numbers(rows * out);
       l.dw = numbers(in * out), l.bias = numbers(out);
+      l.db = numbers(out);
       l.packed = numbers(mr__packed_size(l.in, l.out) + MR__PANEL);
       l.packed_back = numbers(mr__packed_size(l.out, l.in) + MR__PANEL);
       l.zeros = calloc(in + 16, sizeof(float));
       mr__pack(l.w, l.in, l.out, l.packed);
       measure(l);
       free(l.x), free(l.w), free(l.y), free(l.dw), free(l.bias), free(l.packed);
+      free(l.db), free(l.packed_back), free(l.zeros);
     }
   return 0;
 }

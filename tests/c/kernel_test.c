@@ -28,6 +28,18 @@ static mr__dense_weights_fn *const weights[] = {mr__dense_weights_plain,
 #endif
 };
 
+static mr__one_fn *const one_forwards[] = {mr__one_forward_plain,
+#if MR_X86
+                                           mr__one_forward_avx2, mr__one_forward_avx512
+#endif
+};
+
+static mr__one_fn *const one_backwards[] = {mr__one_backward_plain,
+#if MR_X86
+                                            mr__one_backward_avx2, mr__one_backward_avx512
+#endif
+};
+
 static float number(uint64_t stream, uint64_t i) {
   struct mr__random4 r = mr__random(11, MR__RANDOM_TEST, stream, i);
   return 2.0f * mr__uniform(r.v[0]) - 1.0f;
@@ -148,6 +160,31 @@ static void check_infinite(const struct layer *l, int family) {
   guarded_free(&y);
 }
 
+/* y and dx that a relu is folded into: its plain form on what the product alone gives. The mask has
+ * numbers of both signs, both zeros and NaN. */
+static void check_relu(const struct layer *l, int family, int rows, int relu, int gap_mask) {
+  static const float odd[] = {0.0f, -0.0f, NAN};
+  int out = l->outputs, ld_mask = out + gap_mask;
+  struct guarded y = guarded_floats((size_t)rows * (size_t)out);
+  struct guarded mask = spread(l->start.p, rows, out, gap_mask);
+  for (int r = 0; r < rows; r++)
+    if (r % 4 > 0) mask.p[r * ld_mask + r % out] = odd[r % 4 - 1];
+  forwards[family](&(struct mr__dense_call){
+      .x = l->x.p, .ldx = l->inputs, .rows = rows, .inputs = l->inputs, .outputs = out,
+      .packed = l->packed.p, .start = l->bias.p, .y = y.p, .ldy = out, .relu = relu,
+      .mask = relu ? NULL : mask.p, .ld_mask = ld_mask});
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < out; c++) {
+      float want = l->y[r * out + c], by = relu ? want : mask.p[r * ld_mask + c];
+      if (!(by > 0)) want = 0;
+      CHECK(memcmp(&y.p[r * out + c], &want, sizeof want) == 0,
+            "%s, %d x %d, relu %d: y[%d][%d] is %g, not %g", family_names[family], l->inputs, out,
+            relu, r, c, (double)y.p[r * out + c], (double)want);
+    }
+  guarded_free(&y);
+  guarded_free(&mask);
+}
+
 static void check_family(const struct layer *l, int family) {
   int small = family == 0 || (long)l->inputs * l->outputs > 20000; /* where time counts */
   for (int rows = 1; rows <= MOST_ROWS; rows += small && rows > 8 ? 7 : 1) {
@@ -158,6 +195,8 @@ static void check_family(const struct layer *l, int family) {
   for (int first = 0; first < MOST_ROWS; first += small ? 13 : 1)
     check_place(l, family, &(struct place){.first = first, .rows = 1, .gap_x = 1, .gap_y = 1});
   check_infinite(l, family);
+  for (int rows = 1; rows <= MOST_ROWS; rows += small ? 13 : 3)
+    check_relu(l, family, rows, rows % 2, rows % 3);
 }
 
 /* The bound of a sum of n products, each rounded: n eps sum |x w|, for both sides. */
@@ -216,6 +255,11 @@ static void check_weights(int in, int out, int rows, int gap) {
     CHECK(fabs((double)want[i] - (double)near[i]) <= 4.0 * (rows + 1) * 0x1p-24 * (rows + 1),
           "%d x %d, %d rows: %g, OpenBLAS has %g", in, out, rows, (double)want[i],
           (double)near[i]);
+  float *want_db = malloc((size_t)out * sizeof *want_db);
+  NEED(want_db);
+  fill(want_db, (size_t)out, 8);
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < out; c++) want_db[c] += dy[r * out + c];
   struct guarded x_far = spread(x, rows, in, gap), dy_far = spread(dy, rows, out, 2 * gap);
   for (int family = 0; family < FAMILIES; family++) {
     if (!family_runs(family)) continue;
@@ -224,9 +268,15 @@ static void check_weights(int in, int out, int rows, int gap) {
     fill(start, n, 7);
     struct guarded dw = spread(start, in, out, gap);
     free(start);
+    struct guarded db = guarded_floats((size_t)out);
+    fill(db.p, (size_t)out, 8);
     weights[family](&(struct mr__weight_call){
         .x = x_far.p, .ldx = in + gap, .dy = dy_far.p, .lddy = out + 2 * gap, .rows = rows,
-        .inputs = in, .outputs = out, .dw = dw.p, .lddw = out + gap, .add = add});
+        .inputs = in, .outputs = out, .dw = dw.p, .lddw = out + gap, .add = add, .db = db.p});
+    CHECK(memcmp(db.p, want_db, (size_t)out * sizeof(float)) == 0,
+          "%s, the bias of %d outputs, %d rows: other bits than the scalar loop",
+          family_names[family], out, rows);
+    guarded_free(&db);
     for (int i = 0; i < in; i++) {
       const float *got = dw.p + (size_t)i * (size_t)(out + gap);
       CHECK(memcmp(got, want + (size_t)i * (size_t)out, (size_t)out * sizeof *got) == 0,
@@ -239,7 +289,96 @@ static void check_weights(int in, int out, int rows, int gap) {
   }
   guarded_free(&x_far);
   guarded_free(&dy_far);
-  free(x), free(dy), free(want), free(near);
+  free(x), free(dy), free(want), free(near), free(want_db);
+}
+
+/* ---- one output ---- */
+
+/* The inner product by vec.h's rule, from scratch: element i goes to partial sum i % 16, and those
+ * are added in halves. */
+static float inner(const float *x, const float *w, int n) {
+  float s[16] = {0};
+  for (int i = 0; i < n; i++) s[i % 16] = fmaf(x[i], w[i], s[i % 16]);
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) s[i] += s[i + half];
+  return s[0];
+}
+
+static float above_zero(float a) { return a > 0 ? a : 0; }
+
+static void check_one_forward(const struct guarded *x, const float *w, int rows, int in, int gap) {
+  int relu = (rows + in) % 2;
+  for (int family = 0; family < FAMILIES; family++) {
+    if (!family_runs(family)) continue;
+    struct guarded y = guarded_floats((size_t)(rows - 1) * 3 + 1);
+    one_forwards[family](&(struct mr__one_call){.x = x->p, .ldx = in + gap, .rows = rows,
+                                                .inputs = in, .weights = w, .start = 0.25f,
+                                                .relu = relu, .y = y.p, .ldy = 3});
+    for (int r = 0; r < rows; r++) {
+      float want = 0.25f + inner(x->p + r * (in + gap), w, in);
+      if (relu) want = above_zero(want);
+      CHECK(memcmp(&y.p[3 * r], &want, sizeof want) == 0,
+            "%s, one output of %d inputs, row %d of %d: %g, not %g", family_names[family], in, r,
+            rows, (double)y.p[3 * r], (double)want);
+    }
+    guarded_free(&y);
+  }
+}
+
+static void check_one_backward(const struct guarded *x, const float *w, int rows, int in, int gap,
+                               int kind) {
+  size_t n = (size_t)in, m = (size_t)rows;
+  int add = kind == 1, mask = kind == 2, wanted = kind < 3;
+  float *dy = malloc(m * sizeof *dy), *want = malloc(n * sizeof *want), want_db = 0.5f;
+  float *want_dx = malloc(m * n * sizeof *want_dx);
+  NEED(dy && want && want_dx);
+  fill(dy, m, 9);
+  fill(want, n, 10);
+  fill(want_dx, m * n, 11);
+  for (int r = 0; r < rows; r++) {
+    want_db += dy[r];
+    for (int e = 0; e < in; e++) {
+      float *dx = &want_dx[r * in + e], to = x->p[r * (in + gap) + e];
+      want[e] = fmaf(dy[r], to, want[e]);
+      *dx = add ? fmaf(dy[r], w[e], *dx) : dy[r] * w[e];
+      if (mask && !(to > 0)) *dx = 0;
+    }
+  }
+  for (int family = 0; family < FAMILIES; family++) {
+    if (!family_runs(family)) continue;
+    struct guarded dw = guarded_floats(n), dx = guarded_floats(m * n);
+    float db = 0.5f;
+    fill(dw.p, n, 10);
+    fill(dx.p, m * n, 11);
+    one_backwards[family](&(struct mr__one_call){
+        .x = x->p, .ldx = in + gap, .rows = rows, .inputs = in, .weights = w, .dy = dy, .lddy = 1,
+        .dw = dw.p, .db = &db, .dx = wanted ? dx.p : NULL, .lddx = in, .add = add, .mask = mask});
+    CHECK(db == want_db && memcmp(dw.p, want, n * sizeof(float)) == 0,
+          "%s, one output of %d inputs, %d rows: weights have other bits than the scalar loop",
+          family_names[family], in, rows);
+    CHECK(!wanted || memcmp(dx.p, want_dx, m * n * sizeof(float)) == 0,
+          "%s, one output of %d inputs, %d rows: dx %d has other bits than the scalar loop",
+          family_names[family], in, rows, kind);
+    guarded_free(&dw);
+    guarded_free(&dx);
+  }
+  free(dy), free(want), free(want_dx);
+}
+
+static void check_one(int in, int rows) {
+  int gap = rows % 3;
+  struct guarded w = guarded_floats((size_t)in);
+  float *close = malloc((size_t)rows * (size_t)in * sizeof *close);
+  NEED(close);
+  fill(w.p, (size_t)in, 12);
+  fill(close, (size_t)rows * (size_t)in, 13);
+  close[0] = -0.0f;
+  struct guarded x = spread(close, rows, in, gap);
+  check_one_forward(&x, w.p, rows, in, gap);
+  for (int kind = 0; kind < 4; kind++) check_one_backward(&x, w.p, rows, in, gap, kind);
+  guarded_free(&x);
+  guarded_free(&w);
+  free(close);
 }
 
 /* dx = dy W^T is the forward product with the transposed weights packed, started by nothing. */
@@ -312,5 +451,7 @@ int main(void) {
     for (int o = 0; o < COUNT(output_sizes); o++)
       for (int i = 0; i < COUNT(input_sizes) - 1; i++)
         check_weights(input_sizes[i], output_sizes[o], rows[r], (i + o) % 3);
+  for (int i = 0; i < COUNT(input_sizes); i++)
+    for (int n = 1; n < 11; n++) check_one(input_sizes[i], n);
   return check_end();
 }

@@ -306,7 +306,7 @@ end)
 -- ---- sharing ----
 
 -- A graph drawn at random: every node reads one or two of those before it.
-local function draw_graph(seed)
+local function draw_graph(seed, relus)
   return function(c, b)
     local random = helper.random(seed)
     local nodes = { c.x, c.z, c.u, c.v }
@@ -339,6 +339,15 @@ local function draw_graph(seed)
       end,
       function() return random() < 0.5 and b:batch_norm(any()) or b:bias(any()) end,
     }
+    if relus then -- mostly behind a dense layer, and before one
+      for _ = 1, 4 do
+        made[#made + 1] = function()
+          local node = random() < 0.8 and b:dense(any(), { out = random(4) }) or any()
+          node = b:relu(node)
+          return random() < 0.7 and b:dense(node, { out = random(3) }) or node
+        end
+      end
+    end
     for _ = 1, 6 + random(10) do
       local node = made[random(#made)]()
       if node.width <= 40 then nodes[#nodes + 1] = node end
@@ -353,29 +362,36 @@ local function bytes(p, n) return mr.string(mr.cast("const char *", p), 4 * n) e
 
 local GRAPH_SEEDS = 150
 
+-- The loss and the gradients of the weights are the same bits when no buffer is shared: what is
+-- watched shares with nobody.
+local function check_sharing(build, seed, name)
+  local results = {}
+  for _, watched in ipairs { false, true } do
+    local c = make_case(function(c, b)
+      build(c, b)
+      for i = 0, watched and C.mr_graph_nodes(b.handle) - 1 or -1 do
+        mr.check(C.mr_graph_watch(b.handle, i))
+      end
+    end, { seed = seed })
+    local run = g.run(c.model, { slice_bytes = seed % 3 == 0 and 1e9 or 1, seed = 9 })
+    local result = { ("%.17g"):format(g.gradient(run, c.batch)) }
+    for _, value in ipairs(c.values) do
+      if value.param then
+        result[#result + 1] = bytes(C.mr_run_weight_gradient(run.handle, value.param), value.n)
+      end
+    end
+    results[#results + 1] = result
+  end
+  for i, result in ipairs(results[2]) do
+    assert(result == results[1][i], ("graph %s: result %d differs"):format(name, i))
+  end
+end
+
 describe("drawn graphs", function()
   it("have the same loss and gradient, bit by bit, when no buffer is shared", function()
     for seed = 1, GRAPH_SEEDS do
-      local results = {}
-      for _, watched in ipairs { false, true } do -- what is watched shares with nobody
-        local c = make_case(function(c, b)
-          draw_graph(seed)(c, b)
-          for i = 0, watched and C.mr_graph_nodes(b.handle) - 1 or -1 do
-            mr.check(C.mr_graph_watch(b.handle, i))
-          end
-        end, { seed = seed })
-        local run = g.run(c.model, { slice_bytes = seed % 3 == 0 and 1e9 or 1, seed = 9 })
-        local result = { ("%.17g"):format(g.gradient(run, c.batch)) }
-        for _, value in ipairs(c.values) do
-          if value.param then
-            result[#result + 1] = bytes(C.mr_run_weight_gradient(run.handle, value.param), value.n)
-          end
-        end
-        results[#results + 1] = result
-      end
-      for i, result in ipairs(results[2]) do
-        assert(result == results[1][i], ("graph %d: result %d differs"):format(seed, i))
-      end
+      check_sharing(draw_graph(seed), seed, seed)
+      check_sharing(draw_graph(seed, true), seed, seed .. " with relus")
     end
   end)
 
@@ -403,7 +419,7 @@ describe("drawn graphs", function()
       return out
     end
     for seed = 1, GRAPH_SEEDS, 3 do
-      local c = make_case(draw_graph(seed), { seed = seed })
+      local c = make_case(draw_graph(seed, seed % 2 == 0), { seed = seed })
       local all = predict(c.model, c.batch, c.drawn) -- outputs share with nobody
       for i, node in ipairs(c.drawn) do
         local n = node.width * (node.domain == "request" and REQUESTS or SAMPLES)
@@ -412,6 +428,81 @@ describe("drawn graphs", function()
       end
     end
   end)
+end)
+
+-- ---- relus that the ops around them do ----
+
+-- Each gives the relu that it is about, and whether it runs forward and backward.
+local RELUS = {
+  ["between dense layers"] = { "folded", "folded", function(c, b)
+    local relu = b:relu(b:dense(c.x, { out = 5 }))
+    return relu, b:dense(relu, { out = 4 })
+  end },
+  ["before and behind a single output"] = { "folded", "folded", function(c, b)
+    local relu = b:relu(b:dense(c.x, { out = 1 }))
+    return relu, relu
+  end },
+  ["of a dense layer that two read"] = { "folded", "runs", function(c, b)
+    local relu = b:relu(b:dense(c.x, { out = 5 }))
+    return relu, b:concat { b:dense(relu, { out = 2 }), b:dense(relu, { out = 3 }) }
+  end },
+  ["of a dense layer that somebody else reads too"] = { "runs", "runs", function(c, b)
+    local hidden = b:dense(c.x, { out = 5 })
+    local relu = b:relu(hidden)
+    return relu, b:add { b:dense(relu, { out = 5 }), hidden }
+  end },
+  ["of a batch norm"] = { "runs", "folded", function(c, b)
+    local relu = b:relu(b:batch_norm(b:dense(c.x, { out = 5 })))
+    return relu, b:dense(relu, { out = 4 })
+  end },
+  ["before a batch norm"] = { "folded", "runs", function(c, b)
+    local relu = b:relu(b:dense(c.x, { out = 5 }))
+    return relu, b:batch_norm(relu)
+  end },
+  ["of an input"] = { "runs", "runs", function(c, b)
+    local relu = b:relu(c.x)
+    return relu, b:concat { b:dense(relu, { out = 4 }), c.x }
+  end },
+  ["within a concat"] = { "folded", "runs", function(c, b)
+    local relu = b:relu(b:dense(c.x, { out = 5 }))
+    return relu, b:concat { c.z, relu }
+  end },
+  ["on the request side"] = { "folded", "folded", function(c, b)
+    local relu = b:relu(b:dense(c.u, { out = 5 }))
+    return relu, b:add { b:dense(relu, { out = 3 }), c.x }
+  end },
+}
+
+describe("a relu", function()
+  for name, case in pairs(RELUS) do
+    local forward, backward, build = unpack(case)
+    it(name .. " gives the bits of one on its own", function()
+      for seed = 1, 6 do
+        check_sharing(function(c, b) end_with(c, b, select(2, build(c, b))) end, seed, name)
+      end
+    end)
+
+    it(("%s: forward %s, backward %s"):format(name, forward, backward), function()
+      local relu
+      local c = make_case(function(c, b)
+        for i = 1, 4 do b:watch(c.inputs[i]) end
+        local y
+        relu, y = build(c, b)
+        end_with(c, b, y)
+      end, {})
+      local run = g.run(c.model, {})
+      mr.check(C.mr_run_profile(run.handle, 1))
+      g.gradient(run, c.batch)
+      local line, calls = mr.new "mr_profile_line", {}
+      for i = 0, C.mr_run_profile_lines(run.handle) - 1 do
+        mr.check(C.mr_run_profile_line(run.handle, i, line))
+        if line.node == relu.id then
+          calls[mr.string(line.what)] = line.calls > 0 and "runs" or "folded"
+        end
+      end
+      assert.same({ forward = forward, backward = backward }, calls)
+    end)
+  end
 end)
 
 -- ---- watching ----

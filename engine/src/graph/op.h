@@ -29,7 +29,11 @@ enum mr__op_flags {
   MR__ADDS_UP = 2048, /* y is the sum of the vectors in x that are as wide as y; each dx = dy */
   /* `saved` holds, once, the sum of the vectors in x and then the sum of their squares; the dx of
    * each vector is dy (sum - it). Where x is not wanted, forward finds both sums made. */
-  MR__PAIRS = 4096
+  MR__PAIRS = 4096,
+  /* Activations that another op does while it has the numbers in hand: y = max(x, 0), and an op
+   * that can do that to its y (mr__call.relu) and to the dx of its only input (mr__call.mask). */
+  MR__RELU = 8192,
+  MR__TAKES_RELU = 16384
 };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
@@ -101,6 +105,8 @@ struct mr__call {
   int n_inputs;
   int adds;    /* lookups: y, which another lookup has begun, is added to */
   int squares; /* lookups: the squares of what is added to y are added behind it */
+  int relu;    /* MR__TAKES_RELU: what is not above 0 in y becomes 0 */
+  int mask;    /* MR__TAKES_RELU: dx is 0 where x is not above 0 */
   int64_t first_input_row;  /* ROW_UP, ROW_DOWN: of x's rows, in the batch */
   float *const *param;
   float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */

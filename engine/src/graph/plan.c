@@ -245,6 +245,36 @@ static int place_values(struct mr__plan *plan, const struct wanted *wanted) {
   return MR_OK;
 }
 
+static int same_place(struct mr__place a, struct mr__place b) {
+  return a.buffer >= 0 && a.buffer == b.buffer && a.column == b.column;
+}
+
+/* The only wanted reader of a node, or -1. */
+static int only_reader(const struct mr__plan *plan, int node) {
+  if (uses(plan, node) != 1) return -1;
+  int reader = -1;
+  for (int j = node + 1; j < (int)plan->graph->n_nodes; j++)
+    for (int k = 0; plan->nodes[j].wanted && k < plan->graph->nodes[j].n_inputs; k++)
+      if (plan->graph->nodes[j].inputs[k] == node) reader = j;
+  return reader;
+}
+
+/* Once places are known: a relu that lies on its input, value and gradient. */
+static void fold_relus(struct mr__plan *plan) {
+  for (int i = 0; i < (int)plan->graph->n_nodes; i++) {
+    struct mr__node_plan *relu = &plan->nodes[i];
+    if (!relu->wanted || !(flags(plan, i) & MR__RELU)) continue;
+    int input = plan->graph->nodes[i].inputs[0], reader = only_reader(plan, i);
+    struct mr__node_plan *before = &plan->nodes[input];
+    if ((flags(plan, input) & MR__TAKES_RELU) && same_place(relu->value, before->value))
+      before->relu = relu->folded_forward = 1;
+    if (reader >= 0 && (flags(plan, reader) & MR__TAKES_RELU) &&
+        plan->nodes[reader].backward_unit == relu->backward_unit &&
+        same_place(relu->grad, before->grad))
+      plan->nodes[reader].mask = relu->folded_backward = 1;
+  }
+}
+
 /* Note that a buffer is in use at `time` of a unit. */
 static void use(struct mr__plan *plan, struct mr__place place, int unit, int time) {
   if (place.buffer < 0) return;
@@ -415,6 +445,7 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
     mr__plan_clear(plan);
     return status;
   }
+  fold_relus(plan);
   mark_lives(plan, outputs, n_outputs);
   lay_out(plan);
   choose_slice(plan, options->batch, options->slice_bytes);

@@ -20,7 +20,10 @@
  * Lookups that are only added up (MR__ADDS_UP) write into the sum itself and have its gradient, all
  * the same one. Those that only meet in pairs (MR__PAIRS) add to its sums, and their gradient is not
  * kept: the update makes it from a vector per row that all of them share, and the table's row. A
- * concat in between is not made. */
+ * concat in between is not made.
+ *
+ * A relu whose value lies on that of an op that can do it (MR__TAKES_RELU) does not run forward,
+ * and one whose only reader can do it to its dx does not run backward. */
 #ifndef MR_GRAPH_PLAN_H
 #define MR_GRAPH_PLAN_H
 
@@ -49,6 +52,8 @@ struct mr__node_plan {
   int adds;           /* a lookup that adds to its value, which another one begins */
   int filled;         /* its inputs are all lookups that write right into its value */
   int pairs;          /* a lookup: the node of MR__PAIRS that it adds to, or -1 */
+  int relu, mask;     /* it does what the relu behind it does forward, before it backward */
+  int folded_forward, folded_backward; /* a relu that others do */
   unsigned char *add; /* [n_inputs] */
 };
 

@@ -105,6 +105,9 @@ static struct mr__matrix locate(const mr_run *run, const struct mr__worker *work
   return m;
 }
 
+/* Whether relus are left to the ops around them. A check looks at the numbers in between. */
+static int folds(const mr_run *run) { return run->check == NULL; }
+
 /* Everything an op is told about a node in a slice. */
 static struct mr__call make_call(const mr_run *run, int i, const struct mr__slice *slice,
                                  int lane, const struct mr__worker *worker) {
@@ -130,6 +133,8 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .n_inputs = node->n_inputs,
       .adds = plan->adds,
       .squares = plan->pairs >= 0,
+      .relu = plan->relu && folds(run),
+      .mask = plan->mask && folds(run),
       .param = run->model->param + node->first_param,
       .packed = run->model->packed + run->model->packed_offset[i],
       .packed_back = run->packed_back ? run->packed_back[i] : NULL,
@@ -181,7 +186,7 @@ static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice,
   const mr_graph *graph = run->model->graph;
   for (int i = 0; i < (int)graph->n_nodes; i++) {
     const struct mr__node_plan *plan = &run->plan.nodes[i];
-    if (!plan->wanted || plan->filled) continue;
+    if (!plan->wanted || plan->filled || (plan->folded_forward && folds(run))) continue;
     const struct mr__op *op = mr__node_op(&graph->nodes[i]);
     if (plan->phase == phase)
       call_op(run, op->forward, i, MR__PASS_FORWARD, slice, lane, worker);
@@ -210,6 +215,7 @@ static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice,
     if (starts_phase(run, i) && plan->phase == phase)
       call_op(run, op->collect_backward, i, MR__PASS_BACKWARD, slice, lane, worker);
     if (plan->backward_unit != unit || !op->backward) continue;
+    if (plan->folded_backward && folds(run)) continue;
     if (wants_backward(run, i))
       call_op(run, op->backward, i, MR__PASS_BACKWARD, slice, lane, worker);
   }

@@ -1,8 +1,9 @@
 /* The matrix products of dense layers.
  *
  * Forward: every output element is its start value plus fused multiply-adds over the inputs in
- * ascending order, in one accumulator. So a row's result depends on nothing but the row: the same
- * bits alone, in any batch, at any position, in any kernel family.
+ * ascending order, in one accumulator; a single output is an inner product in partial sums
+ * (vec.h). So a row's result depends on nothing but the row: the same bits alone, in any batch, at
+ * any position, in any kernel family.
  *
  * Packed weights, [inputs, outputs] cut into panels of 48 columns (the last one 16, 32 or 48 wide,
  * filled with zeros):
@@ -42,13 +43,18 @@ struct mr__dense_call {
   int ld_start;
   float *y; /* [rows, outputs], stride ldy */
   int ldy;
+  /* What is done to y before it is written: */
+  int relu;          /* 1: what is not above 0 becomes 0 */
+  const float *mask; /* [rows, outputs], stride ld_mask: where it is not above 0, so is y; or NULL */
+  int ld_mask;
 };
 
 typedef void mr__dense_forward_fn(const struct mr__dense_call *call);
 mr__dense_forward_fn mr__dense_forward_plain, mr__dense_forward_avx2, mr__dense_forward_avx512;
 
 /* dw [inputs, outputs] = x^T dy, or += it: fused multiply-adds over the rows in ascending order, in
- * one accumulator that starts at zero and goes to dw after every 96 rows. */
+ * one accumulator that starts at zero and goes to dw after every 96 rows. db [outputs] += the rows
+ * of dy, one after another. */
 struct mr__weight_call {
   const float *x; /* [rows, inputs] */
   int ldx;
@@ -59,9 +65,36 @@ struct mr__weight_call {
   float *dw;
   int lddw;
   int add; /* 0: what is in dw is overwritten */
+  float *db;
 };
 
 typedef void mr__dense_weights_fn(const struct mr__weight_call *call);
 mr__dense_weights_fn mr__dense_weights_plain, mr__dense_weights_avx2, mr__dense_weights_avx512;
+
+/* A layer of one output, whose weights need no packing. */
+struct mr__one_call {
+  const float *x; /* [rows, inputs] */
+  int ldx;
+  int64_t rows;
+  int inputs;
+  const float *weights; /* [inputs] */
+  /* Forward: y = start + the inner product of x and weights, in 16 partial sums. */
+  float start;
+  int relu; /* as above */
+  float *y; /* [rows], stride ldy */
+  int ldy;
+  /* Backward: dw += dy x and db += dy, row after row; dx = or += dy weights. */
+  const float *dy; /* [rows], stride lddy */
+  int lddy;
+  float *dw, *db; /* [inputs], [1] */
+  float *dx;      /* [rows, inputs]; NULL: not wanted */
+  int lddx;
+  int add;  /* 1: dx is added to */
+  int mask; /* 1: dx is 0 where x is not above 0 */
+};
+
+typedef void mr__one_fn(const struct mr__one_call *call);
+mr__one_fn mr__one_forward_plain, mr__one_forward_avx2, mr__one_forward_avx512;
+mr__one_fn mr__one_backward_plain, mr__one_backward_avx2, mr__one_backward_avx512;
 
 #endif

@@ -18,6 +18,11 @@
 #define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define STORE(p, v) _mm512_storeu_ps(p, v)
 #define ADD(a, b) _mm512_add_ps(a, b)
+#define MULTIPLY(a, b) _mm512_mul_ps(a, b)
+#define ABOVE_ZERO(a) _mm512_max_ps(a, _mm512_setzero_ps()) /* else 0, also of NaN */
+/* a where b is above 0, else 0. */
+#define WHERE_ABOVE_ZERO(a, b)                                                                     \
+  _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(b, _mm512_setzero_ps(), _CMP_GT_OQ), a)
 #define TILE_ROWS 8 /* and three vectors: 24 accumulators of 32 registers */
 #define TILE_VECTORS 3
 
@@ -33,6 +38,10 @@ static inline VECTOR load_columns(const float *p, columns_mask mask) {
 static inline void store_columns(float *y, VECTOR v, columns_mask mask) {
   _mm512_mask_storeu_ps(y, mask, v);
 }
+/* a in these columns, b in the others. */
+static inline VECTOR choose_columns(VECTOR a, VECTOR b, columns_mask mask) {
+  return _mm512_mask_mov_ps(b, mask, a);
+}
 
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -44,6 +53,9 @@ static inline void store_columns(float *y, VECTOR v, columns_mask mask) {
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define STORE(p, v) _mm256_storeu_ps(p, v)
 #define ADD(a, b) _mm256_add_ps(a, b)
+#define MULTIPLY(a, b) _mm256_mul_ps(a, b)
+#define ABOVE_ZERO(a) _mm256_max_ps(a, _mm256_setzero_ps())
+#define WHERE_ABOVE_ZERO(a, b) _mm256_and_ps(_mm256_cmp_ps(b, _mm256_setzero_ps(), _CMP_GT_OQ), a)
 #define TILE_ROWS 6 /* and two vectors: 12 accumulators of 16 registers */
 #define TILE_VECTORS 2
 
@@ -57,6 +69,9 @@ static inline VECTOR load_columns(const float *p, columns_mask mask) {
 }
 static inline void store_columns(float *y, VECTOR v, columns_mask mask) {
   _mm256_maskstore_ps(y, mask, v);
+}
+static inline VECTOR choose_columns(VECTOR a, VECTOR b, columns_mask mask) {
+  return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(mask));
 }
 
 #endif

@@ -2,10 +2,8 @@
  * dx = dy W^T, dW = x^T dy, db = sum of dy over rows. */
 #include <string.h>
 
-#include "kernel/kernel.h"
-#include "kernel/vec.h"
-
 #include "graph/op.h"
+#include "kernel/kernel.h"
 
 enum { OUT, START, SCALE, OFFSET };
 
@@ -13,7 +11,7 @@ static int shape(struct mr__shape *s) {
   int in = s->widths[0], out = (int)mr__option_number(s->node, OUT);
   if (in == 0) return mr__fail(MR_ESHAPE, "the input has no columns");
   s->width = out;
-  s->packed = mr__packed_size(in, out);
+  s->packed = out > 1 ? mr__packed_size(in, out) : 0;
   s->packed_back = out > 1 ? mr__packed_size(out, in) : 0;
   s->n_params = 2;
   int normal = (int)mr__option_number(s->node, START) == 1;
@@ -29,6 +27,7 @@ static int shape(struct mr__shape *s) {
 
 static void prepare(const struct mr__node *node, float *const *param, float *packed) {
   int out = (int)mr__option_number(node, OUT);
+  if (out == 1) return; /* they are read as they are */
   mr__pack(param[0], mr__input_width(node, 0), out, packed);
 }
 
@@ -37,7 +36,28 @@ static void prepare_back(const struct mr__node *node, float *const *param, float
   mr__pack_transposed(param[0], mr__input_width(node, 0), out, packed);
 }
 
+static struct mr__one_call one_call(const struct mr__call *c) {
+  return (struct mr__one_call){.x = c->x[0].p,
+                               .ldx = c->x[0].ld,
+                               .rows = c->rows,
+                               .inputs = c->x[0].width,
+                               .weights = c->param[0]};
+}
+
+static void forward_one(const struct mr__call *c) {
+  struct mr__one_call call = one_call(c);
+  call.start = c->param[1][0];
+  call.relu = c->relu;
+  call.y = c->y.p;
+  call.ldy = c->y.ld;
+  MR_FAMILY(mr__one_forward)(&call);
+}
+
 static void forward(const struct mr__call *c) {
+  if (c->y.width == 1) {
+    forward_one(c);
+    return;
+  }
   const struct mr__dense_call call = {.x = c->x[0].p,
                                       .ldx = c->x[0].ld,
                                       .rows = c->rows,
@@ -47,27 +67,23 @@ static void forward(const struct mr__call *c) {
                                       .start = c->param[1],
                                       .ld_start = 0,
                                       .y = c->y.p,
-                                      .ldy = c->y.ld};
+                                      .ldy = c->y.ld,
+                                      .relu = c->relu};
   MR_FAMILY(mr__dense_forward)(&call);
 }
 
-/* One output: tiles would be one column wide; two plain passes are at the speed of the cache. */
 static void backward_one(const struct mr__call *c) {
-  int in = c->x[0].width;
-  if (c->opens_lane) memset(c->dparam[0], 0, (size_t)in * sizeof(float));
-  for (int64_t r = 0; r < c->rows; r++) {
-    float g = mr__row(&c->dy, r)[0];
-    c->dparam[1][0] += g;
-    mr__axpy(c->dparam[0], g, mr__row(&c->x[0], r), in);
-  }
-  for (int64_t r = 0; c->dx[0].p && r < c->rows; r++) {
-    float g = mr__row(&c->dy, r)[0];
-    float *dx = mr__row(&c->dx[0], r);
-    if (c->add[0])
-      mr__axpy(dx, g, c->param[0], in);
-    else
-      for (int e = 0; e < in; e++) dx[e] = g * c->param[0][e];
-  }
+  if (c->opens_lane) memset(c->dparam[0], 0, (size_t)c->x[0].width * sizeof(float));
+  struct mr__one_call call = one_call(c);
+  call.dy = c->dy.p;
+  call.lddy = c->dy.ld;
+  call.dw = c->dparam[0];
+  call.db = c->dparam[1];
+  call.dx = c->dx[0].p;
+  call.lddx = c->dx[0].ld;
+  call.add = c->add[0];
+  call.mask = c->mask;
+  MR_FAMILY(mr__one_backward)(&call);
 }
 
 static void backward(const struct mr__call *c) {
@@ -76,7 +92,6 @@ static void backward(const struct mr__call *c) {
     backward_one(c);
     return;
   }
-  for (int64_t r = 0; r < c->rows; r++) mr__accumulate(c->dparam[1], mr__row(&c->dy, r), out);
   const struct mr__weight_call weights = {.x = c->x[0].p,
                                           .ldx = c->x[0].ld,
                                           .dy = c->dy.p,
@@ -86,7 +101,8 @@ static void backward(const struct mr__call *c) {
                                           .outputs = out,
                                           .dw = c->dparam[0],
                                           .lddw = out,
-                                          .add = !c->opens_lane};
+                                          .add = !c->opens_lane,
+                                          .db = c->dparam[1]};
   MR_FAMILY(mr__dense_weights)(&weights);
   if (!c->dx[0].p) return;
   const struct mr__dense_call inputs = {.x = c->dy.p,
@@ -98,7 +114,9 @@ static void backward(const struct mr__call *c) {
                                         .start = c->add[0] ? c->dx[0].p : NULL,
                                         .ld_start = c->dx[0].ld,
                                         .y = c->dx[0].p,
-                                        .ldy = c->dx[0].ld};
+                                        .ldy = c->dx[0].ld,
+                                        .mask = c->mask ? c->x[0].p : NULL,
+                                        .ld_mask = c->x[0].ld};
   MR_FAMILY(mr__dense_forward)(&inputs);
 }
 
@@ -117,7 +135,7 @@ const struct mr__op MR_FAMILY(mr__op_dense) = {
     .name = "dense",
     .doc = "y = x W + b",
     .inputs = {"x"},
-    .flags = MR__READS_X | MR__WRITES_PARAM,
+    .flags = MR__READS_X | MR__WRITES_PARAM | MR__TAKES_RELU,
     .options = options,
     .shape = shape,
     .forward = forward,

@@ -30,7 +30,7 @@ const struct mr__op MR_FAMILY(mr__op_relu) = {
     .name = "relu",
     .doc = "y = max(x, 0)",
     .inputs = {"x"},
-    .flags = MR__INPLACE | MR__READS_Y | MR__ACTIVATION,
+    .flags = MR__INPLACE | MR__READS_Y | MR__ACTIVATION | MR__RELU,
     .shape = shape,
     .forward = forward,
     .backward = backward,

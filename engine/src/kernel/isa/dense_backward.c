@@ -17,14 +17,21 @@ struct panel {
   _Alignas(64) float dy[ROWS_AT_ONCE * TILE_VECTORS * LANES];
 };
 
+/* Adds its rows to db as they go by. */
 static void pack_panel(struct panel *panel, const struct mr__weight_call *call, int64_t row,
                        int64_t rows, int column, int vectors) {
-  columns_mask there[TILE_VECTORS];
-  for (int v = 0; v < vectors; v++) there[v] = first_columns(call->outputs - column - v * LANES);
-  float *to = panel->dy;
-  for (int64_t r = 0; r < rows; r++)
-    for (int v = 0; v < vectors; v++, to += LANES)
-      STORE(to, load_columns(call->dy + (row + r) * call->lddy + column + v * LANES, there[v]));
+  for (int v = 0; v < vectors; v++) {
+    columns_mask there = first_columns(call->outputs - column - v * LANES);
+    float *db = call->db + column + v * LANES, *to = panel->dy + v * LANES;
+    const float *dy = call->dy + row * call->lddy + column + v * LANES;
+    VECTOR sum = load_columns(db, there);
+    for (int64_t r = 0; r < rows; r++, dy += call->lddy, to += vectors * LANES) {
+      VECTOR g = load_columns(dy, there);
+      sum = ADD(sum, g);
+      STORE(to, g);
+    }
+    store_columns(db, sum, there);
+  }
 }
 
 /* `n` rows: x and dy move on. Rows of x lie too far apart for the hardware to see them coming. */
@@ -68,25 +75,26 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
       }                                                                                            \
   }
 
-/* All inputs against VECTORS vectors of columns of some rows. */
-#define COLUMNS(INPUTS, VECTORS)                                                                   \
-  TILE(INPUTS, VECTORS)                                                                            \
-  TILE(1, VECTORS)                                                                                 \
+/* All inputs against VECTORS vectors of columns of some rows; MOST inputs at a time. */
+#define COLUMNS(MOST, VECTORS)                                                                     \
   static void columns_##VECTORS(const struct mr__weight_call *call, const float *dy, int64_t row,  \
                                 int64_t rows, int column, int left) {                              \
     int i = 0, n = call->inputs;                                                                   \
-    for (; i + INPUTS <= n; i += INPUTS)                                                           \
-      tile_##INPUTS##_##VECTORS(call, dy, row, rows, i, column, left);                             \
+    for (; i + MOST <= n; i += MOST)                                                               \
+      tile_##MOST##_##VECTORS(call, dy, row, rows, i, column, left);                               \
+    for (; i + 4 <= n; i += 4) tile_4_##VECTORS(call, dy, row, rows, i, column, left);             \
     for (; i < n; i++) tile_1_##VECTORS(call, dy, row, rows, i, column, left);                     \
   }
 
 #if TILE_VECTORS == 3
-COLUMNS(8, 3)
-COLUMNS(8, 2)
-COLUMNS(8, 1)
+TILE(8, 3) TILE(4, 3) TILE(1, 3)
+TILE(8, 2) TILE(4, 2) TILE(1, 2)
+TILE(16, 1) TILE(4, 1) TILE(1, 1)
+COLUMNS(8, 3) COLUMNS(8, 2) COLUMNS(16, 1)
 #else
-COLUMNS(6, 2)
-COLUMNS(6, 1)
+TILE(6, 2) TILE(4, 2) TILE(1, 2)
+TILE(6, 1) TILE(4, 1) TILE(1, 1)
+COLUMNS(6, 2) COLUMNS(6, 1)
 #endif
 
 static void some_rows(const struct mr__weight_call *call, int64_t row, int64_t rows) {
@@ -121,6 +129,8 @@ void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
 void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
   for (int64_t row = 0; row < call->rows; row += ROWS_AT_ONCE) {
     int64_t end = row + ROWS_AT_ONCE < call->rows ? row + ROWS_AT_ONCE : call->rows;
+    for (int64_t r = row; r < end; r++)
+      mr__accumulate(call->db, call->dy + r * call->lddy, call->outputs);
     for (int i = 0; i < call->inputs; i++)
       for (int c = 0; c < call->outputs; c++) {
         float sum = 0;

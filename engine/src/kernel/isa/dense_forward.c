@@ -64,6 +64,16 @@ static inline void ask_ahead(struct ahead *ahead) {
       INPUTS(ROWS, VECTORS, CHUNK)                                                                \
     }                                                                                             \
     INPUTS(ROWS, VECTORS, left_inputs)                                                            \
+    if (call->relu)                                                                               \
+      UNROLL for (int r = 0; r < ROWS; r++)                                                       \
+        UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = ABOVE_ZERO(sum[r][v]);               \
+    if (call->mask) {                                                                             \
+      const float *mask = call->mask + row * call->ld_mask + column;                              \
+      UNROLL for (int r = 0; r < ROWS; r++)                                                       \
+        UNROLL for (int v = 0; v < VECTORS; v++)                                                  \
+          sum[r][v] = WHERE_ABOVE_ZERO(                                                           \
+              sum[r][v], load_columns(mask + (int64_t)r * call->ld_mask + v * LANES, there[v]));  \
+    }                                                                                             \
     UNROLL for (int r = 0; r < ROWS; r++)                                                         \
       UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
         store_columns(y + (int64_t)r * call->ldy + v * LANES, sum[r][v], there[v]);               \
@@ -154,6 +164,8 @@ void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
       for (int c = 0; c < left; c++) {
         float sum = call->start ? call->start[row * call->ld_start + column + c] : 0.0f;
         for (int k = 0; k < call->inputs; k++) sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
+        if (call->relu && !(sum > 0.0f)) sum = 0.0f;
+        if (call->mask && !(call->mask[row * call->ld_mask + column + c] > 0.0f)) sum = 0.0f;
         call->y[row * call->ldy + column + c] = sum;
       }
       panel += (size_t)call->inputs * width;
