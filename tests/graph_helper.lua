@@ -137,4 +137,14 @@ function M.weight(model, name)
   error("no weight " .. name)
 end
 
+--- The kernel families that this CPU has, for mr_isa_set; the engine's own choice is in use after.
+function M.families()
+  local list = {}
+  for _, name in ipairs { "plain", "avx2", "avx512" } do
+    if C.mr_isa_set(name) == C.MR_OK then list[#list + 1] = name end
+  end
+  C.mr_isa_set "auto"
+  return list
+end
+
 return M

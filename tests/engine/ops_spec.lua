@@ -142,15 +142,6 @@ end
 -- Ops that read the batch or end the graph have their own specs (lookup_spec, run_spec).
 local ELSEWHERE = { column = true, lookup = true, logloss = true, probe = true }
 
-local function families()
-  local list = {}
-  for _, name in ipairs { "avx512", "avx2", "plain" } do
-    if C.mr_isa_set(name) == C.MR_OK then list[#list + 1] = name end
-  end
-  C.mr_isa_set "auto"
-  return list
-end
-
 describe("ops", function()
   after_each(function() C.mr_isa_set "auto" end)
 
@@ -162,7 +153,7 @@ describe("ops", function()
 
   for _, op in ipairs(Builder.ops()) do
     for _, sample in ipairs(op.samples) do
-      for _, family in ipairs(families()) do
+      for _, family in ipairs(g.families()) do
         it(("%s (%s) has the gradient of its forward pass in %s"):format(op.name, sample, family),
           function()
             mr.check(C.mr_isa_set(family))

@@ -105,15 +105,6 @@ local function train(options)
     probability = probability, loss = loss[0] }
 end
 
-local function families()
-  local list = {}
-  for _, name in ipairs { "plain", "avx2", "avx512" } do
-    if C.mr_isa_set(name) == C.MR_OK then list[#list + 1] = name end
-  end
-  C.mr_isa_set "auto"
-  return list
-end
-
 describe("training", function()
   after_each(function() C.mr_isa_set "auto" end)
 
@@ -143,7 +134,7 @@ describe("training", function()
 
   it("gives the same model in every kernel family", function()
     local one = train { optimizer = "adam" }
-    for _, family in ipairs(families()) do
+    for _, family in ipairs(g.families()) do
       mr.check(C.mr_isa_set(family))
       assert.is_true(one == train { optimizer = "adam" }, family .. " gives another model")
     end
@@ -217,7 +208,7 @@ describe("a row's prediction has the same bits", function()
     assert(n > 0.9 * #expected, "the rows should differ")
   end)
 
-  for _, family in ipairs(families()) do
+  for _, family in ipairs(g.families()) do
     it("in the kernel family " .. family, function()
       mr.check(C.mr_isa_set(family))
       assert.same(expected, predictor(trained, {})(requests))
