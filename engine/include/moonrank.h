@@ -337,7 +337,7 @@ void mr_text_free(char *text);
 /* ---- run ---- */
 
 typedef struct mr_optimizer_spec {
-  const char *name; /* "sgd", "adagrad", "adam" */
+  const char *name; /* "sgd", "adagrad", "adam", "momentum", "ftrl" */
   const mr_option *options;
   int32_t n_options;
 } mr_optimizer_spec;

@@ -57,6 +57,24 @@ local function optimizer(name, doc, default, alike)
           doc = "what the sums of squares start from" }),
       } }),
       key("sgd", { type = "map", doc = "plain gradient descent", keys = { rate(0.1) } }),
+      key("momentum", { type = "map", doc = "gradient descent with momentum; in row form, "
+        .. "that of a row moves only when it is in the batch", keys = {
+        rate(0.01),
+        key("momentum", { type = "number", min = 0, max = 0.999999, default = 0.9,
+          doc = "decay of the sum of gradients" }),
+        key("nesterov", { type = "number", min = 0, max = 1, default = 0,
+          doc = "1: Nesterov's form; between 0 and 1: a mix of both" }),
+      } }),
+      key("ftrl", { type = "map", doc = "FTRL-Proximal; with l1 many weights become 0. Gradients "
+        .. "are means over the batch: large batches want a small beta and l1", keys = {
+        rate(0.1),
+        key("beta", { type = "number", min = 1e-30, max = 1e6, default = 1,
+          doc = "added to the root" }),
+        key("l1", { type = "number", min = 0, max = 1e6, default = 0,
+          doc = "weights whose gradients add up to no more than this are 0" }),
+        key("l2", { type = "number", min = 0, max = 1e6, default = 0,
+          doc = "pull towards 0, once, not at each step" }),
+      } }),
     },
   })
 end

@@ -87,6 +87,20 @@ describe("a checkpoint", function()
     assert.is_true(bytes_of(straight) == bytes_of(again))
   end)
 
+  it("brings back the states of every optimizer", function()
+    for _, name in ipairs { "sgd", "adagrad", "adam", "momentum", "ftrl" } do
+      local options = { optimizer = name }
+      local straight, first, again = new_run(options), new_run(options), new_run(options)
+      step(straight, 5)
+      step(first, 3)
+      local folder = helper.temp_dir() .. "/" .. name
+      assert(save(first, folder))
+      assert.equal("state", restore(again, folder))
+      step(again, 2)
+      assert.is_true(bytes_of(straight) == bytes_of(again), name)
+    end
+  end)
+
   it("keeps any text as the state", function()
     for _, text in ipairs { "", '{"a": "\\u0041\\n"}', "a\nb\t\"\\", ("x"):rep(100000) } do
       local folder = helper.temp_dir() .. "/c"

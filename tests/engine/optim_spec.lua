@@ -14,7 +14,10 @@ local PRESETS = {
   sgd = { lr = 0.1 },
   adagrad = { lr = 0.01, eps = 1e-10, start = 0 },
   adam = { lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 },
+  momentum = { lr = 0.01, momentum = 0.9, nesterov = 0 },
+  ftrl = { lr = 0.1, beta = 1, l1 = 0, l2 = 0 },
 }
+local NAMES = { "sgd", "adagrad", "adam", "momentum", "ftrl" }
 
 local STEPS = {}
 
@@ -30,6 +33,27 @@ function STEPS.adam(o, state, w, gradient, t)
   state.v = o.beta2 * (state.v or 0) + (1 - o.beta2) * gradient ^ 2
   local m, v = state.m / (1 - o.beta1 ^ t), state.v / (1 - o.beta2 ^ t)
   return w - o.lr * m / (math.sqrt(v) + o.eps)
+end
+
+-- As published for w, with v as the velocity (Sutskever et al. 2013, eq. 3 and 4), of which w is
+-- the point ahead, where the gradient is taken.
+function STEPS.momentum(o, state, w, gradient)
+  local mu, v = o.momentum, state.v or 0
+  state.v = mu * v + gradient
+  return w - o.lr * (o.nesterov == 1 and gradient + mu * state.v or state.v)
+end
+
+local function sign(x) return x > 0 and 1 or x < 0 and -1 or 0 end
+
+-- Algorithm 1 of McMahan et al. 2013, z started so that w comes out of it where it starts.
+function STEPS.ftrl(o, state, w, gradient)
+  local n, rate = state.n or 0, state.rate or o.beta / o.lr
+  state.z = state.z or -w * (rate + o.l2) - sign(w) * o.l1
+  state.n = n + gradient ^ 2
+  state.rate = (o.beta + math.sqrt(state.n)) / o.lr
+  state.z = state.z + gradient - (state.rate - rate) * w
+  if math.abs(state.z) <= o.l1 then return 0 end
+  return -(state.z - sign(state.z) * o.l1) / (state.rate + o.l2)
 end
 
 -- One number that learns: step(gradient, t) with a rate factor.
@@ -122,10 +146,68 @@ describe("optimizers", function()
     end
   end
 
+  local SETTINGS = {
+    { "momentum", { lr = 0.05, momentum = 0.5, nesterov = 1 } },
+    { "ftrl", { lr = 0.5, beta = 0.25, l1 = 0.25 } },
+    { "ftrl", { lr = 0.2, beta = 0.5, l1 = 0.15, l2 = 3 } },
+  }
+  for form, make in pairs(FORMS) do
+    for _, setting in ipairs(SETTINGS) do
+      local name, rates = setting[1], setting[2]
+      it(("%s follow the slow loop in %s form in every kernel family, from any start, %s"):format(
+        name, form, require "moonrank.json".encode(rates)), function()
+        for _, family in ipairs(g.families()) do
+          mr.check(C.mr_isa_set(family))
+          local random, width = helper.random(5), 37
+          local c = make(width, { optimizer = name, rates = rates })
+          local slow, to_zero, from_zero = {}, 0, 0
+          for i = 1, width do
+            c.w[i - 1] = i % 3 == 0 and 0 or random() - 0.5
+            slow[i] = learner(name, rates, c.w[i - 1])
+          end
+          for t = 1, 30 do
+            local factor = t > 20 and 0.25 or 1
+            mr.check(C.mr_run_set_rate(c.run.handle, factor))
+            local gradient = {}
+            for i = 1, width do gradient[i] = i % 5 == t % 5 and 0 or random() - 0.5 end
+            c.step(gradient)
+            for i = 1, width do
+              local before = slow[i].w
+              slow[i].step(gradient[i], t, factor)
+              near(slow[i].w, c.w[i - 1], ("weight %d after step %d in %s"):format(i, t, family))
+              if before ~= 0 and slow[i].w == 0 then to_zero = to_zero + 1 end
+              if before == 0 and slow[i].w ~= 0 then from_zero = from_zero + 1 end
+            end
+          end
+          if rates.l1 then assert(to_zero > 20 and from_zero > 20, "l1 was not tested") end
+        end
+        C.mr_isa_set "auto"
+      end)
+    end
+  end
+
+  it("ftrl at a rate of zero, or near it, moves nothing", function()
+    local c = dense_case(1, { optimizer = "ftrl", rates = { l1 = 0.5 } })
+    c.step { 0.75 }
+    local before = c.w[0]
+    assert(before < 0)
+    for _, factor in ipairs { 0, 1e-40 } do
+      mr.check(C.mr_run_set_rate(c.run.handle, factor))
+      c.step { 1 }
+      assert.equal(before, c.w[0])
+    end
+    mr.check(C.mr_run_set_rate(c.run.handle, 1))
+    c.step { 1 }
+    local slow = learner("ftrl", { l1 = 0.5 }, 0)
+    slow.step(0.75, 1)
+    slow.step(1, 2)
+    near(slow.w, c.w[0], "the weight")
+  end)
+
   it("leave a weight without gradient where it is", function()
     for _, make in pairs(FORMS) do
-      for _, name in ipairs { "sgd", "adagrad", "adam" } do
-        local rates = name ~= "sgd" and { eps = 1e-30 } or {}
+      for _, name in ipairs(NAMES) do
+        local rates = PRESETS[name].eps and { eps = 1e-30 } or {}
         local c = make(1, { optimizer = name, rates = rates })
         local before = c.w[0]
         for _ = 1, 3 do c.step { 0 } end
@@ -135,7 +217,7 @@ describe("optimizers", function()
   end)
 
   it("begin anew with every run, dense weights and rows alike", function()
-    for _, name in ipairs { "adagrad", "adam" } do
+    for _, name in ipairs { "adagrad", "adam", "momentum", "ftrl" } do
       local schema = g.schema { { name = "id", type = "id" },
         { name = "r", type = "vector", width = 1 } }
       local b = g.builder(schema)
@@ -251,7 +333,7 @@ local function check_table(name, all, l2)
 end
 
 describe("rows of tables", function()
-  for _, name in ipairs { "sgd", "adagrad", "adam" } do
+  for _, name in ipairs(NAMES) do
     it(("step with %s when the batch has them, each part by its own"):format(name),
       function() check_table(name, false) end)
     it(("of the batch carry the l2 penalty with %s"):format(name),
@@ -493,6 +575,11 @@ describe("the optimizer's options", function()
     helper.raises("adam.beta1 is 1, expected 0 to 0.999999", make("adam", { beta1 = 1 }))
     helper.raises("adam.beta2 is 1, expected 0 to 0.999999", make("adam", { beta2 = 1 }))
     helper.raises("adam.beta1 is -0.5, expected 0 to 0.999999", make("adam", { beta1 = -0.5 }))
+    helper.raises("momentum.momentum is 1, expected 0 to 0.999999",
+      make("momentum", { momentum = 1 }))
+    helper.raises("momentum.nesterov is 2, expected 0 to 1", make("momentum", { nesterov = 2 }))
+    helper.raises("ftrl.beta is 0, expected 1e-30 to 1e+06", make("ftrl", { beta = 0 }))
+    helper.raises("ftrl.l1 is -1, expected 0 to 1e+06", make("ftrl", { l1 = -1 }))
   end)
 
   it("refuse an eps of zero, by which a weight without gradient would become NaN", function()
@@ -514,8 +601,8 @@ describe("the optimizer's options", function()
       end
     end
     assert.same(PRESETS, found)
-    helper.raises("optimizer 3, but there are 3", function()
-      mr.check(C.mr_optimizer_describe(3, info))
+    helper.raises("optimizer 5, but there are 5", function()
+      mr.check(C.mr_optimizer_describe(5, info))
     end)
     helper.raises("optimizer 0 has no option 1", function()
       mr.check(C.mr_optimizer_option_describe(0, 1, option))

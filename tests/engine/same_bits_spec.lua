@@ -114,6 +114,9 @@ describe("training", function()
       table_l2 = 1e-3, dense_l2 = 1e-3, rates = { lr = 0.05 } },
     { name = "adam with all clippings", optimizer = "adam", clip_value = 0.01, clip_row = 0.01,
       clip_norm = 0.02 },
+    { name = "momentum with Nesterov's form", optimizer = "momentum", rates = { nesterov = 1 } },
+    { name = "ftrl with penalties", optimizer = "ftrl", table_l2 = 1e-3,
+      rates = { beta = 0.01, l1 = 1e-4, l2 = 0.1 } },
     { name = "sgd on three lanes", optimizer = "sgd", lanes = 3 },
   }
   for _, variant in ipairs(variants) do

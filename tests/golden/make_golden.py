@@ -301,6 +301,15 @@ def sgd(w, lr=0.1):
     return torch.optim.SGD([w], lr=lr)
 
 
+def momentum(w, lr=0.01, momentum=0.9, nesterov=0):
+    return torch.optim.SGD([w], lr=lr, momentum=momentum, nesterov=nesterov == 1)
+
+
+def ftrl(w, lr=0.1, beta=1.0):
+    """Without l1 and l2 the steps of FTRL-Proximal are those of Adagrad, beta being its eps."""
+    return torch.optim.Adagrad([w], lr=lr, eps=beta)
+
+
 CASES = [
     (sgd, {"lr": 0.1}),
     (sgd, {"lr": 0.03125}),
@@ -309,6 +318,10 @@ CASES = [
     (adagrad, {"lr": 0.05, "eps": 0.01, "start": 0}),
     (adam, {"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
     (adam, {"lr": 0.1, "beta1": 0.5, "beta2": 0.75, "eps": 0.01}),
+    (momentum, {"lr": 0.01, "momentum": 0.9}),
+    (momentum, {"lr": 0.0625, "momentum": 0.75, "nesterov": 1}),
+    (ftrl, {"lr": 0.1, "beta": 1}),
+    (ftrl, {"lr": 0.5, "beta": 0.001}),
 ]
 
 

@@ -130,10 +130,10 @@ describe("a wrong experiment file", function()
       .. 'did you mean "auc"?', head .. "train: {monitor: aucc}")
     fails("lr.yaml:3:32: train.optimizer.adam.lr is 0, expected a number > 0 and <= 1000000",
       head .. "train: {optimizer: {adam: {lr: 0}}}")
-    fails('lr.yaml:3:20: train.optimizer is "adm", expected one of adam, adagrad or sgd; '
-      .. 'did you mean "adam"?', head .. "train: {optimizer: adm}")
-    fails("lr.yaml:3:20: train.optimizer has 2 keys, expected one of adam, adagrad or sgd",
-      head .. "train: {optimizer: {adam: {}, sgd: {}}}")
+    fails('lr.yaml:3:20: train.optimizer is "adm", expected one of adam, adagrad, sgd, '
+      .. 'momentum or ftrl; did you mean "adam"?', head .. "train: {optimizer: adm}")
+    fails("lr.yaml:3:20: train.optimizer has 2 keys, expected one of adam, adagrad, sgd, "
+      .. "momentum or ftrl", head .. "train: {optimizer: {adam: {}, sgd: {}}}")
     fails("lr.yaml:3:22: train.tables.l2 is .nan, expected a number >= 0",
       head .. "train: {tables: {l2: .nan}}")
     fails("lr.yaml:3:14: train.batch is empty, expected a whole number >= 1",

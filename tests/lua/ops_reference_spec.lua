@@ -20,7 +20,7 @@ describe("the reference of ops", function()
 
   it("has every optimizer of the configuration", function()
     local text = reference.text()
-    for _, name in ipairs { "sgd", "adagrad", "adam" } do
+    for _, name in ipairs { "sgd", "adagrad", "adam", "momentum", "ftrl" } do
       assert.truthy(text:find("\n  " .. name .. "\n", 1, true), name)
     end
   end)
