@@ -20,6 +20,7 @@ IDS = {"user": 4, "ad": 5, "hour": 3}  # field: number of values; the last one o
 TAGS = 6
 DIM = 4
 HIDDEN = [8, 6]
+CROSS = 2
 REGIONS = 3
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
@@ -213,9 +214,11 @@ class Deep:
             BN_EPS,
         )
 
-    def logits(self, rows, training=True):
+    def inputs(self, rows):
         price = torch.tensor([[row["price"]] for row in rows])
-        h = torch.cat(look_up(self.tables["embedding"], rows) + [price], 1)
+        return torch.cat(look_up(self.tables["embedding"], rows) + [price], 1)
+
+    def hidden(self, h, training=True):
         for layer in range(1, len(HIDDEN) + 1):
             h = h @ self.dense["w%d" % layer] + self.dense["b%d" % layer]
             if self.batch_norm:
@@ -223,8 +226,81 @@ class Deep:
             # Near the kink a float32 engine could rightly come out on the other side.
             assert h.abs().min() > 1e-4, "draw other weights"
             h = F.relu(h)
+        return h
+
+    def last(self, h):
         last = len(HIDDEN) + 1
         return h @ self.dense["w%d" % last] + self.dense["b%d" % last]
+
+    def logits(self, rows, training=True):
+        return self.last(self.hidden(self.inputs(rows), training))
+
+
+class WideDeep(Linear):
+    """The linear part + a network of hidden layers 8 and 6 on embeddings and the price"""
+
+    def __init__(self, source):
+        super().__init__(source)
+        self.deep = Deep(source)
+        self.tables.update(self.deep.tables)
+        self.dense.update(self.deep.dense)
+
+    def logits(self, rows):
+        return super().logits(rows) + self.deep.logits(rows)
+
+
+class Cross(Deep):
+    """x0 = concat(user, ad, hour, pooled tags, price); twice x <- x0 x^T w + b + x, w a vector; on
+    concat(x, hidden layers 8 and 6 of x0) dense 1"""
+
+    def __init__(self, source):
+        super().__init__(source)
+        width = len(self.dense["w1"])
+        for layer in range(1, CROSS + 1):
+            self.dense["cross%d" % layer] = self.kernel(source, width).requires_grad_()
+            self.dense["shift%d" % layer] = source.matrix(1, width, 0.3).requires_grad_()
+        self.dense["w3"] = source.matrix(self.joined(width), 1, 0.6).requires_grad_()
+
+    def kernel(self, source, width):
+        return source.matrix(width, 1, 0.3)
+
+    def joined(self, width):
+        return width + HIDDEN[-1]
+
+    def cross(self, x0, x, w, b):
+        return (x0.unsqueeze(2) @ x.unsqueeze(1)) @ w[:, 0] + b + x
+
+    def crossed(self, x0):
+        x = x0
+        for layer in range(1, CROSS + 1):
+            x = self.cross(x0, x, self.dense["cross%d" % layer], self.dense["shift%d" % layer])
+        return x
+
+    def logits(self, rows):
+        x0 = self.inputs(rows)
+        return self.last(torch.cat([self.crossed(x0), self.hidden(x0)], 1))
+
+
+class CrossMatrix(Cross):
+    """x0 = concat(user, ad, hour, pooled tags, price); twice x <- x0 * (x W + b) + x, W a matrix; on
+    concat(x, hidden layers 8 and 6 of x0) dense 1"""
+
+    def kernel(self, source, width):
+        return source.matrix(width, width, 0.3)
+
+    def cross(self, x0, x, w, b):
+        return x0 * (x @ w + b) + x
+
+
+class CrossStacked(CrossMatrix):
+    """x0 = concat(user, ad, hour, pooled tags, price); twice x <- x0 * (x W + b) + x, W a matrix; on
+    hidden layers 8 and 6 of x dense 1"""
+
+    def joined(self, width):
+        return HIDDEN[-1]
+
+    def logits(self, rows):
+        return self.last(self.hidden(self.crossed(self.inputs(rows))))
 
 
 class DeepFactorization(Factorization):
@@ -351,6 +427,10 @@ def main():
         ("dnn_bn", 4, lambda source: Deep(source, batch_norm=True)),
         ("mlr", 6, Mixture),
         ("deepfm", 7, DeepFactorization),
+        ("wide_deep", 8, WideDeep),
+        ("dcn", 9, Cross),
+        ("dcn_v2", 10, CrossMatrix),
+        ("dcn_v2_stacked", 11, CrossStacked),
     ):
         source = Source(seed)
         golden(name, make(source), source)

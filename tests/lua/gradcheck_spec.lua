@@ -29,6 +29,12 @@ describe("a gradient check", function()
     { "fm", { dim = 4 } },
     { "dnn", { hidden = { 16, 8 } } },
     { "deepfm", { dim = 4, hidden = { 16, 8 }, batch_norm = true, dropout = 0.2 } },
+    { "wide_deep", { hidden = { 16, 8 } } },
+    { "dcn", { layers = 2, hidden = { 16, 8 } } },
+    { "dcn", { layers = 3, hidden = {} } },
+    { "dcn_v2", { layers = 2, hidden = { 16, 8 }, batch_norm = true, dropout = 0.2 } },
+    { "dcn_v2", { layers = 2, hidden = { 8 }, stacked = true } },
+    { "dcn_v2", { layers = 2, hidden = {} } },
     { "dnn", DNN },
     { "dnn", { hidden = { 12 }, activation = "tanh", dropout = 0.5 } },
   } do
@@ -195,7 +201,7 @@ describe("moonrank gradcheck", function()
   end)
 
   it("says what is wrong with its arguments", function()
-    says('no model "dn"; did you mean "dnn"?', "dn")
+    says('no model "dnnn"; did you mean "dnn"?', "dnnn")
     says('--set hiden=3: unknown option "hiden" of model dnn; did you mean "hidden"?',
       "dnn --set hiden=3")
     says("--set hidden=3: hidden is 3, expected a list of numbers", "dnn --set hidden=3")

@@ -24,7 +24,7 @@ describe("a model script", function()
   end)
 
   it("that does not exist is named, with the nearest", function()
-    helper.fails_with('no model "dn"; did you mean "dnn"?', script.load "dn")
+    helper.fails_with('no model "dnnn"; did you mean "dnn"?', script.load "dnnn")
     helper.fails_with(('no model "transformer", expected %s or the path of a .lua file'):format(
       table.concat(script.names(), ", ")), script.load "transformer")
     helper.fails_with("/nowhere.lua: No such file or directory", script.load "/nowhere.lua")

@@ -80,7 +80,7 @@ describe("moonrank train", function()
       "LR --set model.script=dnn --set model.hiden=5")
     says("--set model.hidden=5: model.hidden is 5, expected a list of numbers",
       "LR --set model.script=dnn --set model.hidden=5")
-    says('--set model.script=dn: no model "dn"; did you mean "dnn"?', "LR --set model.script=dn")
+    says('--set model.script=fmm: no model "fmm"; did you mean "fm"?', "LR --set model.script=fmm")
     says("--set data.train=a.csv: cannot read DIR/a.csv: No such file or directory",
       "LR --set data.train=a.csv")
   end)

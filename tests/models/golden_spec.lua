@@ -1,4 +1,4 @@
--- lr, fm, dnn and dnn with batch norm against numbers from an independent implementation
+-- The models, and dnn with batch norm, against numbers from an independent implementation
 -- (tests/golden/README.md): logits, loss, every gradient, moving statistics.
 local cjson = require "cjson"
 local g = require "graph_helper"
@@ -142,8 +142,14 @@ local function check_forward(case, model, b, batch, n)
   end
 end
 
-local DNN = { w1 = "dense_1.weight", b1 = "dense_1.bias", w2 = "dense_2.weight",
-  b2 = "dense_2.bias", w3 = "dense_3.weight", b3 = "dense_3.bias" }
+-- The names of a network's weights where its dense layers are numbered from `first`, and of others.
+local function network(first, others)
+  for layer = 1, 3 do
+    others["w" .. layer] = ("dense_%d.weight"):format(first + layer - 1)
+    others["b" .. layer] = ("dense_%d.bias"):format(first + layer - 1)
+  end
+  return others
+end
 
 describe("models against golden values", function()
   it("lr", function()
@@ -161,17 +167,36 @@ describe("models against golden values", function()
   end)
 
   it("deepfm", function()
-    local names = { price = "dense_4.weight", bias = "dense_4.bias" } -- the network comes first
-    for theirs, ours in pairs(DNN) do names[theirs] = ours end
-    check_forward(check("deepfm", "deepfm", { dim = 4, hidden = { 8, 6 } }, names))
+    check_forward(check("deepfm", "deepfm", { dim = 4, hidden = { 8, 6 } },
+      network(1, { price = "dense_4.weight", bias = "dense_4.bias" })))
   end)
 
-  it("dnn", function() check_forward(check("dnn", "dnn", { hidden = { 8, 6 } }, DNN)) end)
+  it("wide_deep", function()
+    check_forward(check("wide_deep", "wide_deep", { hidden = { 8, 6 } },
+      network(1, { price = "dense_4.weight", bias = "dense_4.bias" })))
+  end)
+
+  it("dcn", function()
+    check_forward(check("dcn", "dcn", { layers = 2, hidden = { 8, 6 } },
+      network(1, { cross1 = "cross_1.weight", shift1 = "cross_1.bias", cross2 = "cross_2.weight",
+        shift2 = "cross_2.bias" })))
+  end)
+
+  for file, stacked in pairs { dcn_v2 = false, dcn_v2_stacked = true } do
+    it(file, function()
+      check_forward(check(file, "dcn_v2", { layers = 2, hidden = { 8, 6 }, stacked = stacked },
+        network(3, { cross1 = "dense_1.weight", shift1 = "dense_1.bias",
+          cross2 = "dense_2.weight", shift2 = "dense_2.bias" })))
+    end)
+  end
+
+  it("dnn", function()
+    check_forward(check("dnn", "dnn", { hidden = { 8, 6 } }, network(1, {})))
+  end)
 
   it("dnn with batch norm, and its moving statistics", function()
-    local names = { gamma1 = "batch_norm_1.gamma", beta1 = "batch_norm_1.beta",
-      gamma2 = "batch_norm_2.gamma", beta2 = "batch_norm_2.beta" }
-    for theirs, ours in pairs(DNN) do names[theirs] = ours end
+    local names = network(1, { gamma1 = "batch_norm_1.gamma", beta1 = "batch_norm_1.beta",
+      gamma2 = "batch_norm_2.gamma", beta2 = "batch_norm_2.beta" })
     local case, model, b, batch, n, run =
       check("dnn_bn", "dnn", { hidden = { 8, 6 }, batch_norm = true }, names)
     mr.check(C.mr_run_set_rate(run.handle, 0)) -- move the statistics, not the weights
