@@ -93,7 +93,8 @@ function M.run(model, options)
   end
   local given = mr.new("mr_run_options", { batch = options.batch or 64, lanes = options.lanes or 0,
     seed = options.seed or 1, rows_all = options.rows_all and 1 or 0,
-    table_l2 = options.table_l2 or 0, dense_l2 = options.dense_l2 or 0,
+    table_l1 = options.table_l1 or 0, table_l2 = options.table_l2 or 0,
+    dense_l1 = options.dense_l1 or 0, dense_l2 = options.dense_l2 or 0,
     clip_value = options.clip_value or 0, clip_row = options.clip_row or 0,
     clip_norm = options.clip_norm or 0,
     slice_bytes = options.slice_bytes or 0,

@@ -348,8 +348,9 @@ typedef struct mr_run_options {
   int64_t slice_bytes; /* workspace of a slice; 0: 4 MiB. Decides training bits too */
   uint64_t seed;       /* of dropout */
   int32_t rows_all;    /* 1: every row of every table takes every step, with its penalty */
-  double table_l2;     /* adds table_l2 * w to the gradient of a row's value */
-  double dense_l2;     /* the same for dense weights that are not biases */
+  /* Penalties: l2 * w + l1 * sign(w) is added to the gradient, sign(0) being 0: of a row's value,
+   * and of dense weights that are not biases. */
+  double table_l1, table_l2, dense_l1, dense_l2;
   /* Clipping of the loss's gradient, in this order, before the penalties; 0: none. Each number of
    * it to [-clip_value, clip_value]; each row's, over its parts, to a norm of clip_row; all of it,
    * dense weights and rows together, to a norm of clip_norm, for which rows are summed twice. */

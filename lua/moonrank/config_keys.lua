@@ -183,6 +183,9 @@ M.experiment = { type = "map", keys = {
         "train.optimizer"),
       key("rows", { type = "word", words = { "touched", "all" }, default = "touched",
         doc = "rows that a batch updates; all: every row, as dense frameworks do (small tables)" }),
+      key("l1", { type = "number", min = 0, default = 0,
+        doc = "penalty l1 times the sum of absolute values, of the rows that are updated; brings "
+          .. "weights near 0 (to 0: the l1 of ftrl)" }),
       key("l2", { type = "number", min = 0, default = 0,
         doc = "penalty l2 / 2 times the sum of squares, of the rows that are updated" }),
       key("init", { type = "pick", default = { normal = 0.01 }, doc = "start values of rows",
@@ -192,6 +195,8 @@ M.experiment = { type = "map", keys = {
         } }),
     } }),
     key("dense", { type = "map", doc = "how dense weights are trained", keys = {
+      key("l1", { type = "number", min = 0, default = 0,
+        doc = "penalty l1 times the sum of absolute values of weights, not of biases" }),
       key("l2", { type = "number", min = 0, default = 0,
         doc = "penalty l2 / 2 times the sum of squares of weights, not of biases" }),
     } }),

@@ -69,11 +69,11 @@ end
 local function make_run(self)
   mr.handle(self.model, "the model")
   local o, keep = self.options, {}
-  local tables, clip = o.tables or {}, o.clip or {}
+  local tables, dense, clip = o.tables or {}, o.dense or {}, o.clip or {}
   local given = mr.new("mr_run_options", { batch = o.batch, lanes = o.lanes or 0, seed = o.seed,
-    rows_all = tables.rows == "all" and 1 or 0, table_l2 = tables.l2 or 0,
-    dense_l2 = o.dense and o.dense.l2 or 0, clip_value = clip.value or 0,
-    clip_row = clip.row or 0, clip_norm = clip.norm or 0 })
+    rows_all = tables.rows == "all" and 1 or 0, table_l1 = tables.l1 or 0,
+    table_l2 = tables.l2 or 0, dense_l1 = dense.l1 or 0, dense_l2 = dense.l2 or 0,
+    clip_value = clip.value or 0, clip_row = clip.row or 0, clip_norm = clip.norm or 0 })
   set_optimizer(given.dense, o.optimizer, keep)
   set_optimizer(given.tables, tables.optimizer, keep)
   set_frozen(self, given, keep)
@@ -126,10 +126,10 @@ local function check_options(o)
     one_of(METRICS, o.monitor, "monitor")
   end
   if o.tables then
-    names_of(o.tables, { "optimizer", "rows", "l2", "init" }, "tables")
+    names_of(o.tables, { "optimizer", "rows", "l1", "l2", "init" }, "tables")
     one_of(ROWS, o.tables.rows or "touched", "tables.rows")
   end
-  if o.dense then names_of(o.dense, { "l2" }, "dense") end
+  if o.dense then names_of(o.dense, { "l1", "l2" }, "dense") end
   if o.reduce_on_plateau then
     names_of(o.reduce_on_plateau, { "factor", "patience", "min_lr" }, "reduce_on_plateau")
   end

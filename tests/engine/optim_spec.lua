@@ -300,8 +300,9 @@ local function all_keys()
   return keys
 end
 
-local function check_table(name, all, l2)
-  local schema, model, run = table_case { optimizer = name, rows_all = all, table_l2 = l2 }
+local function check_table(name, all, l2, l1)
+  local schema, model, run = table_case { optimizer = name, rows_all = all, table_l1 = l1,
+    table_l2 = l2 }
   local random, slow = helper.random(5), {}
   local row = mr.new "float *[1]"
   for _, key in ipairs(all_keys()) do
@@ -323,7 +324,7 @@ local function check_table(name, all, l2)
         local number = slow[key][part.first + e]
         local sum = sums[key] and sums[key][part.name]
         if sum or all then
-          number.step((sum and sum[e] or 0) + (l2 or 0) * number.w, t)
+          number.step((sum and sum[e] or 0) + (l2 or 0) * number.w + (l1 or 0) * sign(number.w), t)
         end
         near(number.w, C.mr_model_row(model, 0, key)[part.first + e - 1],
           ("%s after step %d"):format(what, t))
@@ -342,6 +343,12 @@ describe("rows of tables", function()
       function() check_table(name, true) end)
     it(("all step with %s, the penalty included, with rows: all"):format(name),
       function() check_table(name, true, 0.1) end)
+    it(("carry the l1 penalty with %s, alone and with l2, rows: touched and all"):format(name),
+      function()
+        check_table(name, false, 0, 0.03125)
+        check_table(name, true, 0, 0.03125)
+        check_table(name, true, 0.1, 0.03125)
+      end)
   end
 
   it("step by their own optimizer where one is given", function()
@@ -392,6 +399,27 @@ describe("the dense l2 penalty", function()
     g.update(run)
     near(4 - 0.5 * 0.875, w[0], "the weight")
     near(3 - 0.5 * 0.375, bias[0], "the bias")
+  end)
+end)
+
+describe("the dense l1 penalty", function()
+  it("pulls on weights by their sign, on zeros and biases not", function()
+    local schema = g.schema { { name = "x", type = "vector", width = 3 },
+      { name = "r", type = "number" } }
+    local b = g.builder(schema)
+    b:probe(b:dense(b:column { column = "x" }, { out = 1, name = "d", offset = 3 }),
+      b:column { column = "r" })
+    local batch, model = g.batch(schema, 1), g.model(b)
+    g.fill(batch, schema, "x", 3, function() return 0 end)
+    g.fill(batch, schema, "r", 1, function() return 1 end)
+    local run = g.run(model, { rates = { lr = 0.5 }, dense_l1 = 0.25, dense_l2 = 0.125 })
+    local w, bias = g.weight(model, "d.weight"), g.weight(model, "d.bias")
+    w[0], w[1], w[2] = 4, -2, 0
+    mr.check(C.mr_model_changed(model))
+    g.gradient(run, batch)
+    g.update(run)
+    assert.same({ 4 - 0.5 * (0.25 + 0.5), -2 + 0.5 * (0.25 + 0.25), 0, 3 - 0.5 },
+      { w[0], w[1], w[2], bias[0] })
   end)
 end)
 

@@ -111,7 +111,8 @@ describe("training", function()
   local variants = {
     { name = "adam", optimizer = "adam" },
     { name = "adagrad with penalties and rows: all", optimizer = "adagrad", rows_all = true,
-      table_l2 = 1e-3, dense_l2 = 1e-3, rates = { lr = 0.05 } },
+      table_l1 = 1e-4, table_l2 = 1e-3, dense_l1 = 1e-4, dense_l2 = 1e-3,
+      rates = { lr = 0.05 } },
     { name = "adam with all clippings", optimizer = "adam", clip_value = 0.01, clip_row = 0.01,
       clip_norm = 0.02 },
     { name = "momentum with Nesterov's form", optimizer = "momentum", rates = { nesterov = 1 } },

@@ -56,6 +56,18 @@ describe("a resumed run", function()
     same(dir, "stopped")
   end)
 
+  it("goes on with momentum, and ftrl for the tables", function()
+    local set = "--set 'train.optimizer={momentum: {nesterov: 1}}' "
+      .. "--set 'train.tables={optimizer: {ftrl: {beta: 0.01, l1: 0.001}}, l1: 0.0001}' "
+    assert.same({ 0, "", "" }, { train(dir, "whole-ftrl", set) })
+    assert.equal(0, (train(dir, "ftrl", set .. "--stop-after 2")))
+    assert.equal(0, (train(dir, "ftrl", set .. "--resume")))
+    assert.is_true(helper.read(dir .. "/whole-ftrl/model.mr") == helper.read(dir
+      .. "/ftrl/model.mr"))
+    assert.is_false(helper.read(dir .. "/whole-ftrl/model.mr") == helper.read(dir
+      .. "/whole/model.mr"))
+  end)
+
   it("is another run without the clipping, the freezing or the warm start", function()
     -- Guards the tests of this file: what has no effect is resumed easily.
     for i, setting in ipairs { "train.clip={value: 1e9}", "train.freeze=[table.hour]",

@@ -58,6 +58,15 @@ double MR_FAMILY(mr__stretch_squares)(const mr_run *run, const struct mr__stretc
   return mr__squares(g, (int)stretch->n);
 }
 
+/* ---- penalties ---- */
+
+static void add_penalty(double l1, double l2, const float *w, float *g, int n) {
+  if (l2 > 0) mr__axpy(g, (float)l2, w, n);
+  if (l1 == 0) return;
+  float pull = (float)l1;
+  for (int i = 0; i < n; i++) g[i] += w[i] > 0 ? pull : w[i] < 0 ? -pull : 0;
+}
+
 /* ---- dense weights ---- */
 
 void MR_FAMILY(mr__step_stretch)(const mr_run *run, const struct mr__optim_rates *rates,
@@ -69,8 +78,7 @@ void MR_FAMILY(mr__step_stretch)(const mr_run *run, const struct mr__optim_rates
     state[s] = run->dense_state[s] ? run->dense_state[s] + stretch->first : NULL;
   clip_value(&run->options, g, n);
   if (run->clip_scale != 1) mr__scale(g, run->clip_scale, n);
-  if (stretch->decays && run->options.dense_l2 > 0)
-    mr__axpy(g, (float)run->options.dense_l2, w, n);
+  if (stretch->decays) add_penalty(run->options.dense_l1, run->options.dense_l2, w, g, n);
   MR_FAMILY(mr__optimizers)
       .optimizers[run->dense_optimizer.index]
       ->step(rates, n, w, g, state[0], state[1]);
@@ -156,7 +164,7 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
 static void step_row(const struct job *job, const struct mr__table *table, float *row,
                      float *gradient, const unsigned char *touched) {
   const struct mr__optimizer *o = job->optimizer;
-  float l2 = (float)job->run->options.table_l2;
+  const mr_run_options *options = &job->run->options;
   for (size_t p = 0; p < table->n_parts;) {
     if (!touched[p]) {
       p++;
@@ -165,7 +173,7 @@ static void step_row(const struct job *job, const struct mr__table *table, float
     /* Parts that lie side by side step together. */
     int first = table->parts[p].offset, n = 0;
     for (; p < table->n_parts && touched[p]; p++) n += table->parts[p].dim;
-    if (l2 > 0) mr__axpy(gradient + first, l2, row + first, n);
+    add_penalty(options->table_l1, options->table_l2, row + first, gradient + first, n);
     o->step(job->rates, n, row + first, gradient + first, row + table->width + first,
             row + 2 * table->width + first);
   }
@@ -184,12 +192,12 @@ static void step_together(const struct job *job, const struct mr__table *table, 
                           int n, float *gradient) {
   float copy[1 + MR__OPTIM_STATES][TOGETHER * NARROW];
   int width = table->width, vectors = 1 + table->n_states;
-  float l2 = (float)job->run->options.table_l2;
+  const mr_run_options *options = &job->run->options;
   assert(vectors >= 1 && vectors <= 1 + MR__OPTIM_STATES);
   for (int v = 0; v < vectors; v++)
     for (int i = 0; i < n; i++)
       for (int e = 0; e < width; e++) copy[v][i * width + e] = row[i][v * width + e];
-  if (l2 > 0) mr__axpy(gradient, l2, copy[0], n * width);
+  add_penalty(options->table_l1, options->table_l2, copy[0], gradient, n * width);
   job->optimizer->step(job->rates, n * width, copy[0], gradient, copy[1], copy[2]);
   for (int v = 0; v < vectors; v++)
     for (int i = 0; i < n; i++)
