@@ -6,12 +6,14 @@
 --
 -- Lines of training: samples a second, everything included that a step costs a user, batches from
 -- the column cache. Lines of text: rows a second from a text file to a trained logistic regression,
--- one pass. A line of the table is:
+-- one pass. Lines of a command: milliseconds until it is done. A line of the table is:
 --
 --   samples/s   moonrank, median of the rounds
 --   best        PyTorch in its best environment, the fastest of its programs (which one is said)
 --   ratio       moonrank / best; `wanted` is what it should be at least
 --   default     the same program as Debian installs PyTorch; never used for a claim
+--   newer       a newer PyTorch (PEER_PYTHON, or a Python of the path), in the same best
+--               environment, the fastest of its programs; columns that are there only if it is
 --   roofline    moonrank's share of what the machine could do at most (bench/roofline.lua)
 --
 -- A peer that is not there, or that --alone leaves out, is "not installed". Data are made once,
@@ -32,6 +34,16 @@ local words = require "words"
 
 local BATCH = 4096
 
+-- A line is what `measure` of its kind (KINDS) takes, and a peer. To add one:
+--
+--   * a model: its script in models/, its function in MODELS of bench/peers/torch_train.py, its
+--     operations in bench/roofline.lua, a line here;
+--   * a kind of line (scoring, images, ...): an entry of KINDS with measure(line, given, folder,
+--     note), which runs a program and returns the figure of our side; peer(line, given, folder,
+--     torch, note), where there is one; both hand figures of other sides to note(what, figure),
+--     what is "best", "default" or "newer"; wanted(line), a text; and figure(value), a text, where
+--     it is not a number a second.
+--
 -- `programs`: PyTorch's ways that may be its fastest; in a quick run the first one only.
 local LINES = {
   { name = "lr", model = "lr", optimizer = "adagrad", threads = 2, wanted = 12,
@@ -48,8 +60,9 @@ local LINES = {
     programs = { "sparse", "manual", "dense" } },
   { name = "dnn-1", model = "dnn", optimizer = "adagrad", threads = 1, wanted = 1.5,
     programs = { "sparse", "manual", "dense" } },
-  { name = "text-csv", file = "train.csv", threads = 2, wanted = 3.5e6 },
+  { name = "text-csv", file = "train.csv", threads = 2, wanted = 3.5e6, peer = "liblinear" },
   { name = "text-zst", file = "train.csv.zst", threads = 2, wanted = 3.5e6 },
+  { name = "help", command = "moonrank help", threads = 1, wanted = 30 },
 }
 
 local function say(...)
@@ -106,46 +119,93 @@ local function run(command)
 end
 
 -- moonrank chooses OpenBLAS's kernels itself; a choice in the environment would stand.
-local function moonrank(given, line, folder)
-  local command = "env -u OPENBLAS_CORETYPE luajit "
+local function our_program(line, folder)
+  return "env -u OPENBLAS_CORETYPE luajit "
     .. ("'%sbench/%s_speed.lua' --data '%s' --threads %d"):format(root,
       line.file and "text" or "train", folder, line.threads)
-  if line.file then return run(("%s --file %s"):format(command, line.file)).rows_per_s end
-  return run(("%s --model %s --optimizer %s --batch %d --seconds %g --windows %d --warm-up %g")
-    :format(command, line.model, line.optimizer, BATCH, given.seconds, given.windows,
-      given.warm_up)).samples_per_s
 end
 
--- One round of a line; what was measured goes to its lists. In the first round all of PyTorch's
--- programs run, afterwards the fastest.
+-- Samples a second of one PyTorch, the fastest of the line's programs, which the first round finds.
+local function fastest(line, given, column, torch, folder)
+  local function speed_of(program)
+    return run(torch.command("best", root, folder, line, given, program)).samples_per_s
+  end
+  line.program = line.program or {}
+  local known = line.program[column]
+  if known then return speed_of(known) end
+  local most
+  for i, program in ipairs(line.programs) do
+    if i > 1 and given.quick then break end
+    local speed_here = speed_of(program)
+    if not most or speed_here > most then most, line.program[column] = speed_here, program end
+  end
+  return most
+end
+
+local KINDS = {
+  training = {
+    measure = function(line, given, folder)
+      return run(("%s --model %s --optimizer %s --batch %d --seconds %g --windows %d --warm-up %g")
+        :format(our_program(line, folder), line.model, line.optimizer, BATCH, given.seconds,
+          given.windows, given.warm_up)).samples_per_s
+    end,
+    peer = function(line, given, folder, torch, note)
+      if torch.debian then
+        note("best", fastest(line, given, "best", torch.debian, folder))
+        note("default", run(torch.debian.command("default", root, folder, line, given,
+          line.program.best)).samples_per_s)
+      end
+      if torch.newer then note("newer", fastest(line, given, "newer", torch.newer, folder)) end
+    end,
+    wanted = function(line) return ("%g x"):format(line.wanted) end,
+  },
+  text = {
+    measure = function(line, _, folder)
+      return run(("%s --file %s"):format(our_program(line, folder), line.file)).rows_per_s
+    end,
+    peer = function(line, given, folder, _, note)
+      if line.peer == "liblinear" and not given.alone and peers.liblinear() then
+        note("best", peers.run_liblinear(folder, clock))
+        line.program = { best = "liblinear" }
+      end
+    end,
+    wanted = function(line) return ("%.1fM/s"):format(line.wanted / 1e6) end,
+  },
+  command = {
+    -- The fastest of ten: what else the machine does is not the command's.
+    measure = function(line)
+      local least = math.huge
+      for _ = 1, 10 do
+        local start = clock.now()
+        shell(("'%s'%s >/dev/null"):format(root == "" and "./moonrank" or root .. "moonrank",
+          line.command:match "^moonrank(.*)$"))
+        least = math.min(least, 1e3 * (clock.now() - start))
+      end
+      return least
+    end,
+    wanted = function(line) return ("< %g ms"):format(line.wanted) end,
+    figure = function(value) return ("%.1f ms"):format(value) end,
+  },
+}
+
+local function kind_of(line)
+  return KINDS[line.file and "text" or line.model and "training" or "command"]
+end
+
+local function figure_of(line, value)
+  local figure = kind_of(line).figure
+  return figure and figure(value) or grouped(value)
+end
+
+-- One round of a line; what was measured goes to its lists.
 local function round(given, line, folder, torch)
+  local kind = kind_of(line)
   local function note(what, value)
     line[what] = line[what] or {}
     table.insert(line[what], value)
   end
-  note("moonrank", moonrank(given, line, folder))
-  if line.file then
-    if line.name == "text-csv" and not given.alone and peers.liblinear() then
-      note("liblinear", peers.run_liblinear(folder, clock))
-    end
-    return
-  end
-  if not torch then return end
-  local function peer(program, environment)
-    return run(torch.command(environment, root, folder, line, given, program)).samples_per_s
-  end
-  if not line.program then
-    local speeds = {}
-    for i, program in ipairs(line.programs) do
-      if i > 1 and given.quick then break end
-      speeds[program] = peer(program, "best")
-      if not line.program or speeds[program] > speeds[line.program] then line.program = program end
-    end
-    note("best", speeds[line.program])
-  else
-    note("best", peer(line.program, "best"))
-  end
-  note("default", peer(line.program, "default"))
+  note("moonrank", kind.measure(line, given, folder, note))
+  if kind.peer then kind.peer(line, given, folder, torch, note) end
 end
 
 -- Measure the limits of one and two threads; the most that a round finds stands.
@@ -169,7 +229,8 @@ local function print_machine(given, torch)
   say("machine   %s, %d cores, %s", cpu, require "moonrank.pool".cpus(), mr.string(mr.C.mr_isa()))
   say("moonrank  %s, %s; %s", mr.string(mr.C.mr_version()), mr.string(mr.C.mr_compiler()),
     blas ~= nil and mr.string(blas) or mr.last_error())
-  say("PyTorch   %s", torch and torch.about or "not installed")
+  say("PyTorch   %s", torch.debian and torch.debian.about or "not installed")
+  say("newer     %s", torch.newer and torch.newer.version .. ", in the same environment" or "not found")
   say("liblinear %s", not given.alone and peers.liblinear() or "not installed")
   say("data      %s rows, 39 fields, 1,000,000 ids, Zipf 1.05; batches of %s", grouped(given.rows),
     grouped(BATCH))
@@ -188,19 +249,14 @@ end
 local function median(list) return list and speed.median(list) end
 
 local function row_of(line, limits, distinct)
-  local row = { name = line.name, threads = line.threads, moonrank = median(line.moonrank),
-    best = median(line.best), default = median(line.default), program = line.program }
-  if line.file then
-    row.wanted = ("%.1fM/s"):format(line.wanted / 1e6)
-    row.best, row.program = median(line.liblinear), line.liblinear and "liblinear"
-    row.has_peer = line.name == "text-csv"
-  else
-    row.wanted, row.has_peer = ("%g x"):format(line.wanted), true
+  local row = { line = line, name = line.name, threads = line.threads,
+    moonrank = median(line.moonrank), best = median(line.best), default = median(line.default),
+    newer = median(line.newer), program = line.program and line.program.best,
+    wanted = kind_of(line).wanted(line), has_peer = line.model ~= nil or line.peer ~= nil }
+  if kind_of(line) == KINDS.training then
     row.bound, row.binds =
       roofline.bound(line.model, line.optimizer, limits[line.threads], distinct)
   end
-  row.ratio = row.best and row.moonrank / row.best
-  row.default_ratio = row.default and row.moonrank / row.default
   return row
 end
 
@@ -209,22 +265,36 @@ local function best_of(r)
   return r.has_peer and "not installed" or "-"
 end
 
-local function print_table(rows)
+-- moonrank's speed as a multiple of that of a column.
+local function ratio_to(column)
+  return { "ratio", "%.2f", function(r) return r[column] and r.moonrank / r[column] end, width = 6 }
+end
+
+local function print_table(rows, torch)
   say ""
-  local report = report_table.new {
+  local columns = {
     { "line", "%s", function(r) return r.name end, width = 8 },
     { "threads", "%d", function(r) return r.threads end },
-    { "samples/s", ",", function(r) return r.moonrank end, width = 10 },
+    { " samples/s", "%s", function(r)
+      return ("%10s"):format(figure_of(r.line, r.moonrank))
+    end, width = 10 },
     { "peer, best", "%s", best_of, width = 13 },
     { "program", "%s", function(r) return r.program or "-" end, width = 9 },
-    { "ratio", "%.2f", function(r) return r.ratio end, width = 6 },
+    ratio_to "best",
     { "wanted", "%s", function(r) return r.wanted end, width = 7 },
     { "default", ",", function(r) return r.default end, width = 8 },
-    { "ratio", "%.2f", function(r) return r.default_ratio end, width = 6 },
+    ratio_to "default",
+  }
+  if torch.newer then
+    columns[#columns + 1] = { "newer", ",", function(r) return r.newer end, width = 8 }
+    columns[#columns + 1] = ratio_to "newer"
+  end
+  for _, column in ipairs {
     { "roofline", ",", function(r) return r.bound end, width = 10 },
     { "share", "%.0f%%", function(r) return r.bound and 100 * r.moonrank / r.bound end },
     { "binds", "%s", function(r) return r.binds or "-" end },
-  }
+  } do columns[#columns + 1] = column end
+  local report = report_table.new(columns)
   say("%s", report.heading())
   for _, row in ipairs(rows) do say("%s", report.row(row)) end
 end
@@ -250,7 +320,11 @@ if given.quick then
   given.rounds, given.seconds, given.windows, given.warm_up = 1, 0.5, 2, 0.5
   given.rows = math.min(given.rows, 200000)
 end
-local lines, torch = choose(given.only), not given.alone and peers.torch()
+local lines, torch = choose(given.only), {}
+if not given.alone then
+  torch.debian = peers.torch()
+  torch.newer = peers.newer_torch(torch.debian)
+end
 print_machine(given, torch)
 local folder = make_data(given.rows)
 local distinct = distinct_ids(folder)
@@ -260,11 +334,11 @@ for number = 1, given.rounds do
   for _, line in ipairs(lines) do
     local start = clock.now()
     round(given, line, folder, torch)
-    say("round %d  %-9s %11s/s  %3.0f s", number, line.name,
-      grouped(line.moonrank[#line.moonrank]), clock.now() - start)
+    say("round %d  %-9s %13s  %3.0f s", number, line.name,
+      figure_of(line, line.moonrank[#line.moonrank]), clock.now() - start)
   end
 end
 print_limits(limits, distinct)
 local rows = {}
 for i, line in ipairs(lines) do rows[i] = row_of(line, limits, distinct) end
-print_table(rows)
+print_table(rows, torch)

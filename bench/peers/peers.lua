@@ -32,25 +32,72 @@ local function best_environment()
   return table.concat(set, " "), libraries ~= nil
 end
 
---- PyTorch: the first python3 that has it.
--- @treturn ?table about (a text), command(environment, root, folder, line, given, program)
-function M.torch()
+-- Debian's Python before others: its packages are what is installed for the table.
+local DEBIAN = { "/usr/bin/python3", "python3" }
+
+-- The first of these programs that imports a module, and the module's version.
+local function first_with(module, pythons)
+  for _, python in ipairs(pythons) do
+    local version = output_of(("'%s' -c 'import %s, numpy; print(%s.__version__)'"):format(python,
+      module, module))
+    if version ~= "" then return python, (version:gsub("%s+$", "")) end
+  end
+end
+
+-- Other Pythons: the one of the variable PEER_PYTHON, and what of that name the path has.
+local function other_pythons()
+  local list = { os.getenv "PEER_PYTHON" }
+  for folder in (os.getenv "PATH" or ""):gmatch "[^:]+" do
+    for path in output_of(("ls -d '%s'/python3 '%s'/python3.[0-9]*"):format(folder, folder))
+      :gmatch "[^\n]+" do
+      if not path:find "config$" then list[#list + 1] = path end
+    end
+  end
+  return list
+end
+
+--- Whether version a is above b: numbers from the left.
+function M.is_newer(a, b)
+  local of_a, of_b = a:gmatch "%d+", b:gmatch "%d+"
+  for _ = 1, 3 do
+    local x, y = tonumber(of_a() or 0), tonumber(of_b() or 0)
+    if x ~= y then return x > y end
+  end
+  return false
+end
+
+local function torch_of(python, version)
   local best, openmp = best_environment()
-  for _, python in ipairs { "python3", "/usr/bin/python3" } do
-    local version = output_of(python .. " -c 'import torch, numpy; print(torch.__version__)'")
-    if version ~= "" then
-      return {
-        about = ("%s; best: %s"):format(version:gsub("%s+$", ""), openmp
-          and "OpenMP OpenBLAS, AVX-512 where there is, malloc tuned"
-          or "without libopenblas0-openmp, which is not installed"),
-        command = function(environment, root, folder, line, given, program)
-          return ("env -u OPENBLAS_CORETYPE OMP_NUM_THREADS=%d OPENBLAS_NUM_THREADS=%d %s %s "
-            .. "'%sbench/peers/torch_train.py' --data '%s' --model %s --rows %s --optimizer %s "
-            .. "--threads %d --seconds %g --windows %d --warm-up %g"):format(line.threads,
-            line.threads, environment == "best" and best or "", python, root, folder, line.model,
-            program, line.optimizer, line.threads, given.seconds, given.windows, given.warm_up)
-        end,
-      }
+  return {
+    version = version,
+    about = ("%s; best: %s"):format(version, openmp
+      and "OpenMP OpenBLAS, AVX-512 where there is, malloc tuned"
+      or "without libopenblas0-openmp, which is not installed"),
+    command = function(environment, root, folder, line, given, program)
+      return ("env -u OPENBLAS_CORETYPE OMP_NUM_THREADS=%d OPENBLAS_NUM_THREADS=%d %s '%s' "
+        .. "-W ignore '%sbench/peers/torch_train.py' --data '%s' --model %s --rows %s "
+        .. "--optimizer %s --threads %d --seconds %g --windows %d --warm-up %g"):format(line.threads,
+        line.threads, environment == "best" and best or "", python, root, folder, line.model,
+        program, line.optimizer, line.threads, given.seconds, given.windows, given.warm_up)
+    end,
+  }
+end
+
+--- PyTorch: Debian's.
+-- @treturn ?table version, about (a text), command(environment, root, folder, line, given, program)
+function M.torch()
+  local python, version = first_with("torch", DEBIAN)
+  return python and torch_of(python, version)
+end
+
+--- A newer PyTorch, where some Python has one: that of the variable PEER_PYTHON, or of the path.
+-- @tparam ?table torch  what it is to be newer than
+-- @treturn ?table as of torch()
+function M.newer_torch(torch)
+  for _, other in ipairs(other_pythons()) do
+    local python, version = first_with("torch", { other })
+    if python and M.is_newer(version, torch and torch.version or "0") then
+      return torch_of(python, version)
     end
   end
   return nil

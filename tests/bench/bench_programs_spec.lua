@@ -192,22 +192,25 @@ end)
 
 describe("bench/run", function()
   it("prints a table of the lines asked for, without peers where there are none", function()
-    local status, out, err = helper.shell("luajit bench/run.lua --alone --only lr,text-zst "
+    local status, out, err = helper.shell("luajit bench/run.lua --alone --only lr,text-zst,help "
       .. "--rows 2000 --rounds 1 --seconds 0.02 --windows 1 --warm-up 0.01")
     assert.same({ 0, "" }, { status, (err:gsub("^2000 rows, [%d.]+ %% positives\n", "")) })
     assert.truthy(out:find "^machine   [^\n]+\nmoonrank  [^\n]+OpenBLAS")
-    assert.truthy(out:find "\nPyTorch   not installed\nliblinear not installed\n")
+    assert.truthy(out:find("\nPyTorch   not installed\nnewer     not found\n"
+      .. "liblinear not installed\n"))
     local heading, lines = out:match "\n\n(line[^\n]+)\n(.*)$"
     assert.equal("line threads samples/s peer, best program ratio wanted default ratio roofline "
       .. "share binds", (heading:gsub("  +", " ")))
     lines = lines:gsub(" +", " ")
     assert.truthy(lines:find "^lr 2 [%d,]+ not installed %- %- 12 x %- %- [%d,]+ %d+%% %l+\n"
-      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- %- %- %-\n$", lines)
+      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- %- %- %-\n", lines)
+    local ms = lines:match "\nhelp 1 ([%d.]+) ms %- %- %- < 30 ms %- %- %- %- %-\n$"
+    assert.is_true(tonumber(ms) > 0.1, lines)
   end)
 
   it("says which lines there are", function()
     assert.same({ 1, "", 'bench: no line "lx", there are lr, mlr, fm, dnn, dnn-adam, deepfm, '
-      .. "dnn-1, text-csv, text-zst\n" }, { helper.shell "luajit bench/run.lua --only lx" })
+      .. "dnn-1, text-csv, text-zst, help\n" }, { helper.shell "luajit bench/run.lua --only lx" })
   end)
 
   it("says which options there are", function()
@@ -257,6 +260,38 @@ describe("the small programs of bench/", function()
   it("measure the machine", function()
     local rows = rows_of("limits.lua", "threads GFLOP/s cache GB/s memory GB/s random rows M/s")
     assert.truthy(rows[1]:find "^1 %d+ %d+ [%d.]+ %d+$", rows[1])
+  end)
+end)
+
+describe("the peers", function()
+  local peers = load_module "peers.peers"
+
+  it("are compared by the numbers of their versions", function()
+    for _, case in ipairs { { "1.13.1", "1.13.0", true }, { "1.13.0", "1.13.0", false },
+      { "2.0.0+cpu", "1.13.0+git", true }, { "1.9.1", "1.13.0", false }, { "2.1", "2.0.9", true },
+      { "2.15.0+cu132", "0", true } } do
+      assert.equal(case[3], peers.is_newer(case[1], case[2]), case[1] .. " " .. case[2])
+    end
+  end)
+
+  it("are found where PEER_PYTHON says", function()
+    local python = helper.temp_dir() .. "/py"
+    local file = assert(io.open(python, "w"))
+    file:write "#!/bin/sh\necho 99.1.0\n"
+    file:close()
+    os.execute("chmod +x " .. helper.quote(python))
+    local status, out = helper.shell(("PEER_PYTHON=%s luajit -e %s"):format(
+      helper.quote(python), helper.quote [[
+      package.path = "lua/?.lua;lua/?/init.lua;bench/?.lua;" .. package.path
+      local peers = require "peers.peers"
+      local newer = peers.newer_torch { version = "1.13.0" }
+      print(newer.version, newer.command("best", "", "d", { threads = 1, model = "lr",
+        optimizer = "adagrad" }, { seconds = 1, windows = 1, warm_up = 1 }, "sparse"))
+      print(peers.newer_torch { version = "99.1.0" })
+    ]]))
+    assert.equal(0, status)
+    assert.truthy(out:find("^99.1.0\t[^\n]*" .. python:gsub("%p", "%%%0") .. "' %-W ignore 'bench/peers/"))
+    assert.truthy(out:find "\nnil\n$")
   end)
 end)
 
