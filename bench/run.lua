@@ -230,7 +230,8 @@ local function print_machine(given, torch)
   say("moonrank  %s, %s; %s", mr.string(mr.C.mr_version()), mr.string(mr.C.mr_compiler()),
     blas ~= nil and mr.string(blas) or mr.last_error())
   say("PyTorch   %s", torch.debian and torch.debian.about or "not installed")
-  say("newer     %s", torch.newer and torch.newer.version .. ", in the same environment" or "not found")
+  say("newer     %s", torch.newer and torch.newer.version .. ", in the same environment"
+    or "not found")
   say("liblinear %s", not given.alone and peers.liblinear() or "not installed")
   say("data      %s rows, 39 fields, 1,000,000 ids, Zipf 1.05; batches of %s", grouped(given.rows),
     grouped(BATCH))

@@ -66,17 +66,22 @@ function M.profile(made)
   return found
 end
 
---- Keys as hashes are, each number's another one (the mixer of SplitMix64, one to one).
+--- A key as a hash is, each number's another one (the mixer of SplitMix64, one to one).
+-- @tparam integer number
+-- @treturn uint64_t
+function M.key(number)
+  local x = (number + 1ULL) * 0x9e3779b97f4a7c15ULL
+  x = bit.bxor(x, bit.rshift(x, 30)) * 0xbf58476d1ce4e5b9ULL
+  x = bit.bxor(x, bit.rshift(x, 27)) * 0x94d049bb133111ebULL
+  return bit.bxor(x, bit.rshift(x, 31))
+end
+
+--- The keys of `n` numbers.
 -- @param keys  uint64_t *, overwritten
 -- @tparam integer first  the first number
 -- @tparam integer n
 function M.new_keys(keys, first, n)
-  for i = 0, n - 1 do
-    local x = (first + i + 1ULL) * 0x9e3779b97f4a7c15ULL
-    x = bit.bxor(x, bit.rshift(x, 30)) * 0xbf58476d1ce4e5b9ULL
-    x = bit.bxor(x, bit.rshift(x, 27)) * 0x94d049bb133111ebULL
-    keys[i] = bit.bxor(x, bit.rshift(x, 31))
-  end
+  for i = 0, n - 1 do keys[i] = M.key(first + i) end
 end
 
 --- Bytes of memory that this process has in use.
@@ -86,6 +91,23 @@ function M.resident()
   local pages = file:read "*a":match "^%d+ (%d+)"
   file:close()
   return tonumber(pages) * 4096
+end
+
+--- The most bytes in use since forget_peak was called.
+-- @treturn integer
+function M.peak()
+  local file = assert(io.open "/proc/self/status")
+  local kilobytes = file:read "*a":match "VmHWM:%s*(%d+)"
+  file:close()
+  return tonumber(kilobytes) * 1024
+end
+
+--- Begin a new peak.
+function M.forget_peak()
+  local file = io.open("/proc/self/clear_refs", "w") -- not everywhere: then the peak is the whole's
+  if not file then return end
+  file:write "5"
+  file:close()
 end
 
 --- Print the line about the machine.

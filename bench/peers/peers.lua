@@ -1,6 +1,10 @@
 --- Where the peers are and how they are called. What is missing is nil, never an error.
 -- @module peers.peers
+local json = require "moonrank.json"
+local mr = require "moonrank.ffi"
+
 local M = {}
+local HERE = debug.getinfo(1, "S").source:match "^@(.*/)" or ""
 
 local function output_of(command)
   local pipe = io.popen(command .. " 2>/dev/null", "r")
@@ -76,9 +80,10 @@ local function torch_of(python, version)
     command = function(environment, root, folder, line, given, program)
       return ("env -u OPENBLAS_CORETYPE OMP_NUM_THREADS=%d OPENBLAS_NUM_THREADS=%d %s '%s' "
         .. "-W ignore '%sbench/peers/torch_train.py' --data '%s' --model %s --rows %s "
-        .. "--optimizer %s --threads %d --seconds %g --windows %d --warm-up %g"):format(line.threads,
-        line.threads, environment == "best" and best or "", python, root, folder, line.model,
-        program, line.optimizer, line.threads, given.seconds, given.windows, given.warm_up)
+        .. "--optimizer %s --threads %d --seconds %g --windows %d --warm-up %g"):format(
+        line.threads, line.threads, environment == "best" and best or "", python, root, folder,
+        line.model, program, line.optimizer, line.threads, given.seconds, given.windows,
+        given.warm_up)
     end,
   }
 end
@@ -101,6 +106,30 @@ function M.newer_torch(torch)
     end
   end
   return nil
+end
+
+-- The first `n` numbers of an array, as a file.
+local function write_floats(path, numbers, n)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(mr.string(numbers, 4 * n)))
+  file:close()
+end
+
+--- The AUC of scikit-learn.
+-- @param scores  float array
+-- @param labels  float array
+-- @tparam integer n
+-- @treturn ?table auc, seconds, cpu, bytes (beside the rows), version
+function M.sklearn_auc(scores, labels, n)
+  local python = first_with("sklearn", DEBIAN)
+  if not python then return nil end
+  local paths = { os.tmpname(), os.tmpname() }
+  write_floats(paths[1], scores, n)
+  write_floats(paths[2], labels, n)
+  local figures = json.decode(output_of(("%s '%ssklearn_auc.py' '%s' '%s'"):format(python, HERE,
+    paths[1], paths[2])))
+  for _, path in ipairs(paths) do os.remove(path) end
+  return figures
 end
 
 --- liblinear's trainer.

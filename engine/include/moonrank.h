@@ -499,13 +499,13 @@ typedef struct mr_scores {
   const uint64_t *groups; /* [n] in any order; read by mr_metric_gauc only */
 } mr_scores;
 
-/* Exact, ties between classes count one half. The same bits for any order of the rows.
- * Takes 8 bytes of memory a row. */
+/* Exact, ties between classes count one half. The same bits for any order of the rows and any
+ * pool; NULL: no pool. Takes 8 bytes of memory a row. */
 typedef struct mr_auc {
   double auc; /* NaN when a class is missing, which is no failure */
   int64_t positives, negatives;
 } mr_auc;
-int mr_metric_auc(mr_auc *out, const mr_scores *rows);
+int mr_metric_auc(mr_auc *out, const mr_scores *rows, mr_pool *pool);
 
 /* The mean of the AUC inside each group, weighted by the group's rows. Groups of one class have
  * no AUC and are left out. The same bits for any order of the rows and any pool; NULL: no pool.

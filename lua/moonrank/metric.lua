@@ -29,13 +29,14 @@ end
 -- @param scores  logits or probabilities
 -- @param labels  0 or 1
 -- @tparam integer n
+-- @param[opt] pool  threads to use; the figure does not depend on them
 -- @treturn number the AUC, NaN when a class is missing; or nil and a message
 -- @treturn integer positives
 -- @treturn integer negatives
 -- @raise when a label is neither 0 nor 1
-function M.auc(scores, labels, n)
+function M.auc(scores, labels, n, pool)
   local out = mr.new "mr_auc[1]"
-  local fine, message = ok(C.mr_metric_auc(out, view(scores, labels, n)))
+  local fine, message = ok(C.mr_metric_auc(out, view(scores, labels, n), pool))
   if not fine then return nil, message end
   return out[0].auc, tonumber(out[0].positives), tonumber(out[0].negatives)
 end

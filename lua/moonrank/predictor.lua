@@ -67,7 +67,7 @@ local function figures_of(self, split, task, seconds)
   end
   local logits = logits_of(self, split, task)
   local loss = assert(metric.logloss(logits, labels, n, self.pool.handle))
-  local auc = assert(metric.auc(logits, labels, n))
+  local auc = assert(metric.auc(logits, labels, n, self.pool.handle))
   local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc,
     seconds = seconds() }
   local groups = split:groups()

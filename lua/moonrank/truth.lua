@@ -32,7 +32,7 @@ local function figures_of(p, split, pool)
   local figures, message = metric.logloss_of_probabilities(p, labels, n, pool.handle)
   if not figures then return nil, message end
   figures.rows = n
-  figures.auc, message = metric.auc(p, labels, n)
+  figures.auc, message = metric.auc(p, labels, n, pool.handle)
   if not figures.auc then return nil, message end
   if split:groups() then
     local of_groups

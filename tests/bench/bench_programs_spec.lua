@@ -290,8 +290,28 @@ describe("the peers", function()
       print(peers.newer_torch { version = "99.1.0" })
     ]]))
     assert.equal(0, status)
-    assert.truthy(out:find("^99.1.0\t[^\n]*" .. python:gsub("%p", "%%%0") .. "' %-W ignore 'bench/peers/"))
+    local called = python:gsub("%p", "%%%0") .. "' %-W ignore 'bench/peers/"
+    assert.truthy(out:find("^99.1.0\t[^\n]*" .. called))
     assert.truthy(out:find "\nnil\n$")
+  end)
+end)
+
+describe("figures of many rows", function()
+  it("are measured for one thread and for all", function()
+    local status, out = helper.shell "luajit bench/metric_speed.lua --rows 2000 --peer-rows 2000"
+    assert.equal(0, status)
+    local auc
+    for line in out:gsub(" +", " "):gmatch "[^\n]+" do
+      local value = line:match "^AUC 2,000 %d+ [%d.]+ [%d.]+ [%d,]+ [%d.]+ (0%.%d+)$"
+      if value then
+        assert.equal(auc or value, value)
+        auc = value
+      end
+    end
+    assert.truthy(auc, out)
+    assert.truthy(out:find "\nGAUC" and out:find "\nlogloss", out)
+    assert.truthy(out:find "differ by %d%.%de%-1[5-9]\n$" or out:find "differ by 0%.0e"
+      or out:find "scikit%-learn is not installed\n$", out)
   end)
 end)
 

@@ -539,7 +539,7 @@ static const mr_scores rows = {
 
 static int metric_auc(void) {
   mr_auc out;
-  return ARMED(mr_metric_auc(&out, &rows));
+  return ARMED(mr_metric_auc(&out, &rows, NULL));
 }
 
 static int metric_gauc(void) {

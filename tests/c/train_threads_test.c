@@ -160,7 +160,7 @@ static void judge(mr_model *model, const mr_dataset *dataset, int32_t logit, mr_
                     .scores = scores,
                     .labels = mr_dataset_floats(dataset, 6),
                     .groups = mr_dataset_keys(dataset, 7)};
-  CHECK(mr_metric_auc(&auc, &rows) == MR_OK, "%s", mr_last_error());
+  CHECK(mr_metric_auc(&auc, &rows, NULL) == MR_OK, "%s", mr_last_error());
   CHECK(mr_metric_gauc(&gauc, &rows, pool) == MR_OK, "%s", mr_last_error());
   CHECK(mr_metric_logloss(&loss, &rows, MR_LOGIT, pool) == MR_OK, "%s", mr_last_error());
   figures[0] = auc.auc, figures[1] = gauc.gauc, figures[2] = loss.logloss;

@@ -221,6 +221,38 @@ describe("AUC", function()
   end)
 end)
 
+-- Rows are cut into parts from 65,536 on.
+describe("AUC in parts", function()
+  local n = 70000
+  local function auc_of(score_of, label_of)
+    local scores, labels = ffi.new("float[?]", n), ffi.new("float[?]", n)
+    for i = 0, n - 1 do scores[i], labels[i] = score_of(i), label_of(i) end
+    return metric.auc(scores, labels, n)
+  end
+  local function odd(i) return i % 2 end
+
+  it("of one score is a half", function()
+    assert.equal(0.5, (auc_of(function() return 3 end, odd)))
+  end)
+
+  it("of positives that all tie counts their run once", function()
+    -- Negatives at 0, 2 .. n - 2, positives all at `at`.
+    for _, at in ipairs { -1, 0, 34567, 34568, n - 2, n } do
+      local below = math.min(math.max(math.ceil(at / 2), 0), n / 2)
+      local tied = at % 2 == 0 and at >= 0 and at < n and 1 or 0
+      assert.equal((below + tied / 2) / (n / 2),
+        (auc_of(function(i) return i % 2 == 1 and at or i end, odd)))
+    end
+  end)
+
+  it("with two positives alone finds all that lie below", function()
+    local function two(i) return (i == 0 or i == n - 1) and 1 or 0 end
+    -- The first has 100 of the n - 2 negatives below it, the last all of them.
+    assert.equal((100 + n - 2) / (2 * (n - 2)),
+      (auc_of(function(i) return i == 0 and 100.5 or i end, two)))
+  end)
+end)
+
 describe("GAUC", function()
   it("equals the count over all pairs of every group", function()
     local random = helper.random(2)
@@ -392,12 +424,13 @@ describe("the same bits", function()
     end
   end)
 
-  it("for any number of threads and for no pool: GAUC and logloss", function()
+  it("for any number of threads and for no pool: AUC, GAUC and logloss", function()
     local rows = million_rows()
     local function figures(pool)
+      local a = metric.auc(rows.scores, rows.labels, rows.n, pool)
       local g = metric.gauc(rows.scores, rows.labels, rows.groups, rows.n, pool)
       local l = metric.logloss(rows.scores, rows.labels, rows.n, pool)
-      return table.concat { bits(g.gauc), bits(g.gauc_by_clicks), bits(l.logloss),
+      return table.concat { bits(a), bits(g.gauc), bits(g.gauc_by_clicks), bits(l.logloss),
         bits(l.calibration), bits(l.mean_probability), g.groups, " ", g.groups_used, " ",
         g.rows_used }
     end
@@ -453,7 +486,7 @@ describe("a wrong input", function()
   it("of the plain interface: weights and an unknown form", function()
     local one = floats { 1 }
     local rows = ffi.new("mr_scores", { n = 1, scores = one, labels = one, weights = one })
-    assert.equal(C.MR_EINVAL, C.mr_metric_auc(ffi.new "mr_auc[1]", rows))
+    assert.equal(C.MR_EINVAL, C.mr_metric_auc(ffi.new "mr_auc[1]", rows, nil))
     assert.equal("weights are given, expected none", mr.last_error())
     rows.weights = nil
     assert.equal(C.MR_EINVAL, C.mr_metric_logloss(ffi.new "mr_logloss[1]", rows, 2, nil))
@@ -481,7 +514,7 @@ describe("memory", function()
   it("that runs out is a message, and nothing leaks", function()
     local scores, labels = floats { 1, 2, 3 }, floats { 0, 1, 0 }
     local groups = keys { 1, 1, 2 }
-    assert.equal(1, fail_each_allocation(function() return metric.auc(scores, labels, 3) end))
+    assert.equal(2, fail_each_allocation(function() return metric.auc(scores, labels, 3) end))
     assert.equal(1, fail_each_allocation(function()
       return metric.gauc(scores, labels, groups, 3)
     end))

@@ -8,7 +8,8 @@
  * Rows are sorted by (group, score) in place: a radix sort from the highest byte down, linear in
  * the rows whatever the groups look like: one huge, all of one row, or keys that share most bytes.
  * 16 bytes of memory a row. The first byte cuts the rows into parts of whole groups, which the
- * threads take.
+ * threads take; before, they take blocks of the rows, count where each part's go, and put them
+ * there.
  *
  * n_u AUC_u is rounded once, to a multiple of 2^-64, and summed as an integer: the order of groups
  * and the number of threads change nothing. */
@@ -16,7 +17,7 @@
 
 #include "base/alloc.h"
 
-enum { BYTES = 256, SMALL = 32 };
+enum { BYTES = 256, SMALL = 32, BLOCKS = 16 };
 
 struct row {
   uint64_t group;
@@ -29,8 +30,10 @@ struct tally {
 };
 
 struct job {
+  const mr_scores *from;
   struct row *rows;
-  int64_t bounds[BYTES + 1]; /* part i is rows[bounds[i]] up to rows[bounds[i + 1]] */
+  int64_t next[BLOCKS][BYTES]; /* how many rows of each part a block has, then where they go */
+  int64_t bounds[BYTES + 1];   /* part i is rows[bounds[i]] up to rows[bounds[i + 1]] */
   struct tally tallies[BYTES];
 };
 
@@ -41,11 +44,43 @@ static uint64_t mix(uint64_t key) {
   return key ^ key >> 33;
 }
 
-static void fill_rows(const mr_scores *from, struct row *rows) {
-  for (int64_t i = 0; i < from->n; i++)
-    rows[i] = (struct row){.group = mix(from->groups[i]),
-                           .score = mr__score_key(from->scores[i]),
-                           .label = from->labels[i] != 0.0f};
+static int count_block(void *argument, int64_t block, int worker) {
+  (void)worker;
+  struct job *job = argument;
+  const mr_scores *from = job->from;
+  int64_t end = mr__scores_cut(from->n, BLOCKS, block + 1);
+  for (int64_t i = mr__scores_cut(from->n, BLOCKS, block); i < end; i++)
+    job->next[block][mix(from->groups[i]) >> 56]++;
+  return MR_OK;
+}
+
+static int fill_block(void *argument, int64_t block, int worker) {
+  (void)worker;
+  struct job *job = argument;
+  const mr_scores *from = job->from;
+  int64_t end = mr__scores_cut(from->n, BLOCKS, block + 1);
+  for (int64_t i = mr__scores_cut(from->n, BLOCKS, block); i < end; i++) {
+    uint64_t group = mix(from->groups[i]);
+    job->rows[job->next[block][group >> 56]++] = (struct row){
+        .group = group, .score = mr__score_key(from->scores[i]), .label = from->labels[i] != 0.0f};
+  }
+  return MR_OK;
+}
+
+/* The rows into their parts, in the order in which they are given. */
+static int fill_parts(struct job *job, mr_pool *pool) {
+  MR_TRY(mr__scores_run(pool, count_block, job, BLOCKS));
+  int64_t place = 0;
+  for (int part = 0; part < BYTES; part++) {
+    job->bounds[part] = place;
+    for (int block = 0; block < BLOCKS; block++) {
+      int64_t here = job->next[block][part];
+      job->next[block][part] = place;
+      place += here;
+    }
+  }
+  job->bounds[BYTES] = place;
+  return mr__scores_run(pool, fill_block, job, BLOCKS);
 }
 
 static int comes_before(const struct row *a, const struct row *b) {
@@ -156,20 +191,9 @@ static int run_part(void *argument, int64_t part, int worker) {
   return MR_OK;
 }
 
-/* A single group cannot be cut: it becomes one part. Returns the number of parts. */
-static int64_t cut_into_parts(struct job *job, int64_t n) {
-  int byte = first_difference(job->rows, n);
-  if (byte < SCORE_BYTE) {
-    split_by_byte(job->rows, n, byte, job->bounds);
-    return BYTES;
-  }
-  job->bounds[1] = n;
-  return 1;
-}
-
-static void sum_up(mr_gauc *out, const struct job *job, int64_t parts) {
+static void sum_up(mr_gauc *out, const struct job *job) {
   struct tally sum = {0};
-  for (int64_t i = 0; i < parts; i++) {
+  for (int i = 0; i < BYTES; i++) {
     const struct tally *part = &job->tallies[i];
     sum.won_by_rows += part->won_by_rows;
     sum.won_by_clicks += part->won_by_clicks;
@@ -193,12 +217,11 @@ int mr_metric_gauc(mr_gauc *out, const mr_scores *rows, mr_pool *pool) {
   if (!rows->groups) return mr__fail(MR_EINVAL, "groups are missing");
   size_t size;
   if (__builtin_mul_overflow((size_t)rows->n, sizeof(struct row), &size)) return mr__fail_memory();
-  struct job job = {.rows = mr__malloc_pages(size)};
+  struct job job = {.from = rows, .rows = mr__malloc_pages(size)};
   if (!job.rows) return mr__fail_memory();
-  fill_rows(rows, job.rows);
-  int64_t parts = cut_into_parts(&job, rows->n);
-  int status = mr__scores_run(pool, run_part, &job, parts);
-  if (status == MR_OK) sum_up(out, &job, parts);
+  int status = fill_parts(&job, pool);
+  if (status == MR_OK) status = mr__scores_run(pool, run_part, &job, BYTES);
+  if (status == MR_OK) sum_up(out, &job);
   mr__free_pages(job.rows, size);
   return status;
 }

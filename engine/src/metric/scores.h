@@ -22,6 +22,11 @@ static inline long long mr__scores_place(int64_t row) { return (long long)row + 
 /* As mr__pool_run, where no pool means the calling thread. */
 int mr__scores_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
 
+/* Part i of n rows is [cut(n, parts, i), cut(n, parts, i + 1)). */
+static inline int64_t mr__scores_cut(int64_t n, int parts, int64_t i) {
+  return n / parts * i + (n % parts < i ? n % parts : i);
+}
+
 /* An integer with the order of the score, from -inf to +inf; -0.0 equals 0.0. Not for NaN. */
 static inline uint32_t mr__score_key(float score) {
   uint32_t bits;
