@@ -296,6 +296,35 @@ describe("the peers", function()
   end)
 end)
 
+describe("growth", function()
+  it("of keys, batch, fields and threads is a table and a picture", function()
+    local path = helper.temp_dir() .. "/growth.svg"
+    local status, out, err = helper.shell("luajit bench/growth.lua --quick --most-keys 20000 "
+      .. "--keys 3000 --batch 64 --seconds 0.001 --threads 1 --svg " .. helper.quote(path))
+    assert.same({ 0, "" }, { status, err })
+    local seen = {}
+    for line in out:gsub(" +", " "):gmatch "[^\n]+" do
+      local grows, keys, batch, fields, threads, law =
+        line:match "^(%l+) ([%d,]+) ([%d,]+) (%d+) (%d+) (%l+) [%d,]+ [%d,]+ %d+ %-?%d+$"
+      if grows then
+        local value = ({ keys = keys, batch = batch, fields = fields, threads = threads })[grows]
+        seen[#seen + 1] = ("%s %s %s"):format(grows, value, law)
+      end
+    end
+    local expected = {}
+    for _, case in ipairs { "keys 9,984", "keys 19,968", "batch 32", "batch 512", "batch 16,384",
+      "fields 10", "fields 100", "fields 500", "threads 1", "threads 2" } do
+      expected[#expected + 1], expected[#expected + 2] = case .. " even", case .. " power"
+    end
+    assert.same(expected, seen)
+    local picture = helper.read(path)
+    for _, title in ipairs { "Speed against keys", "Memory against keys", "Speed against batch",
+      "Speed against fields", "Speed against threads" } do
+      assert.truthy(picture:find(title, 1, true))
+    end
+  end)
+end)
+
 describe("figures of many rows", function()
   it("are measured for one thread and for all", function()
     local status, out = helper.shell "luajit bench/metric_speed.lua --rows 2000 --peer-rows 2000"

@@ -1,0 +1,126 @@
+-- lua/moonrank/svg.lua: ticks and places by hand, well-formed text, what is legible without colours
+-- and without eyes.
+local svg = require "moonrank.svg"
+
+local function ticks(...)
+  local texts = {}
+  for i, tick in ipairs(svg.ticks(...)) do texts[i] = svg.number(tick) end
+  return table.concat(texts, " ")
+end
+
+local function picture(changes)
+  local panel = { title = "Speed", x = { title = "keys", log = true }, y = { title = "samples/s" },
+    series = { { name = "one", { 10, 0 }, { 100, 50 }, { 10000, 100 } },
+      { name = "two", { 1000, 25 } } } }
+  for name, value in pairs(changes or {}) do panel[name] = value end
+  return { title = "Growth", description = "How it grows", panels = { panel } }
+end
+
+-- Elements close in the order they were opened, attributes have quotes.
+local function assert_well_formed(text)
+  local open = {}
+  for slash, name, attributes, empty in text:gmatch "<(/?)([%w]+)([^<>]-)(/?)>" do
+    if slash == "/" then
+      assert.equal(table.remove(open), name)
+    elseif empty == "" then
+      open[#open + 1] = name
+    end
+    assert.equal("", (attributes:gsub('%s[%w%-]+="[^"<>]*"', "")))
+  end
+  assert.same({}, open)
+end
+
+describe("ticks", function()
+  it("of even steps start at 0 and reach the most, in ones, twos or fives", function()
+    assert.equal("0 1 2 3 4", ticks(1, 4))
+    assert.equal("0 20k 40k 60k 80k 100k 120k", ticks(5, 110000))
+    assert.equal("0 200 400 600 800", ticks(5, 601))
+    assert.equal("0 0.005 0.01 0.015 0.02 0.025 0.03", ticks(0, 0.03))
+    assert.equal("0 0.2 0.4 0.6 0.8 1", ticks(0, 0))
+  end)
+
+  it("of powers reach around all values, and are never one alone where values differ", function()
+    assert.equal("10k 100k 1M 10M 100M", ticks(9984, 5e7, true))
+    assert.equal("10 20 50 100 200 500", ticks(10, 500, true))
+    assert.equal("50k 100k 200k", ticks(52000, 178000, true))
+    assert.equal("10 100 1k 10k 100k", ticks(32, 16384, true))
+    for _, case in ipairs { { 1, 2 }, { 3, 4 }, { 0.07, 0.6 }, { 99, 1e9 } } do
+      local list = svg.ticks(case[1], case[2], true)
+      assert.is_true(#list >= 2 and list[1] <= 1.01 * case[1] and list[#list] >= case[2] / 1.01)
+    end
+  end)
+
+  it("are written short", function()
+    for text, value in pairs { ["0"] = 0, ["999"] = 999, ["1k"] = 999.6, ["1.5M"] = 1.5e6,
+      ["50M"] = 5e7, ["2G"] = 2e9, ["0.05"] = 0.05 } do
+      assert.equal(text, svg.number(value))
+    end
+  end)
+end)
+
+describe("a picture", function()
+  it("puts points where they belong", function()
+    -- The frame: x from 62 to 402 over 10 .. 10,000; y from 276 up to 92 over 0 .. 100.
+    local text = svg.picture(picture())
+    local path = text:match '<g class="s1">\n<path class="line" d="([^"]+)"/>'
+    assert.equal("M62.0 276.0L175.3 184.0L402.0 92.0", path)
+    assert.truthy(text:find('<circle cx="175.3" cy="184.0" r="3.5"/>', 1, true))
+    assert.truthy(text:find('<rect x="285.5" y="226.8" width="6.4" height="6.4"/>', 1, true))
+    assert.truthy(text:find('viewBox="0 0 420 324"', 1, true))
+  end)
+
+  it("is well-formed, whatever the words in it", function()
+    local given = picture { title = 'a < b & "c" > d' }
+    given.panels[1].series[1].name = "<script>"
+    given.panels[2], given.panels[3] = given.panels[1], given.panels[1]
+    local text = svg.picture(given)
+    assert_well_formed(text)
+    assert.truthy(text:find("a &lt; b &amp; &quot;c&quot; &gt; d", 1, true))
+    assert.truthy(text:find("&lt;script&gt;", 1, true))
+    assert.truthy(text:find('viewBox="0 0 840 614"', 1, true)) -- two columns, two rows
+  end)
+
+  it("has a text for those who do not see it, and units at its axes", function()
+    local text = svg.picture(picture())
+    assert.truthy(text:find('role="img" aria-labelledby="title description"', 1, true))
+    assert.truthy(text:find('<title id="title">Growth</title>', 1, true))
+    assert.truthy(text:find('<desc id="description">How it grows</desc>', 1, true))
+    assert.truthy(text:find(">keys</text>", 1, true) and text:find(">samples/s</text>", 1, true))
+  end)
+
+  it("tells series apart without colours, and has colours for light and dark ground", function()
+    local series = {}
+    for i = 1, 4 do series[i] = { name = "s" .. i, { 10, i }, { 100, i } } end
+    local text, dashes, shapes = svg.picture(picture { series = series }), {}, {}
+    for i = 1, 4 do
+      dashes[text:match("%.s" .. i .. " %.line{stroke%-dasharray:([^}]+)}")] = true
+      local shape = text:match('<g class="s' .. i .. '">\n<path[^\n]+\n(<[^\n]+)')
+      shapes[shape:gsub("[%d.]+ [%d.]+", "", 1):gsub('"[%d.]+"', "")] = true
+    end
+    local function count(set)
+      local n = 0
+      for _ in pairs(set) do n = n + 1 end
+      return n
+    end
+    assert.same({ 4, 4 }, { count(dashes), count(shapes) })
+    local dark = text:match "@media%(prefers%-color%-scheme:dark%)(%b{})"
+    for i = 1, 4 do
+      assert.truthy(dark:find((".s%d{fill:#"):format(i), 1, true))
+    end
+    assert.truthy(dark:find(".ground{fill:#0d1117}", 1, true))
+  end)
+
+  it("says which figure does not fit", function()
+    local function fails(message, changes)
+      assert.has_error(function() svg.picture(picture(changes)) end, message)
+    end
+    fails('panel "Speed" has no points', { series = {} })
+    fails('panel "Speed" has no points', { series = { { name = "a" } } })
+    fails('panel "Speed": keys is 0, expected a number above 0',
+      { series = { { name = "a", { 0, 1 } } } })
+    fails('panel "Speed": samples/s is -1, expected a number of at least 0',
+      { series = { { name = "a", { 1, -1 } } } })
+    fails('panel "Speed": samples/s is inf, expected a number of at least 0',
+      { series = { { name = "a", { 1, math.huge } } } })
+  end)
+end)
