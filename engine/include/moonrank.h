@@ -141,8 +141,8 @@ int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache
 void mr_dataset_close(mr_dataset *dataset);
 int64_t mr_dataset_samples(const mr_dataset *dataset);
 int64_t mr_dataset_requests(const mr_dataset *dataset);
-/* Distinct keys of a table, or -1 where there is no such table. With `fit` and a min_count above 1:
- * exactly those that are kept; otherwise an estimate with a standard error of 0.8 %. */
+/* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it was
+ * built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
 /* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
  * Labels and numbers: one float a sample. Groups: one key a sample. */

@@ -32,8 +32,7 @@ function Split:samples() return tonumber(C.mr_dataset_samples(handle_of(self))) 
 -- @treturn integer
 function Split:requests() return tonumber(C.mr_dataset_requests(handle_of(self))) end
 
---- Distinct values of a table: exact for training data with a min_count above 1, else an estimate
--- within a few per cent.
+--- Distinct values of a table; in training data with a min_count above 1, of those that are kept.
 -- @tparam string name  of the table
 -- @treturn integer 0 where there is no such table
 function Split:distinct(name)

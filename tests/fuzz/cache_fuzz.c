@@ -1,9 +1,9 @@
 /* The dataset cache (data/store.h): a file of any bytes is refused, or gives whatever numbers but
  * no wild pointer.
  *
- * Input: a byte of choices. With RAW the rest is the file. Otherwise four numbers follow (samples,
- * requests, bytes of records of both sides), which make a true header with its checksum, so that
- * the sections, which are the rest, are believed. */
+ * Input: a byte of choices. With RAW the rest is the file. Otherwise numbers follow (samples,
+ * requests, words of the records of both sides, codes of each table by shards), which make a true
+ * header with its checksum, so that the sections, which are the rest, are believed. */
 #include "data/store.h"
 
 #include "read_dataset.h"
@@ -20,11 +20,13 @@ static unsigned take16(struct fuzz_input *input) {
 static int make_head(struct mr__store *out, struct fuzz_input *input, const mr_schema *schema) {
   struct mr__layout *layout;
   FUZZ_CHECK(mr__layout_new(&layout, schema) == MR_OK, "%s", mr_last_error());
-  *out = (struct mr__store){.header = {.schema_fingerprint = mr__schema_fingerprint(schema)}};
+  FUZZ_CHECK(mr__store_init(out, layout) == MR_OK, "%s", mr_last_error());
+  out->header.schema_fingerprint = mr__schema_fingerprint(schema);
   out->header.samples = fuzz_byte(input);
   out->header.requests = fuzz_byte(input);
-  out->header.record_bytes[MR_SAMPLE] = 8 * take16(input);
-  out->header.record_bytes[MR_REQUEST] = 8 * take16(input);
+  out->header.record_bytes[MR_SAMPLE] = 4 * take16(input);
+  out->header.record_bytes[MR_REQUEST] = 4 * take16(input);
+  for (size_t t = 0; t < schema->n_tables; t++) out->codes[t] = MR__SHARDS * fuzz_byte(input);
   int status = mr__store_plan(out, layout);
   mr__layout_free(layout);
   if (status != MR_OK) return status;

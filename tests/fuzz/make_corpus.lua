@@ -207,10 +207,16 @@ local function cache_seed(name, keyed)
   put("cache", name .. "_raw", string.char(choice + 1) .. bytes)
   -- struct mr__store_header: what the fuzz target fills in again, and where the sections start.
   local samples, requests = number(bytes, 48, 8), number(bytes, 56, 8)
-  local sizes = { number(bytes, 64, 8) / 8, number(bytes, 72, 8) / 8 }
-  local sections = math.ceil((128 + 24 * number(bytes, 80, 8)) / 64) * 64
+  local sizes = { number(bytes, 64, 8) / 4, number(bytes, 72, 8) / 4 }
+  local n_sections, codes = number(bytes, 80, 8), ""
+  for at = 128, 128 + 24 * (n_sections - 1), 24 do -- of each table: uint64 [16 shards][codes]
+    if number(bytes, at, 4) == 5 then
+      codes = codes .. string.char(number(bytes, at + 16, 8) / 8 / 16)
+    end
+  end
+  local sections = math.ceil((128 + 24 * n_sections) / 64) * 64
   put("cache", name, string.char(choice, samples, requests, sizes[1] % 256, sizes[1] / 256,
-    sizes[2] % 256, sizes[2] / 256) .. bytes:sub(sections + 1))
+    sizes[2] % 256, sizes[2] / 256) .. codes .. bytes:sub(sections + 1))
 end
 
 -- ---- compressed files ----

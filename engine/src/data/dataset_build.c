@@ -2,8 +2,8 @@
  *
  * Every thread of the pool runs the same loop:
  *
- *   take a block (one at a time, in order) -> parse it -> wait for the block's turn: join requests
- *   across the border, reserve the place -> write it there
+ *   take a block (one at a time, in order) -> parse it -> wait for the block's turn: give new keys
+ *   their codes, join requests across the border, reserve the place -> write it there
  *
  * so one thread decompresses while others parse, memory is bounded by one block per thread, and
  * everything that depends on the order of blocks happens in that order. The first trouble in the
@@ -36,7 +36,7 @@ struct open_request {
 struct build {
   const struct mr__layout *layout;
   mr_text_format format;
-  struct mr__key_counter *counter;
+  struct mr__dictionary *dictionary;
   struct mr__store_writer *writer;
 
   pthread_mutex_t reading; /* guards reader and next_block */
@@ -193,6 +193,7 @@ static int append(struct hand *hand) {
   if (build->heading != hand->block.heading) build->open.is_open = 0;
   build->heading = hand->block.heading;
   if (hand->block.first_line) build->line = hand->block.first_line;
+  MR_TRY(mr__rows_settle(rows, build->layout, build->dictionary));
   int goes_on = has_key && rows->sides[MR_REQUEST].n > 0 && build->open.is_open &&
                 build->open.key == rows->first_key;
   if (goes_on) MR_TRY(check_border(hand));
@@ -221,14 +222,13 @@ static int work_on_block(struct hand *hand, int read_status) {
 
 static int work_on_blocks(struct hand *hand) {
   struct build *build = hand->build;
-  MR_TRY(mr__row_parser_new(&hand->parser, build->layout, &build->format, build->counter));
+  MR_TRY(mr__row_parser_new(&hand->parser, build->layout, &build->format, build->dictionary));
   int status = MR_OK;
   while (status == MR_OK) {
     status = take_block(hand);
     if (status != MR_END) status = work_on_block(hand, status);
   }
-  if (status == MR_END) status = mr__row_parser_finish(hand->parser);
-  return status;
+  return status == MR_END ? MR_OK : status;
 }
 
 static int work(void *argument, int64_t task, int worker) {
@@ -256,7 +256,7 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
                mr_pool *pool) {
   build->open.texts = mr__calloc(schema->n_columns, sizeof *build->open.texts);
   if (!build->open.texts) return mr__fail_memory();
-  MR_TRY(mr__key_counter_new(&build->counter, schema, fit));
+  MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths));
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
   if (pool)
@@ -264,13 +264,13 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   else
     MR_TRY(work(build, 0, 0));
   MR_TRY(check_rows(build, paths, n_paths));
-  return mr__store_writer_finish(build->writer, build->counter, fingerprint, pool);
+  return mr__store_writer_finish(build->writer, build->dictionary, fingerprint, pool);
 }
 
 static void clear(struct build *build) {
   mr__store_writer_free(build->writer);
   mr__reader_free(build->reader);
-  mr__key_counter_free(build->counter);
+  mr__dictionary_free(build->dictionary);
   mr__free(build->open.record);
   mr__free(build->open.texts);
   pthread_cond_destroy(&build->turned);

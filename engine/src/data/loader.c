@@ -214,6 +214,10 @@ static void prefetch_tile(const struct gather *gather, int64_t first) {
   for (int64_t i = first + AHEAD; i < first + AHEAD + TILE; i++) prefetch_record(gather, i);
 }
 
+static int fail_row(const struct gather *gather, int64_t row) {
+  return fail_damaged(gather->loader, gather->domain == MR_SAMPLE ? "row" : "request", row);
+}
+
 /* Where a record is. With bags, that it lies in its section and is as long as its counts say. */
 static int find_record(const struct gather *gather, int64_t row, const char **out) {
   const mr_dataset *dataset = gather->dataset;
@@ -224,10 +228,10 @@ static int find_record(const struct gather *gather, int64_t row, const char **ou
     return MR_OK;
   }
   uint64_t start = (uint64_t)offsets[row], end = (uint64_t)offsets[row + 1];
-  if (start > end || end > dataset->record_bytes[gather->domain] || start % 8 != 0 ||
+  if (start > end || end > dataset->record_bytes[gather->domain] || start % 4 != 0 ||
       end == start ||
       mr__record_bytes(gather->shape, records + start, records + end) != end - start)
-    return fail_damaged(gather->loader, gather->domain == MR_SAMPLE ? "row" : "request", row);
+    return fail_row(gather, row);
   *out = records + start;
   return MR_OK;
 }
@@ -240,6 +244,25 @@ static void copy_keys(const struct gather *gather, const char *const *records, i
   }
 }
 
+/* Codes that the dictionary does not have are found here: nobody looks again. */
+static int copy_codes(const struct gather *gather, const char *const *records, int64_t first,
+                      int n) {
+  const mr_dataset *dataset = gather->dataset;
+  size_t at = gather->shape->codes_at;
+  for (int c = 0; c < gather->shape->n_codes; c++, at += 4) {
+    int column = gather->shape->codes[c], table = dataset->layout->schema->columns[column].table;
+    const uint64_t *keys = dataset->dictionaries[table];
+    uint64_t *out = gather->batch->columns[column].keys + first;
+    for (int i = 0; i < n; i++) {
+      uint32_t code;
+      memcpy(&code, records[i] + at, 4);
+      if (code >= dataset->codes[table]) return fail_row(gather, gather->rows[first + i]);
+      out[i] = keys[code];
+    }
+  }
+  return MR_OK;
+}
+
 static void copy_floats(const struct gather *gather, const char *const *records, int64_t first,
                         int n) {
   size_t at = gather->shape->floats_at;
@@ -249,15 +272,23 @@ static void copy_floats(const struct gather *gather, const char *const *records,
   }
 }
 
-static int copy_bag(struct mr__batch_column *column, const struct mr__column *spec, int64_t row,
-                    const char *keys, uint32_t count) {
+static int copy_bag(const struct gather *gather, int c, int64_t row, const char *codes,
+                    uint32_t count) {
+  struct mr__batch_column *column = &gather->batch->columns[c];
+  const struct mr__column *spec = &gather->batch->schema->columns[c];
+  const uint64_t *keys = gather->dataset->dictionaries[spec->table];
   int64_t n = column->n + count;
   if (n > INT32_MAX)
     return mr__fail(MR_EDATA, "column \"%s\" has more than %d values in one batch", spec->name,
                     INT32_MAX);
   if ((size_t)n > column->keys_capacity)
     MR_TRY(mr__grow(&column->keys, &column->keys_capacity, (size_t)n, sizeof *column->keys));
-  if (count > 0) memcpy(column->keys + column->n, keys, 8 * (size_t)count);
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t code;
+    memcpy(&code, codes + 4 * (size_t)i, 4);
+    if (code >= gather->dataset->codes[spec->table]) return fail_row(gather, gather->rows[row]);
+    column->keys[column->n + i] = keys[code];
+  }
   column->n = n;
   column->offsets[row + 1] = (int32_t)n;
   return MR_OK;
@@ -265,13 +296,12 @@ static int copy_bag(struct mr__batch_column *column, const struct mr__column *sp
 
 static int copy_bags(const struct gather *gather, const char *record, int64_t row) {
   const struct mr__record *shape = gather->shape;
-  const char *keys = record + shape->fixed;
+  const char *codes = record + shape->fixed;
   for (int b = 0; b < shape->n_bags; b++) {
     uint32_t count;
     memcpy(&count, record + shape->counts_at + 4 * (size_t)b, 4);
-    MR_TRY(copy_bag(&gather->batch->columns[shape->bags[b]],
-                    &gather->batch->schema->columns[shape->bags[b]], row, keys, count));
-    keys += 8 * (size_t)count;
+    MR_TRY(copy_bag(gather, shape->bags[b], row, codes, count));
+    codes += 4 * (size_t)count;
   }
   return MR_OK;
 }
@@ -286,9 +316,11 @@ static int gather_domain(const struct gather *gather) {
     for (int i = 0; i < n; i++) MR_TRY(find_record(gather, gather->rows[first + i], &records[i]));
     if (n == TILE) { /* a count known to the compiler */
       copy_keys(gather, records, first, TILE);
+      MR_TRY(copy_codes(gather, records, first, TILE));
       copy_floats(gather, records, first, TILE);
     } else {
       copy_keys(gather, records, first, n);
+      MR_TRY(copy_codes(gather, records, first, n));
       copy_floats(gather, records, first, n);
     }
     for (int i = 0; i < n && gather->shape->n_bags > 0; i++)

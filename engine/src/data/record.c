@@ -15,9 +15,11 @@ static void list_column(struct mr__layout *layout, int index) {
   struct mr__record *record = &layout->records[column->domain];
   layout->bag[index] = layout->view_of[index] = -1;
   switch (column->type) {
-  case MR_ID:
   case MR_GROUP:
     record->keys[record->n_keys++] = index;
+    break;
+  case MR_ID:
+    record->codes[record->n_codes++] = index;
     break;
   case MR_NUMBER:
   case MR_LABEL:
@@ -37,10 +39,12 @@ static void list_column(struct mr__layout *layout, int index) {
 }
 
 static void place_columns(struct mr__record *record, size_t *at) {
-  record->floats_at = 8 * (size_t)record->n_keys;
+  record->codes_at = 8 * (size_t)record->n_keys;
+  record->floats_at = record->codes_at + 4 * (size_t)record->n_codes;
   record->counts_at = record->floats_at + 4 * (size_t)record->n_floats;
-  record->fixed = (record->counts_at + 4 * (size_t)record->n_bags + 7) / 8 * 8;
+  record->fixed = record->counts_at + 4 * (size_t)record->n_bags;
   for (int i = 0; i < record->n_keys; i++) at[record->keys[i]] = 8 * (size_t)i;
+  for (int i = 0; i < record->n_codes; i++) at[record->codes[i]] = record->codes_at + 4 * (size_t)i;
   for (int i = 0; i < record->n_floats; i++)
     at[record->floats[i]] = record->floats_at + 4 * (size_t)i;
   for (int i = 0; i < record->n_bags; i++) at[record->bags[i]] = record->counts_at + 4 * (size_t)i;
@@ -56,9 +60,10 @@ static int new_lists(struct mr__layout *layout) {
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct mr__record *record = &layout->records[domain];
     record->keys = mr__calloc(n, sizeof *record->keys);
+    record->codes = mr__calloc(n, sizeof *record->codes);
     record->floats = mr__calloc(n, sizeof *record->floats);
     record->bags = mr__calloc(n, sizeof *record->bags);
-    failed |= !record->keys || !record->floats || !record->bags;
+    failed |= !record->keys || !record->codes || !record->floats || !record->bags;
   }
   return failed ? mr__fail_memory() : MR_OK;
 }
@@ -84,6 +89,7 @@ void mr__layout_free(struct mr__layout *layout) {
   if (!layout) return;
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     mr__free(layout->records[domain].keys);
+    mr__free(layout->records[domain].codes);
     mr__free(layout->records[domain].floats);
     mr__free(layout->records[domain].bags);
   }
@@ -107,5 +113,5 @@ const char *mr__record_bag(const struct mr__layout *layout, int column, const ch
     if (b > 0) before += *count;
     memcpy(count, record + shape->counts_at + 4 * (size_t)b, 4);
   }
-  return record + shape->fixed + 8 * before;
+  return record + shape->fixed + 4 * before;
 }

@@ -7,6 +7,7 @@
 #include "data/rows.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -16,8 +17,9 @@
 /* The bags of one column in a step. */
 struct bags {
   uint64_t *keys;   /* of all rows, one after another */
+  uint32_t *codes;  /* of the keys */
   uint32_t *counts; /* [rows of the list] */
-  size_t n, keys_capacity, counts_capacity;
+  size_t n, keys_capacity, codes_capacity, counts_capacity;
 };
 
 /* The rows of a step that make a record in one domain. */
@@ -31,43 +33,49 @@ struct mr__row_parser {
   const struct mr__layout *layout;
   mr_text_format format;
   const struct mr__heading *heading;
-  struct mr__key_tally *tally;
+  struct mr__dictionary *dictionary;
+  struct mr__recent *recent;
   struct mr__scan scan;
   struct mr__rows rows;
 
   /* Of the current step. */
   size_t n_rows;       /* whose number of cells is right */
+  uint32_t first_row;  /* of the block */
   uint32_t *stops;     /* [n_rows] end of the last cell, before \r\n or \n */
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
-  struct bags *bags;      /* [columns] */
+  struct bags *bags;                  /* [columns] */
   uint32_t *cell_starts, *cell_stops; /* [n_rows] of one column, in the text */
   uint64_t *keys;                     /* [n_rows] of one column */
+  uint32_t *codes;                    /* [n_rows] of one column */
   struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
-  size_t stops_capacity, request_of_capacity, keys_capacity, unquoted_capacity;
+  size_t stops_capacity, request_of_capacity, keys_capacity, codes_capacity, unquoted_capacity;
   size_t cell_starts_capacity, cell_stops_capacity;
 };
 
 /* ---- life cycle ---- */
 
 int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *layout,
-                       const mr_text_format *format, struct mr__key_counter *counter) {
+                       const mr_text_format *format, struct mr__dictionary *dictionary) {
   *out = NULL;
   struct mr__row_parser *parser = mr__calloc(1, sizeof *parser);
   if (!parser) return mr__fail_memory();
   parser->layout = layout;
   parser->format = *format;
+  parser->dictionary = dictionary;
   size_t n = layout->schema->n_columns;
   parser->bags = mr__calloc(n, sizeof *parser->bags);
   parser->above = mr__calloc(n, sizeof *parser->above);
   parser->rows.last_request = mr__calloc(n, sizeof *parser->rows.last_request);
   parser->rows.views = mr__calloc((size_t)layout->n_views, sizeof *parser->rows.views);
+  parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
-  if (!parser->bags || !parser->above || !parser->rows.last_request || !parser->rows.views)
+  if (!parser->bags || !parser->above || !parser->rows.last_request || !parser->rows.views ||
+      !parser->rows.new_keys)
     status = mr__fail_memory();
-  if (status == MR_OK) status = mr__key_tally_new(&parser->tally, counter);
+  if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
   if (status != MR_OK) {
     mr__row_parser_free(parser);
     return status;
@@ -78,23 +86,27 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
 
 static void free_bags(struct bags *bags) {
   mr__free(bags->keys);
+  mr__free(bags->codes);
   mr__free(bags->counts);
 }
 
-static void free_rows(struct mr__rows *rows, int n_views) {
+static void free_rows(struct mr__rows *rows, const struct mr__layout *layout) {
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     mr__free(rows->sides[domain].records);
     mr__free(rows->sides[domain].offsets);
   }
-  for (int i = 0; rows->views && i < n_views; i++) mr__free(rows->views[i].data);
+  for (int i = 0; rows->views && i < layout->n_views; i++) mr__free(rows->views[i].data);
   mr__free(rows->views);
+  for (size_t t = 0; rows->new_keys && t < layout->schema->n_tables; t++)
+    mr__free(rows->new_keys[t].list);
+  mr__free(rows->new_keys);
   mr__free(rows->first_sample);
   mr__free(rows->last_request);
 }
 
 void mr__row_parser_free(struct mr__row_parser *parser) {
   if (!parser) return;
-  free_rows(&parser->rows, parser->layout->n_views);
+  free_rows(&parser->rows, parser->layout);
   mr__scan_clear(&parser->scan);
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     mr__free(parser->lists[domain].rows);
@@ -103,6 +115,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   for (size_t i = 0; parser->bags && i < parser->layout->schema->n_columns; i++)
     free_bags(&parser->bags[i]);
   free_bags(&parser->other_bag);
+  mr__recent_free(parser->recent);
   mr__free(parser->bags);
   mr__free(parser->above);
   mr__free(parser->stops);
@@ -110,13 +123,9 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->cell_starts);
   mr__free(parser->cell_stops);
   mr__free(parser->keys);
+  mr__free(parser->codes);
   mr__free(parser->unquoted);
-  mr__key_tally_free(parser->tally);
   mr__free(parser);
-}
-
-int mr__row_parser_finish(struct mr__row_parser *parser) {
-  return mr__key_tally_finish(parser->tally);
 }
 
 /* ---- cells ---- */
@@ -231,6 +240,7 @@ static int reserve_rows(struct mr__row_parser *parser) {
   MR_TRY(
       mr__grow(&parser->cell_stops, &parser->cell_stops_capacity, n, sizeof *parser->cell_stops));
   MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, n, sizeof *parser->keys));
+  MR_TRY(mr__grow(&parser->codes, &parser->codes_capacity, n, sizeof *parser->codes));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct list *list = &parser->lists[domain];
     MR_TRY(mr__grow(&list->rows, &list->rows_capacity, n, sizeof *list->rows));
@@ -301,6 +311,66 @@ static void list_rows(struct mr__row_parser *parser) {
     list_requests(parser, position);
 }
 
+/* ---- codes ---- */
+
+/* Write a code to its place, or the number of a key that gets its code later. */
+static int put_code(struct mr__row_parser *parser, int column, uint32_t row, uint64_t key,
+                    uint32_t code, size_t at) {
+  const struct mr__column *spec = &parser->layout->schema->columns[column];
+  if (code >= MR__NEW_CODE) {
+    struct mr__new_keys *new_keys = &parser->rows.new_keys[spec->table];
+    size_t i = new_keys->n;
+    if (i == new_keys->capacity)
+      MR_TRY(mr__grow(&new_keys->list, &new_keys->capacity, i + 1, sizeof *new_keys->list));
+    if (i >= MR__NEW_CODE) return mr__fail_memory();
+    new_keys->list[new_keys->n++] = (struct mr__new_key){
+        .key = key, .at = at, .row = parser->first_row + row, .column = column, .seen = 1};
+    code = MR__NEW_CODE + (uint32_t)i;
+  }
+  memcpy(parser->rows.sides[spec->domain].records + at, &code, 4);
+  return MR_OK;
+}
+
+/* Whether a code that stands in a record is that of a key. */
+static int is_code_of(const struct mr__row_parser *parser, int table, uint32_t code, uint64_t key) {
+  if (code >= MR__NEW_CODE)
+    return parser->rows.new_keys[table].list[code - MR__NEW_CODE].key == key;
+  return mr__dictionary_code(parser->dictionary, table, key) == code;
+}
+
+static int by_place_in_text(const void *a, const void *b) {
+  const struct mr__new_key *x = a, *y = b;
+  if (x->row != y->row) return x->row < y->row ? -1 : 1;
+  if (x->column != y->column) return x->column < y->column ? -1 : 1;
+  return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Where several columns have one table, its keys came column after column of each step. */
+static void sort_new_keys(struct mr__row_parser *parser) {
+  const mr_schema *schema = parser->layout->schema;
+  for (size_t t = 0; t < schema->n_tables; t++) {
+    int n_columns = 0;
+    for (size_t c = 0; c < schema->n_columns; c++) n_columns += schema->columns[c].table == (int)t;
+    struct mr__new_keys *keys = &parser->rows.new_keys[t];
+    if (n_columns > 1 && keys->n > 1)
+      qsort(keys->list, keys->n, sizeof *keys->list, by_place_in_text);
+  }
+}
+
+int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
+                    struct mr__dictionary *dictionary) {
+  for (size_t t = 0; t < layout->schema->n_tables; t++) {
+    const struct mr__new_keys *keys = &rows->new_keys[t];
+    MR_TRY(mr__dictionary_add(dictionary, (int)t, keys->list, keys->n));
+    for (size_t i = 0; i < keys->n; i++) {
+      const struct mr__new_key *key = &keys->list[i];
+      int domain = layout->schema->columns[key->column].domain;
+      memcpy(rows->sides[domain].records + key->at, &key->code, 4);
+    }
+  }
+  return MR_OK;
+}
+
 /* ---- bags ---- */
 
 /* Append the keys of one cell; *count of them. */
@@ -328,7 +398,9 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
     MR_TRY(split_bag(bags, column, text, &bags->counts[i]));
   }
-  return mr__key_tally_add(parser->tally, column->table, bags->keys, bags->n);
+  MR_TRY(mr__grow(&bags->codes, &bags->codes_capacity, bags->n, sizeof *bags->codes));
+  mr__dictionary_find(parser->recent, column->table, bags->keys, bags->n, bags->codes);
+  return MR_OK;
 }
 
 static int split_all_bags(struct mr__row_parser *parser) {
@@ -351,7 +423,7 @@ static int place_records(struct mr__row_parser *parser, int domain) {
     size_t bag_keys = 0;
     for (int b = 0; b < shape->n_bags; b++) bag_keys += parser->bags[shape->bags[b]].counts[i];
     list->record_at[i] = at;
-    at += shape->fixed + 8 * bag_keys;
+    at += shape->fixed + 4 * bag_keys;
   }
   side->size = at;
   MR_TRY(mr__grow(&side->records, &side->records_capacity, at, 1));
@@ -363,31 +435,39 @@ static int place_records(struct mr__row_parser *parser, int domain) {
   return MR_OK;
 }
 
-/* The padding after the last float or count is part of the file: make it zero. */
-static void clear_padding(struct mr__row_parser *parser, int domain) {
-  const struct mr__record *shape = &parser->layout->records[domain];
-  const struct list *list = &parser->lists[domain];
-  if ((shape->n_floats + shape->n_bags) % 2 == 0) return;
-  for (size_t i = 0; i < list->n; i++)
-    memset(parser->rows.sides[domain].records + list->record_at[i] + shape->fixed - 4, 0, 4);
-}
-
-static void copy_bags(struct mr__row_parser *parser, int domain) {
+static int copy_bags(struct mr__row_parser *parser, int domain) {
   const struct mr__record *shape = &parser->layout->records[domain];
   const struct list *list = &parser->lists[domain];
   char *records = parser->rows.sides[domain].records;
   for (int b = 0; b < shape->n_bags; b++) parser->bags[shape->bags[b]].n = 0;
   for (size_t i = 0; shape->n_bags > 0 && i < list->n; i++) {
-    char *record = records + list->record_at[i], *out = record + shape->fixed;
+    size_t at = list->record_at[i] + shape->fixed;
     for (int b = 0; b < shape->n_bags; b++) {
       struct bags *bags = &parser->bags[shape->bags[b]];
       uint32_t count = bags->counts[i];
-      memcpy(record + shape->counts_at + 4 * (size_t)b, &count, 4);
-      if (count > 0) memcpy(out, bags->keys + bags->n, 8 * (size_t)count);
-      bags->n += count;
-      out += 8 * (size_t)count;
+      memcpy(records + list->record_at[i] + shape->counts_at + 4 * (size_t)b, &count, 4);
+      for (size_t end = bags->n + count; bags->n < end; bags->n++, at += 4)
+        MR_TRY(put_code(parser, shape->bags[b], list->rows[i], bags->keys[bags->n],
+                        bags->codes[bags->n], at));
     }
   }
+  return MR_OK;
+}
+
+/* The codes of a column's keys, into the records. */
+static int put_codes(struct mr__row_parser *parser, int column, const uint64_t *keys) {
+  const struct mr__column *spec = &parser->layout->schema->columns[column];
+  const struct list *list = &parser->lists[spec->domain];
+  char *records = parser->rows.sides[spec->domain].records + parser->layout->at[column];
+  uint32_t *codes = parser->codes;
+  size_t n_new = mr__dictionary_find(parser->recent, spec->table, keys, list->n, codes);
+  const size_t *restrict record_at = list->record_at;
+  for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i], &codes[i], 4);
+  for (size_t i = 0; n_new > 0 && i < list->n; i++)
+    if (codes[i] >= MR__NEW_CODE)
+      MR_TRY(put_code(parser, column, list->rows[i], keys[i], codes[i],
+                      list->record_at[i] + parser->layout->at[column]));
+  return MR_OK;
 }
 
 /* Where the cells of one column start and stop, without the quotes around them. */
@@ -431,12 +511,12 @@ static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   size_t at = parser->layout->at[item.column];
   int view = parser->layout->view_of[item.column];
   hash_cells(parser, list, item.position, seed);
+  if (column->table >= 0) return put_codes(parser, item.column, keys);
   const size_t *restrict record_at = list->record_at;
   for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i] + at, &keys[i], 8);
   if (view >= 0)
     memcpy(parser->rows.views[view].data + 8 * parser->rows.sides[MR_SAMPLE].n, keys, 8 * list->n);
-  if (column->table < 0) return MR_OK;
-  return mr__key_tally_add(parser->tally, column->table, keys, list->n);
+  return MR_OK;
 }
 
 static inline enum mr__number parse_float(const struct mr__column *column, struct mr__text text,
@@ -487,20 +567,26 @@ static int take_columns(struct mr__row_parser *parser) {
 int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b) {
   size_t at = layout->at[column];
   switch (layout->schema->columns[column].type) {
-  case MR_ID:
   case MR_GROUP:
     return memcmp(a + at, b + at, 8) != 0;
+  case MR_ID:
   case MR_NUMBER:
     return memcmp(a + at, b + at, 4) != 0;
   case MR_IDS: {
     uint32_t n_a, n_b;
-    const char *keys_a = mr__record_bag(layout, column, a, &n_a);
-    const char *keys_b = mr__record_bag(layout, column, b, &n_b);
-    return n_a != n_b || memcmp(keys_a, keys_b, 8 * (size_t)n_a) != 0;
+    const char *codes_a = mr__record_bag(layout, column, a, &n_a);
+    const char *codes_b = mr__record_bag(layout, column, b, &n_b);
+    return n_a != n_b || memcmp(codes_a, codes_b, 4 * (size_t)n_a) != 0;
   }
   default:
     return 0;
   }
+}
+
+static uint32_t read_code(const char *codes, uint32_t i) {
+  uint32_t code;
+  memcpy(&code, codes + 4 * (size_t)i, 4);
+  return code;
 }
 
 /* Whether a cell says something else than the record of its request. */
@@ -520,29 +606,32 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     uint32_t count, n;
     bags->n = 0;
     MR_TRY(split_bag(bags, column, text, &n));
-    const char *keys = mr__record_bag(layout, item.column, record, &count);
-    *differs = n != count || (n > 0 && memcmp(keys, bags->keys, 8 * (size_t)n) != 0);
+    const char *codes = mr__record_bag(layout, item.column, record, &count);
+    *differs = n != count;
+    for (uint32_t i = 0; !*differs && i < n; i++)
+      *differs = !is_code_of(parser, column->table, read_code(codes, i), bags->keys[i]);
   } else {
     uint64_t key = mr__key(text.at, text.size, column->seed);
-    *differs = memcmp(&key, stored, 8) != 0;
+    *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
+                                 : !is_code_of(parser, column->table, read_code(stored, 0), key);
   }
   return MR_OK;
 }
 
 /* Such a row counts for the keys it repeats: as often as if nothing were shared. */
-static int tally_again(struct mr__row_parser *parser, int column, const char *record) {
+static void count_again(struct mr__row_parser *parser, int column, const char *record) {
   const struct mr__layout *layout = parser->layout;
   int table = layout->schema->columns[column].table;
-  if (table < 0) return MR_OK;
-  uint64_t key;
   uint32_t n = 1;
-  const char *keys = record + layout->at[column];
-  if (layout->bag[column] >= 0) keys = mr__record_bag(layout, column, record, &n);
+  const char *codes = record + layout->at[column];
+  if (layout->bag[column] >= 0) codes = mr__record_bag(layout, column, record, &n);
   for (uint32_t i = 0; i < n; i++) {
-    memcpy(&key, keys + 8 * (size_t)i, 8);
-    MR_TRY(mr__key_tally_add(parser->tally, table, &key, 1));
+    uint32_t code = read_code(codes, i);
+    if (code >= MR__NEW_CODE)
+      parser->rows.new_keys[table].list[code - MR__NEW_CODE].seen++;
+    else
+      mr__dictionary_count(parser->dictionary, table, code);
   }
-  return MR_OK;
 }
 
 static const char *request_record(const struct mr__row_parser *parser, int64_t request) {
@@ -577,7 +666,7 @@ static int compare_column(struct mr__row_parser *parser, struct mr__item item, i
       int differs = raw.size != above.size || memcmp(raw.at, above.at, raw.size) != 0;
       if (differs) MR_TRY(cell_differs(parser, row, item, record, &differs));
       if (differs) note_difference(parser, row, item);
-      if (counted) MR_TRY(tally_again(parser, item.column, record));
+      if (counted) count_again(parser, item.column, record);
     }
     above = raw;
   }
@@ -594,7 +683,7 @@ static int compare_columns(struct mr__row_parser *parser) {
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &schema->columns[item.column];
     if (column->domain != MR_REQUEST || column->type == MR_REQUEST_KEY) continue;
-    int counted = column->table >= 0 && mr__key_tally_is_exact(parser->tally, column->table);
+    int counted = column->table >= 0 && mr__dictionary_counts(parser->dictionary, column->table);
     MR_TRY(compare_column(parser, item, counted));
   }
   return MR_OK;
@@ -611,8 +700,7 @@ static int run_step(struct mr__row_parser *parser) {
   MR_TRY(split_all_bags(parser));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     MR_TRY(place_records(parser, domain));
-    clear_padding(parser, domain);
-    copy_bags(parser, domain);
+    MR_TRY(copy_bags(parser, domain));
   }
   MR_TRY(take_columns(parser));
   MR_TRY(compare_columns(parser));
@@ -627,6 +715,7 @@ static int run_steps(struct mr__row_parser *parser) {
   do {
     MR_TRY(mr__scan_step(scan));
     if (scan->n_rows == 0) break;
+    parser->first_row = (uint32_t)rows->sides[MR_SAMPLE].n;
     MR_TRY(run_step(parser));
     rows->n_lines += (int64_t)scan->n_rows;
   } while (rows->problem.status == MR_OK && !scan->broken);
@@ -648,6 +737,7 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
   parser->heading = heading;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
+  for (size_t t = 0; t < parser->layout->schema->n_tables; t++) rows->new_keys[t].n = 0;
   rows->n_lines = 0;
   rows->problem = (struct mr__problem){.status = MR_OK};
   mr__scan_start(&parser->scan, block->text, block->size, parser->format.delimiter,
@@ -661,6 +751,7 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
   struct mr__problem *problem = &parser->rows.problem;
   start_block(parser, heading, block);
   int status = run_steps(parser);
+  sort_new_keys(parser);
   if (status != MR_OK) {
     problem->status = status;
     snprintf(problem->text, sizeof problem->text, "%s", mr_last_error());

@@ -8,8 +8,8 @@
 #ifndef MR_DATA_ROWS_H
 #define MR_DATA_ROWS_H
 
+#include "data/dictionary.h"
 #include "data/heading.h"
-#include "data/key_count.h"
 #include "data/record.h"
 #include "data/scan.h"
 
@@ -27,6 +27,13 @@ struct mr__view {
   size_t capacity; /* elements */
 };
 
+/* Keys of one table that the dictionary did not have, in the order of the text. In the records, in
+ * place of their codes, MR__NEW_CODE + index in this list stands while the block is parsed. */
+struct mr__new_keys {
+  struct mr__new_key *list;
+  size_t n, capacity;
+};
+
 /* What is wrong in a block: the first wrong cell in the order of the text. */
 struct mr__problem {
   int status;    /* MR_OK: nothing; no place is known unless it is MR_EDATA */
@@ -37,7 +44,8 @@ struct mr__problem {
 
 struct mr__rows {
   struct mr__side sides[MR_DOMAINS];
-  struct mr__view *views; /* [layout->n_views], of sides[MR_SAMPLE].n elements */
+  struct mr__view *views;        /* [layout->n_views], of sides[MR_SAMPLE].n elements */
+  struct mr__new_keys *new_keys; /* [tables] */
   /* With a request key: requests of this block, as if the first row started one. */
   int64_t *first_sample; /* [sides[MR_REQUEST].n] */
   size_t first_sample_capacity;
@@ -56,9 +64,9 @@ struct mr__block_text {
 
 struct mr__row_parser;
 
-/* `counter` outlives the parser. */
+/* `dictionary` outlives the parser. */
 int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *layout,
-                       const mr_text_format *format, struct mr__key_counter *counter);
+                       const mr_text_format *format, struct mr__dictionary *dictionary);
 void mr__row_parser_free(struct mr__row_parser *parser);
 
 /* Parse whole rows. Trouble of any kind ends up in the problem. The rows belong to the parser and
@@ -67,10 +75,11 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
                                     const struct mr__heading *heading,
                                     const struct mr__block_text *block);
 
-/* Hand the counts of keys over to the counter. */
-int mr__row_parser_finish(struct mr__row_parser *parser);
+/* Give the new keys codes and put these into the records. In the order of the blocks. */
+int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
+                    struct mr__dictionary *dictionary);
 
-/* Whether two records of the request domain differ in this column. */
+/* Whether two records of the request domain, all codes known, differ in this column. */
 int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b);
 
 /* The text of the message for that; `now` and `before` are excerpts of the cells. */

@@ -20,7 +20,7 @@ static uint64_t align_up(uint64_t bytes) {
 }
 
 static size_t count_sections(const struct mr__layout *layout) {
-  size_t n = 1 + (size_t)layout->n_views; /* DISTINCT and views */
+  size_t n = 1 + layout->schema->n_tables + (size_t)layout->n_views; /* DISTINCT, its keys, views */
   for (int domain = 0; domain < MR_DOMAINS; domain++) n += 1 + (layout->records[domain].n_bags > 0);
   return n + (layout->schema->request_key >= 0);
 }
@@ -52,10 +52,17 @@ static int add_records(struct mr__store *store, const struct mr__layout *layout,
   const struct mr__record *shape = &layout->records[domain];
   uint64_t bytes = store->header.record_bytes[domain], least;
   if (__builtin_mul_overflow((uint64_t)rows_of(store, domain), shape->fixed, &least) ||
-      bytes % 8 != 0 || (shape->n_bags > 0 ? bytes < least : bytes != least))
+      bytes % 4 != 0 || (shape->n_bags > 0 ? bytes < least : bytes != least))
     return mr__fail(MR_EDATA, "%llu bytes of records do not fit %lld rows",
                     (unsigned long long)bytes, (long long)rows_of(store, domain));
   return add_section(store, MR__RECORDS, domain, 1, bytes);
+}
+
+static int add_dictionary(struct mr__store *store, int table) {
+  int64_t codes = store->codes[table];
+  if (codes < MR__SHARDS || codes > MR__NEW_CODE || codes % MR__SHARDS != 0)
+    return mr__fail(MR_EDATA, "%lld codes of a table cannot be", (long long)codes);
+  return add_section(store, MR__DICTIONARY, table, codes, 8);
 }
 
 static int add_sections(struct mr__store *store, const struct mr__layout *layout) {
@@ -68,6 +75,7 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   if (layout->schema->request_key >= 0)
     MR_TRY(add_section(store, MR__FIRST_SAMPLE, 0, requests + 1, 8));
   MR_TRY(add_section(store, MR__DISTINCT, 0, (int64_t)layout->schema->n_tables, 8));
+  for (size_t t = 0; t < layout->schema->n_tables; t++) MR_TRY(add_dictionary(store, (int)t));
   for (int i = 0; i < layout->n_views; i++)
     MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
   return MR_OK;
@@ -81,16 +89,22 @@ int mr__store_plan(struct mr__store *store, const struct mr__layout *layout) {
       (layout->schema->request_key < 0 && header->requests != header->samples))
     return mr__fail(MR_EDATA, "%lld samples and %lld requests cannot be",
                     (long long)header->samples, (long long)header->requests);
-  mr__free(store->sections);
-  store->sections = mr__calloc(count_sections(layout), sizeof *store->sections);
-  if (!store->sections) return mr__fail_memory();
   header->n_sections = 0;
   header->file_bytes = mr__store_start(layout);
   return add_sections(store, layout);
 }
 
+int mr__store_init(struct mr__store *store, const struct mr__layout *layout) {
+  *store = (struct mr__store){
+      .sections = mr__calloc(count_sections(layout), sizeof *store->sections),
+      .codes = mr__calloc(layout->schema->n_tables, sizeof *store->codes),
+  };
+  return store->sections && store->codes ? MR_OK : mr__fail_memory();
+}
+
 void mr__store_clear(struct mr__store *store) {
   mr__free(store->sections);
+  mr__free(store->codes);
   *store = (struct mr__store){0};
 }
 
@@ -181,15 +195,28 @@ static int check_header(const mr_dataset *dataset, const struct mr__store_header
   return MR_OK;
 }
 
+/* The numbers of codes stand in the directory alone: as it claims them. */
+static void read_codes(const mr_dataset *dataset, struct mr__store *store) {
+  const char *directory = dataset->map + sizeof store->header;
+  if (dataset->map_bytes < mr__store_start(dataset->layout)) return;
+  for (size_t i = 0; i < count_sections(dataset->layout); i++) {
+    struct mr__section section;
+    memcpy(&section, directory + i * sizeof section, sizeof section);
+    if (section.kind == MR__DICTIONARY && section.index >= 0 &&
+        (size_t)section.index < dataset->layout->schema->n_tables)
+      store->codes[section.index] = (int64_t)(section.bytes / 8);
+  }
+}
+
 /* Accept the file only if its directory is the one that its numbers lead to. */
 static int check_store(const mr_dataset *dataset, struct mr__store *store) {
   const struct mr__store_header *header = &store->header;
   struct mr__store_header claimed;
   memcpy(&claimed, dataset->map, sizeof claimed);
   MR_TRY(check_header(dataset, &claimed, dataset->layout->schema));
-  *store = (struct mr__store){.header = claimed};
+  store->header = claimed;
+  read_codes(dataset, store);
   int status = mr__store_plan(store, dataset->layout);
-  if (status == MR_EMEMORY) return status;
   size_t bytes = (size_t)header->n_sections * sizeof *store->sections;
   if (status != MR_OK || header->n_sections != claimed.n_sections ||
       header->file_bytes != claimed.file_bytes ||
@@ -215,6 +242,10 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
   }
   dataset->first_sample = (const void *)section_at(dataset, store, MR__FIRST_SAMPLE, 0);
   dataset->distinct = (const void *)section_at(dataset, store, MR__DISTINCT, 0);
+  for (size_t t = 0; t < dataset->layout->schema->n_tables; t++) {
+    dataset->dictionaries[t] = (const void *)section_at(dataset, store, MR__DICTIONARY, (int)t);
+    dataset->codes[t] = store->codes[t];
+  }
   for (int i = 0; i < dataset->layout->n_views; i++)
     dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
 }
@@ -224,11 +255,15 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
   dataset->path = mr__strdup(path);
   if (!dataset->path) return mr__fail_memory();
   MR_TRY(mr__layout_new(&dataset->layout, schema));
+  size_t n_tables = schema->n_tables;
   dataset->views = mr__calloc((size_t)dataset->layout->n_views, sizeof *dataset->views);
-  if (!dataset->views) return mr__fail_memory();
+  dataset->dictionaries = mr__calloc(n_tables, sizeof *dataset->dictionaries);
+  dataset->codes = mr__calloc(n_tables, sizeof *dataset->codes);
+  if (!dataset->views || !dataset->dictionaries || !dataset->codes) return mr__fail_memory();
   MR_TRY(map_file(dataset));
-  struct mr__store store = {0};
-  int status = check_store(dataset, &store);
+  struct mr__store store;
+  int status = mr__store_init(&store, dataset->layout);
+  if (status == MR_OK) status = check_store(dataset, &store);
   if (status == MR_OK) find_sections(dataset, &store);
   mr__store_clear(&store);
   return status;
@@ -259,6 +294,8 @@ void mr_dataset_close(mr_dataset *dataset) {
   if (dataset->map) munmap(dataset->map, dataset->map_bytes);
   mr__layout_free(dataset->layout);
   mr__free(dataset->views);
+  mr__free(dataset->dictionaries);
+  mr__free(dataset->codes);
   mr__free(dataset->path);
   mr__free(dataset);
 }

@@ -5,21 +5,24 @@
  *   RECORDS (domain)   the records of record.h, one after another
  *   OFFSETS (domain)   int64 [rows + 1], where each record starts; only with bags
  *   FIRST_SAMPLE       int64 [requests + 1]; only with a request key
- *   DISTINCT           int64 [tables], distinct keys of each table
+ *   DISTINCT           int64 [tables], distinct keys of each table, "unknown" aside
+ *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
  *   VIEW (column)      float [samples] or uint64 [samples]
  *
- * Which sections there are and how long each is follows from the schema, the numbers of rows and
- * the bytes of the records: mr__store_plan computes the directory, and a file is accepted only when
- * its own is equal. A checksum covers header and directory. What the sections hold is checked
- * where it is used: a damaged cache is refused or gives wrong numbers, never a wild pointer.
+ * Which sections there are and how long each is follows from the schema, the numbers of rows, the
+ * bytes of the records and the numbers of codes: mr__store_plan computes the directory, and a file
+ * is accepted only when its own is equal. A checksum covers header and directory. What the sections
+ * hold is checked where it is used: a damaged cache is refused or gives wrong numbers, never a wild
+ * pointer.
  *
  * Numbers are in the byte order of the machine; the header tells a foreign one. */
 #ifndef MR_DATA_STORE_H
 #define MR_DATA_STORE_H
 
+#include "data/dictionary.h"
 #include "data/record.h"
 
-enum { MR__STORE_VERSION = 1, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 2, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */
@@ -38,12 +41,13 @@ enum mr__section_kind {
   MR__OFFSETS = 2,
   MR__FIRST_SAMPLE = 3,
   MR__DISTINCT = 4,
-  MR__VIEW = 5
+  MR__DICTIONARY = 5,
+  MR__VIEW = 6
 };
 
 struct mr__section {
   uint32_t kind;
-  int32_t index; /* domain, view, or 0 */
+  int32_t index; /* domain, table, view, or 0 */
   uint64_t offset, bytes;
 };
 
@@ -51,16 +55,20 @@ struct mr__section {
 struct mr__store {
   struct mr__store_header header;
   struct mr__section *sections; /* [header.n_sections] */
+  int64_t *codes;               /* [tables], whole numbers of shards */
 };
+
+/* Empty, with room for what the layout leads to. Cleared in any case. */
+int mr__store_init(struct mr__store *store, const struct mr__layout *layout);
+void mr__store_clear(struct mr__store *store);
 
 /* Sections the schema leads to, before any row is read: the first one starts at
  * mr__store_start(layout) and holds the records of samples. */
 size_t mr__store_start(const struct mr__layout *layout);
 
-/* Fill in sections, n_sections and file_bytes from samples, requests and record_bytes. MR_EDATA
- * when they cannot be true. */
+/* Fill in sections, n_sections and file_bytes from samples, requests, record_bytes and codes.
+ * MR_EDATA when they cannot be true. */
 int mr__store_plan(struct mr__store *store, const struct mr__layout *layout);
-void mr__store_clear(struct mr__store *store);
 const struct mr__section *mr__store_find(const struct mr__store *store, enum mr__section_kind kind,
                                          int index);
 
@@ -85,7 +93,9 @@ struct mr_dataset {
   const int64_t *offsets[MR_DOMAINS];
   const int64_t *first_sample; /* NULL: every sample is its own request */
   const int64_t *distinct;
-  const char **views; /* [layout->n_views] */
+  const uint64_t **dictionaries; /* [tables]: the keys of its codes */
+  int64_t *codes;                /* [tables] */
+  const char **views;            /* [layout->n_views] */
 };
 
 /* Take a reference, given back with mr_dataset_close. */

@@ -260,118 +260,72 @@ int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__seg
 
 /* ---- rare keys ---- */
 
-/* One segment's records of one domain in memory, and the keys of one column out of them. */
+/* One segment's records of one domain in memory. */
 struct scratch {
   char *records;
-  uint64_t *at; /* [n] bytes where each record starts */
-  uint64_t *keys;
-  size_t n, records_capacity, at_capacity, keys_capacity;
+  size_t capacity;
 };
 
 struct rare_job {
   struct mr__store_writer *writer;
-  const struct mr__key_counter *counter;
+  const struct mr__dictionary *dictionary;
   struct scratch *scratch; /* [threads] */
 };
 
-static int list_records(struct scratch *scratch, const struct mr__record *shape, size_t bytes) {
-  size_t at = 0;
-  for (scratch->n = 0; at < bytes; scratch->n++) {
-    size_t size = mr__record_bytes(shape, scratch->records + at, scratch->records + bytes);
-    assert(size > 0); /* we wrote them */
-    if (scratch->n == scratch->at_capacity)
-      MR_TRY(mr__grow(&scratch->at, &scratch->at_capacity, scratch->n + 1, sizeof *scratch->at));
-    scratch->at[scratch->n] = at;
-    at += size;
-  }
-  return MR_OK;
+static void map_column(const struct rare_job *job, int column, char *codes, uint32_t n) {
+  int table = job->writer->layout->schema->columns[column].table;
+  if (mr__dictionary_counts(job->dictionary, table))
+    mr__dictionary_map(job->dictionary, table, (uint32_t *)(void *)codes, n);
 }
 
-/* Where the keys of a column are in a record, and how many. */
-static char *find_keys(const struct mr__layout *layout, int column, char *record, uint32_t *n) {
-  *n = 1;
-  if (layout->bag[column] < 0) return record + layout->at[column];
-  return (char *)mr__record_bag(layout, column, record, n);
-}
-
-/* Out of the records, through the counts, and back: column by column, so that counts can be
- * fetched ahead. */
-static int forget_in_column(const struct rare_job *job, struct scratch *scratch, int column,
-                            size_t *forgotten) {
+static void map_record(const struct rare_job *job, const struct mr__record *shape, char *record) {
   const struct mr__layout *layout = job->writer->layout;
-  uint32_t count;
-  size_t n = 0;
-  for (size_t i = 0; i < scratch->n; i++) {
-    const char *keys = find_keys(layout, column, scratch->records + scratch->at[i], &count);
-    if (n + count > scratch->keys_capacity)
-      MR_TRY(mr__grow(&scratch->keys, &scratch->keys_capacity, n + count, sizeof *scratch->keys));
-    if (count > 0) memcpy(scratch->keys + n, keys, 8 * (size_t)count);
-    n += count;
+  for (int c = 0; c < shape->n_codes; c++)
+    map_column(job, shape->codes[c], record + layout->at[shape->codes[c]], 1);
+  for (int b = 0; b < shape->n_bags; b++) {
+    uint32_t n;
+    const char *codes = mr__record_bag(layout, shape->bags[b], record, &n);
+    map_column(job, shape->bags[b], record + (codes - record), n);
   }
-  size_t changed =
-      mr__key_counter_forget(job->counter, layout->schema->columns[column].table, scratch->keys, n);
-  *forgotten += changed;
-  n = 0;
-  for (size_t i = 0; changed > 0 && i < scratch->n; i++) {
-    char *keys = find_keys(layout, column, scratch->records + scratch->at[i], &count);
-    if (count > 0) memcpy(keys, scratch->keys + n, 8 * (size_t)count);
-    n += count;
-  }
-  return MR_OK;
 }
 
-static int forget_in_columns(const struct rare_job *job, struct scratch *scratch, int domain,
-                             size_t *forgotten) {
-  const mr_schema *schema = job->writer->layout->schema;
-  for (size_t i = 0; i < schema->n_columns; i++) {
-    const struct mr__column *column = &schema->columns[i];
-    if (column->domain != domain || column->table < 0) continue;
-    if (mr__key_counter_is_exact(job->counter, column->table))
-      MR_TRY(forget_in_column(job, scratch, (int)i, forgotten));
-  }
-  return MR_OK;
-}
-
-static int forget_in_segment(void *argument, int64_t task, int worker) {
+static int map_segment(void *argument, int64_t task, int worker) {
   struct rare_job *job = argument;
   struct mr__store_writer *writer = job->writer;
   struct scratch *scratch = &job->scratch[worker];
   const struct mr__segment *segment = &writer->segments[task];
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    const struct mr__record *shape = &writer->layout->records[domain];
     uint64_t bytes = segment->record_bytes[domain];
-    uint64_t at = records_start(writer, domain) + segment->record_at[domain];
-    size_t forgotten = 0;
+    uint64_t place = records_start(writer, domain) + segment->record_at[domain];
     if (bytes == 0) continue;
-    MR_TRY(mr__grow(&scratch->records, &scratch->records_capacity, bytes, 1));
-    MR_TRY(read_at(writer, writer->files[domain], scratch->records, bytes, at));
-    MR_TRY(list_records(scratch, &writer->layout->records[domain], bytes));
-    MR_TRY(forget_in_columns(job, scratch, domain, &forgotten));
-    if (forgotten > 0) MR_TRY(write_at(writer, writer->files[domain], scratch->records, bytes, at));
+    MR_TRY(mr__grow(&scratch->records, &scratch->capacity, bytes, 1));
+    MR_TRY(read_at(writer, writer->files[domain], scratch->records, bytes, place));
+    for (size_t at = 0, size; at < bytes; at += size) {
+      size = mr__record_bytes(shape, scratch->records + at, scratch->records + bytes);
+      assert(size > 0); /* we wrote them */
+      map_record(job, shape, scratch->records + at);
+    }
+    MR_TRY(write_at(writer, writer->files[domain], scratch->records, bytes, place));
   }
   return MR_OK;
 }
 
 static void free_scratch(struct scratch *scratch, int n) {
-  for (int i = 0; i < n; i++) {
-    mr__free(scratch[i].records);
-    mr__free(scratch[i].at);
-    mr__free(scratch[i].keys);
-  }
+  for (int i = 0; i < n; i++) mr__free(scratch[i].records);
   mr__free(scratch);
 }
 
-static int forget_rare_keys(struct mr__store_writer *writer, const struct mr__key_counter *counter,
+static int forget_rare_keys(struct mr__store_writer *writer, struct mr__dictionary *dictionary,
                             mr_pool *pool) {
   const mr_schema *schema = writer->layout->schema;
-  int any = 0, threads = pool ? mr__pool_threads(pool) : 1;
-  for (size_t i = 0; i < schema->n_tables; i++) any |= mr__key_counter_is_exact(counter, (int)i);
+  int any = 0, threads = mr__pool_threads(pool);
+  for (size_t i = 0; i < schema->n_tables; i++) any |= mr__dictionary_counts(dictionary, (int)i);
   if (!any) return MR_OK;
-  struct rare_job job = {writer, counter, mr__calloc((size_t)threads, sizeof(struct scratch))};
+  mr__dictionary_settle(dictionary);
+  struct rare_job job = {writer, dictionary, mr__calloc((size_t)threads, sizeof(struct scratch))};
   if (!job.scratch) return mr__fail_memory();
-  int status = MR_OK;
-  if (pool) status = mr__pool_run(pool, forget_in_segment, &job, (int64_t)writer->n_segments);
-  for (size_t i = 0; !pool && status == MR_OK && i < writer->n_segments; i++)
-    status = forget_in_segment(&job, (int64_t)i, 0);
+  int status = mr__pool_run(pool, map_segment, &job, (int64_t)writer->n_segments);
   free_scratch(job.scratch, threads);
   return status;
 }
@@ -402,23 +356,39 @@ static int write_part(const struct mr__store_writer *writer, const struct mr__st
 }
 
 static int write_distinct(const struct mr__store_writer *writer, const struct mr__store *store,
-                          const struct mr__key_counter *counter) {
+                          const struct mr__dictionary *dictionary) {
   uint64_t at = mr__store_find(store, MR__DISTINCT, 0)->offset;
   for (size_t i = 0; i < writer->layout->schema->n_tables; i++) {
-    int64_t distinct = mr__key_counter_distinct(counter, (int)i);
+    int64_t distinct = mr__dictionary_distinct(dictionary, (int)i);
     MR_TRY(write_at(writer, writer->files[MR_SAMPLE], &distinct, sizeof distinct, at + 8 * i));
   }
   return MR_OK;
 }
 
+static int write_dictionary(const struct mr__store_writer *writer, const struct mr__store *store,
+                            const struct mr__dictionary *dictionary, int table) {
+  enum { SOME = 4096 };
+  uint64_t keys[SOME], at = mr__store_find(store, MR__DICTIONARY, table)->offset;
+  int64_t codes = store->codes[table];
+  for (int64_t first = 0; first < codes; first += SOME) {
+    int64_t n = codes - first < SOME ? codes - first : SOME;
+    mr__dictionary_keys(dictionary, table, first, n, keys);
+    MR_TRY(write_at(writer, writer->files[MR_SAMPLE], keys, sizeof *keys * (uint64_t)n,
+                    at + sizeof *keys * (uint64_t)first));
+  }
+  return MR_OK;
+}
+
 static int write_sections(const struct mr__store_writer *writer, struct mr__store *store,
-                          const struct mr__key_counter *counter) {
+                          const struct mr__dictionary *dictionary) {
   int file = writer->files[MR_SAMPLE];
   MR_TRY(copy_range(writer, writer->files[MR_REQUEST], 0, file,
                     mr__store_find(store, MR__RECORDS, MR_REQUEST)->offset,
                     writer->record_bytes[MR_REQUEST]));
   for (int i = 0; i < count_parts(writer->layout); i++) MR_TRY(write_part(writer, store, i));
-  MR_TRY(write_distinct(writer, store, counter));
+  MR_TRY(write_distinct(writer, store, dictionary));
+  for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
+    MR_TRY(write_dictionary(writer, store, dictionary, (int)t));
   mr__store_sign(store);
   MR_TRY(write_at(writer, file, &store->header, sizeof store->header, 0));
   MR_TRY(write_at(writer, file, store->sections, store->header.n_sections * sizeof *store->sections,
@@ -437,18 +407,27 @@ static int put_in_place(struct mr__store_writer *writer) {
   return mr__sync_folder(folder); /* a rename is on disk only when the folder is */
 }
 
-int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__key_counter *counter,
-                            uint64_t source_fingerprint, mr_pool *pool) {
-  MR_TRY(forget_rare_keys(writer, counter, pool));
-  struct mr__store store = {0};
-  store.header.samples = writer->rows[MR_SAMPLE];
-  store.header.requests = writer->rows[MR_REQUEST];
-  store.header.schema_fingerprint = mr__schema_fingerprint(writer->layout->schema);
-  store.header.source_fingerprint = source_fingerprint;
+static int plan_and_write(const struct mr__store_writer *writer, struct mr__store *store,
+                          const struct mr__dictionary *dictionary, uint64_t source_fingerprint) {
+  const mr_schema *schema = writer->layout->schema;
+  store->header.samples = writer->rows[MR_SAMPLE];
+  store->header.requests = writer->rows[MR_REQUEST];
+  store->header.schema_fingerprint = mr__schema_fingerprint(schema);
+  store->header.source_fingerprint = source_fingerprint;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
-    store.header.record_bytes[domain] = writer->record_bytes[domain];
-  int status = mr__store_plan(&store, writer->layout);
-  if (status == MR_OK) status = write_sections(writer, &store, counter);
+    store->header.record_bytes[domain] = writer->record_bytes[domain];
+  for (size_t t = 0; t < schema->n_tables; t++)
+    store->codes[t] = mr__dictionary_codes(dictionary, (int)t);
+  MR_TRY(mr__store_plan(store, writer->layout));
+  return write_sections(writer, store, dictionary);
+}
+
+int mr__store_writer_finish(struct mr__store_writer *writer, struct mr__dictionary *dictionary,
+                            uint64_t source_fingerprint, mr_pool *pool) {
+  MR_TRY(forget_rare_keys(writer, dictionary, pool));
+  struct mr__store store;
+  int status = mr__store_init(&store, writer->layout);
+  if (status == MR_OK) status = plan_and_write(writer, &store, dictionary, source_fingerprint);
   mr__store_clear(&store);
   if (status == MR_OK) status = put_in_place(writer);
   return status;

@@ -40,7 +40,7 @@ int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__seg
                            struct mr__rows *rows);
 
 /* Make keys seen less than min_count times unknown, complete the file and put it in place. */
-int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__key_counter *counter,
+int mr__store_writer_finish(struct mr__store_writer *writer, struct mr__dictionary *dictionary,
                             uint64_t source_fingerprint, mr_pool *pool);
 
 #endif

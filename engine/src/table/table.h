@@ -33,10 +33,11 @@
 #define MR_TABLE_TABLE_H
 
 #include "base/hash.h"
+#include "base/shard.h"
 #include "base/status.h"
 #include "table/mapped.h"
 
-enum { MR__SHARDS = 16, MR__SHARD_BITS = 4, MR__CHUNKS = 27, MR__FIRST_CHUNK = 64, MR__SLOT_SIZES = 32 };
+enum { MR__CHUNKS = 27, MR__FIRST_CHUNK = 64, MR__SLOT_SIZES = 32 };
 
 enum mr__start { MR__START_ZERO, MR__START_NORMAL, MR__START_UNIFORM };
 
@@ -83,8 +84,6 @@ struct mr__table {
   struct mr__shard shards[MR__SHARDS];
   struct mr__mapped mapped;
 };
-
-static inline int mr__shard_of(uint64_t key) { return (int)(key >> (64 - MR__SHARD_BITS)); }
 
 static inline float *mr__shard_row(const struct mr__shard *shard, uint32_t row, int stride) {
   uint32_t block = row / MR__FIRST_CHUNK + 1;

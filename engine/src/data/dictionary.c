@@ -1,0 +1,358 @@
+#include "data/dictionary.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+
+enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8, HUGE_BYTES = 2 << 20 };
+/* Keys looked up at a time; those remembered by a thread, for all tables and for each. */
+enum { STRETCH = 256, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
+enum { MOST_KEYS = INT32_MAX / MR__SHARDS }; /* of a shard: codes stay below MR__NEW_CODE */
+
+struct shard {
+  uint32_t *slots;
+  size_t n_slots; /* a power of two */
+  uint64_t *keys;
+  uint32_t *seen; /* NULL: not counted */
+  size_t n, keys_capacity, seen_capacity;
+};
+
+struct coded_table {
+  const char *name;
+  uint32_t least; /* times that a key is seen and kept; 1: all are */
+  int has_lock;
+  pthread_rwlock_t lock; /* of the shards: many look keys up, one adds */
+  struct shard shards[MR__SHARDS];
+};
+
+struct mr__dictionary {
+  size_t n_tables;
+  struct coded_table *tables;
+};
+
+struct recent_key {
+  uint64_t key; /* 0: none, and right as well: the code is that of "unknown" */
+  uint32_t code;
+};
+
+struct mr__recent {
+  struct mr__dictionary *dictionary;
+  struct recent_key *keys; /* [tables][mask + 1], each at its key's low bits */
+  size_t mask;
+};
+
+/* ---- slots ---- */
+
+static uint32_t *new_slots(size_t n) {
+  size_t bytes = n * sizeof(uint32_t);
+  return bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__calloc(bytes, 1);
+}
+
+static void free_slots(uint32_t *slots, size_t n) {
+  size_t bytes = n * sizeof *slots;
+  if (bytes >= HUGE_BYTES)
+    mr__free_pages(slots, bytes);
+  else
+    mr__free(slots);
+}
+
+static inline size_t home_of(const struct shard *shard, uint64_t key) {
+  return (size_t)key & (shard->n_slots - 1);
+}
+
+/* The slot of a key, or the empty one where it would be. */
+static inline uint32_t *find_slot(const struct shard *shard, uint64_t key) {
+  for (size_t i = home_of(shard, key);; i = (i + 1) & (shard->n_slots - 1)) {
+    uint32_t *slot = &shard->slots[i];
+    if (*slot == 0 || shard->keys[*slot - 1] == key) return slot;
+  }
+}
+
+static int grow_slots(struct shard *shard) {
+  struct shard grown = *shard;
+  grown.n_slots = shard->n_slots ? 2 * shard->n_slots : FIRST_SLOTS;
+  grown.slots = new_slots(grown.n_slots);
+  if (!grown.slots) return mr__fail_memory();
+  for (size_t i = 0; i < shard->n; i++) {
+    if (i + SLOT_AHEAD < shard->n)
+      __builtin_prefetch(&grown.slots[home_of(&grown, shard->keys[i + SLOT_AHEAD])], 1);
+    size_t at = home_of(&grown, shard->keys[i]);
+    while (grown.slots[at]) at = (at + 1) & (grown.n_slots - 1); /* all keys are different */
+    grown.slots[at] = (uint32_t)i + 1;
+  }
+  free_slots(shard->slots, shard->n_slots);
+  *shard = grown;
+  return MR_OK;
+}
+
+/* ---- life cycle ---- */
+
+/* Unknown is the first key of its shard, where it is found by its code alone. */
+static int start_table(struct coded_table *table, const struct mr__table_spec *spec, int fit) {
+  struct shard *first = &table->shards[0];
+  table->name = spec->name;
+  table->least = fit && spec->min_count > 1 ? (uint32_t)spec->min_count : 1;
+  if (fit && spec->min_count > INT32_MAX) table->least = INT32_MAX;
+  pthread_rwlock_init(&table->lock, NULL);
+  table->has_lock = 1;
+  for (int s = 0; s < MR__SHARDS; s++) MR_TRY(grow_slots(&table->shards[s]));
+  MR_TRY(mr__grow(&first->keys, &first->keys_capacity, 1, sizeof *first->keys));
+  MR_TRY(mr__grow(&first->seen, &first->seen_capacity, 1, sizeof *first->seen));
+  first->keys[0] = MR__UNKNOWN_KEY;
+  first->seen[0] = table->least;
+  first->n = 1;
+  return MR_OK;
+}
+
+int mr__dictionary_new(struct mr__dictionary **out, const mr_schema *schema, int fit) {
+  *out = NULL;
+  struct mr__dictionary *dictionary = mr__calloc(1, sizeof *dictionary);
+  if (!dictionary) return mr__fail_memory();
+  dictionary->n_tables = schema->n_tables;
+  dictionary->tables = mr__calloc(schema->n_tables, sizeof *dictionary->tables);
+  int status = dictionary->tables ? MR_OK : mr__fail_memory();
+  for (size_t t = 0; status == MR_OK && t < schema->n_tables; t++)
+    status = start_table(&dictionary->tables[t], &schema->tables[t], fit);
+  if (status != MR_OK) {
+    mr__dictionary_free(dictionary);
+    return status;
+  }
+  *out = dictionary;
+  return MR_OK;
+}
+
+static void clear_table(struct coded_table *table) {
+  for (int s = 0; s < MR__SHARDS; s++) {
+    free_slots(table->shards[s].slots, table->shards[s].n_slots);
+    mr__free(table->shards[s].keys);
+    mr__free(table->shards[s].seen);
+  }
+  if (table->has_lock) pthread_rwlock_destroy(&table->lock);
+}
+
+void mr__dictionary_free(struct mr__dictionary *dictionary) {
+  if (!dictionary) return;
+  for (size_t t = 0; dictionary->tables && t < dictionary->n_tables; t++)
+    clear_table(&dictionary->tables[t]);
+  mr__free(dictionary->tables);
+  mr__free(dictionary);
+}
+
+int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary) {
+  *out = NULL;
+  struct mr__recent *recent = mr__calloc(1, sizeof *recent);
+  if (!recent) return mr__fail_memory();
+  size_t n = MOST_RECENT;
+  while (n > LEAST_RECENT && n * dictionary->n_tables > RECENT) n /= 2;
+  recent->dictionary = dictionary;
+  recent->mask = n - 1;
+  recent->keys = mr__calloc(dictionary->n_tables * n, sizeof *recent->keys);
+  if (!recent->keys) {
+    mr__recent_free(recent);
+    return mr__fail_memory();
+  }
+  *out = recent;
+  return MR_OK;
+}
+
+void mr__recent_free(struct mr__recent *recent) {
+  if (!recent) return;
+  mr__free(recent->keys);
+  mr__free(recent);
+}
+
+int mr__dictionary_counts(const struct mr__dictionary *dictionary, int table) {
+  return dictionary->tables[table].least > 1;
+}
+
+/* ---- while rows are parsed ---- */
+
+/* Returns whether it was to be counted still. Two threads may both see that one is missing: more
+ * than enough is enough as well. */
+static inline int count(struct coded_table *table, uint32_t code) {
+  uint32_t *seen = &table->shards[code % MR__SHARDS].seen[code / MR__SHARDS];
+  if (__atomic_load_n(seen, __ATOMIC_RELAXED) >= table->least) return 0;
+  __atomic_add_fetch(seen, 1, __ATOMIC_RELAXED);
+  return 1;
+}
+
+static inline void prefetch_slot(const struct coded_table *table, uint64_t key) {
+  const struct shard *shard = &table->shards[mr__shard_of(key)];
+  __builtin_prefetch(&shard->slots[home_of(shard, key)]);
+}
+
+static inline void prefetch_key(const struct coded_table *table, uint64_t key) {
+  const struct shard *shard = &table->shards[mr__shard_of(key)];
+  uint32_t slot = shard->slots[home_of(shard, key)];
+  if (slot) __builtin_prefetch(&shard->keys[slot - 1]);
+}
+
+static inline uint32_t code_of(const struct coded_table *table, uint64_t key) {
+  int s = mr__shard_of(key);
+  if (key == MR__UNKNOWN_KEY) return MR__UNKNOWN_CODE;
+  uint32_t slot = *find_slot(&table->shards[s], key);
+  return slot ? (slot - 1) * MR__SHARDS + (uint32_t)s : MR__NEW_CODE;
+}
+
+/* What the thread has found lately, without a branch. Returns how many are missing, and lists their
+ * places. */
+static size_t find_recent(const struct recent_key *recent, size_t mask, const uint64_t *keys,
+                          size_t n, uint32_t *codes, uint32_t *missing) {
+  size_t n_missing = 0;
+  for (size_t i = 0; i < n; i++) {
+    const struct recent_key *at = &recent[keys[i] & mask];
+    codes[i] = at->code;
+    missing[n_missing] = (uint32_t)i;
+    n_missing += at->key != keys[i];
+  }
+  return n_missing;
+}
+
+/* Those missing from `recent`. A key that is still to be counted is not kept there. */
+static size_t find_shared(struct coded_table *table, struct recent_key *recent, size_t mask,
+                          const uint64_t *keys, const uint32_t *at, size_t n, uint32_t *codes) {
+  size_t n_new = 0;
+  for (size_t i = 0; i < n; i++) prefetch_slot(table, keys[at[i]]);
+  for (size_t i = 0; i < n; i++) prefetch_key(table, keys[at[i]]);
+  for (size_t i = 0; i < n; i++) {
+    uint64_t key = keys[at[i]];
+    uint32_t code = codes[at[i]] = code_of(table, key);
+    if (code == MR__NEW_CODE)
+      n_new++;
+    else if (table->least == 1 || !count(table, code))
+      recent[key & mask] = (struct recent_key){key, code};
+  }
+  return n_new;
+}
+
+size_t mr__dictionary_find(struct mr__recent *recent, int t, const uint64_t *keys, size_t n,
+                           uint32_t *codes) {
+  struct coded_table *table = &recent->dictionary->tables[t];
+  struct recent_key *mine = recent->keys + (size_t)t * (recent->mask + 1);
+  size_t n_new = 0;
+  for (size_t first = 0; first < n; first += STRETCH) {
+    uint32_t missing[STRETCH];
+    size_t some = n - first < STRETCH ? n - first : STRETCH;
+    size_t n_missing = find_recent(mine, recent->mask, keys + first, some, codes + first, missing);
+    if (n_missing == 0) continue;
+    pthread_rwlock_rdlock(&table->lock);
+    n_new +=
+        find_shared(table, mine, recent->mask, keys + first, missing, n_missing, codes + first);
+    pthread_rwlock_unlock(&table->lock);
+  }
+  return n_new;
+}
+
+uint32_t mr__dictionary_code(struct mr__dictionary *dictionary, int t, uint64_t key) {
+  struct coded_table *table = &dictionary->tables[t];
+  pthread_rwlock_rdlock(&table->lock);
+  uint32_t code = code_of(table, key);
+  pthread_rwlock_unlock(&table->lock);
+  return code;
+}
+
+void mr__dictionary_count(struct mr__dictionary *dictionary, int t, uint32_t code) {
+  struct coded_table *table = &dictionary->tables[t];
+  pthread_rwlock_rdlock(&table->lock);
+  if (table->least > 1) count(table, code);
+  pthread_rwlock_unlock(&table->lock);
+}
+
+/* ---- in turn ---- */
+
+static void count_times(const struct coded_table *table, uint32_t *seen, uint32_t times) {
+  uint32_t left = *seen < table->least ? table->least - *seen : 0;
+  *seen += times < left ? times : left;
+}
+
+static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
+  int s = mr__shard_of(new_key->key);
+  struct shard *shard = &table->shards[s];
+  uint32_t *slot = find_slot(shard, new_key->key);
+  size_t index = *slot ? *slot - 1 : shard->n;
+  if (*slot == 0) {
+    if (index >= MOST_KEYS)
+      return mr__fail(MR_EDATA, "table \"%s\" has more than %d distinct values", table->name,
+                      MOST_KEYS);
+    MR_TRY(mr__grow(&shard->keys, &shard->keys_capacity, index + 1, sizeof *shard->keys));
+    if (table->least > 1)
+      MR_TRY(mr__grow(&shard->seen, &shard->seen_capacity, index + 1, sizeof *shard->seen));
+    if (table->least > 1) shard->seen[index] = 0;
+    shard->keys[index] = new_key->key;
+    shard->n++;
+    *slot = (uint32_t)shard->n;
+    if (2 * (shard->n + 1) > shard->n_slots) MR_TRY(grow_slots(shard));
+  }
+  if (table->least > 1) count_times(table, &shard->seen[index], new_key->seen);
+  new_key->code = (uint32_t)index * MR__SHARDS + (uint32_t)s;
+  return MR_OK;
+}
+
+int mr__dictionary_add(struct mr__dictionary *dictionary, int t, struct mr__new_key *keys,
+                       size_t n) {
+  struct coded_table *table = &dictionary->tables[t];
+  int status = MR_OK;
+  if (n == 0) return MR_OK;
+  pthread_rwlock_wrlock(&table->lock);
+  for (size_t i = 0; status == MR_OK && i < n; i++) {
+    if (i + SLOT_AHEAD < n) prefetch_slot(table, keys[i + SLOT_AHEAD].key);
+    if (i + KEY_AHEAD < n) prefetch_key(table, keys[i + KEY_AHEAD].key);
+    status = add_key(table, &keys[i]);
+  }
+  pthread_rwlock_unlock(&table->lock);
+  return status;
+}
+
+/* ---- afterwards ---- */
+
+static void settle_shard(const struct coded_table *table, struct shard *shard, int s) {
+  size_t kept = 0;
+  for (size_t i = 0; i < shard->n; i++) {
+    if (shard->seen[i] < table->least) {
+      shard->seen[i] = MR__UNKNOWN_CODE;
+    } else {
+      shard->keys[kept] = shard->keys[i];
+      shard->seen[i] = (uint32_t)kept++ * MR__SHARDS + (uint32_t)s;
+    }
+  }
+  shard->n = kept;
+}
+
+void mr__dictionary_settle(struct mr__dictionary *dictionary) {
+  for (size_t t = 0; t < dictionary->n_tables; t++)
+    for (int s = 0; s < MR__SHARDS && dictionary->tables[t].least > 1; s++)
+      settle_shard(&dictionary->tables[t], &dictionary->tables[t].shards[s], s);
+}
+
+void mr__dictionary_map(const struct mr__dictionary *dictionary, int table, uint32_t *codes,
+                        size_t n) {
+  const struct shard *shards = dictionary->tables[table].shards;
+  for (size_t i = 0; i < n; i++)
+    codes[i] = shards[codes[i] % MR__SHARDS].seen[codes[i] / MR__SHARDS];
+}
+
+int64_t mr__dictionary_distinct(const struct mr__dictionary *dictionary, int table) {
+  size_t n = 0;
+  for (int s = 0; s < MR__SHARDS; s++) n += dictionary->tables[table].shards[s].n;
+  return (int64_t)n - 1; /* without "unknown" */
+}
+
+int64_t mr__dictionary_codes(const struct mr__dictionary *dictionary, int table) {
+  size_t most = 0;
+  for (int s = 0; s < MR__SHARDS; s++) {
+    size_t n = dictionary->tables[table].shards[s].n;
+    if (n > most) most = n;
+  }
+  return (int64_t)most * MR__SHARDS;
+}
+
+void mr__dictionary_keys(const struct mr__dictionary *dictionary, int table, int64_t first,
+                         int64_t n, uint64_t *keys) {
+  for (int64_t i = 0; i < n; i++) {
+    const struct shard *shard = &dictionary->tables[table].shards[i % MR__SHARDS];
+    size_t index = (size_t)((first + i) / MR__SHARDS);
+    keys[i] = index < shard->n ? shard->keys[index] : MR__UNKNOWN_KEY;
+  }
+}
