@@ -145,6 +145,12 @@ function M.rows(schema, columns, cache, options)
     local batch, failure = M.next_batch(loader)
     if failure then return nil, failure end
     if not batch then return rows end
+    for _, column in ipairs(columns) do -- the first call makes the keys of all
+      if column.type == "id"
+        and C.mr_batch_keys(batch, C.mr_schema_find(schema, column.name)) == nil then
+        return nil, mr.last_error()
+      end
+    end
     for _, sample in ipairs(M.samples(batch, schema, columns)) do rows[#rows + 1] = sample end
   end
 end

@@ -164,7 +164,8 @@ void mr_batch_free(mr_batch *batch);
 int64_t mr_batch_rows(const mr_batch *batch, int32_t domain);
 /* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width]. Writable; valid while the batch lives. */
 float *mr_batch_floats(mr_batch *batch, int32_t column);
-/* MR_ID, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. */
+/* MR_ID, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. The batch of
+ * a loader gets its keys only now, which makes steps slower; NULL also when memory runs out. */
 uint64_t *mr_batch_keys(mr_batch *batch, int32_t column);
 /* MR_IDS: [rows + 1], the bag of row r is keys[offsets[r]] up to keys[offsets[r + 1]]. */
 const int32_t *mr_batch_offsets(const mr_batch *batch, int32_t column);

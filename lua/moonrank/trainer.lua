@@ -480,8 +480,13 @@ function Trainer:save(path)
   return (self.used or self.model):save(path)
 end
 
+-- At most what finds the rows of a dataset's keys by their codes: 8 bytes a code, and shards of a
+-- dictionary are not quite even.
+local function memo_bytes(keys) return 9 * keys + 2048 end
+
 --- Counts for people: see Model:describe; bytes is what batches need beside the model; with data,
--- table_bytes is what the tables need at most once they hold every key of the training data.
+-- table_bytes is what the tables, and the memos of codes, need at most once they hold every key of
+-- the training data.
 -- @tparam[opt] table data  with `train` and, if there is any, `valid`
 -- @treturn table
 function Trainer:describe(data)
@@ -495,7 +500,8 @@ function Trainer:describe(data)
     t.keys = keys
     local bytes = tonumber(C.mr_model_table_bytes(self.model.handle, i - 1, keys + 1))
     -- The copy that is the best model so far is as large, at most.
-    d.table_bytes = d.table_bytes + bytes * (data.valid and 2 or 1)
+    d.table_bytes = d.table_bytes + bytes * (data.valid and 2 or 1) + memo_bytes(keys)
+      + (data.valid and memo_bytes(data.valid:distinct(t.name)) or 0)
   end
   return d
 end

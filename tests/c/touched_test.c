@@ -1,6 +1,7 @@
 /* The rows that a batch touches, against a brute-force grouping: which keys, whose rows, which
  * occurrences and in which order, for columns that share tables, bags, tables in one piece and in
- * shards, several batches one after another, and notes at their largest number. */
+ * shards, several batches one after another, and notes at their largest number; batches of keys, of
+ * codes, of both in turn, of two datasets with other codes, and rows that are laid out anew. */
 #include "table/touched.h"
 
 #include <string.h>
@@ -29,6 +30,54 @@ static uint32_t draw(uint32_t below) {
 static uint64_t draw_key(void) {
   uint64_t n = draw(60);
   return n < 10 ? n : mr__random(3, MR__RANDOM_TEST, 0, n).v[0] * 0x100000001ull;
+}
+
+/* ---- codes ---- */
+
+enum { MOST_CODES = 12 * MR__CODE_STEP };
+
+/* A dataset's dictionary of one table, made as keys come. */
+static struct dictionary {
+  uint64_t keys[TABLES][MOST_CODES];
+  uint32_t n[TABLES][MR__SHARDS];
+  int64_t codes[TABLES];
+  const uint64_t *lists[TABLES];
+  struct mr__coding coding;
+} dictionaries[2];
+
+static void start_dictionary(struct dictionary *dictionary, uint64_t serial) {
+  memset(dictionary, 0, sizeof *dictionary);
+  for (int t = 0; t < TABLES; t++) {
+    dictionary->n[t][0] = 1; /* unknown */
+    dictionary->codes[t] = MOST_CODES;
+    dictionary->lists[t] = dictionary->keys[t];
+  }
+  dictionary->coding = (struct mr__coding){"cache", serial, dictionary->codes, dictionary->lists};
+}
+
+static uint32_t code_of(struct dictionary *dictionary, int t, uint64_t key) {
+  int s = mr__shard_of(key);
+  uint32_t index = 0;
+  while (index < dictionary->n[t][s] && dictionary->keys[t][mr__code(s, index)] != key) index++;
+  uint32_t code = mr__code(s, index);
+  NEED(code < MOST_CODES);
+  if (index == dictionary->n[t][s]) dictionary->keys[t][code] = key, dictionary->n[t][s]++;
+  CHECK(mr__code_shard(code) == s && mr__code_index(code) == index, "code %u", code);
+  return code;
+}
+
+/* What holds keys holds the codes of a dataset from now on; the keys stay, to compare with. */
+static void encode(mr_batch *batch, struct dictionary *dictionary) {
+  for (int c = 0; c < COLUMNS; c++) {
+    struct mr__batch_column *column = &batch->columns[c];
+    int table = batch->schema->columns[c].table;
+    if (table < 0) continue;
+    NEED(mr__grow(&column->codes, &column->codes_capacity, (size_t)column->n,
+                  sizeof *column->codes) == MR_OK);
+    for (int64_t i = 0; i < column->n; i++)
+      column->codes[i] = code_of(dictionary, table, column->keys[i]);
+  }
+  batch->coding = &dictionary->coding;
 }
 
 static mr_schema *new_schema(void) {
@@ -158,13 +207,20 @@ static void check_columns(const struct mr__touched *rows, const mr_batch *batch,
       float *row = mr__table_find(table, column->keys[i]);
       CHECK(found || row, "a key of the batch has no row");
       if (!row) row = mr__table_find(table, MR__UNKNOWN_KEY);
-      CHECK(rows->columns[c].row[i] == row, "column %d, occurrence %lld: another row", c,
+      CHECK(mr__row_at(&rows->columns[c], i) == row, "column %d, occurrence %lld: another row", c,
             (long long)i);
     }
   }
 }
 
-static void check(const mr_schema *schema, int threads) {
+enum use { KEYS, CODES, BOTH, TWO_DATASETS };
+
+static void choose_form(mr_batch *batch, enum use use, int b) {
+  if (use == KEYS || (use == BOTH && b % 3 == 1)) return;
+  encode(batch, &dictionaries[use == TWO_DATASETS && b % 2]);
+}
+
+static void check(const mr_schema *schema, int threads, enum use use) {
   static const char *const names[TABLES] = {"t", "u", "v"};
   struct mr__table tables[TABLES];
   mr_pool *pool;
@@ -178,10 +234,18 @@ static void check(const mr_schema *schema, int threads) {
     NEED(mr__table_insert(&tables[t], MR__UNKNOWN_KEY, &slot) == MR_OK);
   }
   NEED(mr__touched_init(&rows, tables, TABLES, table_of, COLUMNS) == MR_OK);
+  start_dictionary(&dictionaries[0], 1);
+  start_dictionary(&dictionaries[1], 2);
+  code_of(&dictionaries[1], 0, 77); /* whose codes are other ones */
   for (int b = 0; b < BATCHES; b++) {
     if (b == BATCHES / 2) /* soon no number is left for notes */
-      for (int t = 0; t < TABLES; t++) tables[t].next_note = UINT32_MAX - 300;
+      for (int t = 0; t < TABLES; t++)
+        tables[t].next_note = rows.memos[t].next_note = UINT32_MAX - 300;
+    if (b == BATCHES / 3) /* rows move, and get other numbers */
+      for (int t = 0; t < TABLES; t++)
+        NEED(mr__table_set_states(&tables[t], 1, (float[]){0.5f}) == MR_OK);
     mr_batch *batch = new_batch(schema), *other = new_batch(schema);
+    choose_form(batch, use, b), choose_form(other, use, b);
     NEED(mr__touched_find(&rows, other, pool) == MR_OK); /* some of its keys are unknown */
     check_columns(&rows, other, 1);
     NEED(mr__touched_insert(&rows, batch, pool) == MR_OK);
@@ -195,11 +259,43 @@ static void check(const mr_schema *schema, int threads) {
   mr_pool_free(pool);
 }
 
+/* A dictionary that names a key of another shard is found out, and nothing is written. */
+static void check_damage(const mr_schema *schema) {
+  struct mr__table table;
+  struct mr__touched rows;
+  struct mr__slot *slot;
+  int offset;
+  static const int only_v[COLUMNS] = {-1, -1, -1, -1, -1, -1, 0};
+  NEED(mr__table_init(&table, "v", 1) == MR_OK);
+  NEED(mr__table_part(&table, "embedding", 3, MR__START_NORMAL, 1, &offset) == MR_OK);
+  NEED(mr__table_insert(&table, MR__UNKNOWN_KEY, &slot) == MR_OK);
+  NEED(mr__touched_init(&rows, &table, 1, only_v, COLUMNS) == MR_OK);
+  for (int trains = 0; trains < 2; trains++) {
+    mr_batch *batch = new_batch(schema);
+    start_dictionary(&dictionaries[0], 3 + (uint64_t)trains);
+    batch->columns[6].keys[0] = 1;
+    encode(batch, &dictionaries[0]);
+    dictionaries[0].keys[2][batch->columns[6].codes[0]] = UINT64_MAX;
+    int status = trains ? mr__touched_insert(&rows, batch, NULL)
+                        : mr__touched_find(&rows, batch, NULL);
+    CHECK(status == MR_EDATA, "status %d", status);
+    CHECK(strcmp(mr_last_error(), "cache: the cache is damaged at code 1 of table \"v\"; delete it "
+                                  "and build it again") == 0, "%s", mr_last_error());
+    mr_batch_free(batch);
+  }
+  CHECK(mr__table_rows(&table) == 1, "a row was made");
+  mr__touched_clear(&rows);
+  mr__table_clear(&table);
+}
+
 int main(void) {
   int64_t live = mr_alloc_live();
   mr_schema *schema = new_schema();
-  check(schema, 1);
-  check(schema, 4);
+  for (enum use use = KEYS; use <= TWO_DATASETS; use++) {
+    check(schema, 1, use);
+    check(schema, 4, use);
+  }
+  check_damage(schema);
   mr_schema_free(schema);
   CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
   return check_end();

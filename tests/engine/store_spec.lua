@@ -211,7 +211,9 @@ describe("the dictionary of a table", function()
       end
     end
     for s = 0, 15 do
-      for i = 1, longest do codes[(i - 1) * 16 + s + 1] = shards[s][i] or "0ULL" end
+      for i = 0, math.ceil(longest / 8) * 8 - 1 do
+        codes[math.floor(i / 8) * 128 + s * 8 + i % 8 + 1] = shards[s][i + 1] or "0ULL"
+      end
     end
     return codes
   end
@@ -373,7 +375,7 @@ describe("a damaged cache", function()
     with_byte(1, 0)
     refuses "the file is no dataset cache"
     with_byte(9, 9)
-    refuses "the cache has format 9, expected 2; build it again"
+    refuses "the cache has format 9, expected 3; build it again"
     with_byte(13, 9)
     refuses "the cache is damaged or of a machine of other byte order"
     with_byte(17, (bytes:byte(17) + 1) % 256)

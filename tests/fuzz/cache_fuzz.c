@@ -2,11 +2,11 @@
  * no wild pointer.
  *
  * Input: a byte of choices. With RAW the rest is the file. Otherwise numbers follow (samples,
- * requests, words of the records of both sides, codes of each table by shards), which make a true
+ * requests, words of the records of both sides, codes of each table / 128), which make a true
  * header with its checksum, so that the sections, which are the rest, are believed. */
 #include "data/store.h"
-
 #include "read_dataset.h"
+#include "table/touched.h"
 
 enum { RAW = 1, KEYED = 2, SHUFFLE = 4 };
 enum { MOST_BYTES = 1 << 16 };
@@ -26,7 +26,7 @@ static int make_head(struct mr__store *out, struct fuzz_input *input, const mr_s
   out->header.requests = fuzz_byte(input);
   out->header.record_bytes[MR_SAMPLE] = 4 * take16(input);
   out->header.record_bytes[MR_REQUEST] = 4 * take16(input);
-  for (size_t t = 0; t < schema->n_tables; t++) out->codes[t] = MR__SHARDS * fuzz_byte(input);
+  for (size_t t = 0; t < schema->n_tables; t++) out->codes[t] = MR__CODE_STEP * fuzz_byte(input);
   int status = mr__store_plan(out, layout);
   mr__layout_free(layout);
   if (status != MR_OK) return status;
@@ -54,6 +54,42 @@ static const char *write_file(struct fuzz_input *input, const mr_schema *schema)
   return path;
 }
 
+/* Training and predicting read the rows of codes by way of the dictionaries. */
+static int touch_rows(const mr_dataset *dataset, const mr_schema *schema, int trains) {
+  enum { MOST_TABLES = 8, MOST_COLUMNS = 16 };
+  struct mr__table tables[MOST_TABLES];
+  struct mr__touched rows;
+  int table_of[MOST_COLUMNS], offset;
+  FUZZ_CHECK(schema->n_tables <= MOST_TABLES && schema->n_columns <= MOST_COLUMNS, "a large schema");
+  for (size_t c = 0; c < schema->n_columns; c++) table_of[c] = schema->columns[c].table;
+  for (size_t t = 0; t < schema->n_tables; t++) {
+    struct mr__slot *slot;
+    FUZZ_CHECK(mr__table_init(&tables[t], schema->tables[t].name, 1) == MR_OK &&
+                   mr__table_part(&tables[t], "p", 2, MR__START_ZERO, 0, &offset) == MR_OK &&
+                   mr__table_insert(&tables[t], MR__UNKNOWN_KEY, &slot) == MR_OK,
+               "%s", mr_last_error());
+  }
+  FUZZ_CHECK(mr__touched_init(&rows, tables, (int)schema->n_tables, table_of,
+                              (int)schema->n_columns) == MR_OK,
+             "%s", mr_last_error());
+  mr_loader *loader;
+  mr_batch *batch;
+  mr_loader_options options = {.batch = 7};
+  FUZZ_CHECK(mr_loader_new(&loader, dataset, &options) == MR_OK, "%s", mr_last_error());
+  int status;
+  while ((status = mr_loader_next(loader, &batch)) == MR_OK) {
+    status = trains ? mr__touched_insert(&rows, batch, NULL) : mr__touched_find(&rows, batch, NULL);
+    if (status != MR_OK) break;
+    for (size_t c = 0; c < schema->n_columns; c++)
+      for (uint32_t i = 0; table_of[c] >= 0 && i < rows.columns[c].n; i++)
+        FUZZ_CHECK(*mr__row_at(&rows.columns[c], i) == 0, "a row that is none");
+  }
+  mr_loader_free(loader);
+  mr__touched_clear(&rows);
+  for (size_t t = 0; t < schema->n_tables; t++) mr__table_clear(&tables[t]);
+  return status == MR_END ? MR_OK : status;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct fuzz_input input = {data, size};
   unsigned choices = fuzz_byte(&input);
@@ -65,6 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int status = path ? mr_dataset_open(&dataset, schema, path) : MR_END;
   FUZZ_CHECK(choices & RAW || status == MR_OK || status == MR_END, "%s", mr_last_error());
   if (status == MR_OK) status = read_dataset(dataset, schema, !!(choices & SHUFFLE), 0);
+  for (int trains = 0; trains < 2 && status == MR_OK; trains++)
+    status = touch_rows(dataset, schema, trains);
   if (status < 0) fuzz_check_error(status);
   mr_dataset_close(dataset);
   mr_schema_free(schema);

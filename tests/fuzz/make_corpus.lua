@@ -18,7 +18,7 @@ local C = mr.C
 local CORPUS = "tests/fuzz/corpus/"
 
 local function put(target, name, bytes)
-  local most = target == "model" and 16384 or 4096 -- as in tools/fuzz
+  local most = ({ model = 16384, cache = 8192 })[target] or 4096 -- as in tools/fuzz
   assert(#bytes < most, name .. " is too large for a seed: " .. #bytes)
   if not name:find "^hostile_" then name = "seed_" .. name end
   helper.write(CORPUS .. target .. "/" .. name, bytes)
@@ -209,9 +209,9 @@ local function cache_seed(name, keyed)
   local samples, requests = number(bytes, 48, 8), number(bytes, 56, 8)
   local sizes = { number(bytes, 64, 8) / 4, number(bytes, 72, 8) / 4 }
   local n_sections, codes = number(bytes, 80, 8), ""
-  for at = 128, 128 + 24 * (n_sections - 1), 24 do -- of each table: uint64 [16 shards][codes]
+  for at = 128, 128 + 24 * (n_sections - 1), 24 do -- uint64 [codes]: 128 at a time
     if number(bytes, at, 4) == 5 then
-      codes = codes .. string.char(number(bytes, at + 16, 8) / 8 / 16)
+      codes = codes .. string.char(number(bytes, at + 16, 8) / 8 / 128)
     end
   end
   local sections = math.ceil((128 + 24 * n_sections) / 64) * 64

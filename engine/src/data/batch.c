@@ -24,6 +24,7 @@ void mr_batch_free(mr_batch *batch) {
   if (!batch) return;
   for (size_t i = 0; batch->columns && i < batch->schema->n_columns; i++) {
     mr__free(batch->columns[i].keys);
+    mr__free(batch->columns[i].codes);
     mr__free(batch->columns[i].offsets);
     mr__free(batch->columns[i].floats);
   }
@@ -38,11 +39,13 @@ void mr_batch_free(mr_batch *batch) {
 /* ---- rows ---- */
 
 static int resize_column(struct mr__batch_column *column, const struct mr__column *spec,
-                         size_t rows) {
+                         size_t rows, int coded) {
   switch (spec->type) {
   case MR_ID:
   case MR_GROUP:
     column->n = (int64_t)rows;
+    if (coded && spec->table >= 0)
+      return mr__grow(&column->codes, &column->codes_capacity, rows, sizeof *column->codes);
     return mr__grow(&column->keys, &column->keys_capacity, rows, sizeof *column->keys);
   case MR_IDS:
     column->n = 0;
@@ -74,8 +77,23 @@ int mr__batch_resize(mr_batch *batch, int64_t requests, int64_t samples) {
   batch->rows[MR_SAMPLE] = samples;
   for (size_t i = 0; i < batch->schema->n_columns; i++) {
     const struct mr__column *spec = &batch->schema->columns[i];
-    MR_TRY(resize_column(&batch->columns[i], spec, (size_t)batch->rows[spec->domain]));
+    MR_TRY(resize_column(&batch->columns[i], spec, (size_t)batch->rows[spec->domain],
+                         batch->coding != NULL));
   }
+  return MR_OK;
+}
+
+int mr__batch_decode(mr_batch *batch) {
+  const struct mr__coding *coding = batch->coding;
+  for (size_t c = 0; coding && c < batch->schema->n_columns; c++) {
+    struct mr__batch_column *column = &batch->columns[c];
+    int table = batch->schema->columns[c].table;
+    if (table < 0) continue;
+    MR_TRY(
+        mr__grow(&column->keys, &column->keys_capacity, (size_t)column->n, sizeof *column->keys));
+    for (int64_t i = 0; i < column->n; i++) column->keys[i] = coding->keys[table][column->codes[i]];
+  }
+  batch->coding = NULL;
   return MR_OK;
 }
 
@@ -107,6 +125,7 @@ static int count_samples(int64_t n_requests, const int32_t *samples_of_request, 
 int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_of_request) {
   int64_t samples = 0;
   MR_TRY(count_samples(n_requests, samples_of_request, &samples));
+  batch->coding = NULL;
   MR_TRY(mr__batch_resize(batch, n_requests, samples));
   batch->first_sample[0] = 0;
   for (int64_t i = 0; i < n_requests; i++)
@@ -141,7 +160,9 @@ float *mr_batch_floats(mr_batch *batch, int32_t column) {
 }
 
 uint64_t *mr_batch_keys(mr_batch *batch, int32_t column) {
-  return has_column(batch, column) ? batch->columns[column].keys : NULL;
+  if (!has_column(batch, column)) return NULL;
+  if (batch->schema->columns[column].table >= 0 && mr__batch_decode(batch) != MR_OK) return NULL;
+  return batch->columns[column].keys;
 }
 
 const int32_t *mr_batch_offsets(const mr_batch *batch, int32_t column) {
@@ -175,6 +196,7 @@ int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
   struct mr__batch_column *to = &batch->columns[column];
   int64_t rows = batch->rows[spec->domain];
   MR_TRY(check_offsets(spec, offsets, rows));
+  MR_TRY(mr__batch_decode(batch)); /* what it holds is either codes or keys */
   MR_TRY(mr__grow(&to->keys, &to->keys_capacity, (size_t)offsets[rows], sizeof *to->keys));
   int32_t n = 0;
   for (int64_t row = 0; row < rows; row++) {

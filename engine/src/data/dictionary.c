@@ -9,7 +9,9 @@
 enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8, HUGE_BYTES = 2 << 20 };
 /* Keys looked up at a time; those remembered by a thread, for all tables and for each. */
 enum { STRETCH = 256, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
-enum { MOST_KEYS = INT32_MAX / MR__SHARDS }; /* of a shard: codes stay below MR__NEW_CODE */
+enum {
+  MOST_KEYS = (INT32_MAX / MR__CODE_STEP) * MR__CODES_IN_LINE
+}; /* of a shard: codes stay below MR__NEW_CODE */
 
 struct shard {
   uint32_t *slots;
@@ -172,7 +174,7 @@ int mr__dictionary_counts(const struct mr__dictionary *dictionary, int table) {
 /* Returns whether it was to be counted still. Two threads may both see that one is missing: more
  * than enough is enough as well. */
 static inline int count(struct coded_table *table, uint32_t code) {
-  uint32_t *seen = &table->shards[code % MR__SHARDS].seen[code / MR__SHARDS];
+  uint32_t *seen = &table->shards[mr__code_shard(code)].seen[mr__code_index(code)];
   if (__atomic_load_n(seen, __ATOMIC_RELAXED) >= table->least) return 0;
   __atomic_add_fetch(seen, 1, __ATOMIC_RELAXED);
   return 1;
@@ -193,7 +195,7 @@ static inline uint32_t code_of(const struct coded_table *table, uint64_t key) {
   int s = mr__shard_of(key);
   if (key == MR__UNKNOWN_KEY) return MR__UNKNOWN_CODE;
   uint32_t slot = *find_slot(&table->shards[s], key);
-  return slot ? (slot - 1) * MR__SHARDS + (uint32_t)s : MR__NEW_CODE;
+  return slot ? mr__code(s, slot - 1) : MR__NEW_CODE;
 }
 
 /* What the thread has found lately, without a branch. Returns how many are missing, and lists their
@@ -286,7 +288,7 @@ static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
     if (2 * (shard->n + 1) > shard->n_slots) MR_TRY(grow_slots(shard));
   }
   if (table->least > 1) count_times(table, &shard->seen[index], new_key->seen);
-  new_key->code = (uint32_t)index * MR__SHARDS + (uint32_t)s;
+  new_key->code = mr__code(s, (uint32_t)index);
   return MR_OK;
 }
 
@@ -314,7 +316,7 @@ static void settle_shard(const struct coded_table *table, struct shard *shard, i
       shard->seen[i] = MR__UNKNOWN_CODE;
     } else {
       shard->keys[kept] = shard->keys[i];
-      shard->seen[i] = (uint32_t)kept++ * MR__SHARDS + (uint32_t)s;
+      shard->seen[i] = mr__code(s, (uint32_t)kept++);
     }
   }
   shard->n = kept;
@@ -330,7 +332,7 @@ void mr__dictionary_map(const struct mr__dictionary *dictionary, int table, uint
                         size_t n) {
   const struct shard *shards = dictionary->tables[table].shards;
   for (size_t i = 0; i < n; i++)
-    codes[i] = shards[codes[i] % MR__SHARDS].seen[codes[i] / MR__SHARDS];
+    codes[i] = shards[mr__code_shard(codes[i])].seen[mr__code_index(codes[i])];
 }
 
 int64_t mr__dictionary_distinct(const struct mr__dictionary *dictionary, int table) {
@@ -345,14 +347,15 @@ int64_t mr__dictionary_codes(const struct mr__dictionary *dictionary, int table)
     size_t n = dictionary->tables[table].shards[s].n;
     if (n > most) most = n;
   }
-  return (int64_t)most * MR__SHARDS;
+  int64_t lines = ((int64_t)most + MR__CODES_IN_LINE - 1) / MR__CODES_IN_LINE;
+  return lines * MR__CODE_STEP;
 }
 
 void mr__dictionary_keys(const struct mr__dictionary *dictionary, int table, int64_t first,
                          int64_t n, uint64_t *keys) {
   for (int64_t i = 0; i < n; i++) {
-    const struct shard *shard = &dictionary->tables[table].shards[i % MR__SHARDS];
-    size_t index = (size_t)((first + i) / MR__SHARDS);
+    uint32_t code = (uint32_t)(first + i), index = mr__code_index(code);
+    const struct shard *shard = &dictionary->tables[table].shards[mr__code_shard(code)];
     keys[i] = index < shard->n ? shard->keys[index] : MR__UNKNOWN_KEY;
   }
 }

@@ -1,7 +1,7 @@
 /* The codes of a dataset: numbers of 32 bits that stand for the 64-bit keys of a table.
  *
- *   code = index * MR__SHARDS + shard        shard: of the key (base/shard.h)
- *                                            index: the how manieth new key of the shard it is
+ *   code = (shard, index)     shard: of the key; index: how many others the shard had before it.
+ *                             base/shard.h says how the two make a number
  *
  * New keys are numbered in the order of the text: row after row, in a row column after column of
  * the schema. So keys that come often, which come early, have small codes, and what is kept for
@@ -28,6 +28,14 @@ enum { MR__UNKNOWN_CODE = 0 };
 
 struct mr__dictionary; /* of all tables of a schema */
 struct mr__recent;     /* what one thread looked up lately, so that it need not look again */
+
+/* The dictionaries of an open dataset: what the codes of its batches mean. */
+struct mr__coding {
+  const char *path;
+  uint64_t serial;       /* of this opening, from 1: no other in the process has it */
+  int64_t *n;            /* [tables]: codes */
+  const uint64_t **keys; /* [tables][n] */
+};
 
 /* A key that was not known when its row was parsed. */
 struct mr__new_key {
@@ -74,9 +82,9 @@ void mr__dictionary_map(const struct mr__dictionary *dictionary, int table, uint
                         size_t n);
 
 int64_t mr__dictionary_distinct(const struct mr__dictionary *dictionary, int table);
-/* One more than the largest code, up to a whole number of shards. */
+/* One more than the largest code, up to a multiple of MR__CODE_STEP. */
 int64_t mr__dictionary_codes(const struct mr__dictionary *dictionary, int table);
-/* The keys of codes `first` to `first` + n, both multiples of MR__SHARDS. */
+/* The keys of codes `first` to `first` + n. */
 void mr__dictionary_keys(const struct mr__dictionary *dictionary, int table, int64_t first,
                          int64_t n, uint64_t *keys);
 

@@ -244,6 +244,11 @@ static void copy_keys(const struct gather *gather, const char *const *records, i
   }
 }
 
+static int fail_code(const struct gather *gather, const uint32_t *codes, int table, int64_t first) {
+  while (*codes++ < gather->dataset->coding.n[table]) first++;
+  return fail_row(gather, gather->rows[first]);
+}
+
 /* Codes that the dictionary does not have are found here: nobody looks again. */
 static int copy_codes(const struct gather *gather, const char *const *records, int64_t first,
                       int n) {
@@ -251,14 +256,12 @@ static int copy_codes(const struct gather *gather, const char *const *records, i
   size_t at = gather->shape->codes_at;
   for (int c = 0; c < gather->shape->n_codes; c++, at += 4) {
     int column = gather->shape->codes[c], table = dataset->layout->schema->columns[column].table;
-    const uint64_t *keys = dataset->dictionaries[table];
-    uint64_t *out = gather->batch->columns[column].keys + first;
+    uint32_t *out = gather->batch->columns[column].codes + first, most = 0;
     for (int i = 0; i < n; i++) {
-      uint32_t code;
-      memcpy(&code, records[i] + at, 4);
-      if (code >= dataset->codes[table]) return fail_row(gather, gather->rows[first + i]);
-      out[i] = keys[code];
+      memcpy(&out[i], records[i] + at, 4);
+      if (out[i] > most) most = out[i];
     }
+    if (most >= dataset->coding.n[table]) return fail_code(gather, out, table, first);
   }
   return MR_OK;
 }
@@ -276,19 +279,17 @@ static int copy_bag(const struct gather *gather, int c, int64_t row, const char 
                     uint32_t count) {
   struct mr__batch_column *column = &gather->batch->columns[c];
   const struct mr__column *spec = &gather->batch->schema->columns[c];
-  const uint64_t *keys = gather->dataset->dictionaries[spec->table];
   int64_t n = column->n + count;
   if (n > INT32_MAX)
     return mr__fail(MR_EDATA, "column \"%s\" has more than %d values in one batch", spec->name,
                     INT32_MAX);
-  if ((size_t)n > column->keys_capacity)
-    MR_TRY(mr__grow(&column->keys, &column->keys_capacity, (size_t)n, sizeof *column->keys));
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t code;
-    memcpy(&code, codes + 4 * (size_t)i, 4);
-    if (code >= gather->dataset->codes[spec->table]) return fail_row(gather, gather->rows[row]);
-    column->keys[column->n + i] = keys[code];
-  }
+  if ((size_t)n > column->codes_capacity)
+    MR_TRY(mr__grow(&column->codes, &column->codes_capacity, (size_t)n, sizeof *column->codes));
+  uint32_t *out = column->codes + column->n, most = 0;
+  if (count > 0) memcpy(out, codes, 4 * (size_t)count);
+  for (uint32_t i = 0; i < count; i++)
+    if (out[i] > most) most = out[i];
+  if (most >= gather->dataset->coding.n[spec->table]) return fail_row(gather, gather->rows[row]);
   column->n = n;
   column->offsets[row + 1] = (int32_t)n;
   return MR_OK;
@@ -342,6 +343,7 @@ static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
   const mr_dataset *dataset = loader->dataset;
   MR_TRY(choose_rows(loader, batch));
   if (batch->rows[MR_SAMPLE] == 0) return MR_END;
+  batch->coding = &dataset->coding;
   MR_TRY(mr__batch_resize(batch, batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]));
   mr__batch_number_requests(batch);
   clear_vectors(batch);

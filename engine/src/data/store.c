@@ -60,7 +60,7 @@ static int add_records(struct mr__store *store, const struct mr__layout *layout,
 
 static int add_dictionary(struct mr__store *store, int table) {
   int64_t codes = store->codes[table];
-  if (codes < MR__SHARDS || codes > MR__NEW_CODE || codes % MR__SHARDS != 0)
+  if (codes < MR__CODE_STEP || codes > MR__NEW_CODE || codes % MR__CODE_STEP != 0)
     return mr__fail(MR_EDATA, "%lld codes of a table cannot be", (long long)codes);
   return add_section(store, MR__DICTIONARY, table, codes, 8);
 }
@@ -243,12 +243,14 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
   dataset->first_sample = (const void *)section_at(dataset, store, MR__FIRST_SAMPLE, 0);
   dataset->distinct = (const void *)section_at(dataset, store, MR__DISTINCT, 0);
   for (size_t t = 0; t < dataset->layout->schema->n_tables; t++) {
-    dataset->dictionaries[t] = (const void *)section_at(dataset, store, MR__DICTIONARY, (int)t);
-    dataset->codes[t] = store->codes[t];
+    dataset->coding.keys[t] = (const void *)section_at(dataset, store, MR__DICTIONARY, (int)t);
+    dataset->coding.n[t] = store->codes[t];
   }
   for (int i = 0; i < dataset->layout->n_views; i++)
     dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
 }
+
+static uint64_t last_serial; /* atomic */
 
 static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char *path) {
   dataset->references = 1;
@@ -257,9 +259,12 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
   MR_TRY(mr__layout_new(&dataset->layout, schema));
   size_t n_tables = schema->n_tables;
   dataset->views = mr__calloc((size_t)dataset->layout->n_views, sizeof *dataset->views);
-  dataset->dictionaries = mr__calloc(n_tables, sizeof *dataset->dictionaries);
-  dataset->codes = mr__calloc(n_tables, sizeof *dataset->codes);
-  if (!dataset->views || !dataset->dictionaries || !dataset->codes) return mr__fail_memory();
+  struct mr__coding *coding = &dataset->coding;
+  coding->path = dataset->path;
+  coding->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
+  coding->keys = mr__calloc(n_tables, sizeof *coding->keys);
+  coding->n = mr__calloc(n_tables, sizeof *coding->n);
+  if (!dataset->views || !coding->keys || !coding->n) return mr__fail_memory();
   MR_TRY(map_file(dataset));
   struct mr__store store;
   int status = mr__store_init(&store, dataset->layout);
@@ -294,8 +299,8 @@ void mr_dataset_close(mr_dataset *dataset) {
   if (dataset->map) munmap(dataset->map, dataset->map_bytes);
   mr__layout_free(dataset->layout);
   mr__free(dataset->views);
-  mr__free(dataset->dictionaries);
-  mr__free(dataset->codes);
+  mr__free(dataset->coding.keys);
+  mr__free(dataset->coding.n);
   mr__free(dataset->path);
   mr__free(dataset);
 }

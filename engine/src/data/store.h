@@ -22,7 +22,7 @@
 #include "data/dictionary.h"
 #include "data/record.h"
 
-enum { MR__STORE_VERSION = 2, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 3, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */
@@ -55,7 +55,7 @@ struct mr__section {
 struct mr__store {
   struct mr__store_header header;
   struct mr__section *sections; /* [header.n_sections] */
-  int64_t *codes;               /* [tables], whole numbers of shards */
+  int64_t *codes;               /* [tables], multiples of MR__CODE_STEP */
 };
 
 /* Empty, with room for what the layout leads to. Cleared in any case. */
@@ -93,9 +93,8 @@ struct mr_dataset {
   const int64_t *offsets[MR_DOMAINS];
   const int64_t *first_sample; /* NULL: every sample is its own request */
   const int64_t *distinct;
-  const uint64_t **dictionaries; /* [tables]: the keys of its codes */
-  int64_t *codes;                /* [tables] */
-  const char **views;            /* [layout->n_views] */
+  struct mr__coding coding;
+  const char **views; /* [layout->n_views] */
 };
 
 /* Take a reference, given back with mr_dataset_close. */

@@ -52,13 +52,14 @@ void mr__profile_node(struct mr__profile *profile, int worker, int node, int pas
 
 /* ---- bytes that a stage must read and write at least ---- */
 
-/* Keys and slots of the occurrences, and the pointer to the row of each. */
+/* Keys and slots of the occurrences, or codes and memos, and the pointer to the row of each. */
 static double probe_bytes(const mr_run *run) {
   double bytes = 0;
+  size_t each = run->step.batch->coding ? sizeof(uint32_t) + sizeof(struct mr__memo_entry)
+                                        : sizeof(uint64_t) + sizeof(struct mr__slot);
   for (int c = 0; c < run->rows.n_columns; c++)
     if (run->table_of[c] >= 0)
-      bytes += (double)run->step.batch->columns[c].n *
-               (double)(sizeof(uint64_t) + sizeof(struct mr__slot) + sizeof(float *));
+      bytes += (double)run->step.batch->columns[c].n * (double)(each + sizeof(float *));
   return bytes;
 }
 

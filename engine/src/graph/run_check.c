@@ -74,7 +74,8 @@ static int blame_table(mr_run *run, const struct mr__node *node, int64_t row) {
   const struct mr__part *part = &table->parts[lookup->part];
   int64_t begin = offsets ? offsets[row] : row, end = offsets ? offsets[row + 1] : row + 1;
   for (int64_t i = begin; i < end; i++) {
-    struct mr__matrix m = {run->rows.columns[lookup->column].row[i] + part->offset, 0, part->dim};
+    struct mr__matrix m = {mr__row_at(&run->rows.columns[lookup->column], i) + part->offset, 0,
+                           part->dim};
     struct finding found = look(&m, 1);
     if (found.row < 0) continue;
     snprintf(run->check->forward, MR__FINDING_BYTES,

@@ -24,15 +24,15 @@ static int shape(struct mr__shape *s) {
 enum { AHEAD = 32 }; /* rows whose memory is asked for while others are read */
 
 /* y = or += the rows from begin to end, their sum or mean. */
-static void read_bag(float *y, int width, int adds, float *const *rows, int32_t begin, int32_t end,
-                     int offset, int mean) {
+static void read_bag(float *y, int width, int adds, const struct mr__column_rows *rows,
+                     int32_t begin, int32_t end, int offset, int mean) {
   float scale = mean && end > begin ? 1.0f / (float)(end - begin) : 1.0f;
   if (!adds) memset(y, 0, (size_t)width * sizeof *y);
-  for (int32_t i = begin; i < end; i++) mr__axpy(y, scale, rows[i] + offset, width);
+  for (int32_t i = begin; i < end; i++) mr__axpy(y, scale, mr__row_at(rows, i) + offset, width);
 }
 
-static void read_bags(const struct mr__call *c, const int32_t *offsets, float *const *rows,
-                      int offset, int mean) {
+static void read_bags(const struct mr__call *c, const int32_t *offsets,
+                      const struct mr__column_rows *rows, int offset, int mean) {
   for (int64_t r = 0; r < c->rows; r++)
     read_bag(mr__row(&c->y, r), c->y.width, c->adds, rows, offsets[c->first_row + r],
              offsets[c->first_row + r + 1], offset, mean);
@@ -53,37 +53,53 @@ READ_COLUMNS(8)
 READ_COLUMNS(16)
 
 /* For one id a row. Called with what the compiler may then take as known. */
-static inline __attribute__((always_inline)) void read_rows(const struct mr__call *c,
-                                                            float *const *rows, int64_t n,
+static inline __attribute__((always_inline)) void read_each(const struct mr__call *c,
+                                                            const struct mr__column_rows *rows,
                                                             int offset, int width, int adds,
                                                             int squares) {
+  int64_t first = c->first_row, left = rows->n - first;
   for (int64_t r = 0; r < c->rows; r++) {
-    if (r + AHEAD < n) {
-      __builtin_prefetch(rows[r + AHEAD] + offset);
-      if (width > 1) __builtin_prefetch(rows[r + AHEAD] + offset + width - 1);
+    if (r + AHEAD < left) {
+      const float *ahead = mr__row_at(rows, first + r + AHEAD) + offset;
+      __builtin_prefetch(ahead);
+      if (width > 1) __builtin_prefetch(ahead + width - 1);
     }
-    MR__STRETCHES(read_columns, width, rows[r] + offset, mr__row(&c->y, r), width, adds, squares);
+    MR__STRETCHES(read_columns, width, mr__row_at(rows, first + r) + offset, mr__row(&c->y, r),
+                  width, adds, squares);
   }
+}
+
+/* A loop for each of the two ways to find rows. */
+static inline __attribute__((always_inline)) void read_rows(const struct mr__call *c,
+                                                            const struct mr__column_rows *rows,
+                                                            int offset, int width, int adds,
+                                                            int squares) {
+  const struct mr__column_rows by_place = {
+      .place = rows->place, .distinct = rows->distinct, .n = rows->n};
+  const struct mr__column_rows by_pointer = {.row = rows->row, .n = rows->n};
+  if (by_place.place)
+    read_each(c, &by_place, offset, width, adds, squares);
+  else
+    read_each(c, &by_pointer, offset, width, adds, squares);
 }
 
 static void forward(const struct mr__call *c) {
   const struct mr__lookup *lookup = &c->step->lookups[c->node->lookup];
   const int offset = c->step->part_offsets[c->node->lookup], width = c->y.width;
   const struct mr__batch_column *keys = &c->step->batch->columns[lookup->column];
-  float *const *rows = c->step->rows->columns[lookup->column].row;
-  int64_t n = keys->n - c->first_row;
+  const struct mr__column_rows *rows = &c->step->rows->columns[lookup->column];
   if (keys->offsets)
     read_bags(c, keys->offsets, rows, offset, lookup->mean);
   else if (c->squares && c->adds)
-    read_rows(c, rows + c->first_row, n, offset, width, 1, 1);
+    read_rows(c, rows, offset, width, 1, 1);
   else if (c->squares)
-    read_rows(c, rows + c->first_row, n, offset, width, 0, 1);
+    read_rows(c, rows, offset, width, 0, 1);
   else if (width == 1)
-    read_rows(c, rows + c->first_row, n, offset, 1, c->adds, 0);
+    read_rows(c, rows, offset, 1, c->adds, 0);
   else if (c->adds)
-    read_rows(c, rows + c->first_row, n, offset, width, 1, 0);
+    read_rows(c, rows, offset, width, 1, 0);
   else
-    read_rows(c, rows + c->first_row, n, offset, width, 0, 0);
+    read_rows(c, rows, offset, width, 0, 0);
 }
 
 static const struct mr__option options[] = {

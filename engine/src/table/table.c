@@ -191,6 +191,7 @@ static int add_chunk(struct mr__table *table, struct mr__shard *shard, int chunk
 
 void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped) {
   free_rows(table);
+  table->layout++;
   table->mapped = *mapped;
 }
 
@@ -199,16 +200,21 @@ static float *mapped_row(const struct mr__table *table, int64_t row) {
   return (float *)(uintptr_t)(table->mapped.rows + row * table->width);
 }
 
-float *mr__table_find(const struct mr__table *table, uint64_t key) {
-  if (table->mapped.keys) {
-    int64_t row = mr__mapped_find(&table->mapped, key);
-    return row < 0 ? NULL : mapped_row(table, row);
-  }
+int64_t mr__table_find_number(const struct mr__table *table, uint64_t key) {
+  if (table->mapped.keys) return mr__mapped_find(&table->mapped, key);
   const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
-  if (!shard->n_slots) return NULL;
-  const struct mr__slot *slot = mr__shard_probe(shard, key);
-  if (!slot->row_plus_1) return NULL;
-  return mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
+  if (!shard->n_slots) return -1;
+  return (int64_t)mr__shard_probe(shard, key)->row_plus_1 - 1;
+}
+
+float *mr__table_numbered(const struct mr__table *table, int shard, int64_t number) {
+  if (table->mapped.keys) return mapped_row(table, number);
+  return mr__shard_row(&table->shards[shard], (uint32_t)number, table->stride);
+}
+
+float *mr__table_find(const struct mr__table *table, uint64_t key) {
+  int64_t number = mr__table_find_number(table, key);
+  return number < 0 ? NULL : mr__table_numbered(table, mr__shard_of(key), number);
 }
 
 /* A lookup misses the cache three times in a row: the directory (or slot), the keys, the row. Keys
@@ -331,6 +337,7 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
   memset(&table->memory, 0, sizeof table->memory);
   table->n_states = n_states;
   table->stride = table->width * (1 + n_states);
+  table->layout++;
   for (int s = 0; s < MR__SHARDS; s++)
     for (size_t i = 0; i < mr__shard_all_slots(&old.shards[s]); i++) {
       const struct mr__slot *slot = mr__shard_slot(&old.shards[s], i);

@@ -78,7 +78,8 @@ struct mr__table {
   int width;    /* floats of all parts */
   int n_states; /* optimizer states beside the value */
   float state_start[4];
-  int stride;   /* floats from row to row */
+  int stride;      /* floats from row to row */
+  uint32_t layout; /* changes whenever rows get other numbers */
   uint32_t next_note;
   struct mr__table_memory memory;
   struct mr__shard shards[MR__SHARDS];
@@ -150,6 +151,11 @@ void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped);
 
 /* The row of a key, or NULL; of mapped rows, not to be written to. */
 float *mr__table_find(const struct mr__table *table, uint64_t key);
+
+/* The number of a key's row, or -1: within its shard, or of the file. It stays the same while the
+ * table's `layout` does. */
+int64_t mr__table_find_number(const struct mr__table *table, uint64_t key);
+float *mr__table_numbered(const struct mr__table *table, int shard, int64_t number);
 
 /* The rows of `n` keys, that of unknown values for those that have none; [n]. */
 void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int64_t n,

@@ -1,5 +1,6 @@
 #include "table/touched.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,6 +10,8 @@
 enum { SPLIT_PART = 8, MOST_WHOLE = 1 << 16 };
 
 enum { PROBE_AHEAD = 16 }; /* keys whose slots are asked for while others are read */
+enum { STRETCH = 256 };
+enum { HUGE_BYTES = 2 << 20 };
 
 struct job {
   struct mr__touched *rows;
@@ -37,10 +40,21 @@ int mr__touched_init(struct mr__touched *rows, struct mr__table *tables, int n_t
   rows->table_of = table_of;
   rows->n_columns = n_columns;
   rows->columns = mr__calloc((size_t)n_columns, sizeof *rows->columns);
+  rows->memos = mr__calloc((size_t)n_tables, sizeof *rows->memos);
   rows->shares = mr__calloc((size_t)n_tables * MR__SHARDS, sizeof *rows->shares);
   rows->taken = mr__calloc((size_t)n_tables * MR__SHARDS, sizeof *rows->taken);
-  if (!rows->columns || !rows->shares || !rows->taken) return mr__fail_memory();
+  if (!rows->columns || !rows->memos || !rows->shares || !rows->taken) return mr__fail_memory();
   return list_columns(rows);
+}
+
+static void free_memos(struct mr__touched *rows) {
+  if (rows->memo_bytes >= HUGE_BYTES)
+    mr__free_pages(rows->memo_block, rows->memo_bytes);
+  else
+    mr__free(rows->memo_block);
+  rows->memo_block = NULL;
+  rows->memo_bytes = 0;
+  rows->memos_of = 0;
 }
 
 void mr__touched_clear(struct mr__touched *rows) {
@@ -49,6 +63,8 @@ void mr__touched_clear(struct mr__touched *rows) {
     mr__free(rows->columns[c].at);
   }
   mr__free(rows->columns);
+  free_memos(rows);
+  mr__free(rows->memos);
   for (int s = 0; rows->shares && s < rows->n_tables * MR__SHARDS; s++) {
     struct mr__share *share = &rows->shares[s];
     mr__free(share->place_of);
@@ -62,46 +78,146 @@ void mr__touched_clear(struct mr__touched *rows) {
   memset(rows, 0, sizeof *rows);
 }
 
-/* Room for the rows of a column's occurrences. */
-static int grow_rows(struct mr__touched *rows, const mr_batch *batch, int c) {
-  struct mr__column_rows *column = &rows->columns[c];
+static int check_count(const mr_batch *batch, int c) {
   int64_t n = batch->columns[c].n;
   if (n >= UINT32_MAX)
     return mr__fail(MR_EINVAL, "column \"%s\" has %lld values in one batch, at most %u fit",
                     batch->schema->columns[c].name, (long long)n, UINT32_MAX - 1);
-  return mr__grow(&column->row, &column->row_capacity, (size_t)n, sizeof *column->row);
+  return MR_OK;
 }
 
-static int grow_columns(struct mr__touched *rows, const mr_batch *batch) {
+/* Room for pointers to the rows of a column's occurrences. */
+static int grow_rows(struct mr__touched *rows, int c) {
+  struct mr__column_rows *column = &rows->columns[c];
+  column->place = NULL;
+  return mr__grow(&column->row, &column->row_capacity, column->n, sizeof *column->row);
+}
+
+static int count_columns(struct mr__touched *rows, const mr_batch *batch) {
   for (int c = 0; c < rows->n_columns; c++) {
     if (rows->table_of[c] < 0) continue;
     struct mr__column_rows *column = &rows->columns[c];
     const struct mr__batch_column *keys = &batch->columns[c];
     column->n = (uint32_t)keys->n;
     column->is_bag = keys->offsets != NULL;
-    MR_TRY(grow_rows(rows, batch, c));
+    MR_TRY(check_count(batch, c));
   }
   return MR_OK;
 }
 
+/* ---- memos ---- */
+
+/* Columns of one table of a model have one table of the schema. */
+static int coded_table(const struct mr__touched *rows, const mr_batch *batch, int t) {
+  return batch->schema->columns[rows->table_columns[rows->first_column[t]]].table;
+}
+
+static int has_columns(const struct mr__touched *rows, int t) {
+  return rows->first_column[t] < rows->first_column[t + 1];
+}
+
+/* All in one block, which is large enough for huge pages where it matters. */
+static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
+  size_t n = 0;
+  free_memos(rows);
+  for (int t = 0; t < rows->n_tables; t++) {
+    rows->memos[t] = (struct mr__memo){.layout = rows->tables[t].layout};
+    if (has_columns(rows, t))
+      rows->memos[t].n = (size_t)batch->coding->n[coded_table(rows, batch, t)];
+    n += rows->memos[t].n;
+  }
+  size_t bytes = n * sizeof *rows->memo_block;
+  rows->memo_block = bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__calloc(bytes, 1);
+  if (!rows->memo_block) return mr__fail_memory();
+  rows->memo_bytes = bytes;
+  struct mr__memo_entry *entries = rows->memo_block;
+  for (int t = 0; t < rows->n_tables; entries += rows->memos[t++].n)
+    rows->memos[t].entries = entries;
+  rows->memos_of = batch->coding->serial;
+  return MR_OK;
+}
+
+/* Where those that are there are of another dataset, or of rows that have other numbers now, new
+ * ones. */
+static int prepare_memos(struct mr__touched *rows, const mr_batch *batch) {
+  if (!batch->coding) return MR_OK;
+  int usable = rows->memos_of == batch->coding->serial;
+  for (int t = 0; t < rows->n_tables; t++)
+    usable &= rows->memos[t].layout == rows->tables[t].layout;
+  return usable ? MR_OK : new_memos(rows, batch);
+}
+
+/* The first of n numbers that no note of the memo has reached: as mr__table_notes. */
+static uint32_t memo_notes(struct mr__memo *memo, uint32_t n) {
+  if (memo->next_note > UINT32_MAX - n) {
+    for (size_t i = 0; i < memo->n; i++) memo->entries[i].note = 0;
+    memo->next_note = 0;
+  }
+  uint32_t first = memo->next_note > 0 ? memo->next_note : 1;
+  memo->next_note = first + n;
+  return first;
+}
+
+/* The key of a code. A shard of the memo holds numbers of rows of the same shard of the table. */
+static int read_code(const struct mr__touched *rows, const mr_batch *batch, int t, uint32_t code,
+                     uint64_t *key) {
+  *key = batch->coding->keys[coded_table(rows, batch, t)][code];
+  if (mr__shard_of(*key) == mr__code_shard(code)) return MR_OK;
+  return mr__fail(MR_EDATA,
+                  "%s: the cache is damaged at code %u of table \"%s\"; delete it and build it "
+                  "again",
+                  batch->coding->path, code, rows->tables[t].name);
+}
+
 /* ---- predicting ---- */
 
-int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int c) {
+/* Other columns of the table may be at the same entries: what they write there is the same. */
+static int find_codes(struct mr__touched *rows, const mr_batch *batch, int c) {
+  int t = rows->table_of[c];
+  const struct mr__table *table = &rows->tables[t];
+  struct mr__memo_entry *entries = rows->memos[t].entries;
+  const struct mr__batch_column *column = &batch->columns[c];
+  float **row = rows->columns[c].row, *unknown = mr__table_find(table, MR__UNKNOWN_KEY);
+  for (int64_t i = 0; i < column->n; i++) {
+    uint32_t code = column->codes[i];
+    uint32_t *known = &entries[code].number_plus_1;
+    int64_t number = (int64_t)__atomic_load_n(known, __ATOMIC_RELAXED) - 1;
+    if (number < 0) {
+      uint64_t key;
+      MR_TRY(read_code(rows, batch, t, code, &key));
+      number = mr__table_find_number(table, key);
+      if (number < UINT32_MAX) __atomic_store_n(known, (uint32_t)(number + 1), __ATOMIC_RELAXED);
+    }
+    row[i] = number < 0 ? unknown : mr__table_numbered(table, mr__code_shard(code), number);
+  }
+  return MR_OK;
+}
+
+static int find_rows(struct mr__touched *rows, const mr_batch *batch, int c) {
   if (rows->table_of[c] < 0) return MR_OK;
-  MR_TRY(grow_rows(rows, batch, c));
+  MR_TRY(check_count(batch, c));
+  rows->columns[c].n = (uint32_t)batch->columns[c].n;
+  MR_TRY(grow_rows(rows, c));
+  if (batch->coding) return find_codes(rows, batch, c);
   const struct mr__batch_column *keys = &batch->columns[c];
   mr__table_find_all(&rows->tables[rows->table_of[c]], keys->keys, keys->n, rows->columns[c].row);
   return MR_OK;
 }
 
+int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int c) {
+  assert(!batch->coding);
+  return find_rows(rows, batch, c);
+}
+
 static int find_column(void *argument, int64_t task, int worker) {
   (void)worker;
   const struct job *job = argument;
-  return mr__touched_find_column(job->rows, job->batch, (int)task);
+  return find_rows(job->rows, job->batch, (int)task);
 }
 
 int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool) {
   struct job job = {rows, batch};
+  MR_TRY(prepare_memos(rows, batch));
   return mr__pool_run(pool, find_column, &job, rows->n_columns);
 }
 
@@ -128,7 +244,7 @@ static void take_share(struct mr__touched *rows, int t, int first, int n, uint32
 }
 
 /* Which cut is taken depends on the batch alone, and the sums of a key not even on the cut. */
-static int cut_shares(struct mr__touched *rows, int *n_split) {
+static int cut_shares(struct mr__touched *rows, const mr_batch *batch, int *n_split) {
   int64_t total = 0;
   for (int c = 0; c < rows->n_columns; c++)
     if (rows->table_of[c] >= 0) total += rows->columns[c].n;
@@ -138,7 +254,8 @@ static int cut_shares(struct mr__touched *rows, int *n_split) {
     MR_TRY(count_occurrences(rows, t, &n));
     int split = (int64_t)n * SPLIT_PART > total || n > MOST_WHOLE;
     int step = split ? 1 : MR__SHARDS;
-    uint32_t note = mr__table_notes(&rows->tables[t], n);
+    uint32_t note =
+        batch->coding ? memo_notes(&rows->memos[t], n) : mr__table_notes(&rows->tables[t], n);
     for (int s = 0; s < MR__SHARDS; s += step) take_share(rows, t, s, step, note);
     *n_split += split;
   }
@@ -153,9 +270,14 @@ static int grow_positions(struct mr__touched *rows) {
   for (int c = 0; c < rows->n_columns; c++) {
     if (rows->table_of[c] < 0 || !is_split(rows, rows->table_of[c])) continue;
     struct mr__column_rows *column = &rows->columns[c];
+    MR_TRY(grow_rows(rows, c));
     MR_TRY(mr__grow(&column->at, &column->at_capacity, column->n, sizeof *column->at));
   }
   return MR_OK;
+}
+
+static inline int shard_at(const struct mr__batch_column *column, int64_t i, int coded) {
+  return coded ? mr__code_shard(column->codes[i]) : mr__shard_of(column->keys[i]);
 }
 
 /* Sort the positions of a column of a split table by shard, keeping their order. */
@@ -166,8 +288,9 @@ static int split_column(void *argument, int64_t task, int worker) {
   if (rows->table_of[task] < 0 || !is_split(rows, rows->table_of[task])) return MR_OK;
   struct mr__column_rows *column = &rows->columns[task];
   const struct mr__batch_column *keys = &job->batch->columns[task];
+  int coded = job->batch->coding != NULL;
   uint32_t next[MR__SHARDS] = {0};
-  for (int64_t i = 0; i < keys->n; i++) next[mr__shard_of(keys->keys[i])]++;
+  for (int64_t i = 0; i < keys->n; i++) next[shard_at(keys, i, coded)]++;
   uint32_t sum = 0;
   for (int s = 0; s < MR__SHARDS; s++) {
     uint32_t count = next[s];
@@ -175,8 +298,7 @@ static int split_column(void *argument, int64_t task, int worker) {
     sum += count;
   }
   column->start[MR__SHARDS] = sum;
-  for (int64_t i = 0; i < keys->n; i++)
-    column->at[next[mr__shard_of(keys->keys[i])]++] = (uint32_t)i;
+  for (int64_t i = 0; i < keys->n; i++) column->at[next[shard_at(keys, i, coded)]++] = (uint32_t)i;
   return MR_OK;
 }
 
@@ -232,12 +354,53 @@ static int find_slowly(struct mr__table *table, uint64_t key, struct mr__share *
   return MR_OK;
 }
 
-/* Find the rows of one column's keys. */
-static int probe_column(struct mr__touched *rows, const uint64_t *keys, int c,
-                        struct mr__share *share, struct mr__column_share part,
-                        uint32_t *place_of) {
+/* The place of a code that the batch has for the first time. */
+static int take_place(struct mr__touched *rows, const mr_batch *batch, struct mr__share *share,
+                      uint32_t code, struct mr__memo_entry *entry) {
   struct mr__table *table = &rows->tables[share->table];
-  float **row = rows->columns[c].row;
+  struct mr__shard *shard = &table->shards[mr__code_shard(code)];
+  if (entry->number_plus_1 == 0) {
+    uint64_t key;
+    struct mr__slot *slot;
+    MR_TRY(read_code(rows, batch, share->table, code, &key));
+    MR_TRY(mr__table_insert(table, key, &slot));
+    entry->number_plus_1 = slot->row_plus_1;
+  }
+  share->row[share->n] = mr__shard_row(shard, entry->number_plus_1 - 1, table->stride);
+  __builtin_prefetch(share->row[share->n]); /* forward reads it soon */
+  entry->note = share->note + share->n++;
+  return MR_OK;
+}
+
+/* Find the places of one column's codes: first, without a branch, of those that the batch had before,
+ * then of the others. */
+static int probe_codes(struct mr__touched *rows, const mr_batch *batch, int c,
+                       struct mr__share *share, struct mr__column_share part, uint32_t *place_of) {
+  struct mr__memo_entry *entries = rows->memos[share->table].entries;
+  const uint32_t *codes = batch->columns[c].codes, *at = part.at, note = share->note;
+  for (uint32_t first = 0; first < part.n; first += STRETCH) {
+    uint32_t fresh[STRETCH], n_fresh = 0;
+    uint32_t end = part.n - first < STRETCH ? part.n : first + STRETCH;
+    for (uint32_t j = first; j < end; j++) {
+      uint32_t noted = entries[codes[at ? at[j] : j]].note;
+      place_of[j] = noted - note;
+      fresh[n_fresh] = j;
+      n_fresh += noted < note;
+    }
+    for (uint32_t k = 0; k < n_fresh; k++) {
+      uint32_t code = codes[at ? at[fresh[k]] : fresh[k]];
+      struct mr__memo_entry *entry = &entries[code];
+      if (entry->note < note) MR_TRY(take_place(rows, batch, share, code, entry));
+      place_of[fresh[k]] = entry->note - note;
+    }
+  }
+  return MR_OK;
+}
+
+/* Find the places of one column's keys. */
+static int probe_column(struct mr__touched *rows, const uint64_t *keys,
+                        struct mr__share *share, struct mr__column_share part, uint32_t *place_of) {
+  struct mr__table *table = &rows->tables[share->table];
   const uint32_t *at = part.at, note = share->note;
   struct homes homes;
   list_homes(table, share, &homes);
@@ -248,10 +411,20 @@ static int probe_column(struct mr__touched *rows, const uint64_t *keys, int c,
     uint32_t place = home->note - note;
     if (home->key != keys[i] || home->note < note)
       MR_TRY(find_slowly(table, keys[i], share, &homes, &place));
-    row[i] = share->row[place];
     place_of[j] = place;
   }
   return MR_OK;
+}
+
+/* Lookups read the rows of one share by their places, and rows that are in many by pointers. */
+static void show_rows(struct mr__column_rows *column, const struct mr__share *share,
+                      struct mr__column_share part, const uint32_t *place_of) {
+  if (!part.at) {
+    column->place = place_of;
+    column->distinct = share->row;
+  }
+  for (uint32_t j = 0; part.at && j < part.n; j++)
+    column->row[part.at[j]] = share->row[place_of[j]];
 }
 
 /* Whose each occurrence of a column is: the rows of a bag's keys, or where they were sorted. */
@@ -288,7 +461,12 @@ static int insert_share(void *argument, int64_t task, int worker) {
   for (int k = 0; k < n_columns; k++) {
     const struct mr__batch_column *keys = &job->batch->columns[columns[k]];
     struct mr__column_share part = mr__column_share(share, &rows->columns[columns[k]]);
-    MR_TRY(probe_column(rows, keys->keys, columns[k], share, part, share->place_of + first));
+    uint32_t *place_of = share->place_of + first;
+    if (job->batch->coding)
+      MR_TRY(probe_codes(rows, job->batch, columns[k], share, part, place_of));
+    else
+      MR_TRY(probe_column(rows, keys->keys, share, part, place_of));
+    show_rows(&rows->columns[columns[k]], share, part, place_of);
     if (part.listed) list_rows(keys, part, share->row_of + first);
     first += part.n;
   }
@@ -297,15 +475,15 @@ static int insert_share(void *argument, int64_t task, int worker) {
 
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool) {
   int n_split;
-  MR_TRY(grow_columns(rows, batch));
-  MR_TRY(cut_shares(rows, &n_split));
+  MR_TRY(count_columns(rows, batch));
+  MR_TRY(prepare_memos(rows, batch));
+  MR_TRY(cut_shares(rows, batch, &n_split));
   MR_TRY(grow_positions(rows));
   struct job job = {rows, batch};
   if (n_split > 0) MR_TRY(mr__pool_run(pool, split_column, &job, rows->n_columns));
   return mr__pool_run(pool, insert_share, &job, rows->n_shares);
 }
 
-const struct mr__share *mr__touched_share(const struct mr__touched *rows, int table,
-                                          uint64_t key) {
+const struct mr__share *mr__touched_share(const struct mr__touched *rows, int table, uint64_t key) {
   return &rows->shares[table * MR__SHARDS + (is_split(rows, table) ? mr__shard_of(key) : 0)];
 }

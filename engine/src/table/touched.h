@@ -4,6 +4,10 @@
  * are not in the table read the row of "unknown". mr__touched_insert (training) makes missing rows
  * and also gives each distinct key a place, at which the update adds up its gradient.
  *
+ * Where a batch holds codes, a memo for its dataset tells for each code which row its key has, so a
+ * key is looked up in the table once and never again: tables hold their rows by key, and a memo is
+ * only a shorter way to them, which is left when rows get other numbers.
+ *
  * The work is cut into shares, which any thread may take: a share is a whole table, whose keys are
  * probed as they lie in the batch; or, for a table that much of the batch reads, one of its shards,
  * and then positions are sorted by shard before. */
@@ -22,13 +26,17 @@ struct mr__share {
   uint32_t *place_of; /* [n_occurrences]: place of the key among the distinct ones */
   uint32_t *row_of;   /* [n_occurrences]: row of the domain; see mr__column_share */
   uint32_t n;         /* distinct keys */
-  uint32_t note;      /* slots noted below it belong to other batches */
+  uint32_t note;      /* slots, or memos, noted below it belong to other batches */
   float **row;        /* [n] */
   size_t place_capacity, row_of_capacity, row_capacity;
 };
 
+/* Where the row of each occurrence of a column lies: row[i]; or, where `place` is not NULL,
+ * distinct[place[i]], which takes less memory in all to write and read. */
 struct mr__column_rows {
-  float **row;  /* [n]: where the row of each occurrence lies */
+  float **row;           /* [n] */
+  const uint32_t *place; /* [n], of a share that has all of its table */
+  float *const *distinct;
   uint32_t n;
   int is_bag;
   uint32_t *at; /* of a table in shards: positions sorted by shard */
@@ -36,11 +44,28 @@ struct mr__column_rows {
   size_t row_capacity, at_capacity;
 };
 
+static inline float *mr__row_at(const struct mr__column_rows *column, int64_t i) {
+  return column->place ? column->distinct[column->place[i]] : column->row[i];
+}
+
 /* The occurrences of one column in a share. */
 struct mr__column_share {
   const uint32_t *at; /* their positions in the column; NULL: all, in order */
   uint32_t n;
   int listed; /* row_of is filled in; else occurrence i belongs to row i of the domain */
+};
+
+struct mr__memo_entry {
+  uint32_t number_plus_1; /* of the key's row (mr__table_find_number); 0: not known */
+  uint32_t note;          /* as in a slot of the table */
+};
+
+/* What is known of the codes of one table. */
+struct mr__memo {
+  uint32_t layout;                /* of the table */
+  struct mr__memo_entry *entries; /* [n] by code */
+  size_t n;
+  uint32_t next_note;
 };
 
 struct mr__touched {
@@ -50,6 +75,10 @@ struct mr__touched {
   int n_columns;
   int *table_columns, *first_column; /* CSR: the columns of each table, in ascending order */
   struct mr__column_rows *columns;
+  struct mr__memo *memos; /* [n_tables] */
+  uint64_t memos_of;      /* serial of the coding, 0: of none */
+  struct mr__memo_entry *memo_block;
+  size_t memo_bytes;
   struct mr__share *shares; /* [n_tables][MR__SHARDS]; a whole table uses the first of its own */
   struct mr__share **taken; /* [n_shares]: those in use, of the batch */
   int n_shares;
@@ -58,7 +87,8 @@ struct mr__touched {
 int mr__touched_init(struct mr__touched *rows, struct mr__table *tables, int n_tables,
                      const int *table_of, int n_columns);
 void mr__touched_clear(struct mr__touched *rows);
-/* One column's rows, on the calling thread: mr__touched_find is this for every column. */
+/* One column's rows, on the calling thread, of a batch that holds keys: mr__touched_find is this
+ * for every column. */
 int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int column);
 int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
