@@ -44,15 +44,15 @@ struct mr__row_parser {
   uint32_t *stops;     /* [n_rows] end of the last cell, before \r\n or \n */
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
-  struct bags *bags;                  /* [columns] */
-  uint32_t *cell_starts, *cell_stops; /* [n_rows] of one column, in the text */
-  uint64_t *keys;                     /* [n_rows] of one column */
-  uint32_t *codes;                    /* [n_rows] of one column */
+  struct bags *bags;      /* [columns] */
+  uint32_t *marks;        /* [2 * n_rows] of one column's cells */
+  uint64_t *keys;         /* [n_rows] of one column */
+  uint32_t *codes;        /* [n_rows] of one column */
   struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
   size_t stops_capacity, request_of_capacity, keys_capacity, codes_capacity, unquoted_capacity;
-  size_t cell_starts_capacity, cell_stops_capacity;
+  size_t marks_capacity;
 };
 
 /* ---- life cycle ---- */
@@ -120,8 +120,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->above);
   mr__free(parser->stops);
   mr__free(parser->request_of);
-  mr__free(parser->cell_starts);
-  mr__free(parser->cell_stops);
+  mr__free(parser->marks);
   mr__free(parser->keys);
   mr__free(parser->codes);
   mr__free(parser->unquoted);
@@ -235,10 +234,7 @@ static int reserve_rows(struct mr__row_parser *parser) {
   MR_TRY(mr__grow(&parser->stops, &parser->stops_capacity, n, sizeof *parser->stops));
   MR_TRY(
       mr__grow(&parser->request_of, &parser->request_of_capacity, n, sizeof *parser->request_of));
-  MR_TRY(mr__grow(&parser->cell_starts, &parser->cell_starts_capacity, n,
-                  sizeof *parser->cell_starts));
-  MR_TRY(
-      mr__grow(&parser->cell_stops, &parser->cell_stops_capacity, n, sizeof *parser->cell_stops));
+  MR_TRY(mr__grow(&parser->marks, &parser->marks_capacity, 2 * n, sizeof *parser->marks));
   MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, n, sizeof *parser->keys));
   MR_TRY(mr__grow(&parser->codes, &parser->codes_capacity, n, sizeof *parser->codes));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
@@ -470,36 +466,40 @@ static int put_codes(struct mr__row_parser *parser, int column, const uint64_t *
   return MR_OK;
 }
 
-/* Where the cells of one column start and stop, without the quotes around them. */
-static void find_cells(struct mr__row_parser *parser, const struct list *list, int position) {
+/* Where the cells of one column lie: cell i between at[i * stride] and at[i * stride + 1], which is
+ * the form of the scanner's ends. */
+struct marks {
+  const uint32_t *at;
+  size_t stride;
+};
+
+/* Cells of the rows of a list, without the quotes around them. */
+static struct marks find_cells(struct mr__row_parser *parser, const struct list *list,
+                               int position) {
   const struct mr__scan *scan = &parser->scan;
-  const uint32_t *rows = list->rows, *ends = scan->ends + position;
-  uint32_t *restrict starts = parser->cell_starts, *restrict stops = parser->cell_stops;
-  size_t n = list->n, n_cells = (size_t)parser->heading->n_cells;
-  int is_last = position == parser->heading->n_cells - 1;
-  for (size_t i = 0; i < n; i++)
-    starts[i] = position > 0 ? ends[rows[i] * n_cells - 1] + 1 : scan->starts[rows[i]];
-  for (size_t i = 0; i < n; i++)
-    stops[i] = is_last ? parser->stops[rows[i]] : ends[rows[i] * n_cells];
-  for (size_t i = 0; scan->has_quotes && i < n; i++) {
-    uint32_t quoted = stops[i] > starts[i] && scan->text[starts[i]] == '"';
-    starts[i] += quoted;
-    stops[i] -= quoted;
+  size_t n_cells = (size_t)parser->heading->n_cells;
+  int is_inner = position > 0 && position < parser->heading->n_cells - 1;
+  if (is_inner && list->n == parser->n_rows && !scan->has_quotes)
+    return (struct marks){scan->ends + position - 1, n_cells};
+  uint32_t *marks = parser->marks;
+  for (size_t i = 0; i < list->n; i++) {
+    struct mr__text raw = raw_cell(parser, list->rows[i], position);
+    uint32_t start = (uint32_t)(raw.at - scan->text);
+    uint32_t quoted = scan->has_quotes && raw.size > 0 && *raw.at == '"';
+    marks[2 * i] = start + quoted - 1;
+    marks[2 * i + 1] = start + (uint32_t)raw.size - quoted;
   }
+  return (struct marks){marks, 2};
 }
 
 /* The keys of one column. */
 static void hash_cells(struct mr__row_parser *parser, const struct list *list, int position,
                        uint64_t seed) {
-  const char *text = parser->scan.text;
-  find_cells(parser, list, position);
-  mr__family()->cell_keys(parser->keys, text, parser->cell_starts, parser->cell_stops, list->n,
-                          seed);
+  struct marks marks = find_cells(parser, list, position);
+  mr__family()->cell_keys(parser->keys, parser->scan.text, marks.at, marks.stride, list->n, seed);
   for (size_t i = 0; parser->scan.has_quotes && i < list->n; i++) {
-    const char *inner = text + parser->cell_starts[i];
-    if (!memchr(inner, '"', parser->cell_stops[i] - parser->cell_starts[i])) continue;
-    struct mr__text cell = read_cell(parser, list->rows[i], position);
-    parser->keys[i] = mr__key(cell.at, cell.size, seed);
+    struct mr__text text = read_cell(parser, list->rows[i], position);
+    if (text.at == parser->unquoted) parser->keys[i] = mr__key(text.at, text.size, seed);
   }
 }
 

@@ -45,10 +45,10 @@ mr__update_share_fn mr__update_share_plain, mr__update_share_avx2, mr__update_sh
 typedef void mr__scan_words_fn(struct mr__scan *scan, size_t stop);
 mr__scan_words_fn mr__scan_words_plain, mr__scan_words_avx2, mr__scan_words_avx512;
 
-/* keys[i] = mr__key of text[starts[i]] up to text[stops[i]]. From each start on 8 bytes are
- * readable. */
-typedef void mr__cell_keys_fn(uint64_t *keys, const char *text, const uint32_t *starts,
-                              const uint32_t *stops, size_t n, uint64_t table_seed);
+/* keys[i] = mr__key of the text from marks[0] + 1 up to marks[1], with marks + i * stride for marks.
+ * From each start on 8 bytes are readable. */
+typedef void mr__cell_keys_fn(uint64_t *keys, const char *text, const uint32_t *marks,
+                              size_t stride, size_t n, uint64_t table_seed);
 mr__cell_keys_fn mr__cell_keys_plain, mr__cell_keys_avx2, mr__cell_keys_avx512;
 
 struct mr__family {
