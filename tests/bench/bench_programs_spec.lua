@@ -108,6 +108,16 @@ describe("bench/generate", function()
     assert.equal(4000, figures.rows)
     assert.is_true(figures.rows_per_s > 0 and figures.reading < figures.seconds)
     assert.is_true(figures.loss > 0.3 and figures.loss < 0.7)
+    assert.is_nil(figures.cached_rows_per_s)
+  end)
+
+  it("feeds the program of text twice, where the cache is to be compared", function()
+    local status, out = helper.shell(("luajit bench/text_speed.lua --data %s --threads 1 "
+      .. "--model dnn --cached"):format(helper.quote(folder)))
+    assert.equal(0, status)
+    local figures = assert(json.decode(out))
+    assert.equal(4000, figures.rows)
+    assert.is_true(figures.rows_per_s > 0 and figures.cached_rows_per_s > 0)
   end)
 end)
 
@@ -192,7 +202,8 @@ end)
 
 describe("bench/run", function()
   it("prints a table of the lines asked for, without peers where there are none", function()
-    local status, out, err = helper.shell("luajit bench/run.lua --alone --only lr,text-zst,help "
+    local status, out, err = helper.shell("luajit bench/run.lua --alone "
+      .. "--only lr,text-zst,dnn-text,help "
       .. "--rows 2000 --rounds 1 --seconds 0.02 --windows 1 --warm-up 0.01")
     assert.same({ 0, "" }, { status, (err:gsub("^2000 rows, [%d.]+ %% positives\n", "")) })
     assert.truthy(out:find "^machine   [^\n]+\nmoonrank  [^\n]+OpenBLAS")
@@ -203,20 +214,22 @@ describe("bench/run", function()
       .. "share binds", (heading:gsub("  +", " ")))
     lines = lines:gsub(" +", " ")
     assert.truthy(lines:find "^lr 2 [%d,]+ not installed %- %- 12 x %- %- [%d,]+ %d+%% %l+\n"
-      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- %- %- %-\n", lines)
+      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- %- %- %-\n"
+      and lines:find "\ndnn%-text 2 [%d,]+ [%d,]+ cache [%d.]+ 0%.9 x %- %- %- %- %-\n", lines)
     local ms = lines:match "\nhelp 1 ([%d.]+) ms %- %- %- < 30 ms %- %- %- %- %-\n$"
     assert.is_true(tonumber(ms) > 0.1, lines)
   end)
 
   it("says which lines there are", function()
     assert.same({ 1, "", 'bench: no line "lx", there are lr, mlr, fm, dnn, dnn-adam, deepfm, '
-      .. "dnn-1, text-csv, text-zst, help\n" }, { helper.shell "luajit bench/run.lua --only lx" })
+      .. "dnn-1, text-csv, text-zst, dnn-text, help\n" },
+      { helper.shell "luajit bench/run.lua --only lx" })
   end)
 
   it("says which options there are", function()
     local status, _, err = helper.shell "luajit bench/text_speed.lua --dta x"
-    assert.same({ 2, "bench: --dta is no option with its value; there are --data --file "
-      .. "--threads\n" }, { status, err })
+    assert.same({ 2, "bench: --dta is no option with its value; there are --cached --data "
+      .. "--file --model --threads\n" }, { status, err })
   end)
 end)
 
