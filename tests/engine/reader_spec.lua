@@ -414,6 +414,20 @@ describe("a number", function()
     assert.same(expected, numbers(texts))
   end)
 
+  it("is the nearest float where whole numbers are halfway between two, or one beside it", function()
+    local texts, expected = {}, {}
+    for i = 1, 300 do
+      local middle = (2 * i + 1) * 2 ^ (i % 7) + 2 ^ (24 + i % 7 + i % 3)
+      for beside = -1, 1 do
+        local text = ("%.0f"):format(middle + beside)
+        texts[#texts + 1], expected[#expected + 1] = text, data.strtof(text)
+      end
+    end
+    texts[#texts + 1], expected[#expected + 1] = "999999999", 1e9
+    texts[#texts + 1], expected[#expected + 1] = "000000007", 7
+    assert.same(expected, numbers(texts))
+  end)
+
   it("that is empty or nan is missing", function()
     assert.same({ 7, 7, 7, 2 }, numbers { "", "nan", "NaN", "2" })
     assert.same({ 7, 2 }, numbers { '""', '"2"' })

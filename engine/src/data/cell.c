@@ -158,8 +158,21 @@ static int is_infinite(struct mr__text text) {
          equals(text, "infinity") || equals(text, "Infinity");
 }
 
+/* Most numbers are counts: up to nine digits and nothing else, rounded once on the way to float. */
+static int take_count(struct mr__text text, float *out) {
+  uint32_t value = 0;
+  if (text.size > 9) return 0;
+  for (size_t i = 0; i < text.size; i++) {
+    if (!is_digit(text.at[i])) return 0;
+    value = value * 10 + (uint32_t)(text.at[i] - '0');
+  }
+  *out = (float)value;
+  return 1;
+}
+
 enum mr__number mr__parse_number(struct mr__text text, float *out) {
   if (text.size == 0) return MR__NUMBER_MISSING;
+  if (take_count(text, out)) return MR__NUMBER_OK;
   struct decimal number;
   if (!take_apart(&number, text)) {
     if (equals(text, "nan") || equals(text, "NaN")) return MR__NUMBER_MISSING;
