@@ -1,4 +1,4 @@
-/* Keys of many short texts (base/hash.h): XXH3 of 1 to 8 bytes, four texts at a time. The formulas
+/* Keys of many short texts (base/hash.h): XXH3 of 1 to 16 bytes, four texts at a time. The formulas
  * are those of the xxHash specification, "XXH3 algorithm, small inputs"; other sizes, and families
  * without vectors of 64-bit numbers, go text by text. */
 #include "base/hash.h"
@@ -12,17 +12,20 @@
 
 enum { LANES = 4 };
 
-/* The seed as the formulas of the two sizes have it, with their words of the secret. */
+/* The seed as the formulas of the three sizes have it, with their words of the secret. */
 struct flips {
-  __m256i of_1_to_3, of_4_to_8;
+  __m256i of_1_to_3, of_4_to_8, of_9_to_16[2];
 };
 
 static inline __m256i four_of(uint64_t value) { return _mm256_set1_epi64x((long long)value); }
 
 static struct flips flips_of(uint64_t seed) {
-  const uint64_t secret_0 = 0x87275a9b, secret_8 = 0xc73ab174c5ecd5a2;
+  const uint64_t secret_0 = 0x87275a9b, secret_8 = 0xc73ab174c5ecd5a2,
+                 secret_24 = 0x6782737bea4239b9, secret_40 = 0xaf56bc3b0996523a;
   uint64_t mixed = seed ^ (uint64_t)__builtin_bswap32((uint32_t)seed) << 32;
-  return (struct flips){four_of(secret_0 + seed), four_of(secret_8 - mixed)};
+  return (struct flips){four_of(secret_0 + seed),
+                        four_of(secret_8 - mixed),
+                        {four_of(secret_24 + seed), four_of(secret_40 - seed)}};
 }
 
 /* The lower halves of products of 64-bit numbers. */
@@ -83,6 +86,31 @@ static inline long long load_8(const void *at) {
   return bytes;
 }
 
+/* Both halves of products of 64-bit numbers, folded into one. */
+static inline __m256i fold_products(__m256i a, __m256i b) {
+  __m256i a_high = _mm256_srli_epi64(a, 32), b_high = _mm256_srli_epi64(b, 32);
+  __m256i low = _mm256_mul_epu32(a, b), high = _mm256_mul_epu32(a_high, b_high);
+  __m256i left = _mm256_mul_epu32(a_high, b), right = _mm256_mul_epu32(a, b_high);
+  __m256i half = four_of(UINT32_MAX);
+  __m256i middle = _mm256_add_epi64(_mm256_srli_epi64(low, 32), _mm256_and_si256(left, half));
+  middle = _mm256_add_epi64(middle, right);
+  low = _mm256_blend_epi32(low, _mm256_slli_epi64(middle, 32), 0xAA);
+  high = _mm256_add_epi64(high, _mm256_srli_epi64(left, 32));
+  return _mm256_xor_si256(low, _mm256_add_epi64(high, _mm256_srli_epi64(middle, 32)));
+}
+
+/* The first and the last eight bytes of texts of 9 to 16. */
+static inline __m256i hash_9_to_16(__m256i words, __m256i last_words, __m256i sizes,
+                                   const __m256i flips[2]) {
+  const __m256i swap =
+      _mm256_broadcastsi128_si256(_mm_set_epi64x(0x08090A0B0C0D0E0F, 0x0001020304050607));
+  __m256i low = _mm256_xor_si256(words, flips[0]), high = _mm256_xor_si256(last_words, flips[1]);
+  __m256i h = _mm256_add_epi64(_mm256_add_epi64(sizes, _mm256_shuffle_epi8(low, swap)),
+                               _mm256_add_epi64(high, fold_products(low, high)));
+  h = multiply(_mm256_xor_si256(h, _mm256_srli_epi64(h, 37)), 0x165667919E3779F9);
+  return _mm256_xor_si256(h, _mm256_srli_epi64(h, 32));
+}
+
 /* The marks of four cells, one before the start and the stop, as two vectors. */
 static inline void four_marks(const uint32_t *marks, size_t stride, __m128i *before,
                               __m128i *stops) {
@@ -93,30 +121,44 @@ static inline void four_marks(const uint32_t *marks, size_t stride, __m128i *bef
   *stops = _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
 }
 
-/* Not a gather: where the processor's microcode keeps gathers from leaking what they read, one
- * takes ten times as long as these loads. */
-static inline __m256i four_words(const char *text, const uint32_t *marks, size_t stride) {
-  return _mm256_set_epi64x(load_8(text + (uint32_t)(marks[3 * stride] + 1)),
-                           load_8(text + (uint32_t)(marks[2 * stride] + 1)),
-                           load_8(text + (uint32_t)(marks[stride] + 1)),
-                           load_8(text + (uint32_t)(marks[0] + 1)));
+/* The first eight bytes of a cell and what follows it. */
+static inline long long first_8(const char *text, const uint32_t *marks) {
+  uint32_t start = marks[0] + 1;
+  return load_8(text + start);
 }
 
-/* The keys of four texts. Returns a bit for each lane whose text has another size. */
+/* The last eight bytes of a cell, or the first ones where it is shorter. */
+static inline long long last_8(const char *text, const uint32_t *marks) {
+  uint32_t start = marks[0] + 1, size = marks[1] - start;
+  return load_8(text + start + (size > 8 ? size - 8 : 0));
+}
+
+/* Not a gather: where the processor's microcode keeps gathers from leaking what they read, one
+ * takes ten times as long as four loads. */
+#define FOUR(load, text, marks, stride)                                                            \
+  _mm256_set_epi64x(load(text, (marks) + 3 * (stride)), load(text, (marks) + 2 * (stride)),        \
+                    load(text, (marks) + (stride)), load(text, marks))
+
+/* The keys of four cells. Returns a bit for each lane whose text has another size. */
 static inline int four_keys(uint64_t *keys, const char *text, const uint32_t *marks, size_t stride,
-                            struct flips flips) {
+                            const struct flips *flips) {
   __m128i before, stops, one = _mm_set1_epi32(1);
   four_marks(marks, stride, &before, &stops);
   __m128i size = _mm_sub_epi32(_mm_sub_epi32(stops, before), one);
   __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(4), size);
+  __m128i large = _mm_cmpgt_epi32(size, _mm_set1_epi32(8));
   __m128i other =
-      _mm_or_si128(_mm_cmpgt_epi32(size, _mm_set1_epi32(8)), _mm_cmpgt_epi32(one, size));
-  __m256i words = four_words(text, marks, stride);
-  __m256i sizes = _mm256_cvtepu32_epi64(size);
-  __m256i key = hash_4_to_8(words, sizes, flips.of_4_to_8);
+      _mm_or_si128(_mm_cmpgt_epi32(size, _mm_set1_epi32(16)), _mm_cmpgt_epi32(one, size));
+  __m256i words = FOUR(first_8, text, marks, stride), sizes = _mm256_cvtepu32_epi64(size);
+  __m256i key = hash_4_to_8(words, sizes, flips->of_4_to_8);
   if (_mm_movemask_epi8(small))
-    key = _mm256_blendv_epi8(key, hash_1_to_3(words, sizes, flips.of_1_to_3),
+    key = _mm256_blendv_epi8(key, hash_1_to_3(words, sizes, flips->of_1_to_3),
                              _mm256_cvtepi32_epi64(small));
+  if (_mm_movemask_epi8(large)) {
+    __m256i last_words = FOUR(last_8, text, marks, stride);
+    key = _mm256_blendv_epi8(key, hash_9_to_16(words, last_words, sizes, flips->of_9_to_16),
+                             _mm256_cvtepi32_epi64(large));
+  }
   /* MR__UNKNOWN_KEY, which is 0, becomes 1. */
   key = _mm256_sub_epi64(key, _mm256_cmpeq_epi64(key, _mm256_setzero_si256()));
   _mm256_storeu_si256((__m256i *)(void *)keys, key);
@@ -135,7 +177,7 @@ void MR_FAMILY(mr__cell_keys)(uint64_t *keys, const char *text, const uint32_t *
 #if defined(__AVX2__)
   struct flips flips = flips_of(table_seed);
   for (; i + LANES <= n; i += LANES) {
-    int others = four_keys(keys + i, text, marks + i * stride, stride, flips);
+    int others = four_keys(keys + i, text, marks + i * stride, stride, &flips);
     for (size_t k = i; others; k++, others >>= 1)
       if (others & 1) keys[k] = one_key(text, marks + k * stride, table_seed);
   }
