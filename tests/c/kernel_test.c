@@ -160,29 +160,29 @@ static void check_infinite(const struct layer *l, int family) {
   guarded_free(&y);
 }
 
-/* y and dx that a relu is folded into: its plain form on what the product alone gives. The mask has
- * numbers of both signs, both zeros and NaN. */
-static void check_relu(const struct layer *l, int family, int rows, int relu, int gap_mask) {
+/* y and dx that a relu is folded into: its plain form on what the product alone gives. What lies
+ * beside has numbers of both signs, both zeros and NaN. */
+static void check_relu(const struct layer *l, int family, int rows, int relu, int gap_beside) {
   static const float odd[] = {0.0f, -0.0f, NAN};
-  int out = l->outputs, ld_mask = out + gap_mask;
+  int out = l->outputs, ld = out + gap_beside;
   struct guarded y = guarded_floats((size_t)rows * (size_t)out);
-  struct guarded mask = spread(l->start.p, rows, out, gap_mask);
+  struct guarded beside = spread(l->start.p, rows, out, gap_beside);
   for (int r = 0; r < rows; r++)
-    if (r % 4 > 0) mask.p[r * ld_mask + r % out] = odd[r % 4 - 1];
+    if (r % 4 > 0) beside.p[r * ld + r % out] = odd[r % 4 - 1];
   forwards[family](&(struct mr__dense_call){
       .x = l->x.p, .ldx = l->inputs, .rows = rows, .inputs = l->inputs, .outputs = out,
       .packed = l->packed.p, .start = l->bias.p, .y = y.p, .ldy = out, .relu = relu,
-      .mask = relu ? NULL : mask.p, .ld_mask = ld_mask});
+      .mask = !relu, .beside = beside.p, .ld_beside = ld});
   for (int r = 0; r < rows; r++)
     for (int c = 0; c < out; c++) {
-      float want = l->y[r * out + c], by = relu ? want : mask.p[r * ld_mask + c];
+      float want = l->y[r * out + c], by = relu ? want : beside.p[r * ld + c];
       if (!(by > 0)) want = 0;
       CHECK(memcmp(&y.p[r * out + c], &want, sizeof want) == 0,
             "%s, %d x %d, relu %d: y[%d][%d] is %g, not %g", family_names[family], l->inputs, out,
             relu, r, c, (double)y.p[r * out + c], (double)want);
     }
   guarded_free(&y);
-  guarded_free(&mask);
+  guarded_free(&beside);
 }
 
 static void check_family(const struct layer *l, int family) {

@@ -44,9 +44,11 @@ struct mr__dense_call {
   float *y; /* [rows, outputs], stride ldy */
   int ldy;
   /* What is done to y before it is written: */
-  int relu;          /* 1: what is not above 0 becomes 0 */
-  const float *mask; /* [rows, outputs], stride ld_mask: where it is not above 0, so is y; or NULL */
-  int ld_mask;
+  int relu; /* 1: what is not above 0 becomes 0 */
+  int mask; /* 1: y is 0 where `beside` is not above 0 */
+  /* [rows, outputs], stride ld_beside, or NULL: brought near meanwhile for whoever reads it next. */
+  const float *beside;
+  int ld_beside;
 };
 
 typedef void mr__dense_forward_fn(const struct mr__dense_call *call);

@@ -86,38 +86,46 @@ static void backward_one(const struct mr__call *c) {
   MR_FAMILY(mr__one_backward)(&call);
 }
 
+/* It reads x, for its sign or only so that the weights' gradient finds it near. */
+static void backward_inputs(const struct mr__call *c) {
+  const struct mr__dense_call call = {.x = c->dy.p,
+                                      .ldx = c->dy.ld,
+                                      .rows = c->rows,
+                                      .inputs = c->dy.width,
+                                      .outputs = c->x[0].width,
+                                      .packed = c->packed_back,
+                                      .start = c->add[0] ? c->dx[0].p : NULL,
+                                      .ld_start = c->dx[0].ld,
+                                      .y = c->dx[0].p,
+                                      .ldy = c->dx[0].ld,
+                                      .mask = c->mask,
+                                      .beside = c->x[0].p,
+                                      .ld_beside = c->x[0].ld};
+  MR_FAMILY(mr__dense_forward)(&call);
+}
+
+static void backward_weights(const struct mr__call *c) {
+  const struct mr__weight_call call = {.x = c->x[0].p,
+                                       .ldx = c->x[0].ld,
+                                       .dy = c->dy.p,
+                                       .lddy = c->dy.ld,
+                                       .rows = c->rows,
+                                       .inputs = c->x[0].width,
+                                       .outputs = c->dy.width,
+                                       .dw = c->dparam[0],
+                                       .lddw = c->dy.width,
+                                       .add = !c->opens_lane,
+                                       .db = c->dparam[1]};
+  MR_FAMILY(mr__dense_weights)(&call);
+}
+
 static void backward(const struct mr__call *c) {
-  int in = c->x[0].width, out = c->dy.width;
-  if (out == 1) {
+  if (c->dy.width == 1) {
     backward_one(c);
     return;
   }
-  const struct mr__weight_call weights = {.x = c->x[0].p,
-                                          .ldx = c->x[0].ld,
-                                          .dy = c->dy.p,
-                                          .lddy = c->dy.ld,
-                                          .rows = c->rows,
-                                          .inputs = in,
-                                          .outputs = out,
-                                          .dw = c->dparam[0],
-                                          .lddw = out,
-                                          .add = !c->opens_lane,
-                                          .db = c->dparam[1]};
-  MR_FAMILY(mr__dense_weights)(&weights);
-  if (!c->dx[0].p) return;
-  const struct mr__dense_call inputs = {.x = c->dy.p,
-                                        .ldx = c->dy.ld,
-                                        .rows = c->rows,
-                                        .inputs = out,
-                                        .outputs = in,
-                                        .packed = c->packed_back,
-                                        .start = c->add[0] ? c->dx[0].p : NULL,
-                                        .ld_start = c->dx[0].ld,
-                                        .y = c->dx[0].p,
-                                        .ldy = c->dx[0].ld,
-                                        .mask = c->mask ? c->x[0].p : NULL,
-                                        .ld_mask = c->x[0].ld};
-  MR_FAMILY(mr__dense_forward)(&inputs);
+  if (c->dx[0].p) backward_inputs(c);
+  backward_weights(c);
 }
 
 static const struct mr__option options[] = {

@@ -64,7 +64,7 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
     for (; rows >= CHUNK; rows -= CHUNK) {                                                         \
       __builtin_prefetch(next, 1);                                                                 \
       next += ++next_vector % VECTORS ? LANES : call->lddw - (VECTORS - 1) * LANES;                \
-      UNROLL ROWS(INPUTS, VECTORS, CHUNK)                                                          \
+      _Pragma("GCC unroll 1") ROWS(INPUTS, VECTORS, CHUNK) /* more and accumulators spill */       \
     }                                                                                              \
     ROWS(INPUTS, VECTORS, rows)                                                                    \
     UNROLL for (int i = 0; i < INPUTS; i++)                                                        \

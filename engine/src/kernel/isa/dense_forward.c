@@ -2,8 +2,8 @@
  *
  * A tile of rows x one panel stays in registers while the inputs go by: per input one load of the
  * panel's vectors and, per row, one broadcast feeding an FMA per vector. What comes next is asked
- * for meanwhile, a few lines at a time: the tile's place in y, which is written in the end, and the
- * next panel, which nobody has read since the slice before. */
+ * for meanwhile: the tile's place in y, which is written in the end, and, a line or two at a time,
+ * the next panel, which nobody has read since the slice before, and what lies beside the next tile. */
 #include "kernel/isa.h"
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
@@ -58,9 +58,13 @@ static inline void ask_ahead(struct ahead *ahead) {
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = BROADCAST(0.0f);                     \
     }                                                                                             \
-    int left_inputs = call->inputs;                                                               \
+    const int ld_near = call->beside ? call->ld_beside : call->ldy;                               \
+    const float *near = (call->beside ? call->beside : call->y) + (row + ROWS) * ld_near + column; \
+    int near_vector = 0, left_inputs = call->inputs;                                              \
     for (; left_inputs >= CHUNK; left_inputs -= CHUNK) {                                          \
       ask_ahead(ahead);                                                                           \
+      __builtin_prefetch(near, 0, 2);                                                             \
+      near += ++near_vector % VECTORS ? LANES : ld_near - (VECTORS - 1) * LANES;                  \
       INPUTS(ROWS, VECTORS, CHUNK)                                                                \
     }                                                                                             \
     INPUTS(ROWS, VECTORS, left_inputs)                                                            \
@@ -68,11 +72,12 @@ static inline void ask_ahead(struct ahead *ahead) {
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = ABOVE_ZERO(sum[r][v]);               \
     if (call->mask) {                                                                             \
-      const float *mask = call->mask + row * call->ld_mask + column;                              \
+      const float *beside = call->beside + row * call->ld_beside + column;                        \
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++)                                                  \
           sum[r][v] = WHERE_ABOVE_ZERO(                                                           \
-              sum[r][v], load_columns(mask + (int64_t)r * call->ld_mask + v * LANES, there[v]));  \
+              sum[r][v],                                                                          \
+              load_columns(beside + (int64_t)r * call->ld_beside + v * LANES, there[v]));         \
     }                                                                                             \
     UNROLL for (int r = 0; r < ROWS; r++)                                                         \
       UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
@@ -86,7 +91,8 @@ static int panel_width(const struct mr__dense_call *call, int column) {
   return left < MR__PANEL ? (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR : MR__PANEL;
 }
 
-static struct ahead panel_behind(const struct mr__dense_call *call, const float *panel, int column) {
+static struct ahead panel_behind(const struct mr__dense_call *call, const float *panel,
+                                 int column) {
   const float *next = panel + (size_t)call->inputs * (size_t)panel_width(call, column);
   size_t width = (size_t)panel_width(call, column + MR__PANEL);
   return (struct ahead){next, next + (size_t)call->inputs * width};
@@ -165,7 +171,7 @@ void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
         float sum = call->start ? call->start[row * call->ld_start + column + c] : 0.0f;
         for (int k = 0; k < call->inputs; k++) sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
         if (call->relu && !(sum > 0.0f)) sum = 0.0f;
-        if (call->mask && !(call->mask[row * call->ld_mask + column + c] > 0.0f)) sum = 0.0f;
+        if (call->mask && !(call->beside[row * call->ld_beside + column + c] > 0.0f)) sum = 0.0f;
         call->y[row * call->ldy + column + c] = sum;
       }
       panel += (size_t)call->inputs * width;
