@@ -2,8 +2,8 @@
  *
  * A tile of rows x one panel stays in registers while the inputs go by: per input one load of the
  * panel's vectors and, per row, one broadcast feeding an FMA per vector. What comes next is asked
- * for meanwhile: the tile's place in y, which is written in the end, and, a line or two at a time,
- * the next panel, which nobody has read since the slice before, and what lies beside the next tile. */
+ * for meanwhile: the tile's place in y, which is written in the end, and a line or two at a time
+ * the next panel, which nobody has read since the slice before, and what lies beside. */
 #include "kernel/isa.h"
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
@@ -103,7 +103,7 @@ TILE(8, 3) TILE(4, 3) TILE(2, 3) TILE(1, 3)
 TILE(8, 2) TILE(4, 2) TILE(2, 2) TILE(1, 2)
 TILE(16, 1) TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
 
-/* All rows against `VECTORS` vectors of columns; TALL rows at a time as long as there are so many. */
+/* All rows against `VECTORS` vectors of columns, TALL rows at a time while there are so many. */
 #define COLUMNS(TALL, VECTORS)                                                                    \
   static void columns_##VECTORS(const struct mr__dense_call *call, struct ahead *ahead,           \
                                 const float *panel, int step, int column, int left) {             \
@@ -169,7 +169,8 @@ void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
       int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
       for (int c = 0; c < left; c++) {
         float sum = call->start ? call->start[row * call->ld_start + column + c] : 0.0f;
-        for (int k = 0; k < call->inputs; k++) sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
+        for (int k = 0; k < call->inputs; k++)
+          sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
         if (call->relu && !(sum > 0.0f)) sum = 0.0f;
         if (call->mask && !(call->beside[row * call->ld_beside + column + c] > 0.0f)) sum = 0.0f;
         call->y[row * call->ldy + column + c] = sum;
