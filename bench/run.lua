@@ -5,8 +5,8 @@
 --                          [--alone]
 --
 -- Lines of training: samples a second, everything included that a step costs a user, batches from
--- the column cache. Lines of text: rows a second from a text file to a model trained for one pass, a
--- logistic regression, or dnn beside the same pass from the column cache. Lines of a command:
+-- the column cache. Lines of text: rows a second from a text file to a model trained for one pass,
+-- a logistic regression, or dnn beside the same pass from the column cache. Lines of a command:
 -- milliseconds until it is done. A line of the table is:
 --
 --   samples/s   moonrank, median of the rounds
@@ -268,7 +268,8 @@ local function row_of(line, limits, distinct)
   local row = { line = line, name = line.name, threads = line.threads,
     moonrank = median(line.moonrank), best = median(line.best), default = median(line.default),
     newer = median(line.newer), program = line.program and line.program.best,
-    wanted = kind_of(line).wanted(line), has_peer = kind_of(line) == KINDS.training or line.peer ~= nil }
+    wanted = kind_of(line).wanted(line),
+    has_peer = kind_of(line) == KINDS.training or line.peer ~= nil }
   if kind_of(line) == KINDS.training then
     row.bound, row.binds =
       roofline.bound(line.model, line.optimizer, limits[line.threads], distinct)

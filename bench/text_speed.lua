@@ -1,7 +1,7 @@
 --- Rows a second from text to a trained model: read and parse, map to keys, build the column cache,
--- train one pass in the order of the file. One JSON line: { rows_per_s, seconds, reading (seconds of
--- them), loss, rows }, and with --cached cached_rows_per_s, of the same pass from the cache that is
--- there then.
+-- train one pass in the order of the file. One JSON line: { rows_per_s, seconds, reading (seconds
+-- of them), loss, rows }, and with --cached cached_rows_per_s, of the same pass from the cache that
+-- is there then.
 --
 --     luajit bench/text_speed.lua --data DIR [--file train.csv] [--model lr] [--threads 2]
 --                                 [--cached]

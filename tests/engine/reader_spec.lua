@@ -414,7 +414,7 @@ describe("a number", function()
     assert.same(expected, numbers(texts))
   end)
 
-  it("is the nearest float where whole numbers are halfway between two, or one beside it", function()
+  it("is the nearest float where whole numbers are halfway between two or beside it", function()
     local texts, expected = {}, {}
     for i = 1, 300 do
       local middle = (2 * i + 1) * 2 ^ (i % 7) + 2 ^ (24 + i % 7 + i % 3)
