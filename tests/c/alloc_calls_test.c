@@ -44,6 +44,8 @@ static mr_model *model;
 static mr_pool *pool;
 static mr_batch *batch;
 static mr_dataset *dataset;
+static mr_loader *loader_of_coded;
+static mr_batch *coded; /* of the dataset */
 static mr_predictor *predictor;
 
 static char folder[64], text_path[128], gzip_path[128], zstd_path[128], cache_path[128],
@@ -389,6 +391,7 @@ static double loss;
 static int call_gradient(mr_run *r) { return ARMED(mr_run_gradient(r, batch, &loss)); }
 static int call_make_rows(mr_run *r) { return ARMED(mr_run_make_rows(r, batch)); }
 static int call_step(mr_run *r) { return ARMED(mr_run_step(r, batch, &loss)); }
+static int call_step_codes(mr_run *r) { return ARMED(mr_run_step(r, coded, &loss)); }
 static int call_rate(mr_run *r) { return ARMED(mr_run_set_rate(r, 0.5)); }
 
 static int call_profile(mr_run *r) { return ARMED(mr_run_profile(r, 1)); }
@@ -436,19 +439,23 @@ static int run_gradient(void) { return with_run(call_gradient); }
 static int run_make_rows(void) { return with_run(call_make_rows); }
 static int run_update(void) { return with_run(call_update); }
 static int run_step(void) { return with_run(call_step); }
+static int run_step_codes(void) { return with_run(call_step_codes); }
 static int run_set_rate(void) { return with_run(call_rate); }
 static int run_row_gradient(void) { return with_run(call_row_gradient); }
 static int run_save(void) { return with_run(call_save); }
 static int run_restore(void) { return with_run(call_restore); }
 
-static int run_predict(void) {
+static int predict(const mr_batch *b) {
   mr_run *r;
   float scores[N], *out = scores;
   SOUND(mr_run_new_predict(&r, model, pool, &run_options, &logit, 1));
-  int status = ARMED(mr_run_predict(r, batch, &out));
+  int status = ARMED(mr_run_predict(r, b, &out));
   mr_run_free(r);
   return status;
 }
+
+static int run_predict(void) { return predict(batch); }
+static int run_predict_codes(void) { return predict(coded); }
 
 static int checkpoint_remove(void) {
   mr_model *m = new_model();
@@ -637,9 +644,11 @@ static const struct {
     {"mr_run_make_rows", run_make_rows},
     {"mr_run_update", run_update},
     {"mr_run_step", run_step},
+    {"mr_run_step", run_step_codes},
     {"mr_run_set_rate", run_set_rate},
     {"mr_run_row_gradient", run_row_gradient},
     {"mr_run_predict", run_predict},
+    {"mr_run_predict", run_predict_codes},
     {"mr_run_profile", run_profile},
     {"mr_run_profile_line", run_profile_line},
     {"mr_run_save", run_save},
@@ -754,6 +763,10 @@ static void begin(void) {
   const char *path = text_path;
   SOUND(mr_dataset_build(schema, &format, &path, 1, cache_path, 1, NULL));
   SOUND(mr_dataset_open(&dataset, schema, cache_path));
+  mr_loader_options options = {.batch = N}; /* all: its thread has nothing more to do then */
+  SOUND(mr_loader_new(&loader_of_coded, dataset, &options));
+  SOUND(mr_loader_next(loader_of_coded, &coded));
+  NEED(mr_batch_rows(coded, MR_SAMPLE) == mr_dataset_samples(dataset));
   mr_run *run;
   SOUND(mr_run_new(&run, model, pool, &run_options));
   SOUND(mr_run_step(run, batch, &loss));
@@ -765,6 +778,7 @@ static void begin(void) {
 
 static void end(void) {
   mr_predictor_close(predictor);
+  mr_loader_free(loader_of_coded);
   mr_dataset_close(dataset);
   mr_batch_free(batch);
   mr_pool_free(pool);

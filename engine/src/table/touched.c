@@ -10,7 +10,7 @@
 enum { SPLIT_PART = 8, MOST_WHOLE = 1 << 16 };
 
 enum { PROBE_AHEAD = 16 }; /* keys whose slots are asked for while others are read */
-enum { STRETCH = 256 };
+enum { CODES_AHEAD = 48, STRETCH = 256 };
 enum { HUGE_BYTES = 2 << 20 };
 
 struct job {
@@ -372,21 +372,33 @@ static int take_place(struct mr__touched *rows, const mr_batch *batch, struct mr
   return MR_OK;
 }
 
-/* Find the places of one column's codes: first, without a branch, of those that the batch had before,
- * then of the others. */
+/* Note the places of a stretch of codes that the batch had before, without a branch, and list the
+ * others. Called with `at` either NULL or not, as the compiler may know. */
+static inline __attribute__((always_inline)) uint32_t note_places(
+    const struct mr__memo_entry *entries, const uint32_t *codes, const uint32_t *at, uint32_t first,
+    uint32_t end, uint32_t n, uint32_t note, uint32_t *place_of, uint32_t *fresh) {
+  uint32_t n_fresh = 0;
+  for (uint32_t j = first; j < end; j++) {
+    uint32_t ahead = j + CODES_AHEAD < n ? j + CODES_AHEAD : j;
+    __builtin_prefetch(&entries[codes[at ? at[ahead] : ahead]], 1);
+    uint32_t noted = entries[codes[at ? at[j] : j]].note;
+    place_of[j] = noted - note;
+    fresh[n_fresh] = j;
+    n_fresh += noted < note;
+  }
+  return n_fresh;
+}
+
+/* Find the places of one column's codes. */
 static int probe_codes(struct mr__touched *rows, const mr_batch *batch, int c,
                        struct mr__share *share, struct mr__column_share part, uint32_t *place_of) {
   struct mr__memo_entry *entries = rows->memos[share->table].entries;
   const uint32_t *codes = batch->columns[c].codes, *at = part.at, note = share->note;
   for (uint32_t first = 0; first < part.n; first += STRETCH) {
-    uint32_t fresh[STRETCH], n_fresh = 0;
-    uint32_t end = part.n - first < STRETCH ? part.n : first + STRETCH;
-    for (uint32_t j = first; j < end; j++) {
-      uint32_t noted = entries[codes[at ? at[j] : j]].note;
-      place_of[j] = noted - note;
-      fresh[n_fresh] = j;
-      n_fresh += noted < note;
-    }
+    uint32_t fresh[STRETCH], end = part.n - first < STRETCH ? part.n : first + STRETCH;
+    uint32_t n_fresh =
+        at ? note_places(entries, codes, at, first, end, part.n, note, place_of, fresh)
+           : note_places(entries, codes, NULL, first, end, part.n, note, place_of, fresh);
     for (uint32_t k = 0; k < n_fresh; k++) {
       uint32_t code = codes[at ? at[fresh[k]] : fresh[k]];
       struct mr__memo_entry *entry = &entries[code];
