@@ -101,24 +101,22 @@ static struct ahead panel_behind(const struct mr__dense_call *call, const float 
 #if TILE_ROWS == 8
 TILE(8, 3) TILE(4, 3) TILE(2, 3) TILE(1, 3)
 TILE(8, 2) TILE(4, 2) TILE(2, 2) TILE(1, 2)
-TILE(16, 1) TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
+TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
 
-/* All rows against `VECTORS` vectors of columns, TALL rows at a time while there are so many. */
-#define COLUMNS(TALL, VECTORS)                                                                    \
+/* All rows against `VECTORS` vectors of columns. */
+#define COLUMNS(VECTORS)                                                                          \
   static void columns_##VECTORS(const struct mr__dense_call *call, struct ahead *ahead,           \
                                 const float *panel, int step, int column, int left) {             \
     int64_t row = 0, rows = call->rows;                                                           \
-    for (; row + TALL <= rows; row += TALL)                                                       \
-      tile_##TALL##_##VECTORS(call, ahead, row, panel, step, column, left);                       \
-    if (TALL > 8 && row + 8 <= rows)                                                              \
-      tile_8_##VECTORS(call, ahead, row, panel, step, column, left), row += 8;                    \
+    for (; row + 8 <= rows; row += 8)                                                             \
+      tile_8_##VECTORS(call, ahead, row, panel, step, column, left);                              \
     if (row + 4 <= rows)                                                                          \
       tile_4_##VECTORS(call, ahead, row, panel, step, column, left), row += 4;                    \
     if (row + 2 <= rows)                                                                          \
       tile_2_##VECTORS(call, ahead, row, panel, step, column, left), row += 2;                    \
     if (row < rows) tile_1_##VECTORS(call, ahead, row, panel, step, column, left);                \
   }
-COLUMNS(8, 3) COLUMNS(8, 2) COLUMNS(16, 1)
+COLUMNS(3) COLUMNS(2) COLUMNS(1)
 
 void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
   const float *panel = call->packed;
