@@ -1,21 +1,26 @@
-/* How fast are the products of dense layers, beside two libraries?
+/* How fast are the products of dense layers, beside three libraries?
  *
  *   cmake --build build --target products && build/bench/products [ROWS...]
  *
  * For each shape and number of rows (of a slice; 96, 256 and 1024 unless said otherwise) GFLOP/s of
  * one thread, and the share of what its core can do:
  *
- *   y = x W + b      the engine's kernel, then y = x W by OpenBLAS and oneDNN
- *   dx = dy W^T      the same three
- *   dW += x^T dy     the same three
+ *   y = x W + b      the engine's kernel, then y = x W by OpenBLAS, oneDNN and libxsmm
+ *   dx = dy W^T      the same four
+ *   dW += x^T dy     the same four
  *
- * oneDNN (Debian's libdnnl2) where it is installed. Each figure is the best of many short runs, and
+ * oneDNN (Debian's libdnnl2) where it is installed, libxsmm (libxsmm-dev) where it was when the
+ * build was configured: its kernels of 64 rows, or 64 inputs for dW, and for dx the weights turned
+ * beforehand, since it has no kernel that turns them. Each figure is the best of many short runs, and
  * the yardstick of the core (fused multiply-adds that wait for nothing) is timed between them: a
  * busy machine slows some of the runs, but not all. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef MR_XSMM
+#include <libxsmm.h>
+#endif
 
 #include "kernel/blas.h"
 #include "kernel/family.h"
@@ -40,14 +45,42 @@ static sgemm_fn *sgemm;
 /* One layer over some rows. */
 struct layer {
   int rows, in, out;
-  float *x, *w, *y, *dw, *db, *packed, *packed_back, *bias, *zeros;
+  float *x, *w, *turned, *y, *dw, *db, *packed, *packed_back, *bias, *zeros;
 };
 
-enum { FORWARD, SGEMM, DNNL, DX, BLAS_DX, DNNL_DX, DW, BLAS_DW, DNNL_DW, KINDS };
-static const char *const kinds[] = {"y",      "OpenBLAS", "oneDNN",   "dx",    "OpenBLAS",
-                                    "oneDNN", "dW",       "OpenBLAS", "oneDNN"};
+enum {
+  FORWARD, SGEMM, DNNL, XSMM,
+  DX, BLAS_DX, DNNL_DX, XSMM_DX,
+  DW, BLAS_DW, DNNL_DW, XSMM_DW,
+  KINDS
+};
+static const char *const kinds[] = {"y",      "OpenBLAS", "oneDNN", "libxsmm",  "dx",     "OpenBLAS",
+                                    "oneDNN", "libxsmm",  "dW",     "OpenBLAS", "oneDNN", "libxsmm"};
 
-static int is_dnnl(int kind) { return kind % 3 == DNNL; }
+static int is_there(int kind) {
+#ifndef MR_XSMM
+  if (kind % 4 == XSMM) return 0;
+#endif
+  return dnnl || kind % 4 != DNNL;
+}
+
+#ifdef MR_XSMM
+/* Column by column, as the library sees it: c [m, n] = a [m, k] b [k, n], some columns at a
+ * time; or, where b is [n, k], c += a b^T. */
+static void run_xsmm(int m, int n, int k, const float *a, const float *b, int ldb, float *c,
+                     int turned) {
+  enum { BLOCK = 64 };
+  const float one = 1, beta = turned ? 1 : 0;
+  const int flags = turned ? LIBXSMM_GEMM_FLAG_TRANS_B : LIBXSMM_GEMM_FLAG_NONE;
+  for (int i = 0; i < n; i += BLOCK) {
+    int some = n - i < BLOCK ? n - i : BLOCK;
+    libxsmm_smmfunction kernel =
+        libxsmm_smmdispatch(m, some, k, &m, &ldb, &m, &one, &beta, &flags, NULL);
+    const float *from = b + (turned ? (size_t)i : (size_t)i * (size_t)ldb);
+    if (kernel) kernel(a, from, c + (size_t)i * (size_t)m);
+  }
+}
+#endif
 
 /* The kernels of the family in use, by its name. */
 #if MR_X86
@@ -116,6 +149,17 @@ static void run(const struct layer *l, int kind) {
                                               .y = l->x,
                                               .ldy = k});
     break;
+#ifdef MR_XSMM
+  case XSMM:
+    run_xsmm(n, m, k, l->w, l->x, k, l->y, 0);
+    break;
+  case XSMM_DX:
+    run_xsmm(k, m, n, l->turned, l->y, n, l->x, 0);
+    break;
+  case XSMM_DW:
+    run_xsmm(n, k, m, l->y, l->x, k, l->dw, 1);
+    break;
+#endif
   case BLAS_DX:
     mr__gemm_nt(m, k, n, l->y, n, l->w, n, 0, l->x, k);
     break;
@@ -164,7 +208,7 @@ static void measure(struct layer l) {
   for (int r = 0; r < RUNS; r++) {
     peak = best_peak(peak);
     for (int kind = 0; kind < KINDS; kind++) {
-      if (!dnnl && is_dnnl(kind)) continue;
+      if (!is_there(kind)) continue;
       memset(l.dw, 0, (size_t)l.in * (size_t)l.out * sizeof(float));
       run(&l, kind);
       double start = mr_seconds();
@@ -193,7 +237,7 @@ int main(int argc, char **argv) {
   dnnl = other ? (dnnl_sgemm_fn *)dlsym(other, "dnnl_sgemm") : NULL;
   printf("%s, %s; GFLOP/s of one thread, share of its core\n%-19s", mr_isa(), mr_blas(), "");
   for (int kind = 0; kind < KINDS; kind++)
-    if (dnnl || !is_dnnl(kind)) printf("  %11s", kinds[kind]);
+    if (is_there(kind)) printf("  %11s", kinds[kind]);
   printf("\n");
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int i = 0; i < n; i++) {
@@ -208,9 +252,12 @@ int main(int argc, char **argv) {
       l.packed_back = numbers(mr__packed_size(l.out, l.in) + MR__PANEL);
       l.zeros = calloc(in + 16, sizeof(float));
       mr__pack(l.w, l.in, l.out, l.packed);
+      l.turned = numbers(in * out);
+      for (size_t k = 0; k < in; k++)
+        for (size_t o = 0; o < out; o++) l.turned[o * in + k] = l.w[k * out + o];
       measure(l);
       free(l.x), free(l.w), free(l.y), free(l.dw), free(l.bias), free(l.packed);
-      free(l.db), free(l.packed_back), free(l.zeros);
+      free(l.turned), free(l.db), free(l.packed_back), free(l.zeros);
     }
   return 0;
 }
