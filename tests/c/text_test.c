@@ -96,7 +96,7 @@ static void check_text(int quotes) {
 }
 
 /* Cells so short that a word of 64 bytes is full of ends, of the usual size, and longer than a
- * step; with no quotes, some, and mostly quotes. */
+ * word; with no quotes, some, and mostly quotes. */
 static void check_texts(void) {
   static const uint32_t sizes[] = {0, 1, 8, 30, 150};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -111,7 +111,7 @@ static void check_texts(void) {
 }
 
 static void check_long_row(void) {
-  enum { CELL = 100000 };
+  enum { CELL = 300000 };
   struct mr__scan scan = {0};
   memset(text, 'x', sizeof text);
   text[CELL] = ',';

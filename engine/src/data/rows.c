@@ -1,4 +1,4 @@
-/* Rows are taken in steps of some 24 KB of text, and a step is worked through column by column:
+/* Rows are taken in steps of some 96 KB of text, and a step is worked through column by column:
  * each loop below does one thing to one cell of every row, with text, index and records in cache.
  *
  * Within a step the rows that make a record in a domain are listed: all of them for samples, and
