@@ -13,6 +13,7 @@ local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR
 function M.spec(column)
   local spec = mr.new "mr_column_spec"
   spec.name, spec.source, spec.table = column.name, column.source, column.table
+  spec.sequence = column.sequence
   spec.type = TYPES[column.type] or column.type
   spec.domain = column.side == "request" and C.MR_REQUEST or C.MR_SAMPLE
   spec.separator = column.separator and column.separator:byte() or 0
@@ -27,6 +28,15 @@ function M.add_column(schema, column)
   local spec = M.spec(column)
   local ok, message = mr.ok(C.mr_schema_add_column(schema, spec))
   return ok, message, column -- used until here, so its texts live as long
+end
+
+--- { name =, side =, max =, keep = "last", separator = }; true, or nil and the message.
+function M.add_sequence(schema, sequence)
+  return mr.ok(C.mr_schema_add_sequence(schema, mr.new("mr_sequence_spec", {
+    name = sequence.name, max = sequence.max or 0,
+    domain = sequence.side == "request" and C.MR_REQUEST or C.MR_SAMPLE,
+    keep = sequence.keep == "last" and C.MR_KEEP_LAST or sequence.keep or C.MR_KEEP_FIRST,
+    separator = sequence.separator and sequence.separator:byte() or 0 })))
 end
 
 function M.new_schema()

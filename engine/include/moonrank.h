@@ -80,7 +80,9 @@ int64_t mr_alloc_live(void);
 
 /* ---- schema ---- */
 
-/* Where the rows of a column live. A child sees the values of its parent. */
+/* Where the rows of a column live. A child sees the values of its parent. Behind these two, sequence
+ * s has the domains MR_DOMAINS + 2 s, whose rows are its behaviours, and MR_DOMAINS + 2 s + 1, its
+ * pairs: where it belongs to the request, a row for each sample and behaviour of its request. */
 enum { MR_REQUEST = 0, MR_SAMPLE = 1, MR_DOMAINS = 2 };
 
 /* What a column holds. */
@@ -96,17 +98,30 @@ enum {
 
 enum { MR_PLAIN_NUMBER = 0, MR_LOG1P = 1 }; /* transform of a number */
 
+enum { MR_KEEP_FIRST = 0, MR_KEEP_LAST = 1 }; /* of a sequence that is longer than its max */
+
+/* A sequence: columns that are aligned, one row a behaviour, any number of them for each owner. */
+typedef struct mr_sequence_spec {
+  const char *name;
+  int32_t domain;    /* of its owner: MR_REQUEST or MR_SAMPLE */
+  int32_t max;       /* keep at most this many behaviours; 0: all */
+  int32_t keep;      /* MR_KEEP_FIRST or MR_KEEP_LAST */
+  int32_t separator; /* the byte between behaviours, default ' ' when 0 */
+} mr_sequence_spec;
+
 typedef struct mr_column_spec {
   const char *name;    /* how the model refers to it */
   const char *source;  /* the column's name in the file's header; NULL: same as name */
   const char *table;   /* MR_ID, MR_IDS: the table; NULL: same as name */
   int32_t type;        /* MR_ID .. */
-  int32_t domain;      /* MR_REQUEST or MR_SAMPLE */
+  int32_t domain;      /* MR_REQUEST or MR_SAMPLE; in a sequence that of its owner */
   int32_t separator;   /* MR_IDS: the byte between values, default ',' when 0 */
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
   int32_t width;       /* MR_VECTOR: floats per row */
   int32_t transform;   /* MR_NUMBER: MR_PLAIN_NUMBER or MR_LOG1P */
   float missing;       /* MR_NUMBER: the value of an empty cell, before no transform */
+  const char *sequence; /* MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR: the sequence that it is a part of;
+                           NULL: none */
 } mr_column_spec;
 
 typedef struct mr_schema mr_schema;
@@ -114,11 +129,13 @@ int mr_schema_new(mr_schema **out);
 void mr_schema_free(mr_schema *schema);
 /* A table of keys; min_count: keys seen less often in the training data become unknown. */
 int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count);
+int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec);
 /* The tables that a column names are added with min_count 1 where missing. Names are unique. */
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);
 int32_t mr_schema_columns(const mr_schema *schema);
 int32_t mr_schema_find(const mr_schema *schema, const char *name); /* index or -1 */
 int32_t mr_schema_find_table(const mr_schema *schema, const char *name); /* index or -1 */
+int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name); /* index or -1 */
 
 /* ---- dataset ---- */
 
@@ -176,6 +193,9 @@ const int64_t *mr_batch_sample_index(const mr_batch *batch);
 /* Copy the bags of an MR_IDS column: row r owns keys[offsets[r]] up to keys[offsets[r + 1]]. */
 int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
                       const uint64_t *keys);
+/* Set how many behaviours each row of a sequence's owner has: row r owns those from offsets[r] up to
+ * offsets[r + 1]. Its columns then have offsets[rows] rows and start as in a new batch. */
+int mr_batch_set_sequence(mr_batch *batch, int32_t sequence, const int32_t *offsets);
 /* The key of a text value in a column's table. */
 uint64_t mr_schema_key(const mr_schema *schema, int32_t column, const char *text, size_t size);
 

@@ -137,6 +137,16 @@ static int schema_add_column(void) {
   return status;
 }
 
+static const mr_sequence_spec sequence = {.name = "seen", .domain = MR_SAMPLE};
+
+static int schema_add_sequence(void) {
+  mr_schema *s = new_schema();
+  int status = ARMED(mr_schema_add_sequence(s, &sequence));
+  CHECK((mr_schema_find_sequence(s, "seen") == 0) == (status == MR_OK), "status %d", status);
+  mr_schema_free(s);
+  return status;
+}
+
 static int graph_new(void) {
   mr_graph *g;
   MAKES(g, mr_graph_new(&g, schema), mr_graph_free);
@@ -335,6 +345,23 @@ static int batch_set_bags(void) {
   SOUND(mr_batch_new(&b, schema, N, NULL));
   int status = ARMED(set_bags(b));
   mr_batch_free(b);
+  return status;
+}
+
+static int batch_set_sequence(void) {
+  mr_column_spec spec = {.name = "seen ad", .type = MR_ID, .domain = MR_SAMPLE,
+                         .sequence = "seen"};
+  int32_t offsets[N + 1] = {0};
+  for (int r = 0; r < N; r++) offsets[r + 1] = offsets[r] + r;
+  mr_schema *s = new_schema();
+  mr_batch *b;
+  SOUND(mr_schema_add_sequence(s, &sequence));
+  SOUND(mr_schema_add_column(s, &spec));
+  SOUND(mr_batch_new(&b, s, N, NULL));
+  int status = ARMED(mr_batch_set_sequence(b, 0, offsets));
+  if (status != MR_OK) SOUND(mr_batch_reset(b, 2, NULL)); /* it can still be used */
+  mr_batch_free(b);
+  mr_schema_free(s);
   return status;
 }
 
@@ -603,6 +630,7 @@ static const struct {
     {"mr_schema_new", schema_new},
     {"mr_schema_add_table", schema_add_table},
     {"mr_schema_add_column", schema_add_column},
+    {"mr_schema_add_sequence", schema_add_sequence},
     {"mr_dataset_build", dataset_build},
     {"mr_dataset_build", dataset_build_threads},
     {"mr_dataset_build", dataset_build_gzip},
@@ -611,6 +639,7 @@ static const struct {
     {"mr_batch_new", batch_new},
     {"mr_batch_reset", batch_reset},
     {"mr_batch_set_bags", batch_set_bags},
+    {"mr_batch_set_sequence", batch_set_sequence},
     {"mr_loader_new", loader_all},
     {"mr_loader_next", loader_all},
     {"mr_op_describe", op_describe},

@@ -212,3 +212,117 @@ describe("a batch filled by hand", function()
     assert.equal(before, data.live_blocks())
   end)
 end)
+
+describe("a sequence", function()
+  local columns = { { name = "user", type = "id", side = "request" },
+    { name = "click.ad", type = "id", table = "ad", side = "request", sequence = "click" },
+    { name = "click.gap", type = "number", missing = 7, side = "request", sequence = "click" },
+    { name = "seen.tags", type = "ids", max = 2, sequence = "seen" },
+    { name = "seen.face", type = "vector", width = 2, sequence = "seen" } }
+  local CLICK, CLICK_PAIRS, SEEN, SEEN_PAIRS = C.MR_DOMAINS, C.MR_DOMAINS + 1, C.MR_DOMAINS + 2,
+    C.MR_DOMAINS + 3
+  local batch
+
+  local function add_sequence(sequence) return data.add_sequence(schema, sequence) end
+
+  local function set(s, offsets)
+    return mr.ok(C.mr_batch_set_sequence(batch, s, mr.new("int32_t[?]", #offsets, offsets)))
+  end
+
+  local function rows(domain) return tonumber(C.mr_batch_rows(batch, domain)) end
+
+  local function fill()
+    assert(add_sequence { name = "click", side = "request", max = 4, keep = "last" })
+    assert(add_sequence { name = "seen" })
+    for _, column in ipairs(columns) do assert(add(column)) end
+    local out = mr.new "mr_batch *[1]"
+    mr.check(C.mr_batch_new(out, schema, 3, mr.new("int32_t[3]", { 2, 1, 2 })))
+    batch = mr.gc(out[0], C.mr_batch_free)
+  end
+
+  it("is found by its name", function()
+    assert(add_sequence { name = "click", side = "request" })
+    assert(add_sequence { name = "seen" })
+    assert.equal(1, C.mr_schema_find_sequence(schema, "seen"))
+    assert.equal(-1, C.mr_schema_find_sequence(schema, "Seen"))
+  end)
+
+  it("says what is wrong with it, and with its columns", function()
+    assert(add_sequence { name = "click", side = "request" })
+    helper.fails_with("a sequence has no name", add_sequence { name = "" })
+    helper.fails_with('sequence "click" is there already', add_sequence { name = "click" })
+    helper.fails_with('sequence "a": max is -1, expected 0 or more',
+      add_sequence { name = "a", max = -1 })
+    helper.fails_with('sequence "a": keep is 2, expected 0 (first) or 1 (last)',
+      add_sequence { name = "a", keep = 2 })
+    helper.fails_with('sequence "a": separator is byte 10, expected 1 to 255 and neither a quote '
+      .. "nor the end of a line", add_sequence { name = "a", separator = "\n" })
+    helper.fails_with('column "x": there is no sequence "seen"',
+      add { name = "x", type = "id", sequence = "seen" })
+    helper.fails_with('column "x": domain is 1, that of sequence "click" is 0',
+      add { name = "x", type = "id", sequence = "click" })
+    helper.fails_with('column "x": type is 5, in a sequence expected 1 (id), 2 (ids), 3 (number) '
+      .. "or 7 (vector)", add { name = "x", type = "group", side = "request", sequence = "click" })
+    for i = 2, 30 do assert(add_sequence { name = "s" .. i }) end
+    helper.fails_with('sequence "s31": at most 30 sequences are allowed',
+      add_sequence { name = "s31" })
+  end)
+
+  it("has a row for each behaviour and, of a request, a pair for each sample and behaviour",
+    function()
+      fill()
+      for domain = CLICK, SEEN_PAIRS do assert.equal(0, rows(domain)) end
+      assert(set(0, { 0, 3, 3, 4 }))
+      assert(set(1, { 0, 0, 2, 2, 3, 3 }))
+      assert.equal(4, rows(CLICK))
+      assert.equal(2 * 3 + 1 * 0 + 2 * 1, rows(CLICK_PAIRS))
+      assert.equal(3, rows(SEEN))
+      assert.equal(0, rows(SEEN_PAIRS))
+    end)
+
+  it("starts with unknown keys, missing numbers and empty bags", function()
+    fill()
+    assert(set(0, { 0, 3, 3, 4 }))
+    assert(set(1, { 0, 0, 2, 2, 3, 3 }))
+    local click, seen = C.mr_schema_find(schema, "click.ad"), C.mr_schema_find(schema, "seen.tags")
+    for i = 0, 3 do assert.equal("0ULL", tostring(C.mr_batch_keys(batch, click)[i])) end
+    helper.all_near({ 7, 7, 7, 7 }, C.mr_batch_floats(batch, click + 1), 0)
+    helper.all_near({ 0, 0, 0, 0 }, C.mr_batch_offsets(batch, seen), 0)
+    helper.all_near({ 0, 0, 0, 0, 0, 0 }, C.mr_batch_floats(batch, seen + 1), 0)
+  end)
+
+  it("may hold bags, cut as in any column", function()
+    fill()
+    assert(set(1, { 0, 0, 2, 2, 3, 3 }))
+    local seen = C.mr_schema_find(schema, "seen.tags")
+    mr.check(C.mr_batch_set_bags(batch, seen, mr.new("int32_t[4]", { 0, 3, 3, 4 }),
+      mr.new("uint64_t[4]", { 5, 6, 7, 8 })))
+    helper.all_near({ 0, 2, 2, 3 }, C.mr_batch_offsets(batch, seen), 0)
+    local keys = C.mr_batch_keys(batch, seen)
+    assert.same({ 5, 6, 8 }, { tonumber(keys[0]), tonumber(keys[1]), tonumber(keys[2]) })
+  end)
+
+  it("is empty again in a batch that is filled anew", function()
+    fill()
+    assert(set(0, { 0, 3, 3, 4 }))
+    mr.check(C.mr_batch_reset(batch, 2, nil))
+    assert.equal(0, rows(CLICK))
+    assert.equal(0, rows(CLICK_PAIRS))
+  end)
+
+  it("refuses offsets that cannot be", function()
+    fill()
+    helper.fails_with('sequence "click": offsets[0] is 1, expected 0', set(0, { 1, 1, 1, 1 }))
+    helper.fails_with('sequence "click": offsets[2] is 1, expected 2 or more',
+      set(0, { 0, 2, 1, 2 }))
+    helper.fails_with('sequence "click": row 2 has 5 behaviours, at most 4 are kept',
+      set(0, { 0, 4, 4, 9 }))
+    helper.fails_with("sequence 2, but there are 2", set(2, { 0 }))
+  end)
+
+  it("cannot be read from files yet", function()
+    fill()
+    helper.fails_with('sequence "click" cannot be read from files yet',
+      data.build(schema, "none.csv", "none.cache"))
+  end)
+end)

@@ -12,7 +12,8 @@ int mr__batch_new_empty(mr_batch **out, const mr_schema *schema) {
   if (!batch) return mr__fail_memory();
   batch->schema = mr__schema_retain(schema);
   batch->columns = mr__calloc(schema->n_columns, sizeof *batch->columns);
-  if (!batch->columns) {
+  batch->sequences = mr__calloc(schema->n_sequences, sizeof *batch->sequences);
+  if (!batch->columns || !batch->sequences) {
     mr_batch_free(batch);
     return mr__fail_memory();
   }
@@ -29,6 +30,12 @@ void mr_batch_free(mr_batch *batch) {
     mr__free(batch->columns[i].floats);
   }
   mr__free(batch->columns);
+  for (size_t s = 0; batch->sequences && s < batch->schema->n_sequences; s++) {
+    mr__free(batch->sequences[s].first);
+    mr__free(batch->sequences[s].owner_of);
+    mr__free(batch->sequences[s].first_pair);
+  }
+  mr__free(batch->sequences);
   mr__free(batch->first_sample);
   mr__free(batch->request_of);
   mr__free(batch->sample_index);
@@ -66,6 +73,55 @@ static int resize_column(struct mr__batch_column *column, const struct mr__colum
   }
 }
 
+int64_t mr__batch_rows(const mr_batch *batch, int domain) {
+  if (domain < MR_DOMAINS) return batch->rows[domain];
+  const struct mr__batch_sequence *sequence = &batch->sequences[mr__sequence_of(domain)];
+  if (!mr__is_pairs(domain)) return sequence->rows;
+  return sequence->first_pair ? sequence->first_pair[batch->rows[MR_SAMPLE]] : 0;
+}
+
+/* Sequences start without behaviours. */
+static int resize_sequence(mr_batch *batch, int s) {
+  struct mr__batch_sequence *sequence = &batch->sequences[s];
+  size_t n = (size_t)batch->rows[batch->schema->sequences[s].domain] + 1;
+  MR_TRY(mr__grow(&sequence->first, &sequence->first_capacity, n, sizeof *sequence->first));
+  memset(sequence->first, 0, n * sizeof *sequence->first);
+  sequence->rows = 0;
+  return MR_OK;
+}
+
+static int resize_columns(mr_batch *batch, int sequence) {
+  for (size_t i = 0; i < batch->schema->n_columns; i++) {
+    const struct mr__column *spec = &batch->schema->columns[i];
+    if (spec->sequence != sequence) continue;
+    MR_TRY(resize_column(&batch->columns[i], spec,
+                         (size_t)mr__batch_rows(batch, mr__column_domain(spec)),
+                         batch->coding != NULL));
+  }
+  return MR_OK;
+}
+
+int mr__batch_number_behaviours(mr_batch *batch, int s) {
+  struct mr__batch_sequence *sequence = &batch->sequences[s];
+  int domain = batch->schema->sequences[s].domain;
+  int64_t owners = batch->rows[domain], samples = batch->rows[MR_SAMPLE];
+  const int32_t *first = sequence->first;
+  sequence->rows = first[owners];
+  MR_TRY(mr__grow(&sequence->owner_of, &sequence->owner_of_capacity, (size_t)sequence->rows,
+                  sizeof *sequence->owner_of));
+  for (int64_t owner = 0; owner < owners; owner++)
+    for (int32_t i = first[owner]; i < first[owner + 1]; i++)
+      sequence->owner_of[i] = (int32_t)owner;
+  if (domain == MR_SAMPLE) return resize_columns(batch, s);
+  MR_TRY(mr__grow(&sequence->first_pair, &sequence->first_pair_capacity, (size_t)samples + 1,
+                  sizeof *sequence->first_pair));
+  sequence->first_pair[0] = 0;
+  for (int64_t q = 0; q < owners; q++)
+    for (int32_t i = batch->first_sample[q]; i < batch->first_sample[q + 1]; i++)
+      sequence->first_pair[i + 1] = sequence->first_pair[i] + first[q + 1] - first[q];
+  return resize_columns(batch, s);
+}
+
 int mr__batch_resize(mr_batch *batch, int64_t requests, int64_t samples) {
   size_t n = (size_t)samples;
   MR_TRY(mr__grow(&batch->first_sample, &batch->first_sample_capacity, (size_t)requests + 1,
@@ -75,11 +131,8 @@ int mr__batch_resize(mr_batch *batch, int64_t requests, int64_t samples) {
                   sizeof *batch->sample_index));
   batch->rows[MR_REQUEST] = requests;
   batch->rows[MR_SAMPLE] = samples;
-  for (size_t i = 0; i < batch->schema->n_columns; i++) {
-    const struct mr__column *spec = &batch->schema->columns[i];
-    MR_TRY(resize_column(&batch->columns[i], spec, (size_t)batch->rows[spec->domain],
-                         batch->coding != NULL));
-  }
+  for (int s = 0; s < (int)batch->schema->n_sequences; s++) MR_TRY(resize_sequence(batch, s));
+  for (int s = -1; s < (int)batch->schema->n_sequences; s++) MR_TRY(resize_columns(batch, s));
   return MR_OK;
 }
 
@@ -133,6 +186,8 @@ int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_o
         batch->first_sample[i] + (samples_of_request ? samples_of_request[i] : 1);
   mr__batch_number_requests(batch);
   for (int64_t i = 0; i < samples; i++) batch->sample_index[i] = i;
+  for (int s = 0; s < (int)batch->schema->n_sequences; s++)
+    MR_TRY(mr__batch_number_behaviours(batch, s));
   for (size_t c = 0; c < batch->schema->n_columns; c++) mr__values_clear(batch, (int)c);
   return MR_OK;
 }
@@ -148,7 +203,8 @@ int mr_batch_new(mr_batch **out, const mr_schema *schema, int64_t n_requests,
 }
 
 int64_t mr_batch_rows(const mr_batch *batch, int32_t domain) {
-  return domain >= 0 && domain < MR_DOMAINS ? batch->rows[domain] : 0;
+  return domain >= 0 && domain < mr__schema_domains(batch->schema) ? mr__batch_rows(batch, domain)
+                                                                   : 0;
 }
 
 static int has_column(const mr_batch *batch, int32_t column) {
@@ -173,14 +229,33 @@ const int32_t *mr_batch_first_sample(const mr_batch *batch) { return batch->firs
 
 const int64_t *mr_batch_sample_index(const mr_batch *batch) { return batch->sample_index; }
 
-static int check_offsets(const struct mr__column *spec, const int32_t *offsets, int64_t rows) {
+static int check_offsets(const char *what, const char *name, const int32_t *offsets,
+                         int64_t rows) {
   if (offsets[0] != 0)
-    return mr__fail(MR_EINVAL, "column \"%s\": offsets[0] is %d, expected 0", spec->name,
-                    offsets[0]);
+    return mr__fail(MR_EINVAL, "%s \"%s\": offsets[0] is %d, expected 0", what, name, offsets[0]);
   for (int64_t row = 0; row < rows; row++)
     if (offsets[row + 1] < offsets[row])
-      return mr__fail(MR_EINVAL, "column \"%s\": offsets[%lld] is %d, expected %d or more",
-                      spec->name, (long long)row + 1, offsets[row + 1], offsets[row]);
+      return mr__fail(MR_EINVAL, "%s \"%s\": offsets[%lld] is %d, expected %d or more", what, name,
+                      (long long)row + 1, offsets[row + 1], offsets[row]);
+  return MR_OK;
+}
+
+int mr_batch_set_sequence(mr_batch *batch, int32_t s, const int32_t *offsets) {
+  if (s < 0 || (size_t)s >= batch->schema->n_sequences)
+    return mr__fail(MR_EINVAL, "sequence %d, but there are %zu", (int)s,
+                    batch->schema->n_sequences);
+  const struct mr__sequence *spec = &batch->schema->sequences[s];
+  int64_t owners = batch->rows[spec->domain];
+  MR_TRY(check_offsets("sequence", spec->name, offsets, owners));
+  for (int64_t row = 0; spec->max > 0 && row < owners; row++)
+    if (offsets[row + 1] - offsets[row] > spec->max)
+      return mr__fail(MR_EINVAL, "sequence \"%s\": row %lld has %d behaviours, at most %d are kept",
+                      spec->name, (long long)row, offsets[row + 1] - offsets[row], spec->max);
+  MR_TRY(mr__batch_decode(batch)); /* what it holds is either codes or keys */
+  memcpy(batch->sequences[s].first, offsets, ((size_t)owners + 1) * sizeof *offsets);
+  MR_TRY(mr__batch_number_behaviours(batch, s));
+  for (size_t c = 0; c < batch->schema->n_columns; c++)
+    if (batch->schema->columns[c].sequence == s) mr__values_clear(batch, (int)c);
   return MR_OK;
 }
 
@@ -194,8 +269,8 @@ int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
     return mr__fail(MR_EINVAL, "column \"%s\" has no bags: its type is %d, expected %d", spec->name,
                     spec->type, MR_IDS);
   struct mr__batch_column *to = &batch->columns[column];
-  int64_t rows = batch->rows[spec->domain];
-  MR_TRY(check_offsets(spec, offsets, rows));
+  int64_t rows = mr__batch_rows(batch, mr__column_domain(spec));
+  MR_TRY(check_offsets("column", spec->name, offsets, rows));
   MR_TRY(mr__batch_decode(batch)); /* what it holds is either codes or keys */
   MR_TRY(mr__grow(&to->keys, &to->keys_capacity, (size_t)offsets[rows], sizeof *to->keys));
   int32_t n = 0;

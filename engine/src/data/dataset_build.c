@@ -324,6 +324,9 @@ static int lock_cache(const char *cache_path, int *lock) {
 static int check_arguments(const mr_schema *schema, int32_t n_paths) {
   if (schema->n_columns == 0) return mr__fail(MR_EINVAL, "the schema has no columns");
   if (n_paths < 1) return mr__fail(MR_EINVAL, "there are no files to read");
+  if (schema->n_sequences > 0)
+    return mr__fail(MR_EINVAL, "sequence \"%s\" cannot be read from files yet",
+                    schema->sequences[0].name);
   return MR_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The schema: lists of columns and tables, checked as they are added. */
+/* The schema: lists of columns, tables and sequences, checked as they are added. */
 #include "data/schema.h"
 
 #include <math.h>
@@ -37,6 +37,8 @@ void mr_schema_free(mr_schema *schema) {
   for (size_t i = 0; i < schema->n_tables; i++) mr__free(schema->tables[i].name);
   mr__free(schema->columns);
   mr__free(schema->tables);
+  for (size_t i = 0; i < schema->n_sequences; i++) mr__free(schema->sequences[i].name);
+  mr__free(schema->sequences);
   mr__free(schema);
 }
 
@@ -82,19 +84,60 @@ int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count) 
   return MR_OK;
 }
 
-static int check_bag(const mr_column_spec *spec) {
-  int separator = spec->separator;
+static int check_pieces(const char *what, const char *name, int separator, int max) {
   if (separator < 0 || separator > 255 || separator == '"' || separator == '\n' ||
       separator == '\r')
     return mr__fail(MR_EINVAL,
-                    "column \"%s\": separator is byte %d, expected 1 to 255 and neither a quote "
+                    "%s \"%s\": separator is byte %d, expected 1 to 255 and neither a quote "
                     "nor the end of a line",
-                    spec->name, separator);
-  if (spec->max < 0)
-    return mr__fail(MR_EINVAL, "column \"%s\": max is %d, expected 0 or more", spec->name,
-                    spec->max);
+                    what, name, separator);
+  if (max < 0)
+    return mr__fail(MR_EINVAL, "%s \"%s\": max is %d, expected 0 or more", what, name, max);
   return MR_OK;
 }
+
+/* ---- sequences ---- */
+
+int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name) {
+  for (size_t i = 0; i < schema->n_sequences; i++)
+    if (strcmp(schema->sequences[i].name, name) == 0) return (int32_t)i;
+  return -1;
+}
+
+static int check_sequence(const mr_schema *schema, const mr_sequence_spec *spec) {
+  if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a sequence has no name");
+  if (mr_schema_find_sequence(schema, spec->name) >= 0)
+    return mr__fail(MR_EINVAL, "sequence \"%s\" is there already", spec->name);
+  if (schema->n_sequences >= MR__MOST_SEQUENCES)
+    return mr__fail(MR_EINVAL, "sequence \"%s\": at most %d sequences are allowed", spec->name,
+                    MR__MOST_SEQUENCES);
+  if (spec->domain < 0 || spec->domain >= MR_DOMAINS)
+    return mr__fail(MR_EINVAL,
+                    "sequence \"%s\": domain is %d, expected %d (request) or %d (sample)",
+                    spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
+  if (spec->keep != MR_KEEP_FIRST && spec->keep != MR_KEEP_LAST)
+    return mr__fail(MR_EINVAL, "sequence \"%s\": keep is %d, expected %d (first) or %d (last)",
+                    spec->name, spec->keep, MR_KEEP_FIRST, MR_KEEP_LAST);
+  return check_pieces("sequence", spec->name, spec->separator, spec->max);
+}
+
+int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec) {
+  MR_TRY(check_open(schema));
+  MR_TRY(check_sequence(schema, spec));
+  MR_TRY(mr__grow(&schema->sequences, &schema->sequences_capacity, schema->n_sequences + 1,
+                  sizeof *schema->sequences));
+  char *copy = mr__strdup(spec->name);
+  if (!copy) return mr__fail_memory();
+  schema->sequences[schema->n_sequences++] =
+      (struct mr__sequence){.name = copy,
+                            .domain = spec->domain,
+                            .max = spec->max,
+                            .keep = spec->keep,
+                            .separator = spec->separator ? spec->separator : ' '};
+  return MR_OK;
+}
+
+/* ---- columns ---- */
 
 static int check_number(const mr_column_spec *spec) {
   if (spec->transform != MR_PLAIN_NUMBER && spec->transform != MR_LOG1P)
@@ -120,6 +163,23 @@ static int check_vector(const mr_schema *schema, const mr_column_spec *spec) {
                   spec->name, (long long)floats, MAX_VECTORS);
 }
 
+/* A column of a sequence has its rows there and its owner's domain. */
+static int check_member(const mr_schema *schema, const mr_column_spec *spec) {
+  if (!spec->sequence) return MR_OK;
+  int32_t s = mr_schema_find_sequence(schema, spec->sequence);
+  if (s < 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": there is no sequence \"%s\"", spec->name,
+                    spec->sequence);
+  if (spec->domain != schema->sequences[s].domain)
+    return mr__fail(MR_EINVAL, "column \"%s\": domain is %d, that of sequence \"%s\" is %d",
+                    spec->name, spec->domain, spec->sequence, schema->sequences[s].domain);
+  if (spec->type <= MR_NUMBER || spec->type == MR_VECTOR) return MR_OK;
+  return mr__fail(MR_EINVAL,
+                  "column \"%s\": type is %d, in a sequence expected %d (id), %d (ids), %d "
+                  "(number) or %d (vector)",
+                  spec->name, spec->type, MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR);
+}
+
 static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a column has no name");
   if (mr_schema_find(schema, spec->name) >= 0)
@@ -133,9 +193,10 @@ static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
   if (spec->domain < 0 || spec->domain >= MR_DOMAINS)
     return mr__fail(MR_EINVAL, "column \"%s\": domain is %d, expected %d (request) or %d (sample)",
                     spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
+  MR_TRY(check_member(schema, spec));
   switch (spec->type) {
   case MR_IDS:
-    return check_bag(spec);
+    return check_pieces("column", spec->name, spec->separator, spec->max);
   case MR_NUMBER:
     return check_number(spec);
   case MR_LABEL:
@@ -173,6 +234,7 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .source = mr__strdup(spec->source ? spec->source : spec->name),
       .type = spec->type,
       .domain = spec->domain,
+      .sequence = spec->sequence ? mr_schema_find_sequence(schema, spec->sequence) : -1,
       .separator = spec->separator ? spec->separator : ',',
       .max = spec->max,
       .width = spec->width,
@@ -220,6 +282,10 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
                          column->max,   column->width, column->transform, missing};
     sum = add_text(add_text(sum, column->name), column->source);
     sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
+    if (column->sequence < 0) continue;
+    const struct mr__sequence *sequence = &schema->sequences[column->sequence];
+    int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};
+    sum = add_numbers(sum, more, sizeof more / sizeof *more);
   }
   return sum;
 }

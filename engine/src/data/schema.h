@@ -8,12 +8,20 @@
 
 #include "base/status.h"
 
+struct mr__sequence {
+  char *name;
+  int domain; /* of the owner */
+  int max, keep, separator;
+};
+
 struct mr__column {
   char *name;
   char *source;
   uint64_t seed; /* of its keys: of the table's name, or of its own where it has no table */
   int table;     /* index into tables, or -1 */
-  int type, domain;
+  int type;
+  int domain;   /* in a sequence that of its owner */
+  int sequence; /* or -1 */
   int separator, max, width, transform;
   float missing;
 };
@@ -29,9 +37,29 @@ struct mr_schema {
   size_t n_columns, columns_capacity;
   struct mr__table_spec *tables;
   size_t n_tables, tables_capacity;
+  struct mr__sequence *sequences;
+  size_t n_sequences, sequences_capacity;
   int request_key; /* column that says where a request ends, or -1 */
   int references;  /* atomic */
 };
+
+/* So many that a slice of a batch can say where it is in each of their domains. */
+enum { MR__MOST_SEQUENCES = 30, MR__MOST_DOMAINS = MR_DOMAINS + 2 * MR__MOST_SEQUENCES };
+
+static inline int mr__rows_domain(int sequence) { return MR_DOMAINS + 2 * sequence; }
+static inline int mr__pairs_domain(int sequence) { return MR_DOMAINS + 2 * sequence + 1; }
+static inline int mr__is_pairs(int domain) { return domain >= MR_DOMAINS && domain % 2 != 0; }
+/* The sequence that a domain is of, or -1. */
+static inline int mr__sequence_of(int domain) {
+  return domain < MR_DOMAINS ? -1 : (domain - MR_DOMAINS) / 2;
+}
+/* Where the rows of a column are. */
+static inline int mr__column_domain(const struct mr__column *column) {
+  return column->sequence < 0 ? column->domain : mr__rows_domain(column->sequence);
+}
+static inline int mr__schema_domains(const mr_schema *schema) {
+  return MR_DOMAINS + 2 * (int)schema->n_sequences;
+}
 
 int mr__schema_find_table(const mr_schema *schema, const char *name); /* index or -1 */
 

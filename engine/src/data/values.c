@@ -18,6 +18,9 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
     return mr__fail(MR_EINVAL, "column %d, but there are %zu", (int)values->column,
                     schema->n_columns);
   const struct mr__column *column = &schema->columns[values->column];
+  if (column->sequence >= 0)
+    return mr__fail(MR_EINVAL, "column \"%s\" is of a sequence, which cannot be given yet",
+                    column->name);
   int forms = !!values->texts + !!values->keys + !!values->floats;
   if (forms != 1)
     return mr__fail(MR_EINVAL,
@@ -157,7 +160,7 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first) {
 void mr__values_clear(mr_batch *batch, int c) {
   const struct mr__column *column = &batch->schema->columns[c];
   struct mr__batch_column *to = &batch->columns[c];
-  size_t rows = (size_t)batch->rows[column->domain];
+  size_t rows = (size_t)mr__batch_rows(batch, mr__column_domain(column));
   float missing = 0;
   if (column->type == MR_NUMBER) mr__cell_number(column, (struct mr__text){NULL, 0}, &missing);
   if (column->type == MR_IDS) {
