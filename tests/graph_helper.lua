@@ -9,20 +9,38 @@ local M = {}
 local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
   vector = C.MR_VECTOR }
 
---- A schema of the given columns: { name =, type =, width =, table =, domain = "request" }.
-function M.schema(columns)
+local function domain_of(spec) return spec.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE end
+
+--- A schema of the given columns: { name =, type =, width =, table =, domain = "request",
+-- sequence = }, and sequences { name =, domain = "request", max = }.
+function M.schema(columns, sequences)
   local out = mr.new "mr_schema *[1]"
   mr.check(C.mr_schema_new(out))
   local schema = { handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
-    tasks = {} }
+    tasks = {}, sequences = {} }
+  for i, sequence in ipairs(sequences or {}) do
+    mr.check(C.mr_schema_add_sequence(schema.handle, mr.new("mr_sequence_spec", {
+      name = sequence.name, domain = domain_of(sequence), max = sequence.max or 0 })))
+    schema.sequences[sequence.name] = i - 1
+  end
   for i, column in ipairs(columns) do
     mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", {
       name = column.name, table = column.table, type = TYPES[column.type],
-      width = column.width or 0,
-      domain = column.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE })))
+      width = column.width or 0, domain = domain_of(column), sequence = column.sequence })))
     schema.columns[column.name] = i - 1
   end
   return schema
+end
+
+--- Say how many behaviours each row of a sequence's owner has, by a list; gives their number.
+function M.set_lengths(batch, schema, name, lengths)
+  local offsets, sum = mr.new("int32_t[?]", #lengths + 1), 0
+  for i, n in ipairs(lengths) do
+    sum = sum + n
+    offsets[i] = sum
+  end
+  mr.check(C.mr_batch_set_sequence(batch, schema.sequences[name], offsets))
+  return sum
 end
 
 --- A batch: n samples each of its own request, or the sizes of the requests.

@@ -130,6 +130,8 @@ void mr_schema_free(mr_schema *schema);
 /* A table of keys; min_count: keys seen less often in the training data become unknown. */
 int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count);
 int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec);
+/* A sequence as it was added; its name is valid while the schema lives. */
+int mr_schema_sequence(const mr_schema *schema, int32_t sequence, mr_sequence_spec *spec);
 /* The tables that a column names are added with min_count 1 where missing. Names are unique. */
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);
 int32_t mr_schema_columns(const mr_schema *schema);

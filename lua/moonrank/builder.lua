@@ -18,7 +18,16 @@ Node.__tostring = function(node)
   return ("%s [%s, %d]"):format(node.op, node.domain, node.width)
 end
 
-local DOMAINS = { [C.MR_REQUEST] = "request", [C.MR_SAMPLE] = "sample" }
+-- "request", "sample"; the name of a sequence, or of its pairs "sample x click".
+local function domain_name(graph, domain)
+  if domain == C.MR_REQUEST then return "request" end
+  if domain == C.MR_SAMPLE then return "sample" end
+  local spec = mr.new "mr_sequence_spec"
+  local sequence = math.floor((domain - C.MR_DOMAINS) / 2)
+  mr.check(C.mr_schema_sequence(C.mr_graph_schema(graph), sequence, spec))
+  local name = mr.string(spec.name)
+  return domain % 2 == C.MR_DOMAINS % 2 and name or "sample x " .. name
+end
 
 -- ---- the engine's list of ops ----
 
@@ -153,7 +162,7 @@ local function add(self, op, inputs, given)
   local info = mr.new "mr_node_info"
   mr.check(C.mr_graph_describe(self.handle, id[0], info))
   return setmetatable({ id = id[0], op = op.name, width = info.width, builder = self,
-    domain = DOMAINS[tonumber(info.domain)] }, Node)
+    domain = domain_name(self.handle, info.domain) }, Node)
 end
 
 -- m:dense(x, { out = 8 }), m:concat { a, b }, m:lookup { column = "age", dim = 4 }: the inputs,
@@ -205,7 +214,7 @@ function Builder.open(handle)
   local function node(id)
     mr.check(C.mr_graph_describe(handle, id, info))
     return setmetatable({ id = id, op = mr.string(info.op), width = info.width, builder = self,
-      domain = DOMAINS[tonumber(info.domain)] }, Node)
+      domain = domain_name(handle, info.domain) }, Node)
   end
   for i = 0, C.mr_graph_tasks(handle) - 1 do
     mr.check(C.mr_graph_task(handle, i, task))

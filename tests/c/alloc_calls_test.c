@@ -147,6 +147,15 @@ static int schema_add_sequence(void) {
   return status;
 }
 
+static int schema_sequence(void) {
+  mr_schema *s = new_schema();
+  mr_sequence_spec spec;
+  SOUND(mr_schema_add_sequence(s, &sequence));
+  int status = ARMED(mr_schema_sequence(s, 0, &spec));
+  mr_schema_free(s);
+  return status;
+}
+
 static int graph_new(void) {
   mr_graph *g;
   MAKES(g, mr_graph_new(&g, schema), mr_graph_free);
@@ -631,6 +640,7 @@ static const struct {
     {"mr_schema_add_table", schema_add_table},
     {"mr_schema_add_column", schema_add_column},
     {"mr_schema_add_sequence", schema_add_sequence},
+    {"mr_schema_sequence", schema_sequence},
     {"mr_dataset_build", dataset_build},
     {"mr_dataset_build", dataset_build_threads},
     {"mr_dataset_build", dataset_build_gzip},

@@ -106,7 +106,8 @@ describe("mr_graph_add", function()
     mr.check(add("column", {}, { { name = "column", text = "u" } }))
     mr.check(add("broadcast", { 1 }))
     assert.equal(C.MR_ESHAPE, add("broadcast", { 0 }))
-    assert.equal("broadcast: the input is in the sample domain", mr.last_error())
+    assert.equal("broadcast: the input is in the sample domain, which is not right above the "
+      .. "sample domain", mr.last_error())
   end)
 
   it("keeps within the list of nodes", function()

@@ -258,8 +258,8 @@ describe("a loader", function()
     for n = 0, 3 do
       local out = mr.new "mr_loader *[1]"
       local options = mr.new("mr_loader_options", { batch = 1000, shuffle = 1 })
-      -- The loader itself and its three batches take 7 allocations, its thread the rest.
-      C.mr_alloc_fail_after(7 + n)
+      -- The loader itself and its three batches take 10 allocations, its thread the rest.
+      C.mr_alloc_fail_after(10 + n)
       local ok = mr.ok(C.mr_loader_new(out, dataset, options))
       assert.is_true(ok)
       local loader = mr.gc(out[0], C.mr_loader_free)

@@ -10,13 +10,32 @@ local STEP = 3e-3 -- smaller drowns in float's rounding, larger in curvature
 local TOLERANCE = 1e-3 -- of the largest entry of the gradient
 local SIZES = { 3, 1, 1, 4, 2, 9, 1, 5, 3, 2, 2, 6, 1 } -- samples of each request
 local SAMPLES = 40
+local CLICKS = { 2, 0, 3, 1, 5, 1, 0, 2, 1, 4, 0, 1, 0 } -- behaviours of each request
+local SEEN = {} -- and of each sample
+for s = 1, SAMPLES do SEEN[s] = s * 3 % 4 end
 
--- "3r 2 | dim=2" as { { width = 3, domain = "request" }, { width = 2 } }, { dim = 2 }.
+local function sum(list)
+  local total = 0
+  for _, n in ipairs(list) do total = total + n end
+  return total
+end
+
+local DOMAINS = {
+  [""] = { rows = SAMPLES },
+  r = { rows = #SIZES, domain = "request" },
+  s = { rows = sum(CLICKS), domain = "request", sequence = "click" },
+  a = { rows = sum(SEEN), sequence = "seen" },
+}
+
+-- "3r 2 | dim=2" as { { width = 3, rows =, domain = "request" }, { width = 2, rows = } },
+-- { dim = 2 }.
 local function parse(sample)
   local shapes, options = sample:match "^([^|]*)|?(.*)$"
   local inputs, given = {}, {}
-  for width, request in shapes:gmatch "(%d+)(r?)" do
-    inputs[#inputs + 1] = { width = tonumber(width), domain = request ~= "" and "request" or nil }
+  for width, letter in shapes:gmatch "(%d+)(%a?)" do
+    local d = DOMAINS[letter]
+    inputs[#inputs + 1] = { width = tonumber(width), rows = d.rows, domain = d.domain,
+      sequence = d.sequence }
   end
   for name, value in options:gmatch "([%w_]+)=([%w_.]+)" do
     given[name] = tonumber(value) or value
@@ -24,17 +43,19 @@ local function parse(sample)
   return inputs, given
 end
 
-local function rows_of(input) return input.domain and #SIZES or SAMPLES end
-
 -- Inputs as vector columns, the op, and a probe that weighs its output by random numbers.
 local function build(op, inputs, options, out_width)
   local columns = {}
   for i, input in ipairs(inputs) do
-    columns[i] = { name = "x" .. i, type = "vector", width = input.width, domain = input.domain }
+    columns[i] = { name = "x" .. i, type = "vector", width = input.width, domain = input.domain,
+      sequence = input.sequence }
   end
-  columns[#columns + 1] = { name = "r", type = "vector",
-    width = out_width or op.internal and inputs[1].width or 1 }
-  local schema = g.schema(columns)
+  local width = out_width or op.internal and inputs[1].width or 1
+  columns[#columns + 1] = { name = "r", type = "vector", width = width }
+  columns[#columns + 1] = { name = "click.r", type = "vector", width = width, domain = "request",
+    sequence = "click" }
+  columns[#columns + 1] = { name = "seen.r", type = "vector", width = width, sequence = "seen" }
+  local schema = g.schema(columns, { { name = "click", domain = "request" }, { name = "seen" } })
   local b = g.builder(schema)
   local nodes = {}
   for i in ipairs(inputs) do
@@ -43,7 +64,7 @@ local function build(op, inputs, options, out_width)
   end
   local y
   if op.internal then -- reached by mixing domains
-    y = b:add { nodes[1], b:column { column = "r" } }
+    y = b:add { nodes[1], b:column { column = options.meets and options.meets .. ".r" or "r" } }
   elseif op.variadic then
     y = b[op.name](b, nodes, options)
   else
@@ -52,7 +73,13 @@ local function build(op, inputs, options, out_width)
     nodes[#op.inputs + 1] = nil
   end
   if not out_width then return nil, nil, nil, y.width end
-  b:probe(y, b:column { column = "r" })
+  local r = b:column { column = "r" }
+  local s = y.domain ~= "sample" and y.domain ~= "request" and y.domain:match "%a+$"
+  if s then -- the rows of a sequence or its pairs, by random numbers of their own
+    b:probe(b:pool(b:multiply(y, b:column { column = s .. ".r" }), { kind = "sum" }), r)
+  else
+    b:probe(y, r)
+  end
   return schema, b, nodes
 end
 
@@ -96,12 +123,16 @@ local function check(op, sample)
   if op.internal then width = inputs[1].width end
   local schema, b, nodes = build(op, inputs, options, width)
   local batch = g.batch(schema, SIZES)
+  g.set_lengths(batch, schema, "click", CLICKS)
+  g.set_lengths(batch, schema, "seen", SEEN)
   local value = away_from_zero(helper.random(7))
   local p = {}
   for i, input in ipairs(inputs) do
-    p[i] = g.fill(batch, schema, "x" .. i, rows_of(input) * input.width, value)
+    p[i] = g.fill(batch, schema, "x" .. i, input.rows * input.width, value)
   end
   g.fill(batch, schema, "r", SAMPLES * width, value)
+  g.fill(batch, schema, "click.r", sum(CLICKS) * width, value)
+  g.fill(batch, schema, "seen.r", sum(SEEN) * width, value)
   local model = g.model(b, 3)
   local run = g.run(model)
   local info = mr.new "mr_param_info"
@@ -116,7 +147,7 @@ local function check(op, sample)
   g.gradient(run, batch)
   local gradients = {}
   for i, input in ipairs(inputs) do
-    local n = rows_of(input) * input.width
+    local n = input.rows * input.width
     gradients[i] = mr.new("float[?]", n)
     mr.copy(gradients[i], C.mr_run_watched(run.handle, nodes[i].id), 4 * n)
   end
@@ -131,7 +162,7 @@ local function check(op, sample)
     end
   end
   for i, input in ipairs(inputs) do
-    compare("input " .. i, run, batch, p[i], rows_of(input) * input.width, gradients[i],
+    compare("input " .. i, run, batch, p[i], input.rows * input.width, gradients[i],
       function() end)
   end
   for _, w in ipairs(weights) do
@@ -140,7 +171,7 @@ local function check(op, sample)
 end
 
 -- Ops that read the batch or end the graph have their own specs (lookup_spec, run_spec).
-local ELSEWHERE = { column = true, lookup = true, logloss = true, probe = true }
+local ELSEWHERE = { column = true, length = true, lookup = true, logloss = true, probe = true }
 
 describe("ops", function()
   after_each(function() C.mr_isa_set "auto" end)

@@ -10,6 +10,11 @@
 
 enum { MOST_GRAPH = 40, MOST_GIVEN = 6 };
 
+static const mr_sequence_spec sequences[] = {
+    {.name = "clicks", .domain = MR_REQUEST},
+    {.name = "views", .domain = MR_SAMPLE},
+};
+
 static const mr_column_spec columns[] = {
     {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
     {.name = "seen", .table = "ad", .type = MR_IDS, .domain = MR_REQUEST},
@@ -20,12 +25,19 @@ static const mr_column_spec columns[] = {
     {.name = "picture", .type = MR_VECTOR, .domain = MR_SAMPLE, .width = 5},
     {.name = "face", .type = MR_VECTOR, .domain = MR_REQUEST, .width = 4},
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
+    {.name = "clicks.ad", .table = "ad", .type = MR_ID, .sequence = "clicks"},
+    {.name = "clicks.gap", .type = MR_NUMBER, .sequence = "clicks"},
+    {.name = "clicks.tags", .type = MR_IDS, .sequence = "clicks"},
+    {.name = "views.ad", .table = "ad", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "views"},
+    {.name = "views.face", .type = MR_VECTOR, .domain = MR_SAMPLE, .width = 3, .sequence = "views"},
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
 static mr_schema *new_schema(void) {
   mr_schema *schema;
   FUZZ_CHECK(mr_schema_new(&schema) == MR_OK, "%s", mr_last_error());
+  for (int s = 0; s < 2; s++)
+    FUZZ_CHECK(mr_schema_add_sequence(schema, &sequences[s]) == MR_OK, "%s", mr_last_error());
   for (int c = 0; c < COLUMNS; c++)
     FUZZ_CHECK(mr_schema_add_column(schema, &columns[c]) == MR_OK, "%s", mr_last_error());
   return schema;

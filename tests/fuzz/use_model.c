@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-enum { REQUESTS = 4, SAMPLES = 18, MOST_NODES = 200 };
+enum { REQUESTS = 4, SAMPLES = 18, MOST_BEHAVIOURS = 3 * SAMPLES, MOST_NODES = 200 };
 /* One is larger than the smallest slice. */
 static const int32_t samples_of[REQUESTS] = {1, 13, 2, 2};
 
@@ -16,8 +16,8 @@ static uint64_t some_key(const mr_schema *schema, int column, int64_t i) {
 }
 
 static void fill_bags(mr_batch *batch, const mr_schema *schema, int column, int64_t rows) {
-  int32_t offsets[SAMPLES + 1] = {0};
-  uint64_t keys[3 * SAMPLES];
+  int32_t offsets[MOST_BEHAVIOURS + 1] = {0};
+  uint64_t keys[3 * MOST_BEHAVIOURS];
   for (int64_t r = 0; r < rows; r++) {
     offsets[r + 1] = offsets[r] + (int32_t)(r % 4); /* some are empty */
     for (int32_t i = offsets[r]; i < offsets[r + 1]; i++) keys[i] = some_key(schema, column, r + i);
@@ -25,10 +25,24 @@ static void fill_bags(mr_batch *batch, const mr_schema *schema, int column, int6
   FUZZ_CHECK(mr_batch_set_bags(batch, column, offsets, keys) == MR_OK, "%s", mr_last_error());
 }
 
+/* Histories of 2, 0, 1 behaviours and so on, fewer where the sequence keeps fewer. */
+static void fill_sequences(mr_batch *batch, const mr_schema *schema) {
+  for (int s = 0; s < (int)schema->n_sequences; s++) {
+    int32_t offsets[SAMPLES + 1] = {0}, most = schema->sequences[s].max;
+    int64_t rows = mr_batch_rows(batch, schema->sequences[s].domain);
+    for (int64_t r = 0; r < rows; r++) {
+      int32_t n = (int32_t)((r + 1) * 2 % 3);
+      offsets[r + 1] = offsets[r] + (most > 0 && n > most ? most : n);
+    }
+    FUZZ_CHECK(mr_batch_set_sequence(batch, s, offsets) == MR_OK, "%s", mr_last_error());
+  }
+}
+
 static void fill_batch(mr_batch *batch, const mr_schema *schema) {
+  fill_sequences(batch, schema);
   for (int c = 0; c < (int)schema->n_columns; c++) {
     const struct mr__column *column = &schema->columns[c];
-    int64_t rows = mr_batch_rows(batch, column->domain);
+    int64_t rows = mr_batch_rows(batch, mr__column_domain(column));
     float *floats = mr_batch_floats(batch, c);
     int64_t width = column->type == MR_VECTOR ? column->width : 1;
     for (int64_t i = 0; floats && i < rows * width; i++)
@@ -49,7 +63,8 @@ struct outputs {
 };
 
 /* The last node, and those before it as far as they are not too wide. */
-static void choose_outputs(struct outputs *out, const mr_graph *graph, int64_t most_width) {
+static void choose_outputs(struct outputs *out, const mr_graph *graph, const mr_batch *batch,
+                           int64_t most_width) {
   out->n = 0;
   int64_t width = 0;
   for (int32_t i = mr_graph_nodes(graph) - 1; i >= 0 && out->n < MOST_NODES; i--) {
@@ -57,7 +72,7 @@ static void choose_outputs(struct outputs *out, const mr_graph *graph, int64_t m
     width += node->width;
     if (width > most_width && out->n > 0) break;
     if (node->width == 0) continue; /* an objective */
-    out->floats[out->n] = (int64_t)node->width * (node->domain == MR_SAMPLE ? SAMPLES : REQUESTS);
+    out->floats[out->n] = (int64_t)node->width * mr_batch_rows(batch, node->domain);
     out->nodes[out->n++] = i;
   }
 }
@@ -94,7 +109,7 @@ static void check_equal(const struct outputs *a, const struct outputs *b, const 
 
 static void predict_twice(mr_model *model, const mr_batch *batch, int64_t most_width) {
   static struct outputs small, large;
-  choose_outputs(&small, model->graph, most_width);
+  choose_outputs(&small, model->graph, batch, most_width);
   if (small.n == 0) return;
   large = small;
   int first = predict(&small, model, batch, 2, 1), second = predict(&large, model, batch, 1, 1000);

@@ -137,6 +137,18 @@ int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec) {
   return MR_OK;
 }
 
+int mr_schema_sequence(const mr_schema *schema, int32_t index, mr_sequence_spec *spec) {
+  if (index < 0 || (size_t)index >= schema->n_sequences)
+    return mr__fail(MR_EINVAL, "sequence %d, but there are %zu", (int)index, schema->n_sequences);
+  const struct mr__sequence *sequence = &schema->sequences[index];
+  *spec = (mr_sequence_spec){.name = sequence->name,
+                             .domain = sequence->domain,
+                             .max = sequence->max,
+                             .keep = sequence->keep,
+                             .separator = sequence->separator};
+  return MR_OK;
+}
+
 /* ---- columns ---- */
 
 static int check_number(const mr_column_spec *spec) {

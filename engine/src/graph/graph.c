@@ -20,6 +20,10 @@ const struct mr__op *mr__node_op(const struct mr__node *node) {
 
 int mr__input_width(const struct mr__node *node, int input) { return node->input_widths[input]; }
 
+int mr__input_domain(const struct mr__node *node, int input) { return node->input_domains[input]; }
+
+int mr__node_domain(const struct mr__node *node) { return node->domain; }
+
 double mr__option_number(const struct mr__node *node, int option) {
   return node->options[option].number;
 }
@@ -98,6 +102,7 @@ static void clear_node(struct mr__node *node) {
   mr__free(node->name);
   mr__free(node->inputs);
   mr__free(node->input_widths);
+  mr__free(node->input_domains);
   for (int i = 0; i < MR__MAX_OPTIONS; i++) mr__free(node->texts[i]);
 }
 
@@ -218,41 +223,130 @@ static int check_inputs(const mr_graph *graph, const struct mr__op *op, const in
   return MR_OK;
 }
 
-/* The broadcast of a request-side node to the samples, shared by all who ask for it. */
-static int broadcast(mr_graph *graph, int node, int *out) {
+/* ---- domains ---- */
+
+int mr__parent_domain(const mr_schema *schema, int domain) {
+  if (domain < MR_DOMAINS) return domain == MR_SAMPLE ? MR_REQUEST : -1;
+  return mr__is_pairs(domain) ? MR_SAMPLE : schema->sequences[mr__sequence_of(domain)].domain;
+}
+
+int mr__is_shared(const mr_schema *schema, int domain) {
+  return domain == MR_REQUEST ||
+         (!mr__is_pairs(domain) && mr__parent_domain(schema, domain) == MR_REQUEST &&
+          domain != MR_SAMPLE);
+}
+
+/* Whether rows of a domain see the values of another: each belongs to one row there. */
+static int sees(const mr_schema *schema, int domain, int other) {
+  if (mr__is_pairs(domain) && other == mr__rows_domain(mr__sequence_of(domain))) return 1;
+  while (domain >= 0 && domain != other) domain = mr__parent_domain(schema, domain);
+  return domain == other;
+}
+
+/* Where the rows of two domains meet, or -1. */
+static int meeting(const mr_schema *schema, int a, int b) {
+  if (sees(schema, a, b)) return a;
+  if (sees(schema, b, a)) return b;
+  int s = mr__sequence_of(a), t = mr__sequence_of(b);
+  if (s >= 0 && t >= 0) return -1;
+  return mr__pairs_domain(s >= 0 ? s : t);
+}
+
+enum { DOMAIN_BYTES = 96 };
+
+static const char *domain_name(const mr_schema *schema, int domain, char text[DOMAIN_BYTES]) {
+  if (domain < MR_DOMAINS) return domain == MR_SAMPLE ? "the sample domain" : "the request domain";
+  snprintf(text, DOMAIN_BYTES, "%ssequence \"%.60s\"", mr__is_pairs(domain) ? "the pairs of " : "",
+           schema->sequences[mr__sequence_of(domain)].name);
+  return text;
+}
+
+/* The value of a node for the rows of a domain that sees it: made once for all who ask for it, one
+ * step at a time. */
+static int broadcast(mr_graph *graph, int node, int to, int *out) {
+  int from = graph->nodes[node].domain, parent = mr__parent_domain(graph->schema, to);
+  *out = node;
+  if (from == to) return MR_OK;
+  int direct = from == parent ||
+               (mr__is_pairs(to) && from == mr__rows_domain(mr__sequence_of(to)));
+  if (!direct) MR_TRY(broadcast(graph, node, parent, &node));
   for (size_t i = 0; i < graph->n_nodes; i++)
-    if (strcmp(graph->nodes[i].op_name, "broadcast") == 0 && graph->nodes[i].inputs[0] == node) {
+    if (strcmp(graph->nodes[i].op_name, "broadcast") == 0 && graph->nodes[i].inputs[0] == node &&
+        graph->nodes[i].domain == to) {
       *out = (int)i;
       return MR_OK;
     }
   int32_t input = node, added;
-  MR_TRY(mr_graph_add(graph, "broadcast", NULL, &input, 1, NULL, 0, &added));
+  mr_option option = {.name = "to", .number = to};
+  MR_TRY(mr_graph_add(graph, "broadcast", NULL, &input, 1, &option, 1, &added));
   *out = added;
   return MR_OK;
 }
 
+static int settle_broadcast(const mr_graph *graph, struct mr__node *node) {
+  char text[DOMAIN_BYTES], other[DOMAIN_BYTES];
+  int from = graph->nodes[node->inputs[0]].domain, to = (int)mr__option_number(node, 0);
+  if (to >= mr__schema_domains(graph->schema))
+    return mr__fail(MR_ESHAPE, "to is domain %d, but there are %d", to,
+                    mr__schema_domains(graph->schema));
+  node->domain = to;
+  if (from == mr__parent_domain(graph->schema, to) ||
+      (mr__is_pairs(to) && from == mr__rows_domain(mr__sequence_of(to))))
+    return MR_OK;
+  return mr__fail(MR_ESHAPE, "the input is in %s, which is not right above %s",
+                  domain_name(graph->schema, from, text), domain_name(graph->schema, to, other));
+}
+
+static int find_meeting(const mr_graph *graph, const struct mr__node *node, int *out) {
+  char text[DOMAIN_BYTES], other[DOMAIN_BYTES];
+  *out = MR_REQUEST;
+  for (int i = 0; i < node->n_inputs; i++) {
+    int domain = graph->nodes[node->inputs[i]].domain, below = *out;
+    *out = meeting(graph->schema, below, domain);
+    if (*out < 0)
+      return mr__fail(MR_ESHAPE, "inputs are of %s and of %s; pool one of them first",
+                      domain_name(graph->schema, below, text),
+                      domain_name(graph->schema, domain, other));
+  }
+  return MR_OK;
+}
+
+/* Bring an input to the rows where the op reads it. */
+static int reach(mr_graph *graph, const struct mr__op *op, struct mr__node *node, int input,
+                 int below) {
+  char text[DOMAIN_BYTES], other[DOMAIN_BYTES];
+  int from = graph->nodes[node->inputs[input]].domain, to = below;
+  int how = op->reach[op->variadic ? 0 : input];
+  if (how == MR__OF_PARENT) to = mr__parent_domain(graph->schema, below);
+  if (how == MR__OF_SEQUENCE && mr__is_pairs(below) && mr__sequence_of(from) >= 0) to = from;
+  if (to >= 0 && sees(graph->schema, to, from))
+    return broadcast(graph, node->inputs[input], to, &node->inputs[input]);
+  return mr__fail(MR_ESHAPE, "%s is in %s, expected one row for all of its siblings in %s",
+                  op->inputs[input], domain_name(graph->schema, from, text),
+                  domain_name(graph->schema, below, other));
+}
+
 /* Where the rows of a node live; inputs of an ancestor domain are replaced by their broadcast. */
 static int settle_domain(mr_graph *graph, const struct mr__op *op, struct mr__node *node) {
+  char text[DOMAIN_BYTES];
+  int below;
   if (op->flags & MR__LEAF) return MR_OK; /* the shape rule says */
-  int deepest = MR_REQUEST;
-  for (int i = 0; i < node->n_inputs; i++)
-    if (graph->nodes[node->inputs[i]].domain > deepest)
-      deepest = graph->nodes[node->inputs[i]].domain;
-  if (op->flags & MR__ROW_UP) {
-    if (deepest != MR_SAMPLE)
+  if (op->flags & MR__ROW_DOWN) return settle_broadcast(graph, node);
+  MR_TRY(find_meeting(graph, node, &below));
+  node->domain = below;
+  if (op->flags & (MR__ROW_UP | MR__SIBLINGS)) {
+    int parent = mr__parent_domain(graph->schema, below);
+    if (parent < 0)
       return mr__fail(MR_ESHAPE, "the input is in the request domain, which has no parent");
-    node->domain = MR_REQUEST;
-    return MR_OK;
+    if (op->flags & MR__ROW_UP) node->domain = parent;
   }
-  if (op->flags & MR__ROW_DOWN) {
-    if (deepest != MR_REQUEST) return mr__fail(MR_ESHAPE, "the input is in the sample domain");
-    node->domain = MR_SAMPLE;
-    return MR_OK;
+  if (op->flags & MR__OBJECTIVE) {
+    if (below >= MR_DOMAINS)
+      return mr__fail(MR_ESHAPE, "the input is in %s, expected a value of a sample; pool it",
+                      domain_name(graph->schema, below, text));
+    node->domain = below = MR_SAMPLE;
   }
-  node->domain = op->flags & MR__OBJECTIVE ? MR_SAMPLE : deepest;
-  for (int i = 0; i < node->n_inputs; i++)
-    if (graph->nodes[node->inputs[i]].domain != node->domain)
-      MR_TRY(broadcast(graph, node->inputs[i], &node->inputs[i]));
+  for (int i = 0; i < node->n_inputs; i++) MR_TRY(reach(graph, op, node, i, below));
   return MR_OK;
 }
 
@@ -375,9 +469,12 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
   node->index = (int)graph->n_nodes; /* after the broadcasts that went before */
 
   node->input_widths = mr__calloc((size_t)node->n_inputs, sizeof *node->input_widths);
-  if (!node->input_widths) return mr__fail_memory();
-  for (int i = 0; i < node->n_inputs; i++)
+  node->input_domains = mr__calloc((size_t)node->n_inputs, sizeof *node->input_domains);
+  if (!node->input_widths || !node->input_domains) return mr__fail_memory();
+  for (int i = 0; i < node->n_inputs; i++) {
     node->input_widths[i] = graph->nodes[node->inputs[i]].width;
+    node->input_domains[i] = graph->nodes[node->inputs[i]].domain;
+  }
   struct mr__shape shape = {
       .node = node, .widths = node->input_widths, .n_inputs = node->n_inputs};
   MR_TRY(op->shape(&shape));
@@ -389,8 +486,11 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
   node->packed = shape.packed;
   node->packed_back = shape.packed_back;
   node->statistics = shape.statistics;
-  if (op->flags & MR__LEAF)
-    node->domain = graph->schema->columns[(int)mr__option_number(node, 0)].domain;
+  if (op->flags & MR__LEAF) {
+    const struct mr__column *column =
+        &graph->schema->columns[(int)mr__option_number(node, 0)];
+    node->domain = op->flags & MR__ROW_UP ? column->domain : mr__column_domain(column);
+  }
   char fallback[64];
   snprintf(fallback, sizeof fallback, "%s_%d", op->name, node->index);
   MR_TRY(add_params(graph, node, name ? name : fallback, &shape));

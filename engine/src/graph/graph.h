@@ -13,7 +13,7 @@ struct mr__node {
   const mr_schema *schema;
   int index;
   int *inputs;
-  int *input_widths;
+  int *input_widths, *input_domains;
   int n_inputs;
   int domain, width;
   int saved;          /* floats per row */
@@ -74,5 +74,10 @@ struct mr_graph {
 };
 
 const struct mr__op *mr__node_op(const struct mr__node *node); /* of the family in use */
+
+/* The domain of which each row has any number of rows of `domain`; -1 of the request. */
+int mr__parent_domain(const mr_schema *schema, int domain);
+/* Whether a domain is the request's: its samples have no part in it. */
+int mr__is_shared(const mr_schema *schema, int domain);
 
 #endif

@@ -20,8 +20,8 @@ enum mr__op_flags {
   MR__OBJECTIVE = 8,  /* adds to the loss, ends the graph */
   MR__STATISTICS = 16, /* needs statistics of the whole batch in training: ends a phase */
   MR__LEAF = 32,      /* reads the batch, has no inputs */
-  MR__ROW_UP = 64,    /* the output's rows are those of the input's parent domain */
-  MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain */
+  MR__ROW_UP = 64,    /* the output's rows are those of the inputs' parent domain */
+  MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain: option 0 */
   MR__INTERNAL = 256, /* inserted by the graph itself, not offered to scripts */
   MR__ACTIVATION = 512, /* a function of each number alone, for use between dense layers */
   MR__WRITES_PARAM = 1024, /* backward overwrites dparam[0] where the slice opens its lane */
@@ -33,8 +33,14 @@ enum mr__op_flags {
   /* Activations that another op does while it has the numbers in hand: y = max(x, 0), and an op
    * that can do that to its y (mr__call.relu) and to the dx of its only input (mr__call.mask). */
   MR__RELU = 8192,
-  MR__TAKES_RELU = 16384
+  MR__TAKES_RELU = 16384,
+  MR__SIBLINGS = 32768 /* a row's output depends on all rows of its parent */
 };
+
+/* Whose rows an op reads of an input: those of the domain where all inputs meet (the others are
+ * broadcast there); those of its parent, one for all siblings; or of a sequence that meets samples
+ * in pairs, its own. */
+enum mr__reach { MR__MEETING = 0, MR__OF_PARENT, MR__OF_SEQUENCE };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
 
@@ -107,7 +113,7 @@ struct mr__call {
   int squares; /* lookups: the squares of what is added to y are added behind it */
   int relu;    /* MR__TAKES_RELU: what is not above 0 in y becomes 0 */
   int mask;    /* MR__TAKES_RELU: dx is 0 where x is not above 0 */
-  int64_t first_input_row;  /* ROW_UP, ROW_DOWN: of x's rows, in the batch */
+  const struct mr__slice *slice; /* of each domain, the rows that are worked on */
   float *const *param;
   float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */
   int opens_lane;           /* whether the slice is its lane's first */
@@ -137,6 +143,7 @@ struct mr__op {
   const char *inputs[4]; /* names, for messages */
   int variadic;          /* any number (at least 1) of inputs called inputs[0] */
   unsigned flags;
+  unsigned char reach[4]; /* enum mr__reach of each input */
   const struct mr__option *options; /* ends with a NULL name */
   int (*shape)(struct mr__shape *shape);
   void (*forward)(const struct mr__call *call);
@@ -152,13 +159,14 @@ struct mr__op {
   void (*collect_backward)(const struct mr__call *call);
   void (*settle_backward)(const struct mr__settle *settle);
   void (*finish)(const struct mr__settle *settle);
-  /* Graphs for the gradient test: input widths ("r" behind one: in the request domain), then
-   * "| option=value ...". */
+  /* Graphs for the gradient test: input widths (behind one "r": in the request domain; "s": in a
+   * sequence of the request; "a": in one of the sample), then "| option=value ...". */
   const char *samples[6];
 };
 
-/* Inside prepare: the width of an input. */
 int mr__input_width(const struct mr__node *node, int input);
+int mr__input_domain(const struct mr__node *node, int input);
+int mr__node_domain(const struct mr__node *node);
 double mr__option_number(const struct mr__node *node, int option);
 const char *mr__option_text(const struct mr__node *node, int option);
 

@@ -5,7 +5,13 @@
 
 #include "base/alloc.h"
 
-enum { LEAST_ROWS = 8, MOST_ROWS = 1024, USUAL_LANES = 16, MOST_WORKSPACE = 1 << 22 };
+enum {
+  LEAST_ROWS = 8,
+  MOST_ROWS = 1024,
+  MOST_BEHAVIOURS = 16384,
+  USUAL_LANES = 16,
+  MOST_WORKSPACE = 1 << 22
+};
 
 static unsigned flags(const struct mr__plan *plan, int node) {
   return mr__node_op(&plan->graph->nodes[node])->flags;
@@ -63,7 +69,7 @@ static void mark_gradients(struct mr__plan *plan) {
 static void mark_stages(struct mr__plan *plan) {
   const mr_graph *graph = plan->graph;
   for (int i = 0; plan->staged && i < (int)graph->n_nodes; i++) {
-    int phase = graph->nodes[i].domain == MR_SAMPLE;
+    int phase = !mr__is_shared(graph->schema, graph->nodes[i].domain);
     for (int k = 0; k < graph->nodes[i].n_inputs; k++)
       phase |= plan->nodes[graph->nodes[i].inputs[k]].phase;
     plan->nodes[i].phase = phase;
@@ -92,6 +98,40 @@ static void mark_phases(struct mr__plan *plan) {
     int statistics = (flags(plan, i) & MR__STATISTICS) != 0;
     node->backward_unit = backward_unit(plan, node->phase - statistics);
   }
+}
+
+/* ---- what is computed once for a request of several slices ---- */
+
+static void mark_shared(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  for (int i = 0; i < (int)graph->n_nodes; i++) {
+    const struct mr__node *node = &graph->nodes[i];
+    /* Who reads the samples of a request all at once: then none is cut. */
+    int up = (flags(plan, i) & (MR__ROW_UP | MR__SIBLINGS)) && node->n_inputs > 0;
+    int below = up ? node->input_domains[node->n_inputs - 1] : MR_REQUEST;
+    plan->whole_requests |= plan->nodes[i].wanted && below == MR_SAMPLE;
+  }
+  for (int i = 0; i < (int)graph->n_nodes; i++)
+    plan->nodes[i].shared =
+        !plan->whole_requests && mr__is_shared(graph->schema, graph->nodes[i].domain);
+}
+
+static void list_domains(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  unsigned char used[MR__MOST_DOMAINS] = {[MR_SAMPLE] = 1};
+  for (size_t i = 0; i < graph->n_nodes; i++)
+    used[graph->nodes[i].domain] |= plan->nodes[i].wanted && graph->nodes[i].domain != MR_REQUEST;
+  for (int d = 0; d < MR__MOST_DOMAINS; d++)
+    if (used[d]) plan->domains[plan->n_domains++] = d;
+}
+
+/* The moments of a unit. */
+static int forward_time(const struct mr__plan *plan, int i) {
+  return plan->nodes[i].shared ? i : (int)plan->graph->n_nodes + i;
+}
+
+static int backward_time(const struct mr__plan *plan, int i) {
+  return (plan->nodes[i].shared ? 4 : 3) * (int)plan->graph->n_nodes - i;
 }
 
 /* ---- where values lie ---- */
@@ -290,9 +330,10 @@ static void use(struct mr__plan *plan, struct mr__place place, int unit, int tim
 
 static void use_forward(struct mr__plan *plan, int i, int unit) {
   const struct mr__node *n = &plan->graph->nodes[i];
-  use(plan, plan->nodes[i].value, unit, i);
-  use(plan, plan->nodes[i].saved, unit, i);
-  for (int k = 0; k < n->n_inputs; k++) use(plan, plan->nodes[n->inputs[k]].value, unit, i);
+  int time = forward_time(plan, i);
+  use(plan, plan->nodes[i].value, unit, time);
+  use(plan, plan->nodes[i].saved, unit, time);
+  for (int k = 0; k < n->n_inputs; k++) use(plan, plan->nodes[n->inputs[k]].value, unit, time);
 }
 
 static void use_backward(struct mr__plan *plan, int i, int unit, int time) {
@@ -308,6 +349,15 @@ static void use_backward(struct mr__plan *plan, int i, int unit, int time) {
   }
 }
 
+/* What is shared and in use while the slices of a request go by is so from the first to the last. */
+static void span_slices(const struct mr__plan *plan, struct mr__buffer *buffer) {
+  int n = (int)plan->graph->n_nodes;
+  int shared = !plan->whole_requests && mr__is_shared(plan->graph->schema, buffer->domain);
+  if (!shared || buffer->last < n || buffer->first > 3 * n) return;
+  if (buffer->first > n) buffer->first = n;
+  if (buffer->last < 3 * n) buffer->last = 3 * n;
+}
+
 static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outputs) {
   int n = (int)plan->graph->n_nodes;
   for (int i = 0; i < n; i++) {
@@ -317,13 +367,14 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
     use_forward(plan, i, forward_unit(plan, node->phase));
     if (statistics) /* collect */
       use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value,
-          forward_unit(plan, node->phase - 1), i);
+          forward_unit(plan, node->phase - 1), forward_time(plan, i));
     if (plan->train && node->has_grad) {
-      use_backward(plan, i, node->backward_unit, 2 * n - i);
+      int time = backward_time(plan, i);
+      use_backward(plan, i, node->backward_unit, time);
       if (statistics) { /* collect_backward */
         int unit = backward_unit(plan, node->phase);
-        use(plan, node->grad, unit, 2 * n - i);
-        use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value, unit, 2 * n - i);
+        use(plan, node->grad, unit, time);
+        use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value, unit, time);
       }
     }
     if (node->grad.buffer >= 0 &&
@@ -335,7 +386,8 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
     }
   }
   for (int i = 0; i < n_outputs; i++)
-    use(plan, plan->nodes[outputs[i]].value, plan->n_phases - 1, 2 * n);
+    use(plan, plan->nodes[outputs[i]].value, plan->n_phases - 1, 4 * n);
+  for (size_t b = 0; b < plan->n_buffers; b++) span_slices(plan, &plan->buffers[b]);
 }
 
 /* ---- who writes a gradient first ---- */
@@ -351,18 +403,20 @@ static int make_add_flags(struct mr__plan *plan) {
     plan->nodes[i].add = next;
     next += graph->nodes[i].n_inputs;
   }
-  /* Backward goes by unit, then from the last node to the first, then by input. */
+  /* Backward goes by unit, what is shared behind the rest, from the last node to the first, by
+   * input. */
   for (size_t i = 0; i < graph->n_nodes; i++) {
-    int first = -1, first_unit = 0;
+    int first = -1, first_turn = 0;
     for (int j = (int)graph->n_nodes - 1; j > (int)i; j--)
       for (int k = 0; k < graph->nodes[j].n_inputs; k++) {
         if (graph->nodes[j].inputs[k] != (int)i || !plan->nodes[j].has_grad ||
             !differentiates(plan, j, k))
           continue;
         plan->nodes[j].add[k] = 1;
-        if (first < 0 || plan->nodes[j].backward_unit < first_unit) {
+        int turn = 2 * plan->nodes[j].backward_unit + plan->nodes[j].shared;
+        if (first < 0 || turn < first_turn) {
           first = j;
-          first_unit = plan->nodes[j].backward_unit;
+          first_turn = turn;
         }
       }
     for (int k = 0; first >= 0 && k < graph->nodes[first].n_inputs; k++)
@@ -382,14 +436,14 @@ static size_t rounded(const struct mr__buffer *buffer) {
 
 /* Whether two buffers lie on each other while both are in use. */
 static int clash(const struct mr__buffer *a, const struct mr__buffer *b) {
-  return !b->kept && b->unit == a->unit && b->first <= a->last && a->first <= b->last &&
+  return !b->kept && b->unit == a->unit && mr__region(b->domain) == mr__region(a->domain) &&
+         b->first <= a->last && a->first <= b->last &&
          b->offset < a->offset + rounded(a) && a->offset < b->offset + rounded(b);
 }
 
 /* First fit, in order of creation: offsets are per row of a slice, in multiples of 16 floats, so
- * that times slice_rows every buffer starts on a cache line. */
+ * that times its rows every buffer starts on a cache line. */
 static void lay_out(struct mr__plan *plan) {
-  plan->workspace = 0;
   for (size_t b = 0; b < plan->n_buffers; b++) {
     struct mr__buffer *buffer = &plan->buffers[b];
     if (buffer->kept || buffer->unit < 0) continue;
@@ -400,18 +454,28 @@ static void lay_out(struct mr__plan *plan) {
       buffer->offset = plan->buffers[o].offset + rounded(&plan->buffers[o]);
       clear = 0;
     }
-    if (buffer->offset + rounded(buffer) > plan->workspace)
-      plan->workspace = buffer->offset + rounded(buffer);
+    size_t *workspace = &plan->workspace[mr__region(buffer->domain)];
+    if (buffer->offset + rounded(buffer) > *workspace)
+      *workspace = buffer->offset + rounded(buffer);
   }
 }
 
+static int64_t rows_in(size_t workspace, int64_t bytes) {
+  int64_t floats = workspace > 0 ? (int64_t)workspace : 1;
+  return bytes / (4 * floats) / LEAST_ROWS * LEAST_ROWS;
+}
+
+static int64_t within(int64_t rows, int64_t most) {
+  if (rows > most) rows = most;
+  return rows < LEAST_ROWS ? LEAST_ROWS : rows;
+}
+
 static void choose_slice(struct mr__plan *plan, int64_t batch, int64_t slice_bytes) {
-  int64_t floats = plan->workspace > 0 ? (int64_t)plan->workspace : 1;
-  int64_t rows = slice_bytes / (4 * floats) / LEAST_ROWS * LEAST_ROWS;
   int64_t share = (batch + USUAL_LANES - 1) / USUAL_LANES; /* so that every lane has work */
-  if (rows > share) rows = share;
-  if (rows > MOST_ROWS) rows = MOST_ROWS;
-  plan->slice_rows = rows < LEAST_ROWS ? LEAST_ROWS : rows;
+  int64_t rows = rows_in(plan->workspace[MR__SAMPLE_REGION], slice_bytes);
+  plan->most_rows[MR__SAMPLE_REGION] = within(rows, share < MOST_ROWS ? share : MOST_ROWS);
+  rows = rows_in(plan->workspace[MR__SEQUENCE_REGION], slice_bytes);
+  plan->most_rows[MR__SEQUENCE_REGION] = within(rows, MOST_BEHAVIOURS);
 }
 
 int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
@@ -430,9 +494,8 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
     plan->nodes[i].pairs = -1;
   }
   mark_wanted(plan, outputs, n_outputs);
-  plan->whole_requests = plan->train; /* the gradient of a request's row is one sum */
-  for (int i = 0; i < (int)graph->n_nodes; i++)
-    plan->whole_requests |= plan->nodes[i].wanted && (flags(plan, i) & MR__ROW_UP);
+  mark_shared(plan);
+  list_domains(plan);
   if (plan->train) {
     mark_gradients(plan);
     mark_phases(plan);
@@ -449,8 +512,8 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
   mark_lives(plan, outputs, n_outputs);
   lay_out(plan);
   choose_slice(plan, options->batch, options->slice_bytes);
-  if (plan->workspace <= MOST_WORKSPACE) return MR_OK;
-  size_t floats = plan->workspace;
+  size_t floats = plan->workspace[MR__SAMPLE_REGION] + plan->workspace[MR__SEQUENCE_REGION];
+  if (floats <= MOST_WORKSPACE) return MR_OK;
   mr__plan_clear(plan);
   return mr__fail(MR_EINVAL, "a row takes %zu floats of workspace, at most %d are allowed", floats,
                   MOST_WORKSPACE);

@@ -12,6 +12,14 @@
  * alone, then what depends on its samples, so that the first is computed once for any number of
  * calls with samples.
  *
+ * A request with more samples, or more pairs, than a slice holds is cut into several slices. What is
+ * of the request alone, `shared` by its samples, is computed once: forward before its first slice,
+ * backward after its last. So within a unit time goes
+ *
+ *   shared forward | of each slice: forward, backward | shared backward
+ *
+ * and what is shared and read in the middle keeps its place until the end of it.
+ *
  * Buffers. A value, a gradient or something saved for backward that lives within one unit lies in
  * the slice's workspace, at an offset where nothing else lives at the same time. What crosses
  * units, and the gradients of lookups, which the update reads, are kept for the whole batch.
@@ -39,12 +47,20 @@ struct mr__buffer {
   int kept;        /* for the whole batch */
   int unit;        /* of a buffer in the workspace; -1 before the first use */
   int first, last; /* when it is in use, within the unit */
-  size_t offset;   /* floats; in the workspace for slice_rows = 1 */
+  size_t offset;   /* floats; in its region of the workspace, for one row */
 };
+
+/* The workspace has two regions, since there are many more behaviours than samples. */
+enum { MR__SAMPLE_REGION, MR__SEQUENCE_REGION, MR__REGIONS };
+
+static inline int mr__region(int domain) {
+  return domain < MR_DOMAINS ? MR__SAMPLE_REGION : MR__SEQUENCE_REGION;
+}
 
 struct mr__node_plan {
   int wanted;
   int has_grad;
+  int shared;        /* of the request, and computed once for all of its slices */
   int phase;         /* of forward */
   int backward_unit; /* in which dx is computed */
   struct mr__place value, grad, saved;
@@ -67,8 +83,10 @@ struct mr__plan {
   struct mr__node_plan *nodes;
   struct mr__buffer *buffers;
   size_t n_buffers, buffers_capacity;
-  size_t workspace; /* floats per row of a slice */
-  int64_t slice_rows;
+  size_t workspace[MR__REGIONS];  /* floats per row of a slice */
+  int64_t most_rows[MR__REGIONS]; /* of a slice, in any domain of the region */
+  int domains[MR__MOST_DOMAINS];  /* those that have rows to be counted */
+  int n_domains;
   unsigned char *add_memory;
 };
 

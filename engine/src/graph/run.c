@@ -12,54 +12,126 @@ enum { DEFAULT_LANES = 16, DEFAULT_SLICE = 4 << 20 };
 
 /* ---- cutting the batch ---- */
 
-static int add_slice(mr_run *run, const mr_batch *batch, int64_t q0, int64_t q1, int64_t s0,
-                     int64_t s1) {
-  (void)batch;
+/* Requests and samples from where to where. */
+struct stretch {
+  int64_t first[MR_DOMAINS], end[MR_DOMAINS];
+};
+
+static int64_t rows_before(const mr_batch *batch, int domain, const int64_t at[MR_DOMAINS]) {
+  if (domain < MR_DOMAINS) return at[domain];
+  const struct mr__batch_sequence *sequence = &batch->sequences[mr__sequence_of(domain)];
+  if (mr__is_pairs(domain)) return sequence->first_pair[at[MR_SAMPLE]];
+  return sequence->first[at[batch->schema->sequences[mr__sequence_of(domain)].domain]];
+}
+
+static int64_t count_rows(const mr_batch *batch, int domain, const struct stretch *s) {
+  return rows_before(batch, domain, s->end) - rows_before(batch, domain, s->first);
+}
+
+/* Whether a slice may be so large. What a request has once is in all of its slices. */
+static int fits(const mr_run *run, const mr_batch *batch, const struct stretch *s) {
+  const struct mr__plan *plan = &run->plan;
+  int one = s->end[MR_REQUEST] - s->first[MR_REQUEST] == 1;
+  for (int i = 0; i < plan->n_domains; i++) {
+    int d = plan->domains[i];
+    if (one && mr__is_shared(batch->schema, d)) continue;
+    if (count_rows(batch, d, s) > plan->most_rows[mr__region(d)]) return 0;
+  }
+  return 1;
+}
+
+static int add_slice(mr_run *run, const mr_batch *batch, const struct stretch *s, int64_t *most) {
   MR_TRY(mr__grow(&run->slices, &run->slices_capacity, run->n_slices + 1, sizeof *run->slices));
   struct mr__slice *slice = &run->slices[run->n_slices++];
-  slice->first[MR_REQUEST] = q0;
-  slice->rows[MR_REQUEST] = q1 - q0;
-  slice->first[MR_SAMPLE] = s0;
-  slice->rows[MR_SAMPLE] = s1 - s0;
-  slice->opens_lane = 0;
+  int64_t first = s->first[MR_REQUEST], end = s->end[MR_REQUEST];
+  slice->opens = s->first[MR_SAMPLE] == batch->first_sample[first];
+  slice->closes = s->end[MR_SAMPLE] == batch->first_sample[end];
+  slice->opens_lane = slice->opens_shared = 0;
+  slice->first[MR_REQUEST] = first;
+  slice->rows[MR_REQUEST] = end - first;
+  if (end - first > most[MR__SAMPLE_REGION]) most[MR__SAMPLE_REGION] = end - first;
+  for (int i = 0; i < run->plan.n_domains; i++) {
+    int d = run->plan.domains[i], region = mr__region(d);
+    slice->first[d] = rows_before(batch, d, s->first);
+    slice->rows[d] = count_rows(batch, d, s);
+    if (slice->rows[d] > most[region]) most[region] = slice->rows[d];
+  }
   return MR_OK;
 }
 
 /* Between requests, and where the plan allows it inside large ones. */
 static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
-  int64_t limit = run->plan.slice_rows, n = batch->rows[MR_REQUEST];
+  int64_t n = batch->rows[MR_REQUEST];
   const int32_t *first = batch->first_sample;
   run->n_slices = 0;
-  *most = 0;
   for (int64_t q = 0; q < n;) {
-    int64_t end = q + 1;
-    while (end < n && first[end + 1] - first[q] <= limit) end++;
-    int64_t s0 = first[q], s1 = first[end];
-    int64_t step = run->plan.whole_requests ? s1 - s0 : limit;
-    for (; s0 < s1; s0 += step) {
-      int64_t stop = s0 + step < s1 ? s0 + step : s1;
-      MR_TRY(add_slice(run, batch, q, end, s0, stop));
-      if (stop - s0 > *most) *most = stop - s0;
+    struct stretch s = {.first = {q, first[q]}, .end = {q + 1, first[q + 1]}};
+    int64_t end = first[q + 1];
+    if (!run->plan.whole_requests && !fits(run, batch, &s)) {
+      while (s.first[MR_SAMPLE] < end) {
+        s.end[MR_SAMPLE] = s.first[MR_SAMPLE] + 1;
+        do s.end[MR_SAMPLE]++;
+        while (s.end[MR_SAMPLE] <= end && fits(run, batch, &s));
+        s.end[MR_SAMPLE]--;
+        MR_TRY(add_slice(run, batch, &s, most));
+        s.first[MR_SAMPLE] = s.end[MR_SAMPLE];
+      }
+      q++;
+      continue;
     }
-    if (end - q > *most) *most = end - q;
-    q = end;
+    while (s.end[MR_REQUEST] < n) {
+      struct stretch more = s;
+      more.end[MR_REQUEST]++;
+      more.end[MR_SAMPLE] = first[more.end[MR_REQUEST]];
+      if (!fits(run, batch, &more)) break;
+      s = more;
+    }
+    MR_TRY(add_slice(run, batch, &s, most));
+    q = s.end[MR_REQUEST];
   }
   return MR_OK;
 }
 
-static int grow_workspaces(mr_run *run, int64_t rows) {
-  if (rows <= run->workspace_rows) return MR_OK;
-  if (rows < run->plan.slice_rows) rows = run->plan.slice_rows;
-  for (int w = 0; w < run->n_workers; w++) {
+/* Lanes own contiguous runs of slices, and there are no more lanes than slices. In training a
+ * request's slices are of one lane, since their gradient is one sum; in predicting each lane computes
+ * for itself what they share. */
+static void share_slices(mr_run *run) {
+  int64_t n = 0, lanes = run->n_lanes;
+  for (size_t s = 0; s < run->n_slices; s++) n += !run->plan.train || run->slices[s].opens;
+  if (lanes > n) lanes = n;
+  run->lanes_used = (int)lanes;
+  int64_t at = -1, lane = 0;
+  for (size_t s = 0; s < run->n_slices; s++) {
+    struct mr__slice *slice = &run->slices[s];
+    at += !run->plan.train || slice->opens;
+    if (lane < lanes && at == lane * n / lanes) {
+      run->lane_slices[lane++] = (int64_t)s;
+      slice->opens_lane = slice->opens = slice->opens_shared = 1;
+    } else if (!slice->opens) {
+      slice->opens_shared = run->slices[s - 1].opens_shared;
+    }
+  }
+  run->lane_slices[lanes] = (int64_t)run->n_slices;
+}
+
+static int grow_workspaces(mr_run *run, const int64_t most[MR__REGIONS]) {
+  const struct mr__plan *plan = &run->plan;
+  size_t floats = 0;
+  int small = 0;
+  for (int r = 0; r < MR__REGIONS; r++) {
+    small |= most[r] > run->workspace_rows[r];
+    if (most[r] > run->workspace_rows[r]) run->workspace_rows[r] = most[r];
+    if (run->workspace_rows[r] < plan->most_rows[r]) run->workspace_rows[r] = plan->most_rows[r];
+    floats += plan->workspace[r] * (size_t)run->workspace_rows[r];
+  }
+  for (int w = 0; small && w < run->n_workers; w++) {
     mr__free(run->workers[w].workspace);
-    size_t floats = run->plan.workspace * (size_t)rows;
     run->workers[w].workspace = mr__malloc_aligned(floats * sizeof(float));
     if (!run->workers[w].workspace) {
-      run->workspace_rows = 0;
+      memset(run->workspace_rows, 0, sizeof run->workspace_rows);
       return mr__fail_memory();
     }
   }
-  run->workspace_rows = rows;
   return MR_OK;
 }
 
@@ -67,7 +139,7 @@ static int grow_kept(mr_run *run, const mr_batch *batch) {
   for (size_t b = 0; b < run->plan.n_buffers; b++) {
     const struct mr__buffer *buffer = &run->plan.buffers[b];
     if (!buffer->kept) continue;
-    size_t floats = (size_t)batch->rows[buffer->domain] * (size_t)buffer->width;
+    size_t floats = (size_t)mr__batch_rows(batch, buffer->domain) * (size_t)buffer->width;
     if (floats <= run->kept_capacity[b]) continue;
     mr__free(run->kept[b]);
     run->kept_capacity[b] = 0;
@@ -76,11 +148,6 @@ static int grow_kept(mr_run *run, const mr_batch *batch) {
     run->kept_capacity[b] = floats;
   }
   return MR_OK;
-}
-
-/* Lanes own contiguous runs of slices, and there are no more lanes than slices. */
-static int64_t first_slice(const mr_run *run, int64_t lane) {
-  return lane * (int64_t)run->n_slices / run->lanes_used;
 }
 
 /* ---- calling ops on a slice ---- */
@@ -100,7 +167,11 @@ static struct mr__matrix locate(const mr_run *run, const struct mr__worker *work
     m.p = run->kept[place.buffer] + slice->first[buffer->domain] * buffer->width + place.column;
   } else {
     m.ld = (buffer->width + 15) / 16 * 16; /* rows start on cache lines */
-    m.p = worker->workspace + buffer->offset * (size_t)run->workspace_rows + place.column;
+    int region = mr__region(buffer->domain);
+    m.p = worker->workspace + buffer->offset * (size_t)run->workspace_rows[region] + place.column;
+    if (region == MR__SEQUENCE_REGION)
+      m.p += run->plan.workspace[MR__SAMPLE_REGION] *
+             (size_t)run->workspace_rows[MR__SAMPLE_REGION];
   }
   return m;
 }
@@ -116,20 +187,19 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
   const struct mr__node_plan *plan = &run->plan.nodes[i];
   struct mr__lane *l = &run->lanes[lane];
   int domain = node->domain;
-  int input_domain = node->n_inputs ? graph->nodes[node->inputs[0]].domain : domain;
   struct mr__call call = {
       .node = node,
       .step = &run->step,
       .rows = slice->rows[domain],
       .first_row = slice->first[domain],
-      .first_input_row = slice->first[input_domain],
-      .opens_lane = slice->opens_lane,
+      .slice = slice,
+      .opens_lane = plan->shared ? slice->opens_shared : slice->opens_lane,
       .y = locate(run, worker, slice, plan->value, node->width),
       .dy = locate(run, worker, slice, plan->grad, node->width),
       .saved = locate(run, worker, slice, plan->saved, node->saved),
       .x = worker->x,
       .dx = worker->dx,
-      .add = plan->add,
+      .add = slice->opens ? plan->add : worker->add,
       .n_inputs = node->n_inputs,
       .adds = plan->adds,
       .squares = plan->pairs >= 0,
@@ -150,6 +220,9 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
     int width = graph->nodes[node->inputs[k]].width;
     worker->x[k] = locate(run, worker, slice, input->value, width);
     worker->dx[k] = locate(run, worker, slice, input->grad, width);
+    /* What the slices of a request share has had a gradient from those before. */
+    if (!slice->opens)
+      worker->add[k] = (unsigned char)(plan->add[k] || (input->shared && !plan->shared));
   }
   return call;
 }
@@ -181,18 +254,26 @@ static void call_op(mr_run *run, void (*function)(const struct mr__call *call), 
   if (function == op->backward) mr__check_backward(run, i, slice, &call);
 }
 
-static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice, int lane,
-                          const struct mr__worker *worker) {
+/* Of what requests share, or of the rest. */
+static void forward_part(mr_run *run, int phase, int shared, const struct mr__slice *slice,
+                         int lane, const struct mr__worker *worker) {
   const mr_graph *graph = run->model->graph;
   for (int i = 0; i < (int)graph->n_nodes; i++) {
     const struct mr__node_plan *plan = &run->plan.nodes[i];
-    if (!plan->wanted || plan->filled || (plan->folded_forward && folds(run))) continue;
+    if (!plan->wanted || plan->filled || plan->shared != shared) continue;
+    if (plan->folded_forward && folds(run)) continue;
     const struct mr__op *op = mr__node_op(&graph->nodes[i]);
     if (plan->phase == phase)
       call_op(run, op->forward, i, MR__PASS_FORWARD, slice, lane, worker);
     else if (plan->phase == phase + 1 && starts_phase(run, i))
       call_op(run, op->collect, i, MR__PASS_FORWARD, slice, lane, worker);
   }
+}
+
+static void forward_slice(mr_run *run, int phase, const struct mr__slice *slice, int lane,
+                          const struct mr__worker *worker) {
+  if (slice->opens) forward_part(run, phase, 1, slice, lane, worker);
+  forward_part(run, phase, 0, slice, lane, worker);
 }
 
 /* Whether backward has anything to compute: gradients of weights, or of an input. */
@@ -204,13 +285,13 @@ static int wants_backward(const mr_run *run, int i) {
   return wanted;
 }
 
-static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice, int lane,
-                           const struct mr__worker *worker) {
+static void backward_part(mr_run *run, int unit, int shared, const struct mr__slice *slice,
+                          int lane, const struct mr__worker *worker) {
   const mr_graph *graph = run->model->graph;
   int phase = 2 * (run->plan.n_phases - 1) - unit;
   for (int i = (int)graph->n_nodes - 1; i >= 0; i--) {
     const struct mr__node_plan *plan = &run->plan.nodes[i];
-    if (!plan->has_grad) continue;
+    if (!plan->has_grad || plan->shared != shared) continue;
     const struct mr__op *op = mr__node_op(&graph->nodes[i]);
     if (starts_phase(run, i) && plan->phase == phase)
       call_op(run, op->collect_backward, i, MR__PASS_BACKWARD, slice, lane, worker);
@@ -221,6 +302,12 @@ static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice,
   }
 }
 
+static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice, int lane,
+                           const struct mr__worker *worker) {
+  backward_part(run, unit, 0, slice, lane, worker);
+  if (slice->closes) backward_part(run, unit, 1, slice, lane, worker);
+}
+
 static void copy_outputs(const mr_run *run, const struct mr__slice *slice,
                          const struct mr__worker *worker, float *const *out) {
   int goes_on = slice->first[MR_SAMPLE] >
@@ -228,7 +315,7 @@ static void copy_outputs(const mr_run *run, const struct mr__slice *slice,
   for (int o = 0; o < run->n_outputs; o++) {
     const struct mr__node *node = &run->model->graph->nodes[run->outputs[o]];
     /* Slices that go on with a request have its values too; its first one hands them out. */
-    if (node->domain == MR_REQUEST && goes_on) continue;
+    if (run->plan.nodes[run->outputs[o]].shared && goes_on) continue;
     struct mr__matrix y =
         locate(run, worker, slice, run->plan.nodes[run->outputs[o]].value, node->width);
     for (int64_t r = 0; r < slice->rows[node->domain]; r++)
@@ -246,8 +333,7 @@ static int run_lane(void *argument, int64_t task, int worker) {
     for (size_t z = 0; z < run->n_zeroed; z++)
       memset(lane->gradient + run->zeroed[z].first, 0,
              run->zeroed[z].n * sizeof *lane->gradient);
-  int64_t end = first_slice(run, task + 1);
-  for (int64_t s = first_slice(run, task); s < end; s++) {
+  for (int64_t s = run->lane_slices[task]; s < run->lane_slices[task + 1]; s++) {
     const struct mr__slice *slice = &run->slices[s];
     if (unit < phases) forward_slice(run, unit, slice, (int)task, &run->workers[worker]);
     if (run->plan.train && unit >= phases - 1)
@@ -310,6 +396,7 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
         there->domain != wanted->domain || there->width != wanted->width ||
         there->transform != wanted->transform || there->missing != wanted->missing ||
         there->separator != wanted->separator || there->max != wanted->max ||
+        there->sequence != wanted->sequence ||
         (wanted->table >= 0 &&
          schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
       return mr__fail(MR_EINVAL, "the data lacks column \"%s\" as the model was trained on it",
@@ -321,12 +408,11 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
 static int use_batch(mr_run *run, const mr_batch *batch) {
   MR_TRY(check_schema(run, batch->schema));
   if (batch->rows[MR_SAMPLE] < 1) return mr__fail(MR_EINVAL, "the batch is empty");
-  int64_t most;
-  MR_TRY(cut_slices(run, batch, &most));
+  int64_t most[MR__REGIONS] = {0};
+  MR_TRY(cut_slices(run, batch, most));
+  share_slices(run);
   MR_TRY(grow_workspaces(run, most));
   MR_TRY(grow_kept(run, batch));
-  run->lanes_used = run->n_slices < (size_t)run->n_lanes ? (int)run->n_slices : run->n_lanes;
-  for (int l = 0; l < run->lanes_used; l++) run->slices[first_slice(run, l)].opens_lane = 1;
   run->step.batch = batch;
   run->step.rows = &run->rows;
   run->step.inverse_samples = (float)(1.0 / (double)batch->rows[MR_SAMPLE]);
@@ -403,17 +489,17 @@ int mr__run_use_rows(mr_run *run, const mr_batch *batch) {
   run->step.rows = &run->rows;
   run->step.number = 1;
   run->lanes_used = 1;
-  int64_t most = batch->rows[MR_SAMPLE] > batch->rows[MR_REQUEST] ? batch->rows[MR_SAMPLE]
-                                                                   : batch->rows[MR_REQUEST];
+  int64_t most[MR__REGIONS] = {0};
+  const struct stretch all = {.end = {batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]}};
+  run->n_slices = 0;
+  MR_TRY(add_slice(run, batch, &all, most));
   MR_TRY(grow_workspaces(run, most));
   return grow_kept(run, batch);
 }
 
 void mr__run_stage(mr_run *run, int stage, float *const *out) {
-  const mr_batch *batch = run->step.batch;
-  const struct mr__slice all = {.rows = {batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]}};
-  forward_slice(run, stage, &all, 0, &run->workers[0]);
-  if (out) copy_outputs(run, &all, &run->workers[0], out);
+  forward_slice(run, stage, &run->slices[0], 0, &run->workers[0]);
+  if (out) copy_outputs(run, &run->slices[0], &run->workers[0], out);
 }
 
 const float *mr_run_watched(mr_run *run, int32_t node) {
@@ -427,13 +513,20 @@ const float *mr_run_watched(mr_run *run, int32_t node) {
 
 int64_t mr_run_steps(const mr_run *run) { return run->steps; }
 
-int64_t mr_run_slice_rows(const mr_run *run) { return run->plan.slice_rows; }
+int64_t mr_run_slice_rows(const mr_run *run) {
+  return run->plan.most_rows[MR__SAMPLE_REGION];
+}
 
 int64_t mr_run_bytes(const mr_run *run) {
-  size_t floats = run->plan.workspace * (size_t)run->plan.slice_rows * (size_t)run->n_workers;
-  for (size_t b = 0; b < run->plan.n_buffers; b++)
-    if (run->plan.buffers[b].kept)
-      floats += (size_t)run->options.batch * (size_t)run->plan.buffers[b].width;
+  const struct mr__plan *plan = &run->plan;
+  size_t floats = 0;
+  for (int r = 0; r < MR__REGIONS; r++)
+    floats += plan->workspace[r] * (size_t)run->workspace_rows[r] * (size_t)run->n_workers;
+  for (size_t b = 0; b < plan->n_buffers; b++) {
+    if (!plan->buffers[b].kept) continue;
+    size_t usual = (size_t)run->options.batch * (size_t)plan->buffers[b].width;
+    floats += usual > run->kept_capacity[b] ? usual : run->kept_capacity[b];
+  }
   if (run->plan.train) floats += run->model->n_trained * (size_t)run->n_lanes;
   return (int64_t)(floats * sizeof(float));
 }
@@ -452,8 +545,9 @@ static int make_workers(mr_run *run) {
     struct mr__worker *worker = &run->workers[w];
     worker->x = mr__calloc(inputs, sizeof *worker->x);
     worker->dx = mr__calloc(inputs, sizeof *worker->dx);
+    worker->add = mr__calloc(inputs, sizeof *worker->add);
     worker->readers = mr__calloc(graph->n_lookups, sizeof *worker->readers);
-    if (!worker->x || !worker->dx || !worker->readers) return mr__fail_memory();
+    if (!worker->x || !worker->dx || !worker->add || !worker->readers) return mr__fail_memory();
   }
   return MR_OK;
 }
@@ -603,7 +697,7 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes, int staged) 
   if (!run->kept || !run->kept_capacity) return mr__fail_memory();
   MR_TRY(make_workers(run));
   MR_TRY(make_lanes(run));
-  MR_TRY(grow_workspaces(run, run->plan.slice_rows));
+  MR_TRY(grow_workspaces(run, run->plan.most_rows));
   if (run->plan.train) MR_TRY(make_packed_back(run));
   if (run->plan.train) MR_TRY(mr__run_prepare_update(run));
   MR_TRY(list_tables(run));
@@ -667,6 +761,7 @@ void mr_run_free(mr_run *run) {
     mr__free(run->workers[w].workspace);
     mr__free(run->workers[w].x);
     mr__free(run->workers[w].dx);
+    mr__free(run->workers[w].add);
     mr__free(run->workers[w].gradient);
     mr__free(run->workers[w].touched);
     mr__free(run->workers[w].readers);

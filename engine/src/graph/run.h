@@ -1,6 +1,6 @@
 /* Running a plan over batches: slices, lanes, phases (plan.h), gradients and the update.
  *
- * A batch is cut into slices between requests. Lanes own contiguous runs of slices; a lane has its
+ * A batch is cut into slices between requests, and inside those that are too large for one. Lanes own contiguous runs of slices; a lane has its
  * own gradient of the dense weights, statistics and loss, and lanes are merged in a fixed tree, so
  * results are the same for any number of threads. A workspace belongs to a thread: what lies in it
  * lives only while one slice is worked on. */
@@ -16,11 +16,6 @@
 #include "table/touched.h"
 
 enum { MR__MOST_LANES = 256 };
-
-struct mr__slice {
-  int64_t first[MR_DOMAINS], rows[MR_DOMAINS];
-  int opens_lane; /* it is its lane's first */
-};
 
 struct mr__lane {
   float *gradient;     /* [model->n_trained] */
@@ -48,6 +43,7 @@ struct mr__zeroed {
 struct mr__worker {
   float *workspace;
   struct mr__matrix *x, *dx; /* [most inputs of a node] */
+  unsigned char *add;        /* [most inputs of a node] */
   struct mr__reader *readers; /* [lookups] */
   /* Of the share that is worked on. */
   float *gradient;        /* [distinct keys, width of the table] */
@@ -86,7 +82,8 @@ struct mr_run {
 
   struct mr__slice *slices;
   size_t n_slices, slices_capacity;
-  int64_t workspace_rows; /* that the workspaces have room for */
+  int64_t workspace_rows[MR__REGIONS]; /* that the workspaces have room for */
+  int64_t lane_slices[MR__MOST_LANES + 1]; /* lane l owns those from lane_slices[l] on */
 
   float **packed_back;   /* [n_nodes]: of those that compute a dx from their weights; training */
   size_t n_nodes;

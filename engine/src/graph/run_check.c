@@ -26,6 +26,20 @@ static const char *name_of(const mr_run *run, int i, char text[NAME_BYTES]) {
 /* The row of the data, from 1, that a row of a domain is, or for a request begins with. */
 static long long data_row(const mr_run *run, int domain, int64_t row) {
   const mr_batch *batch = run->step.batch;
+  while (domain > MR_SAMPLE) {
+    const struct mr__batch_sequence *sequence = &batch->sequences[mr__sequence_of(domain)];
+    if (mr__is_pairs(domain)) { /* the last sample whose pairs do not begin behind it */
+      int64_t below = 0, above = batch->rows[MR_SAMPLE];
+      while (above - below > 1) {
+        int64_t middle = (below + above) / 2;
+        *(sequence->first_pair[middle] <= row ? &below : &above) = middle;
+      }
+      row = below;
+    } else {
+      row = sequence->owner_of[row];
+    }
+    domain = mr__parent_domain(batch->schema, domain);
+  }
   int64_t sample = domain == MR_REQUEST ? batch->first_sample[row] : row;
   return (long long)batch->sample_index[sample] + 1;
 }

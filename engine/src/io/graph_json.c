@@ -14,7 +14,13 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
   mr__put_number(out, (double)column->missing);
   mr__puts(out, ",\"name\":");
   mr__put_string(out, column->name);
-  mr__putf(out, ",\"separator\":%d,\"source\":", column->separator);
+  mr__putf(out, ",\"separator\":%d,", column->separator);
+  if (column->sequence >= 0) {
+    mr__puts(out, "\"sequence\":");
+    mr__put_string(out, schema->sequences[column->sequence].name);
+    mr__puts(out, ",");
+  }
+  mr__puts(out, "\"source\":");
   mr__put_string(out, column->source);
   if (column->table >= 0) {
     mr__puts(out, ",\"table\":");
@@ -24,11 +30,25 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
            column->width);
 }
 
+static void write_sequences(struct mr__text *out, const mr_schema *schema) {
+  for (size_t s = 0; s < schema->n_sequences; s++) {
+    const struct mr__sequence *sequence = &schema->sequences[s];
+    mr__putf(out, "%s{\"domain\":%d,\"keep\":%d,\"max\":%d,\"name\":", s ? "," : "",
+             sequence->domain, sequence->keep, sequence->max);
+    mr__put_string(out, sequence->name);
+    mr__putf(out, ",\"separator\":%d}", sequence->separator);
+  }
+}
+
 void mr__schema_write(struct mr__text *out, const mr_schema *schema) {
   mr__puts(out, "{\"columns\":[");
   for (size_t c = 0; c < schema->n_columns; c++) {
     if (c) mr__puts(out, ",");
     write_column(out, schema, &schema->columns[c]);
+  }
+  if (schema->n_sequences > 0) {
+    mr__puts(out, "],\"sequences\":[");
+    write_sequences(out, schema);
   }
   mr__puts(out, "],\"tables\":[");
   for (size_t t = 0; t < schema->n_tables; t++) {
@@ -53,6 +73,7 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   MR_TRY(mr__json_text(from, "name", &spec.name));
   MR_TRY(mr__json_text(from, "source", &spec.source));
   if (mr__json_get(from, "table")) MR_TRY(mr__json_text(from, "table", &spec.table));
+  if (mr__json_get(from, "sequence")) MR_TRY(mr__json_text(from, "sequence", &spec.sequence));
   MR_TRY(whole32(from, "type", &spec.type));
   MR_TRY(whole32(from, "domain", &spec.domain));
   MR_TRY(whole32(from, "separator", &spec.separator));
@@ -72,10 +93,24 @@ static int read_table(mr_schema *schema, const struct mr__json *from) {
   return mr_schema_add_table(schema, name, min_count);
 }
 
+static int read_sequence(mr_schema *schema, const struct mr__json *from) {
+  mr_sequence_spec spec = {0};
+  MR_TRY(mr__json_text(from, "name", &spec.name));
+  MR_TRY(whole32(from, "domain", &spec.domain));
+  MR_TRY(whole32(from, "max", &spec.max));
+  MR_TRY(whole32(from, "keep", &spec.keep));
+  MR_TRY(whole32(from, "separator", &spec.separator));
+  return mr_schema_add_sequence(schema, &spec);
+}
+
 static int read_schema(mr_schema *schema, const struct mr__json *from) {
-  const struct mr__json *columns, *tables;
+  const struct mr__json *columns, *tables, *sequences = NULL;
   MR_TRY(mr__json_member(from, "tables", MR__LIST, &tables));
   MR_TRY(mr__json_member(from, "columns", MR__LIST, &columns));
+  if (mr__json_get(from, "sequences"))
+    MR_TRY(mr__json_member(from, "sequences", MR__LIST, &sequences));
+  for (size_t s = 0; sequences && s < sequences->n; s++)
+    MR_TRY(read_sequence(schema, &sequences->items[s]));
   for (size_t t = 0; t < tables->n; t++) MR_TRY(read_table(schema, &tables->items[t]));
   for (size_t c = 0; c < columns->n; c++) MR_TRY(read_column(schema, &columns->items[c]));
   return MR_OK;

@@ -2,26 +2,21 @@
  *   training:   x^ = (x - mean) / sqrt(var + eps), var biased;  y = gamma x^ + beta
  *   predicting: the same with moving averages of mean and variance
  *   moving <- (1 - momentum) moving + momentum batch, with the unbiased variance n / (n - 1) var
- * A request's row counts as often as it has samples, so the statistics equal those of the
- * ungrouped rows. Backward, with w the weight of a row, dy summed over what it stands for:
+ * Backward, with w the weight of a row, dy summed over what it stands for:
  *   dgamma = sum dy x^, dbeta = sum dy,
- *   dx = gamma / sqrt(var + eps) (dy - w (dbeta + x^ dgamma) / n).
- *
- * A lane's statistics are [count, mean, sum of squared deviations]; slices and lanes merge by the
- * formula of Chan, Golub and LeVeque (1979). */
+ *   dx = gamma / sqrt(var + eps) (dy - w (dbeta + x^ dgamma) / n). */
 #include <math.h>
 
-#include "graph/step.h"
 #include "kernel/vec.h"
+#include "ops/moments.h"
 
 enum { MOMENTUM, EPS };                            /* options */
 enum { GAMMA, BETA, MOVING_MEAN, MOVING_VARIANCE }; /* params */
-/* Settled values, in stretches of `width` floats; the count comes last. */
-enum { MEAN, INVERSE_DEVIATION, VARIANCE, MEAN_DY, MEAN_DY_X, STRETCHES };
+enum { MEAN_DY = MR__BACK_0, MEAN_DY_X = MR__BACK_1 };
 
 static int shape(struct mr__shape *s) {
   s->width = s->widths[0];
-  s->statistics = STRETCHES * s->width + 1;
+  s->statistics = MR__MOMENT_STRETCHES * s->width + 1;
   s->n_params = 4;
   struct mr__param_spec one = {.rows = 1, .columns = s->width, .start = MR__PARAM_CONSTANT};
   for (int p = 0; p < 4; p++) s->params[p] = one;
@@ -32,64 +27,10 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
-/* Merge (count, mean, m2) of a part into that of a whole. */
-static void merge(double *count, double *mean, double *m2, double part_count,
-                  const double *part_mean, const double *part_m2, int width) {
-  if (part_count == 0) return;
-  double total = *count + part_count;
-  for (int e = 0; e < width; e++) {
-    double delta = part_mean[e] - mean[e];
-    mean[e] += delta * (part_count / total);
-    m2[e] += part_m2[e] + delta * delta * (*count * part_count / total);
-  }
-  *count = total;
-}
-
-enum { BLOCK = 256 }; /* columns at a time, so that the slice's own sums fit on the stack */
-
-static void collect_columns(const struct mr__call *c, int first, int width) {
-  double mean[BLOCK] = {0}, m2[BLOCK] = {0}, count = 0;
-  int domain = c->node->domain;
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r) + first;
-    double weight = mr__row_weight(c->step, domain, c->first_row + r);
-    count += weight;
-    for (int e = 0; e < width; e++) mean[e] += weight * (double)x[e];
-  }
-  for (int e = 0; e < width; e++) mean[e] /= count;
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r) + first;
-    double weight = mr__row_weight(c->step, domain, c->first_row + r);
-    for (int e = 0; e < width; e++) {
-      double delta = (double)x[e] - mean[e];
-      m2[e] += weight * delta * delta;
-    }
-  }
-  int all = c->y.width;
-  double *lane = c->lane_statistics, before = lane[0];
-  merge(&before, lane + 1 + first, lane + 1 + all + first, count, mean, m2, width);
-  if (first + width == all) lane[0] = before;
-}
-
-static void collect(const struct mr__call *c) {
-  for (int first = 0; first < c->y.width; first += BLOCK)
-    collect_columns(c, first, c->y.width - first < BLOCK ? c->y.width - first : BLOCK);
-}
+static void collect(const struct mr__call *c) { mr__collect_moments(c); }
 
 static void settle(const struct mr__settle *s) {
-  int width = s->width;
-  double *total = s->lanes[0];
-  for (int l = 1; l < s->n_lanes; l++)
-    merge(&total[0], total + 1, total + 1 + width, s->lanes[l][0], s->lanes[l] + 1,
-          s->lanes[l] + 1 + width, width);
-  double count = total[0], eps = mr__option_number(s->node, EPS);
-  for (int e = 0; e < width; e++) {
-    double variance = count > 0 ? total[1 + width + e] / count : 0;
-    s->statistics[MEAN * width + e] = (float)total[1 + e];
-    s->statistics[VARIANCE * width + e] = (float)variance;
-    s->statistics[INVERSE_DEVIATION * width + e] = (float)(1.0 / sqrt(variance + eps));
-  }
-  s->statistics[STRETCHES * width] = (float)count;
+  mr__settle_moments(s, mr__option_number(s->node, EPS));
 }
 
 static void forward(const struct mr__call *c) {
@@ -100,7 +41,7 @@ static void forward(const struct mr__call *c) {
     const float *x = mr__row(&c->x[0], r);
     float *y = mr__row(&c->y, r);
     if (c->step->train) {
-      const float *mean = c->statistics, *inverse = c->statistics + INVERSE_DEVIATION * width;
+      const float *mean = c->statistics, *inverse = c->statistics + MR__INVERSE_DEVIATION * width;
       for (int e = 0; e < width; e++)
         y[e] = mr__fma((x[e] - mean[e]) * inverse[e], gamma[e], beta[e]);
     } else {
@@ -115,7 +56,7 @@ static void forward(const struct mr__call *c) {
 static void collect_backward(const struct mr__call *c) {
   int width = c->y.width;
   double *sum = c->lane_statistics, *sum_x = sum + width;
-  const float *mean = c->statistics, *inverse = c->statistics + INVERSE_DEVIATION * width;
+  const float *mean = c->statistics, *inverse = c->statistics + MR__INVERSE_DEVIATION * width;
   for (int64_t r = 0; r < c->rows; r++) {
     const float *x = mr__row(&c->x[0], r), *dy = mr__row(&c->dy, r);
     for (int e = 0; e < width; e++) {
@@ -130,7 +71,7 @@ static void settle_backward(const struct mr__settle *s) {
   double *total = s->lanes[0];
   for (int l = 1; l < s->n_lanes; l++)
     for (int e = 0; e < 2 * width; e++) total[e] += s->lanes[l][e];
-  double count = (double)s->statistics[STRETCHES * width];
+  double count = (double)mr__moment_count(s);
   for (int e = 0; e < width; e++) {
     s->dparam[BETA][e] += (float)total[e];
     s->dparam[GAMMA][e] += (float)total[width + e];
@@ -142,7 +83,7 @@ static void settle_backward(const struct mr__settle *s) {
 static void backward(const struct mr__call *c) {
   int width = c->y.width;
   const float *gamma = c->param[GAMMA], *mean = c->statistics;
-  const float *inverse = c->statistics + INVERSE_DEVIATION * width;
+  const float *inverse = c->statistics + MR__INVERSE_DEVIATION * width;
   const float *mean_dy = c->statistics + MEAN_DY * width;
   const float *mean_dy_x = c->statistics + MEAN_DY_X * width;
   for (int64_t r = 0; r < c->rows; r++) {
@@ -161,13 +102,14 @@ static void backward(const struct mr__call *c) {
 static void finish(const struct mr__settle *s) {
   int width = s->width;
   float momentum = (float)mr__option_number(s->node, MOMENTUM);
-  float count = s->statistics[STRETCHES * width];
+  float count = mr__moment_count(s);
+  if (count == 0) return; /* a batch without behaviours says nothing */
   float unbiased = count > 1 ? count / (count - 1) : 1;
   for (int e = 0; e < width; e++) {
     float *mean = &s->param[MOVING_MEAN][e], *variance = &s->param[MOVING_VARIANCE][e];
-    if (!s->frozen[MOVING_MEAN]) *mean += momentum * (s->statistics[MEAN * width + e] - *mean);
+    if (!s->frozen[MOVING_MEAN]) *mean += momentum * (s->statistics[MR__MEAN * width + e] - *mean);
     if (!s->frozen[MOVING_VARIANCE])
-      *variance += momentum * (unbiased * s->statistics[VARIANCE * width + e] - *variance);
+      *variance += momentum * (unbiased * s->statistics[MR__VARIANCE * width + e] - *variance);
   }
 }
 

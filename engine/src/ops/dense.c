@@ -124,6 +124,10 @@ static void backward(const struct mr__call *c) {
     backward_one(c);
     return;
   }
+  /* A slice may have no behaviours; the product would leave what is there. */
+  if (c->rows == 0 && c->opens_lane)
+    memset(c->dparam[0], 0, (size_t)c->x[0].width * (size_t)c->dy.width * sizeof(float));
+  if (c->rows == 0) return;
   if (c->dx[0].p) backward_inputs(c);
   backward_weights(c);
 }

@@ -1,4 +1,5 @@
-/* y[q] = sum, mean or maximum of x over the samples of request q.
+/* y[q] = sum, mean or maximum of x over the rows that belong to q: the samples of a request, the
+ * behaviours of a sequence's owner, the pairs of a sample. Of no rows it is zero.
  * d sum: dx[s] = dy[q]; d mean: dx[s] = dy[q] / n; d max: dy[q] goes to the first s that has it. */
 #include <string.h>
 
@@ -12,20 +13,16 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
-/* The samples of a request, counted from the first input row of the slice. */
-static void samples(const struct mr__call *c, int64_t row, int64_t *begin, int64_t *end) {
-  const int32_t *first = c->step->batch->first_sample + c->first_row + row;
-  *begin = first[0] - c->first_input_row;
-  *end = first[1] - c->first_input_row;
-}
-
 static void forward(const struct mr__call *c) {
   int kind = (int)mr__option_number(c->node, 0), n = c->y.width;
   for (int64_t r = 0; r < c->rows; r++) {
-    int64_t begin, end;
-    samples(c, r, &begin, &end);
+    struct mr__siblings rows = mr__children(c, mr__input_domain(c->node, 0), r);
+    int64_t begin = rows.begin, end = rows.end;
     float *y = mr__row(&c->y, r);
-    memcpy(y, mr__row(&c->x[0], begin), (size_t)n * sizeof *y);
+    if (begin == end)
+      memset(y, 0, (size_t)n * sizeof *y);
+    else
+      memcpy(y, mr__row(&c->x[0], begin), (size_t)n * sizeof *y);
     for (int64_t i = begin + 1; i < end; i++) {
       const float *x = mr__row(&c->x[0], i);
       if (kind == MAX)
@@ -55,8 +52,8 @@ static void backward_max(const struct mr__call *c, int64_t row, int64_t begin, i
 static void backward(const struct mr__call *c) {
   int kind = (int)mr__option_number(c->node, 0), n = c->dy.width;
   for (int64_t r = 0; r < c->rows; r++) {
-    int64_t begin, end;
-    samples(c, r, &begin, &end);
+    struct mr__siblings rows = mr__children(c, mr__input_domain(c->node, 0), r);
+    int64_t begin = rows.begin, end = rows.end;
     if (kind == MAX) {
       backward_max(c, r, begin, end);
       continue;
@@ -76,12 +73,12 @@ static const struct mr__option options[] = {{.name = "kind", .kind = MR__CHOICE,
 
 const struct mr__op MR_FAMILY(mr__op_pool) = {
     .name = "pool",
-    .doc = "y[q] = sum, mean or max of x over the rows that belong to q",
+    .doc = "y[q] = sum, mean or max of x over the rows that belong to q; of none, zero",
     .inputs = {"x"},
     .flags = MR__ROW_UP | MR__READS_X | MR__READS_Y,
     .options = options,
     .shape = shape,
     .forward = forward,
     .backward = backward,
-    .samples = {"3 | kind=sum", "4 | kind=mean", "5 | kind=max", "1"},
+    .samples = {"3 | kind=sum", "4 | kind=mean", "5 | kind=max", "3s | kind=sum", "4a", "5s | kind=max"},
 };

@@ -217,6 +217,7 @@ static int prepare(mr_scratch *scratch, const mr_values *values, int32_t n) {
   MR_TRY(note_given(scratch, values, n));
   MR_TRY(mr__batch_resize(scratch->batch, 1, 1));
   scratch->batch->first_sample[0] = 0;
+  scratch->batch->first_sample[1] = 1;
   for (size_t c = 0; c < predictor->model->graph->schema->n_columns; c++)
     if (predictor->read[c]) MR_TRY(prepare_column(scratch, (int)c));
   MR_TRY(mr__run_use_rows(scratch->run, scratch->batch));
@@ -234,13 +235,15 @@ int mr_predictor_prepare(mr_scratch *scratch, const mr_values *values, int32_t n
 
 static int64_t rows_at_once(const mr_scratch *scratch, int64_t rows) {
   const struct mr__plan *plan = &scratch->run->plan;
-  return plan->whole_requests || rows < plan->slice_rows ? rows : plan->slice_rows;
+  int64_t most = plan->most_rows[MR__SAMPLE_REGION];
+  return plan->whole_requests || rows < most ? rows : most;
 }
 
 static int grow_outputs(mr_scratch *scratch, int64_t rows) {
   size_t outputs = (size_t)n_outputs(scratch->predictor);
   if (rows > scratch->rows) {
-    if (rows < scratch->run->plan.slice_rows) rows = scratch->run->plan.slice_rows;
+    int64_t most = scratch->run->plan.most_rows[MR__SAMPLE_REGION];
+    if (rows < most) rows = most;
     mr__free(scratch->values);
     scratch->rows = 0;
     scratch->values = mr__calloc(outputs * (size_t)rows, sizeof *scratch->values);

@@ -1,0 +1,75 @@
+/* y[q] = sum of w[s] x[s] over the rows s that belong to q; of none it is zero.
+ * dx[s] = w[s] dy[q], dw[s] = <x[s], dy[q]>. Where the weights are of pairs, x may be of the
+ * sequence: then it is read there, and not copied for each pair. */
+#include <string.h>
+
+#include "graph/step.h"
+#include "kernel/vec.h"
+
+enum { X, WEIGHT };
+
+static int shape(struct mr__shape *s) {
+  if (s->widths[WEIGHT] != 1)
+    return mr__fail(MR_ESHAPE, "weight is %d wide, expected 1", s->widths[WEIGHT]);
+  s->width = s->widths[X];
+  return MR_OK;
+}
+
+/* How far the row of x is before that of its weight. */
+static int64_t shift(const struct mr__call *c, int64_t r, struct mr__siblings rows) {
+  int below = c->node->input_domains[WEIGHT];
+  return c->node->input_domains[X] == below ? 0 : mr__first_behaviour(c, below, r) - rows.begin;
+}
+
+static void forward(const struct mr__call *c) {
+  for (int64_t r = 0; r < c->rows; r++) {
+    struct mr__siblings rows = mr__children(c, c->node->input_domains[WEIGHT], r);
+    int64_t x = shift(c, r, rows);
+    float *y = mr__row(&c->y, r);
+    memset(y, 0, (size_t)c->y.width * sizeof *y);
+    for (int64_t i = rows.begin; i < rows.end; i++)
+      mr__axpy(y, mr__row(&c->x[WEIGHT], i)[0], mr__row(&c->x[X], x + i), c->y.width);
+  }
+}
+
+static void backward_weight(const struct mr__call *c, int64_t r, struct mr__siblings rows) {
+  const float *dy = mr__row(&c->dy, r);
+  int64_t x = shift(c, r, rows);
+  for (int64_t i = rows.begin; i < rows.end; i++) {
+    float *dw = mr__row(&c->dx[WEIGHT], i), g = mr__dot(dy, mr__row(&c->x[X], x + i), c->dy.width);
+    dw[0] = c->add[WEIGHT] ? dw[0] + g : g;
+  }
+}
+
+static void backward(const struct mr__call *c) {
+  int64_t last = -1; /* where the x of the request before begins, whose dx is begun */
+  for (int64_t r = 0; r < c->rows; r++) {
+    struct mr__siblings rows = mr__children(c, c->node->input_domains[WEIGHT], r);
+    if (rows.begin == rows.end) continue;
+    if (c->dx[WEIGHT].p) backward_weight(c, r, rows);
+    if (!c->dx[X].p) continue;
+    const float *dy = mr__row(&c->dy, r);
+    int64_t x = shift(c, r, rows);
+    int begins = !c->add[X] && x + rows.begin != last;
+    last = x + rows.begin;
+    for (int64_t i = rows.begin; i < rows.end; i++) {
+      float *dx = mr__row(&c->dx[X], x + i), w = mr__row(&c->x[WEIGHT], i)[0];
+      if (begins)
+        for (int e = 0; e < c->dy.width; e++) dx[e] = w * dy[e];
+      else
+        mr__axpy(dx, w, dy, c->dy.width);
+    }
+  }
+}
+
+const struct mr__op MR_FAMILY(mr__op_pool_weighted) = {
+    .name = "pool_weighted",
+    .doc = "y[q] = sum of weight[s] x[s] over the rows s that belong to q; of none, zero",
+    .inputs = {"x", "weight"},
+    .flags = MR__ROW_UP | MR__READS_X,
+    .reach = {MR__OF_SEQUENCE, MR__MEETING},
+    .shape = shape,
+    .forward = forward,
+    .backward = backward,
+    .samples = {"3 1", "2s 1s", "3s 1", "17a 1a", "3 1s"},
+};
