@@ -21,8 +21,9 @@
  *     history.i32  their items, row after row
  *     cates.i32    [100,000] the category of each item, 0 .. 999
  *     labels.u8    [ROWS]
- *     train.tsv    label, item, cate, items, cates
- *     fields.yaml
+ *     train.tsv    label, row (its number), item, cate, items, cates
+ *     fields.yaml  what moonrank is told of train.tsv
+ *     requests.yaml  the same with each row as a request: behaviours are the request's
  *
  * Items follow the same law; every second behaviour is of the category of the one before, and every
  * second ad of the category of some behaviour. The more behaviours are of the ad's category, up to
@@ -241,6 +242,16 @@ static void put_cell(FILE *file, char before, uint32_t id) {
   fwrite(text, sizeof text, 1, file);
 }
 
+static void describe_behaviours(const char *folder, const char *name, const char *request) {
+  FILE *file = create(folder, name);
+  fprintf(file,
+          "version: 1\ndata: {train: train.tsv}\ndefaults: {dim: 64}\nlabel: label\n%s"
+          "fields:\n  - {side: ad, type: id, name: [item, cate]}\n"
+          "sequences:\n  - {name: past, side: user, max: %d, of: {item: items, cate: cates}}\n",
+          request, MOST);
+  close_file(file);
+}
+
 static void write_behaviours(const char *folder, long rows, uint64_t place) {
   struct field all = make_field(0, ITEMS);
   FILE *cates = create(folder, "cates.i32"), *tsv = create(folder, "train.tsv");
@@ -251,7 +262,7 @@ static void write_behaviours(const char *folder, long rows, uint64_t place) {
   for (uint32_t k = 0; k < ITEMS; k++) cate_of[id_of_rank(&all, k)] = (int32_t)(k % CATES);
   fwrite(cate_of, sizeof *cate_of, ITEMS, cates);
   free(cate_of);
-  fprintf(tsv, "label\titem\tcate\titems\tcates\n");
+  fprintf(tsv, "label\trow\titem\tcate\titems\tcates\n");
   long positives = 0;
   for (long r = 0; r < rows; r++) {
     uint32_t ranks[MOST];
@@ -262,7 +273,7 @@ static void write_behaviours(const char *folder, long rows, uint64_t place) {
     fwrite(&item, sizeof item, 1, items);
     fwrite(&n, sizeof n, 1, lengths);
     fputc(label, labels);
-    fputc('0' + label, tsv);
+    fprintf(tsv, "%d\t%ld", label, r);
     put_cell(tsv, '\t', item);
     put_cell(tsv, '\t', ad % CATES);
     for (int i = 0; i < n; i++) {
@@ -275,13 +286,8 @@ static void write_behaviours(const char *folder, long rows, uint64_t place) {
   }
   close_file(cates), close_file(tsv), close_file(items), close_file(lengths), close_file(history);
   close_file(labels);
-  FILE *file = create(folder, "fields.yaml");
-  fprintf(file,
-          "version: 1\ndata: {train: train.tsv}\ndefaults: {dim: 64}\nlabel: label\n"
-          "fields:\n  - {side: ad, type: id, name: [item, cate]}\n"
-          "sequences:\n  - {name: past, side: user, max: %d, of: {item: items, cate: cates}}\n",
-          MOST);
-  close_file(file);
+  describe_behaviours(folder, "fields.yaml", "");
+  describe_behaviours(folder, "requests.yaml", "request: row\n");
   print_summary(rows, positives);
 }
 

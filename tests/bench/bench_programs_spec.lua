@@ -145,10 +145,10 @@ describe("bench/generate din", function()
   it("writes the same bytes for the same seed", function()
     local again, other = generate(1), generate(2)
     for _, name in ipairs { "items.i32", "lengths.i32", "history.i32", "cates.i32", "labels.u8",
-      "train.tsv", "fields.yaml" } do
+      "train.tsv", "fields.yaml", "requests.yaml" } do
       local text = helper.read(folder .. "/" .. name)
       assert.is_true(text == helper.read(again .. "/" .. name), name)
-      if name ~= "cates.i32" and name ~= "fields.yaml" then
+      if name ~= "cates.i32" and not name:find "yaml" then
         assert.is_false(text == helper.read(other .. "/" .. name), name)
       end
     end
@@ -174,14 +174,14 @@ describe("bench/generate din", function()
       local cells = {}
       for cell in line:gmatch "[^\t]+" do cells[#cells + 1] = cell end
       if row < 0 then
-        assert.same({ "label", "item", "cate", "items", "cates" }, cells)
+        assert.same({ "label", "row", "item", "cate", "items", "cates" }, cells)
       else
-        assert.equal(labels:byte(row + 1), tonumber(cells[1]))
+        assert.same({ labels:byte(row + 1), row }, { tonumber(cells[1]), tonumber(cells[2]) })
         positives = positives + tonumber(cells[1])
-        check(1, items[row], cells[2])
-        check(2, cates[items[row]], cells[3])
-        local next_cate, n = cells[5]:gmatch "[^,]+", 0
-        for text in cells[4]:gmatch "[^,]+" do
+        check(1, items[row], cells[3])
+        check(2, cates[items[row]], cells[4])
+        local next_cate, n = cells[6]:gmatch "[^,]+", 0
+        for text in cells[5]:gmatch "[^,]+" do
           check(1, history[at], text)
           check(2, cates[history[at]], next_cate())
           at, n = at + 1, n + 1
