@@ -279,9 +279,9 @@ static void write_behaviours(const char *folder, long rows, uint64_t place) {
     for (int i = 0; i < n; i++) {
       uint32_t id = id_of_rank(&all, ranks[i]);
       fwrite(&id, sizeof id, 1, history);
-      put_cell(tsv, i ? ',' : '\t', id);
+      put_cell(tsv, i ? ' ' : '\t', id);
     }
-    for (int i = 0; i < n; i++) put_cell(tsv, i ? ',' : '\t', ranks[i] % CATES);
+    for (int i = 0; i < n; i++) put_cell(tsv, i ? ' ' : '\t', ranks[i] % CATES);
     fputc('\n', tsv);
   }
   close_file(cates), close_file(tsv), close_file(items), close_file(lengths), close_file(history);

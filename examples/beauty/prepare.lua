@@ -11,12 +11,12 @@ local prepare = require "moonrank.prepare"
 local COLUMNS = { "request_id", "user_id", "items", "items_attributes", "item_id", "attributes",
   "label" }
 
--- The attributes of each item, with bars between them.
+-- The attributes of each item, with commas between them.
 local function read_attributes(folder)
   local text, path = prepare.read(folder, "Beauty_item2attributes.json")
   local attributes = {}
   for item, list in pairs(json.decode(text) or error(path .. " is not JSON", 0)) do
-    attributes[item] = table.concat(list, "|")
+    attributes[item] = table.concat(list, ",")
   end
   return attributes
 end

@@ -29,8 +29,8 @@ local function read(folder)
   prepare.each_line(folder, "users.dat", "^(%d+)::(%a)::(%d+)::(%d+)::(%S+)$",
     function(id, ...) profiles[id] = table.concat({ id, ... }, "\t") end)
   prepare.each_line(folder, "movies.dat", "^(%d+)::.*::([^:]+)$", function(id, list)
-    films[id] = ("%s\t%s\t%s"):format(id, list:match "^[^|]+", list)
-    genres[id] = list
+    genres[id] = list:gsub("|", ",")
+    films[id] = ("%s\t%s\t%s"):format(id, list:match "^[^|]+", genres[id])
   end)
   local users, by_id, catalogue, rated = {}, {}, {}, {}
   prepare.each_line(folder, "ratings.dat", "^(%d+)::(%d+)::(%d)::(%d+)$",

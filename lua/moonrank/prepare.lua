@@ -133,9 +133,9 @@ end
 -- @tparam {string,...} texts
 -- @tparam integer n  0 to #texts
 -- @tparam integer max
--- @treturn string with commas between them
+-- @treturn string with blanks between them
 function M.history(texts, n, max)
-  return table.concat(texts, ",", math.max(1, n - max + 1), n)
+  return table.concat(texts, " ", math.max(1, n - max + 1), n)
 end
 
 -- ---- writing ----

@@ -180,8 +180,8 @@ describe("bench/generate din", function()
         positives = positives + tonumber(cells[1])
         check(1, items[row], cells[3])
         check(2, cates[items[row]], cells[4])
-        local next_cate, n = cells[6]:gmatch "[^,]+", 0
-        for text in cells[5]:gmatch "[^,]+" do
+        local next_cate, n = cells[6]:gmatch "%S+", 0
+        for text in cells[5]:gmatch "%S+" do
           check(1, history[at], text)
           check(2, cates[history[at]], next_cate())
           at, n = at + 1, n + 1

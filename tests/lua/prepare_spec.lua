@@ -70,7 +70,7 @@ local function check_leave_last_out(parts, users, item_column, history)
       assert.equal(items[k], positive[item_column])
       for _, item in ipairs(items) do assert.not_equal(item, negative[item_column]) end
       assert.equal(k == #items and "test" or k == #items - 1 and "valid" or "train", split)
-      assert.equal(table.concat(items, ",", 1, k - 1), history(positive))
+      assert.equal(table.concat(items, " ", 1, k - 1), history(positive))
       -- What a request has in common is the same in both of its rows.
       for column, cell in pairs(positive) do
         if column == "user_id" or column == "request_id" or column == "time"
@@ -85,7 +85,7 @@ end
 
 -- ---- MovieLens ----
 
-local GENRES = { "Drama", "Comedy|Drama", "Action", "Action|War|Drama" }
+local GENRES = { "Drama", "Comedy,Drama", "Action", "Action,War,Drama" }
 local FILMS = 9
 
 -- { user, film, stars, time }, not in the order of time; two in the same second.
@@ -106,7 +106,8 @@ local function movielens()
   helper.write(folder .. "/users.dat", "4::F::25::3::10001\n5::M::35::0::x-2\n7::M::1::12::03\n")
   lines = {}
   for film = 1, FILMS do
-    lines[film] = ("%d::It's: a film, %d (1999)::%s\n"):format(film, film, GENRES[film % 4 + 1])
+    lines[film] = ("%d::It's: a film, %d (1999)::%s\n"):format(film, film,
+      (GENRES[film % 4 + 1]:gsub(",", "|")))
   end
   helper.write(folder .. "/movies.dat", table.concat(lines))
   return folder
@@ -120,7 +121,7 @@ end
 
 local function words(list)
   local found = {}
-  for word in list:gmatch "[^,]+" do found[#found + 1] = word end
+  for word in list:gmatch "%S+" do found[#found + 1] = word end
   return found
 end
 
@@ -139,8 +140,8 @@ describe("rows of MovieLens", function()
         end
       end
       local from = math.max(1, #expected - max + 1)
-      assert.equal(table.concat(expected, ",", from), row[kind])
-      assert.equal(table.concat(genres, ",", from), row[kind .. "_genres"])
+      assert.equal(table.concat(expected, " ", from), row[kind])
+      assert.equal(table.concat(genres, " ", from), row[kind .. "_genres"])
     end
   end
 
@@ -154,19 +155,19 @@ describe("rows of MovieLens", function()
       .. "%s/test.tsv.zst\n"):format(out, out, out), said)
     check_leave_last_out(parts, BY_TIME, "movie_id", function(row)
       local had = {}
-      for _, film in ipairs(words(row.liked .. "," .. row.disliked)) do had[film] = true end
+      for _, film in ipairs(words(row.liked .. " " .. row.disliked)) do had[film] = true end
       local in_order = {}
       for _, film in ipairs(BY_TIME[row.user_id]) do
         if had[film] then in_order[#in_order + 1] = film end
       end
-      return table.concat(in_order, ",")
+      return table.concat(in_order, " ")
     end)
     for _, split in ipairs(SPLITS) do
       for _, row in ipairs(parts[split]) do
-        local n = #words(row.liked .. "," .. row.disliked)
+        local n = #words(row.liked .. " " .. row.disliked)
         check_past(row, function(_, place) return place <= n end, 100)
         assert.equal(GENRES[row.movie_id % 4 + 1], row.genres)
-        assert.equal(row.genres:match "^[^|]+", row.genre)
+        assert.equal(row.genres:match "^[^,]+", row.genre)
       end
     end
     local row = parts.test[1]
@@ -264,7 +265,7 @@ describe("rows of Beauty", function()
       '{"1": [7], "2": [8, 9], "3": [7, 8], "4": [6], "5": [5, 4, 3]}')
     local parts, counts = prepared("beauty", folder)
     assert.same({ 2, 4, 4 }, counts)
-    local attributes = { "7", "8|9", "7|8", "6", "5|4|3" }
+    local attributes = { "7", "8,9", "7,8", "6", "5,4,3" }
     check_leave_last_out(parts, { ["1"] = { "3", "1", "4", "2" }, ["2"] = { "2", "5", "1" } },
       "item_id", function(row) return row.items end)
     for _, split in ipairs(SPLITS) do
@@ -274,7 +275,7 @@ describe("rows of Beauty", function()
           row.items_attributes)
       end
     end
-    assert.equal("1,4", prepared("beauty", folder, "--max 2").test[1].items)
+    assert.equal("1 4", prepared("beauty", folder, "--max 2").test[1].items)
   end)
 end)
 
@@ -289,7 +290,7 @@ describe("rows of Grocery", function()
     assert.same({ 0, 4, 4 }, counts)
     check_leave_last_out(parts, { ["1"] = { "2", "4", "3" }, ["2"] = { "1", "3", "2" } }, "item_id",
       function(row) return row.items end)
-    assert.same({ "2,4", "5,5", "300", "6" }, { parts.test[1].items, parts.test[1].items_cates,
+    assert.same({ "2 4", "5 5", "300", "6" }, { parts.test[1].items, parts.test[1].items_cates,
       parts.test[1].time, parts.test[1].cate })
   end)
 end)
