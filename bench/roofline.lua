@@ -33,10 +33,10 @@ local STATES = { sgd = 0, adagrad = 1, adam = 2 }
 -- @treturn string "products", "cache" or "rows"
 function M.bound(model, optimizer, limits, distinct)
   local of = MODELS[model]
-  -- Each occurrence: its key, its slot, its row and place there and back; the
-  -- row's value read, and its gradient.
-  local cache = FIELDS * (8 + 16 + 24 + 2 * 4 * of.width)
-  -- Each distinct key: a line of slots, and the row with its states.
+  -- Each occurrence: its code, the memo's entry, its place written and read by forward and update;
+  -- the row's value read, and its gradient.
+  local cache = FIELDS * (4 + 8 + 3 * 4 + 2 * 4 * of.width)
+  -- Each distinct key: a line of the memo, and the row with its states.
   local lines = distinct * (1 + math.ceil(4 * of.width * (1 + STATES[optimizer]) / 64))
   local seconds, what = of.flops / limits.flops, "products"
   if cache / limits.cache_bytes > seconds then

@@ -370,12 +370,12 @@ describe("the roofline", function()
   it("is the least of products, cache and rows", function()
     -- dnn: 624 x 400 + 2 x 400 x 400 + 400 weights, six operations each.
     says(1e11 / (6 * 570000), "products", "dnn", "adagrad", limits, 5)
-    -- lr: five keys, each a line of slots and one of the row.
+    -- lr: five keys, each a line of the memo and one of the row.
     says(1e8 / (5 * 2), "rows", "lr", "adagrad", limits, 5)
     -- mlr with adam: 24 floats with two states are 288 bytes, five lines.
     says(1e8 / (5 * 6), "rows", "mlr", "adam", limits, 5)
-    -- mlr where every key is in the cache: 39 times a key, a slot, 12 bytes there and back,
-    -- 2 x 24 floats.
-    says(1e11 / (39 * (48 + 192)), "cache", "mlr", "adagrad", limits, 0)
+    -- mlr where every key is in the cache: 39 times a code, its memo, its place written once and
+    -- read twice, 2 x 24 floats.
+    says(1e11 / (39 * (24 + 192)), "cache", "mlr", "adagrad", limits, 0)
   end)
 end)
