@@ -189,6 +189,18 @@ describe("domains", function()
       function() b:softmax(user) end)
   end)
 
+  -- A file may ask for it: the fuzz target of plans did.
+  it("have no pairs where each sample has a sequence of its own", function()
+    local b, ad = builder()
+    local pairs_of_seen = 5
+    local option = mr.new("mr_option[1]", { { name = "to", number = pairs_of_seen } })
+    local input, node = mr.new("int32_t[1]", { ad.id }), mr.new "int32_t[1]"
+    assert.equal(C.MR_ESHAPE,
+      C.mr_graph_add(b.handle, "broadcast", nil, input, 1, option, 1, node))
+    assert.equal('broadcast: to is the pairs of sequence "seen", which has none: each sample has '
+      .. "a sequence of its own", mr.last_error())
+  end)
+
   it("give a length only to sequences", function()
     local b = builder()
     helper.raises('length: column "ad" is not of a sequence',

@@ -108,7 +108,8 @@ describe("a script", function()
     assert.equal("mlp: expected a table of options, got nothing", message_of(b.mlp, b, x))
     assert.equal("mlp: hidden is 8, expected a list of widths",
       message_of(b.mlp, b, x, { hidden = 8 }))
-    assert.equal('mlp: no activation "sum", expected one of: relu, sigmoid, tanh',
+    assert.equal('mlp: no activation "sum", expected one of: relu, sigmoid, tanh, prelu, '
+        .. 'dice',
       message_of(b.mlp, b, x, { hidden = { 8 }, activation = "sum" }))
     assert.equal("call it with a colon: m:mlp(...)", message_of(b.mlp, x, {}))
   end)

@@ -289,6 +289,9 @@ static int settle_broadcast(const mr_graph *graph, struct mr__node *node) {
   if (to >= mr__schema_domains(graph->schema))
     return mr__fail(MR_ESHAPE, "to is domain %d, but there are %d", to,
                     mr__schema_domains(graph->schema));
+  if (mr__is_pairs(to) && mr__parent_domain(graph->schema, to - 1) != MR_REQUEST)
+    return mr__fail(MR_ESHAPE, "to is %s, which has none: each sample has a sequence of its own",
+                    domain_name(graph->schema, to, text));
   node->domain = to;
   if (from == mr__parent_domain(graph->schema, to) ||
       (mr__is_pairs(to) && from == mr__rows_domain(mr__sequence_of(to))))
