@@ -174,6 +174,68 @@ describe("a loader", function()
     end
   end)
 
+  -- Columns are filled four at a time, in tiles of 16 rows, and what is left one by one.
+  describe("turns rows into columns", function()
+    local ROWS = 53
+
+    --- A dataset of so many ids and numbers; row r has "c<i>.<r % 7>" and i + r / 10 in column i.
+    local function grid(ids, numbers)
+      local dir, list, head = helper.temp_dir(), {}, {}
+      for i = 1, ids do list[i] = { name = "c" .. i, type = "id", table = "t" .. i % 2 } end
+      for i = 1, numbers do list[ids + i] = { name = "n" .. i, type = "number" } end
+      for i, column in ipairs(list) do head[i] = column.name end
+      local lines = { table.concat(head, ",") }
+      for r = 0, ROWS - 1 do
+        local cells = {}
+        for i = 1, ids do cells[i] = "c" .. i .. "." .. r % 7 end
+        for i = 1, numbers do cells[ids + i] = ("%.1f"):format(i + r / 10) end
+        lines[r + 2] = table.concat(cells, ",")
+      end
+      local schema, cache = data.schema(list), dir .. "/cache"
+      assert(data.build(schema, helper.write(dir .. "/data.csv", table.concat(lines, "\n")), cache))
+      return schema, list, cache
+    end
+
+    it("of any number, in batches of any size", function()
+      for ids = 0, 6 do
+        local numbers = (ids * 5 + 1) % 7
+        local schema, list, cache = grid(ids, numbers)
+        for _, batch in ipairs { 1, 15, 16, 17, 50 } do
+          local rows = assert(data.rows(schema, list, cache, { batch = batch, shuffle = true }))
+          assert.equal(ROWS, #rows)
+          for _, row in ipairs(rows) do
+            for i = 1, ids do
+              local text = "c" .. i .. "." .. row.row % 7
+              assert.equal(data.key(schema, "c" .. i, text), row["c" .. i])
+            end
+            for i = 1, numbers do
+              assert.is_true(math.abs(i + row.row / 10 - row["n" .. i]) < 1e-5)
+            end
+          end
+        end
+      end
+    end)
+
+    it("and finds the first row of a code that the dictionary does not have", function()
+      local schema, list, cache = grid(6, 1)
+      local bytes = helper.read(cache)
+      local at = 0 -- where the records are: the first section
+      for i = 8, 1, -1 do at = at * 256 + bytes:byte(128 + 8 + i) end
+      for _, row in ipairs { 0, 5, 15, 16, 52 } do
+        for column = 0, 5 do
+          local place = at + (row * 7 + column) * 4
+          for _, highest in ipairs { 1, 127, 128, 255 } do
+            helper.write(cache, bytes:sub(1, place + 3) .. string.char(highest)
+              .. bytes:sub(place + 5))
+            local _, message = data.rows(schema, list, cache)
+            assert.equal(("%s: the cache is damaged at row %d; delete it and build it again")
+              :format(cache, row), message)
+          end
+        end
+      end
+    end)
+  end)
+
   it("has vectors of zeros for the caller to fill", function()
     local dir = helper.temp_dir()
     local schema = data.schema { { name = "ad", type = "id" },

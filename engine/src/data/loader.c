@@ -17,7 +17,7 @@
 #include "data/cell.h"
 #include "data/store.h"
 
-enum { BATCHES = 3, TILE = 8, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
+enum { BATCHES = 3, TILE = 16, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
 
 struct mr_loader {
   mr_dataset *dataset; /* holds a reference */
@@ -203,8 +203,8 @@ static void prefetch_record(const struct gather *gather, int64_t i) {
   }
   /* Only a hint, and not yet checked: a damaged place may point anywhere. */
   uintptr_t record = (uintptr_t)dataset->records[gather->domain] + at;
-  for (uint64_t line = 0; line < bytes; line += 64)
-    __builtin_prefetch((const void *)(record + line));
+  for (uintptr_t line = record / 64 * 64; line < record + bytes; line += 64)
+    __builtin_prefetch((const void *)line);
 }
 
 static void prefetch_tile(const struct gather *gather, int64_t first) {
@@ -244,35 +244,87 @@ static void copy_keys(const struct gather *gather, const char *const *records, i
   }
 }
 
-static int fail_code(const struct gather *gather, const uint32_t *codes, int table, int64_t first) {
-  while (*codes++ < gather->dataset->coding.n[table]) first++;
-  return fail_row(gather, gather->rows[first]);
+/* ---- words: the codes and floats of records, of 4 bytes each and next to one another ---- */
+
+typedef uint32_t words __attribute__((vector_size(16)));
+enum { LANES = 4 };
+
+static uint32_t *word_column(const struct gather *gather, int w) {
+  const struct mr__record *shape = gather->shape;
+  struct mr__batch_column *columns = gather->batch->columns;
+  if (w < shape->n_codes) return columns[shape->codes[w]].codes;
+  return (uint32_t *)(void *)columns[shape->floats[w - shape->n_codes]].floats;
+}
+
+/* The largest value that a word may have. */
+static uint32_t most_of(const struct gather *gather, int w) {
+  if (w >= gather->shape->n_codes) return UINT32_MAX;
+  int table = gather->batch->schema->columns[gather->shape->codes[w]].table;
+  return (uint32_t)(gather->dataset->coding.n[table] - 1);
+}
+
+static inline void transpose(words v[LANES]) {
+  words a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
+  words b = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+  words c = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+  words d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  v[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+  v[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  v[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+  v[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
+
+/* Words w to w + 3 of a tile. Returns whether any is larger than it may be. */
+static int copy_four(const struct gather *gather, const char *const *records, int64_t first,
+                     int w) {
+  uint32_t *out[LANES], most[LANES];
+  words wrong[LANES] = {{0}};
+  for (int k = 0; k < LANES; k++) {
+    out[k] = word_column(gather, w + k) + first;
+    most[k] = most_of(gather, w + k);
+  }
+  size_t at = gather->shape->codes_at + 4 * (size_t)w;
+  for (int i = 0; i < TILE; i += LANES) {
+    words v[LANES];
+    for (int k = 0; k < LANES; k++) memcpy(&v[k], records[i + k] + at, sizeof v[k]);
+    transpose(v);
+    for (int k = 0; k < LANES; k++) {
+      wrong[k] |= (words)(v[k] > most[k]);
+      memcpy(out[k] + i, &v[k], sizeof v[k]);
+    }
+  }
+  words any = wrong[0] | wrong[1] | wrong[2] | wrong[3];
+  return (any[0] | any[1] | any[2] | any[3]) != 0;
+}
+
+static int copy_one(const struct gather *gather, const char *const *records, int64_t first, int n,
+                    int w) {
+  uint32_t *out = word_column(gather, w) + first, most = most_of(gather, w);
+  size_t at = gather->shape->codes_at + 4 * (size_t)w;
+  int wrong = 0;
+  for (int i = 0; i < n; i++) {
+    memcpy(&out[i], records[i] + at, 4);
+    wrong |= out[i] > most;
+  }
+  return wrong;
+}
+
+/* The first row of a tile with a code that the dictionary does not have. */
+static int fail_code(const struct gather *gather, const char *const *records, int64_t first) {
+  for (int i = 0;; i++)
+    for (int w = 0; w < gather->shape->n_codes; w++)
+      if (copy_one(gather, records + i, first + i, 1, w))
+        return fail_row(gather, gather->rows[first + i]);
 }
 
 /* Codes that the dictionary does not have are found here: nobody looks again. */
-static int copy_codes(const struct gather *gather, const char *const *records, int64_t first,
+static int copy_words(const struct gather *gather, const char *const *records, int64_t first,
                       int n) {
-  const mr_dataset *dataset = gather->dataset;
-  size_t at = gather->shape->codes_at;
-  for (int c = 0; c < gather->shape->n_codes; c++, at += 4) {
-    int column = gather->shape->codes[c], table = dataset->layout->schema->columns[column].table;
-    uint32_t *out = gather->batch->columns[column].codes + first, most = 0;
-    for (int i = 0; i < n; i++) {
-      memcpy(&out[i], records[i] + at, 4);
-      if (out[i] > most) most = out[i];
-    }
-    if (most >= dataset->coding.n[table]) return fail_code(gather, out, table, first);
-  }
-  return MR_OK;
-}
-
-static void copy_floats(const struct gather *gather, const char *const *records, int64_t first,
-                        int n) {
-  size_t at = gather->shape->floats_at;
-  for (int c = 0; c < gather->shape->n_floats; c++, at += 4) {
-    float *out = gather->batch->columns[gather->shape->floats[c]].floats + first;
-    for (int i = 0; i < n; i++) memcpy(&out[i], records[i] + at, 4);
-  }
+  int n_words = gather->shape->n_codes + gather->shape->n_floats, w = 0, wrong = 0;
+  for (; n == TILE && w + LANES <= n_words; w += LANES)
+    wrong |= copy_four(gather, records, first, w);
+  for (; w < n_words; w++) wrong |= copy_one(gather, records, first, n, w);
+  return wrong ? fail_code(gather, records, first) : MR_OK;
 }
 
 static int copy_bag(const struct gather *gather, int c, int64_t row, const char *codes,
@@ -315,15 +367,8 @@ static int gather_domain(const struct gather *gather) {
     int n = gather->n - first < TILE ? (int)(gather->n - first) : TILE;
     prefetch_tile(gather, first);
     for (int i = 0; i < n; i++) MR_TRY(find_record(gather, gather->rows[first + i], &records[i]));
-    if (n == TILE) { /* a count known to the compiler */
-      copy_keys(gather, records, first, TILE);
-      MR_TRY(copy_codes(gather, records, first, TILE));
-      copy_floats(gather, records, first, TILE);
-    } else {
-      copy_keys(gather, records, first, n);
-      MR_TRY(copy_codes(gather, records, first, n));
-      copy_floats(gather, records, first, n);
-    }
+    copy_keys(gather, records, first, n);
+    MR_TRY(copy_words(gather, records, first, n));
     for (int i = 0; i < n && gather->shape->n_bags > 0; i++)
       MR_TRY(copy_bags(gather, records[i], first + i));
   }
