@@ -53,14 +53,14 @@ void *mr__malloc_aligned(size_t size) {
   if (size > SIZE_MAX - 64) return NULL;
   size = (size + 63) / 64 * 64;
   /* Large blocks in huge pages, as far as whole ones fit: matrices are walked with large strides. */
-  enum { HUGE = 2 << 20 };
-  if (posix_memalign(&block, size >= HUGE ? HUGE : 64, size ? size : 64) != 0) return NULL;
-  if (size >= HUGE) madvise(block, size / HUGE * HUGE, MADV_HUGEPAGE);
+  int huge = size >= MR__HUGE_PAGE;
+  if (posix_memalign(&block, huge ? MR__HUGE_PAGE : 64, size ? size : 64) != 0) return NULL;
+  if (huge) madvise(block, size / MR__HUGE_PAGE * MR__HUGE_PAGE, MADV_HUGEPAGE);
   return counted(block);
 }
 
 void *mr__malloc_pages(size_t size) {
-  enum { HUGE = 2 << 20 };
+  enum { HUGE = MR__HUGE_PAGE };
   if (must_fail() || size > SIZE_MAX - 2 * (size_t)HUGE) return NULL;
   if (size < HUGE) {
     void *small = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -82,6 +82,17 @@ void mr__free_pages(void *block, size_t size) {
   if (!block) return;
   atomic_fetch_sub(&live_blocks, 1);
   munmap(block, (size + 4095) / 4096 * 4096);
+}
+
+void *mr__calloc_block(size_t size) {
+  return size >= MR__HUGE_PAGE ? mr__malloc_pages(size) : mr__calloc(size, 1);
+}
+
+void mr__free_block(void *block, size_t size) {
+  if (size >= MR__HUGE_PAGE)
+    mr__free_pages(block, size);
+  else
+    mr__free(block);
 }
 
 char *mr__strdup(const char *text) {

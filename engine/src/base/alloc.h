@@ -7,6 +7,8 @@
 
 #include "base/status.h"
 
+enum { MR__HUGE_PAGE = 2 << 20 }; /* bytes */
+
 /* Each returns NULL when memory runs out, without setting the error text. */
 void *mr__malloc(size_t size);
 void *mr__calloc(size_t count, size_t size); /* zeroed; NULL when count * size overflows */
@@ -20,6 +22,10 @@ void *mr__malloc_aligned(size_t size);
 /* Zeroed pages, aligned to the huge page size and advised to be huge. Freed with mr__free_pages. */
 void *mr__malloc_pages(size_t size);
 void mr__free_pages(void *block, size_t size);
+
+/* Zeroed, in such pages from the size of one on. Freed with mr__free_block and the same size. */
+void *mr__calloc_block(size_t size);
+void mr__free_block(void *block, size_t size); /* accepts NULL */
 
 char *mr__strdup(const char *text);
 

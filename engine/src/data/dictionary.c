@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 
-enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8, HUGE_BYTES = 2 << 20 };
+enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8 };
 /* Keys looked up at a time; those remembered by a thread, for all tables and for each. */
 enum { STRETCH = 256, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
 enum {
@@ -47,19 +47,6 @@ struct mr__recent {
 
 /* ---- slots ---- */
 
-static uint32_t *new_slots(size_t n) {
-  size_t bytes = n * sizeof(uint32_t);
-  return bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__calloc(bytes, 1);
-}
-
-static void free_slots(uint32_t *slots, size_t n) {
-  size_t bytes = n * sizeof *slots;
-  if (bytes >= HUGE_BYTES)
-    mr__free_pages(slots, bytes);
-  else
-    mr__free(slots);
-}
-
 static inline size_t home_of(const struct shard *shard, uint64_t key) {
   return (size_t)key & (shard->n_slots - 1);
 }
@@ -75,7 +62,7 @@ static inline uint32_t *find_slot(const struct shard *shard, uint64_t key) {
 static int grow_slots(struct shard *shard) {
   struct shard grown = *shard;
   grown.n_slots = shard->n_slots ? 2 * shard->n_slots : FIRST_SLOTS;
-  grown.slots = new_slots(grown.n_slots);
+  grown.slots = mr__calloc_block(grown.n_slots * sizeof *grown.slots);
   if (!grown.slots) return mr__fail_memory();
   for (size_t i = 0; i < shard->n; i++) {
     if (i + SLOT_AHEAD < shard->n)
@@ -84,7 +71,7 @@ static int grow_slots(struct shard *shard) {
     while (grown.slots[at]) at = (at + 1) & (grown.n_slots - 1); /* all keys are different */
     grown.slots[at] = (uint32_t)i + 1;
   }
-  free_slots(shard->slots, shard->n_slots);
+  mr__free_block(shard->slots, shard->n_slots * sizeof *shard->slots);
   *shard = grown;
   return MR_OK;
 }
@@ -127,9 +114,10 @@ int mr__dictionary_new(struct mr__dictionary **out, const mr_schema *schema, int
 
 static void clear_table(struct coded_table *table) {
   for (int s = 0; s < MR__SHARDS; s++) {
-    free_slots(table->shards[s].slots, table->shards[s].n_slots);
-    mr__free(table->shards[s].keys);
-    mr__free(table->shards[s].seen);
+    struct shard *shard = &table->shards[s];
+    mr__free_block(shard->slots, shard->n_slots * sizeof *shard->slots);
+    mr__free(shard->keys);
+    mr__free(shard->seen);
   }
   if (table->has_lock) pthread_rwlock_destroy(&table->lock);
 }

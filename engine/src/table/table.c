@@ -9,7 +9,7 @@
 
 /* MOVED_AT_ONCE: old slots moved by each insert. They are at most 3/5 full when it begins and take
  * an eighth of their number more until it ends: at most 3/4. */
-enum { FIRST_SLOTS = 16, HUGE_BYTES = 2 << 20, MOVED_AT_ONCE = 8 };
+enum { FIRST_SLOTS = 16, MOVED_AT_ONCE = 8 };
 
 /* A huge page takes the system half a millisecond or more when it is first touched. So shards,
  * which are of nearly one size at any time, do not come to new pages at the same moment: their slots
@@ -23,7 +23,7 @@ static size_t most_rows(int shard, size_t n_slots) {
 /* From the chunk of one shard to that of the next. */
 static size_t chunk_floats(const struct mr__table *table, int chunk) {
   size_t floats = ((size_t)MR__FIRST_CHUNK << chunk) * (size_t)table->stride;
-  size_t huge = HUGE_BYTES / sizeof(float);
+  size_t huge = MR__HUGE_PAGE / sizeof(float);
   return floats < huge ? floats : floats + huge / MR__SHARDS;
 }
 
@@ -35,23 +35,16 @@ static size_t slot_block_bytes(int size) {
   return MR__SHARDS * ((size_t)FIRST_SLOTS << size) * sizeof(struct mr__slot);
 }
 
-static void free_block(void *block, size_t bytes) {
-  if (bytes >= HUGE_BYTES)
-    mr__free_pages(block, bytes);
-  else
-    mr__free(block);
-}
-
 /* The zeroed block that stands at `place`, made if there is none. Other shards may ask for it at the
  * same moment: then one of the blocks made stays. */
 static void *share_block(void **place, size_t bytes) {
   void *there = __atomic_load_n(place, __ATOMIC_ACQUIRE);
   if (there) return there;
-  void *block = bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__calloc(bytes, 1);
+  void *block = mr__calloc_block(bytes);
   if (!block || __atomic_compare_exchange_n(place, &there, block, 0, __ATOMIC_ACQ_REL,
                                             __ATOMIC_ACQUIRE))
     return block;
-  free_block(block, bytes);
+  mr__free_block(block, bytes);
   return there;
 }
 
@@ -66,9 +59,9 @@ int mr__table_init(struct mr__table *table, const char *name, uint64_t seed) {
 
 static void free_rows(struct mr__table *table) {
   for (int c = 0; c < MR__CHUNKS; c++)
-    if (table->memory.chunks[c]) free_block(table->memory.chunks[c], chunk_block_bytes(table, c));
+    mr__free_block(table->memory.chunks[c], chunk_block_bytes(table, c));
   for (int i = 0; i < MR__SLOT_SIZES; i++)
-    if (table->memory.slots[i]) free_block(table->memory.slots[i], slot_block_bytes(i));
+    mr__free_block(table->memory.slots[i], slot_block_bytes(i));
   memset(&table->memory, 0, sizeof table->memory);
   memset(table->shards, 0, sizeof table->shards);
 }
@@ -137,7 +130,7 @@ static void start_row(const struct mr__table *table, uint64_t key, float *row) {
 /* Leave slots for larger ones; the last shard to do so frees the block. */
 static void leave_slots(struct mr__table *table, int size) {
   if (__atomic_add_fetch(&table->memory.left[size], 1, __ATOMIC_ACQ_REL) < MR__SHARDS) return;
-  free_block(table->memory.slots[size], slot_block_bytes(size));
+  mr__free_block(table->memory.slots[size], slot_block_bytes(size));
   table->memory.slots[size] = NULL;
 }
 

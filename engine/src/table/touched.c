@@ -11,7 +11,6 @@ enum { SPLIT_PART = 8, MOST_WHOLE = 1 << 16 };
 
 enum { PROBE_AHEAD = 16 }; /* keys whose slots are asked for while others are read */
 enum { CODES_AHEAD = 48, STRETCH = 256 };
-enum { HUGE_BYTES = 2 << 20 };
 
 struct job {
   struct mr__touched *rows;
@@ -48,10 +47,7 @@ int mr__touched_init(struct mr__touched *rows, struct mr__table *tables, int n_t
 }
 
 static void free_memos(struct mr__touched *rows) {
-  if (rows->memo_bytes >= HUGE_BYTES)
-    mr__free_pages(rows->memo_block, rows->memo_bytes);
-  else
-    mr__free(rows->memo_block);
+  mr__free_block(rows->memo_block, rows->memo_bytes);
   rows->memo_block = NULL;
   rows->memo_bytes = 0;
   rows->memos_of = 0;
@@ -127,7 +123,7 @@ static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
     n += rows->memos[t].n;
   }
   size_t bytes = n * sizeof *rows->memo_block;
-  rows->memo_block = bytes >= HUGE_BYTES ? mr__malloc_pages(bytes) : mr__calloc(bytes, 1);
+  rows->memo_block = mr__calloc_block(bytes);
   if (!rows->memo_block) return mr__fail_memory();
   rows->memo_bytes = bytes;
   struct mr__memo_entry *entries = rows->memo_block;
