@@ -22,8 +22,6 @@ int mr__input_width(const struct mr__node *node, int input) { return node->input
 
 int mr__input_domain(const struct mr__node *node, int input) { return node->input_domains[input]; }
 
-int mr__node_domain(const struct mr__node *node) { return node->domain; }
-
 double mr__option_number(const struct mr__node *node, int option) {
   return node->options[option].number;
 }
@@ -236,9 +234,15 @@ int mr__is_shared(const mr_schema *schema, int domain) {
           domain != MR_SAMPLE);
 }
 
+/* Whether each row of a domain belongs to one of another directly. Pairs do to those of two. */
+static int is_right_above(const mr_schema *schema, int other, int domain) {
+  return other == mr__parent_domain(schema, domain) ||
+         (mr__is_pairs(domain) && other == mr__rows_domain(mr__sequence_of(domain)));
+}
+
 /* Whether rows of a domain see the values of another: each belongs to one row there. */
 static int sees(const mr_schema *schema, int domain, int other) {
-  if (mr__is_pairs(domain) && other == mr__rows_domain(mr__sequence_of(domain))) return 1;
+  if (is_right_above(schema, other, domain)) return 1;
   while (domain >= 0 && domain != other) domain = mr__parent_domain(schema, domain);
   return domain == other;
 }
@@ -264,12 +268,11 @@ static const char *domain_name(const mr_schema *schema, int domain, char text[DO
 /* The value of a node for the rows of a domain that sees it: made once for all who ask for it, one
  * step at a time. */
 static int broadcast(mr_graph *graph, int node, int to, int *out) {
-  int from = graph->nodes[node].domain, parent = mr__parent_domain(graph->schema, to);
+  int from = graph->nodes[node].domain;
   *out = node;
   if (from == to) return MR_OK;
-  int direct = from == parent ||
-               (mr__is_pairs(to) && from == mr__rows_domain(mr__sequence_of(to)));
-  if (!direct) MR_TRY(broadcast(graph, node, parent, &node));
+  if (!is_right_above(graph->schema, from, to))
+    MR_TRY(broadcast(graph, node, mr__parent_domain(graph->schema, to), &node));
   for (size_t i = 0; i < graph->n_nodes; i++)
     if (strcmp(graph->nodes[i].op_name, "broadcast") == 0 && graph->nodes[i].inputs[0] == node &&
         graph->nodes[i].domain == to) {
@@ -289,13 +292,11 @@ static int settle_broadcast(const mr_graph *graph, struct mr__node *node) {
   if (to >= mr__schema_domains(graph->schema))
     return mr__fail(MR_ESHAPE, "to is domain %d, but there are %d", to,
                     mr__schema_domains(graph->schema));
-  if (mr__is_pairs(to) && mr__parent_domain(graph->schema, to - 1) != MR_REQUEST)
+  if (mr__is_pairs(to) && graph->schema->sequences[mr__sequence_of(to)].domain != MR_REQUEST)
     return mr__fail(MR_ESHAPE, "to is %s, which has none: each sample has a sequence of its own",
                     domain_name(graph->schema, to, text));
   node->domain = to;
-  if (from == mr__parent_domain(graph->schema, to) ||
-      (mr__is_pairs(to) && from == mr__rows_domain(mr__sequence_of(to))))
-    return MR_OK;
+  if (is_right_above(graph->schema, from, to)) return MR_OK;
   return mr__fail(MR_ESHAPE, "the input is in %s, which is not right above %s",
                   domain_name(graph->schema, from, text), domain_name(graph->schema, to, other));
 }

@@ -166,7 +166,6 @@ struct mr__op {
 
 int mr__input_width(const struct mr__node *node, int input);
 int mr__input_domain(const struct mr__node *node, int input);
-int mr__node_domain(const struct mr__node *node);
 double mr__option_number(const struct mr__node *node, int option);
 const char *mr__option_text(const struct mr__node *node, int option);
 

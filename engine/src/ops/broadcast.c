@@ -17,7 +17,7 @@ static void copy(float *to, const float *from, int n) {
 
 /* Pairs read the behaviours of their request once for each of its samples. */
 static int reads_sequence(const struct mr__call *c) {
-  return mr__is_pairs(c->node->domain) && c->node->input_domains[0] != MR_SAMPLE;
+  return mr__is_pairs(c->node->domain) && mr__input_domain(c->node, 0) != MR_SAMPLE;
 }
 
 static void forward(const struct mr__call *c) {

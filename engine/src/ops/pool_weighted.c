@@ -17,13 +17,13 @@ static int shape(struct mr__shape *s) {
 
 /* How far the row of x is before that of its weight. */
 static int64_t shift(const struct mr__call *c, int64_t r, struct mr__siblings rows) {
-  int below = c->node->input_domains[WEIGHT];
-  return c->node->input_domains[X] == below ? 0 : mr__first_behaviour(c, below, r) - rows.begin;
+  int below = mr__input_domain(c->node, WEIGHT);
+  return mr__input_domain(c->node, X) == below ? 0 : mr__first_behaviour(c, below, r) - rows.begin;
 }
 
 static void forward(const struct mr__call *c) {
   for (int64_t r = 0; r < c->rows; r++) {
-    struct mr__siblings rows = mr__children(c, c->node->input_domains[WEIGHT], r);
+    struct mr__siblings rows = mr__children(c, mr__input_domain(c->node, WEIGHT), r);
     int64_t x = shift(c, r, rows);
     float *y = mr__row(&c->y, r);
     memset(y, 0, (size_t)c->y.width * sizeof *y);
@@ -44,7 +44,7 @@ static void backward_weight(const struct mr__call *c, int64_t r, struct mr__sibl
 static void backward(const struct mr__call *c) {
   int64_t last = -1; /* where the x of the request before begins, whose dx is begun */
   for (int64_t r = 0; r < c->rows; r++) {
-    struct mr__siblings rows = mr__children(c, c->node->input_domains[WEIGHT], r);
+    struct mr__siblings rows = mr__children(c, mr__input_domain(c->node, WEIGHT), r);
     if (rows.begin == rows.end) continue;
     if (c->dx[WEIGHT].p) backward_weight(c, r, rows);
     if (!c->dx[X].p) continue;
