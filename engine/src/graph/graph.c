@@ -18,6 +18,11 @@ const struct mr__op *mr__node_op(const struct mr__node *node) {
   return mr__family()->ops->ops[node->op];
 }
 
+int mr__equal_widths(const struct mr__shape *shape) {
+  if (shape->widths[0] == shape->widths[1]) return MR_OK;
+  return mr__fail(MR_ESHAPE, "b is %d wide, a is %d wide", shape->widths[1], shape->widths[0]);
+}
+
 int mr__input_width(const struct mr__node *node, int input) { return node->input_widths[input]; }
 
 int mr__input_domain(const struct mr__node *node, int input) { return node->input_domains[input]; }

@@ -164,6 +164,9 @@ struct mr__op {
   const char *samples[6];
 };
 
+/* For the shape rule of an op of two inputs a and b: whether they are equally wide. */
+int mr__equal_widths(const struct mr__shape *shape);
+
 int mr__input_width(const struct mr__node *node, int input);
 int mr__input_domain(const struct mr__node *node, int input);
 double mr__option_number(const struct mr__node *node, int option);

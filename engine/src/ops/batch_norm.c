@@ -27,8 +27,6 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
-static void collect(const struct mr__call *c) { mr__collect_moments(c); }
-
 static void settle(const struct mr__settle *s) {
   mr__settle_moments(s, mr__option_number(s->node, EPS));
 }
@@ -100,17 +98,8 @@ static void backward(const struct mr__call *c) {
 }
 
 static void finish(const struct mr__settle *s) {
-  int width = s->width;
-  float momentum = (float)mr__option_number(s->node, MOMENTUM);
-  float count = mr__moment_count(s);
-  if (count == 0) return; /* a batch without behaviours says nothing */
-  float unbiased = count > 1 ? count / (count - 1) : 1;
-  for (int e = 0; e < width; e++) {
-    float *mean = &s->param[MOVING_MEAN][e], *variance = &s->param[MOVING_VARIANCE][e];
-    if (!s->frozen[MOVING_MEAN]) *mean += momentum * (s->statistics[MR__MEAN * width + e] - *mean);
-    if (!s->frozen[MOVING_VARIANCE])
-      *variance += momentum * (unbiased * s->statistics[MR__VARIANCE * width + e] - *variance);
-  }
+  float count = mr__moment_count(s), unbiased = count > 1 ? count / (count - 1) : 1;
+  mr__move_moments(s, MOVING_MEAN, mr__option_number(s->node, MOMENTUM), unbiased);
 }
 
 static const struct mr__option options[] = {
@@ -129,7 +118,7 @@ const struct mr__op MR_FAMILY(mr__op_batch_norm) = {
     .shape = shape,
     .forward = forward,
     .backward = backward,
-    .collect = collect,
+    .collect = mr__collect_moments,
     .settle = settle,
     .collect_backward = collect_backward,
     .settle_backward = settle_backward,

@@ -26,8 +26,6 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
-static void collect(const struct mr__call *c) { mr__collect_moments(c); }
-
 static void settle(const struct mr__settle *s) {
   mr__settle_moments(s, mr__option_number(s->node, EPS));
 }
@@ -106,16 +104,7 @@ static void backward(const struct mr__call *c) {
 }
 
 static void finish(const struct mr__settle *s) {
-  int width = s->width;
-  float momentum = (float)mr__option_number(s->node, MOMENTUM);
-  if (mr__moment_count(s) == 0) return; /* a batch without behaviours says nothing */
-  for (int e = 0; e < width; e++) {
-    float *mean = &s->param[MOVING_MEAN][e], *variance = &s->param[MOVING_VARIANCE][e];
-    if (!s->frozen[MOVING_MEAN])
-      *mean += momentum * (s->statistics[MR__MEAN * width + e] - *mean);
-    if (!s->frozen[MOVING_VARIANCE])
-      *variance += momentum * (s->statistics[MR__VARIANCE * width + e] - *variance);
-  }
+  mr__move_moments(s, MOVING_MEAN, mr__option_number(s->node, MOMENTUM), 1.0f);
 }
 
 static const struct mr__option options[] = {
@@ -137,7 +126,7 @@ const struct mr__op MR_FAMILY(mr__op_dice) = {
     .shape = shape,
     .forward = forward,
     .backward = backward,
-    .collect = collect,
+    .collect = mr__collect_moments,
     .settle = settle,
     .collect_backward = collect_backward,
     .settle_backward = settle_backward,

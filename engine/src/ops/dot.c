@@ -5,8 +5,7 @@
 #include "kernel/vec.h"
 
 static int shape(struct mr__shape *s) {
-  if (s->widths[0] != s->widths[1])
-    return mr__fail(MR_ESHAPE, "b is %d wide, a is %d wide", s->widths[1], s->widths[0]);
+  MR_TRY(mr__equal_widths(s));
   s->width = 1;
   return MR_OK;
 }

@@ -22,7 +22,7 @@ enum {
 
 /* Merge (count, mean, m2) of a part into that of a whole. */
 static inline void mr__merge_moments(double *count, double *mean, double *m2, double part_count,
-                  const double *part_mean, const double *part_m2, int width) {
+                                     const double *part_mean, const double *part_m2, int width) {
   if (part_count == 0) return;
   double total = *count + part_count;
   for (int e = 0; e < width; e++) {
@@ -85,6 +85,21 @@ static inline void mr__settle_moments(const struct mr__settle *s, double eps) {
 /* The rows of the batch, weighted. */
 static inline float mr__moment_count(const struct mr__settle *s) {
   return s->statistics[MR__MOMENT_STRETCHES * s->width];
+}
+
+/* moving <- (1 - momentum) moving + momentum batch, in the params `mean` and `mean` + 1, with
+ * `scale` times the variance of the batch. One without rows says nothing. */
+static inline void mr__move_moments(const struct mr__settle *s, int mean, double momentum,
+                                    float scale) {
+  int width = s->width, variance = mean + 1;
+  float part = (float)momentum;
+  if (mr__moment_count(s) == 0) return;
+  for (int e = 0; e < width; e++) {
+    float *m = &s->param[mean][e], *v = &s->param[variance][e];
+    if (!s->frozen[mean]) *m += part * (s->statistics[MR__MEAN * width + e] - *m);
+    if (!s->frozen[variance])
+      *v += part * (scale * s->statistics[MR__VARIANCE * width + e] - *v);
+  }
 }
 
 #endif
