@@ -84,23 +84,21 @@ function M.new_keys(keys, first, n)
   for i = 0, n - 1 do keys[i] = M.key(first + i) end
 end
 
---- Bytes of memory that this process has in use.
--- @treturn integer
-function M.resident()
-  local file = assert(io.open "/proc/self/statm")
-  local pages = file:read "*a":match "^%d+ (%d+)"
-  file:close()
-  return tonumber(pages) * 4096
-end
-
---- The most bytes in use since forget_peak was called.
--- @treturn integer
-function M.peak()
+-- A figure in kilobytes of this process's status.
+local function status(name)
   local file = assert(io.open "/proc/self/status")
-  local kilobytes = file:read "*a":match "VmHWM:%s*(%d+)"
+  local kilobytes = file:read "*a":match(name .. ":%s*(%d+)")
   file:close()
   return tonumber(kilobytes) * 1024
 end
+
+--- Bytes of memory that this process has in use.
+-- @treturn integer
+function M.resident() return status "VmRSS" end
+
+--- The most bytes in use since forget_peak was called.
+-- @treturn integer
+function M.peak() return status "VmHWM" end
 
 --- Begin a new peak.
 function M.forget_peak()

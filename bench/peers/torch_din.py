@@ -18,7 +18,6 @@ Adagrad (dense: Adam), dense weights with Adam."""
 import argparse
 import json
 import os
-import statistics
 import time
 
 import numpy
@@ -26,7 +25,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from torch_train import ManualTable, ModuleTable
+from torch_train import ManualTable, ModuleTable, measure, set_up
 
 ITEMS, CATES, BEHAVIOURS = 100000, 1000, 100
 
@@ -197,7 +196,7 @@ def train(a):
     network = Network(a.activation, 2 * a.dim)
     forward = network.padded if layout == "padded" else network.jagged
     dense = torch.optim.Adam(network.parameters(), lr=0.001, foreach=True)
-    tables, steps = make_tables(kind, a.dim), 0
+    tables = make_tables(kind, a.dim)
 
     def vectors(items, of_items):
         # One lookup a table for ad and behaviours together.
@@ -207,10 +206,8 @@ def train(a):
         both = torch.cat(parts, 1)
         return both[:n], both[n:].view(*items[1].shape, -1)
 
-    def step():
-        nonlocal steps
-        ad, ad_cates, past, past_cates, where, labels = batches[steps % len(batches)]
-        steps += 1
+    def step(number):
+        ad, ad_cates, past, past_cates, where, labels = batches[number % len(batches)]
         dense.zero_grad(set_to_none=True)
         q, k = vectors((ad, past), (ad_cates, past_cates))
         loss = F.binary_cross_entropy_with_logits(forward(q, k, where), labels)
@@ -220,17 +217,7 @@ def train(a):
             table.step()
         return float(loss.detach())
 
-    def window(seconds):
-        start, before = time.perf_counter(), steps
-        while True:
-            loss = step()
-            taken = time.perf_counter() - start
-            if taken >= seconds:
-                return (steps - before) * a.batch / taken, loss
-
-    window(a.warm_up)
-    speeds, loss = zip(*(window(a.seconds) for _ in range(a.windows)))
-    return {"samples_per_s": int(statistics.median(speeds)), "loss": loss[-1], "steps": steps}
+    return measure(step, a)
 
 
 class Scorer(nn.Module):
@@ -266,10 +253,7 @@ def score(a):
 
 def main():
     a = arguments()
-    torch.set_num_threads(a.threads)
-    torch.set_num_interop_threads(1)
-    torch.set_flush_denormal(True)
-    torch.manual_seed(1)
+    set_up(a)
     figures = score(a) if a.score else train(a)
     print(json.dumps({**figures, "program": a.program, "torch": torch.__version__}))
 

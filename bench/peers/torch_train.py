@@ -165,23 +165,44 @@ MODELS = {"lr": linear, "mlr": mixture, "fm": factorization, "dnn": deep,
 # ---- timing ----
 
 
-def main():
-    a = arguments()
+def set_up(a):
     torch.set_num_threads(a.threads)
     torch.set_num_interop_threads(1)
     torch.set_flush_denormal(True)
     torch.manual_seed(1)
+
+
+def measure(step, a):
+    """Samples a second, the median of the windows; step(number) takes a step, returns its loss."""
+    steps = 0
+
+    def window(seconds):
+        nonlocal steps
+        start, before = time.perf_counter(), steps
+        while True:
+            loss = step(steps)
+            steps += 1
+            taken = time.perf_counter() - start
+            if taken >= seconds:
+                return (steps - before) * a.batch / taken, loss
+
+    window(a.warm_up)
+    speeds, loss = zip(*(window(a.seconds) for _ in range(a.windows)))
+    return {"samples_per_s": int(statistics.median(speeds)), "loss": loss[-1], "steps": steps}
+
+
+def main():
+    a = arguments()
+    set_up(a)
     ids = numpy.fromfile(os.path.join(a.data, "ids.i32"), "i4").reshape(-1, FIELDS)
     ids = torch.from_numpy(ids).long()
     labels = torch.from_numpy(numpy.fromfile(os.path.join(a.data, "labels.u8"), "u1")).float()
     forward, tables, network = MODELS[a.model](a)
     dense = network and torch.optim.Adam(network.parameters(), lr=0.001, foreach=True)
-    batches, steps = len(ids) // a.batch, 0
+    batches = len(ids) // a.batch
 
-    def step():
-        nonlocal steps
-        first = steps % batches * a.batch
-        steps += 1
+    def step(number):
+        first = number % batches * a.batch
         if dense:
             dense.zero_grad(set_to_none=True)
         logits = forward(ids[first : first + a.batch])
@@ -193,18 +214,7 @@ def main():
             table.step()
         return float(loss.detach())
 
-    def window(seconds):
-        start, before = time.perf_counter(), steps
-        while True:
-            loss = step()
-            taken = time.perf_counter() - start
-            if taken >= seconds:
-                return (steps - before) * a.batch / taken, loss
-
-    window(a.warm_up)
-    speeds, loss = zip(*(window(a.seconds) for _ in range(a.windows)))
-    print(json.dumps({"samples_per_s": int(statistics.median(speeds)), "loss": loss[-1],
-                      "steps": steps, "rows": a.rows, "torch": torch.__version__}))
+    print(json.dumps({**measure(step, a), "rows": a.rows, "torch": torch.__version__}))
 
 
 if __name__ == "__main__":
