@@ -74,7 +74,7 @@ function M.next(...)
   local words = { called:find "^[^/]+/" and called or "moonrank", ... }
   for i, word in ipairs(words) do
     if not word:find "^[%w_./:=,+@%%-]+$" then
-      words[i] = "'" .. word:gsub("'", "'\\''") .. "'"
+      words[i] = require "moonrank.path".quote(word)
     end
   end
   return table.concat(words, " ")

@@ -1,4 +1,4 @@
---- Paths of files: joining, naming, patterns; folders. No file is opened here.
+--- Paths of files: joining, naming, quoting, patterns; folders. No file is opened here.
 -- @module moonrank.path
 local lfs = require "lfs"
 
@@ -54,6 +54,9 @@ function M.relative(folder, path)
   for i = same + 1, #to do parts[#parts + 1] = to[i] end
   return #parts == 0 and "." or table.concat(parts, "/")
 end
+
+--- A word of a shell's command line that says exactly this text.
+function M.quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 --- Make a folder and those above it.
 -- @treturn ?boolean

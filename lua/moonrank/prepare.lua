@@ -8,7 +8,7 @@
 --
 -- The functions raise what is wrong as one line of text; `main` prints it.
 -- @module moonrank.prepare
-local make_folder = require "moonrank.path".make_folder
+local path_of = require "moonrank.path"
 local sink = require "moonrank.sink"
 local threefry = require "moonrank.simulator.threefry"
 
@@ -45,7 +45,7 @@ function M.read(folder, name)
   end
   file:close()
   -- The status of a pipe does not reach Lua: a dot at the end says that all went well.
-  local pipe = io.popen(("gzip -dcf -- '%s' && printf ."):format((path:gsub("'", "'\\''"))), "r")
+  local pipe = io.popen(("gzip -dcf -- %s && printf ."):format(path_of.quote(path)), "r")
   local text = pipe:read "*a"
   pipe:close()
   if text:sub(-1) ~= "." then stop("%s cannot be decompressed", path) end
@@ -148,7 +148,7 @@ Writer.__index = Writer
 -- @tparam {string,...} columns  the first line of each
 -- @treturn Writer with `put(split, row)`, `close()` and `rows`, counts by split
 function M.writer(folder, columns)
-  need(make_folder(folder))
+  need(path_of.make_folder(folder))
   local self = setmetatable({ files = {}, rows = {} }, Writer)
   for _, split in ipairs(M.SPLITS) do
     local file = need(sink.open(("%s/%s.tsv.zst"):format(folder, split)))
