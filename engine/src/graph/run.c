@@ -59,34 +59,42 @@ static int add_slice(mr_run *run, const mr_batch *batch, const struct stretch *s
   return MR_OK;
 }
 
+/* A request that does not fit: slices of as many samples as do, of one at least. */
+static int cut_request(mr_run *run, const mr_batch *batch, struct stretch s, int64_t *most) {
+  int64_t end = s.end[MR_SAMPLE];
+  for (; s.first[MR_SAMPLE] < end; s.first[MR_SAMPLE] = s.end[MR_SAMPLE]) {
+    struct stretch more = s;
+    more.end[MR_SAMPLE] = s.first[MR_SAMPLE] + 1;
+    do s.end[MR_SAMPLE] = more.end[MR_SAMPLE]++;
+    while (more.end[MR_SAMPLE] <= end && fits(run, batch, &more));
+    MR_TRY(add_slice(run, batch, &s, most));
+  }
+  return MR_OK;
+}
+
+/* As many whole requests as fit, from the first one on. */
+static struct stretch whole_requests(const mr_run *run, const mr_batch *batch, struct stretch s) {
+  while (s.end[MR_REQUEST] < batch->rows[MR_REQUEST]) {
+    struct stretch more = s;
+    more.end[MR_SAMPLE] = batch->first_sample[++more.end[MR_REQUEST]];
+    if (!fits(run, batch, &more)) break;
+    s = more;
+  }
+  return s;
+}
+
 /* Between requests, and where the plan allows it inside large ones. */
 static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
-  int64_t n = batch->rows[MR_REQUEST];
   const int32_t *first = batch->first_sample;
   run->n_slices = 0;
-  for (int64_t q = 0; q < n;) {
+  for (int64_t q = 0; q < batch->rows[MR_REQUEST];) {
     struct stretch s = {.first = {q, first[q]}, .end = {q + 1, first[q + 1]}};
-    int64_t end = first[q + 1];
     if (!run->plan.whole_requests && !fits(run, batch, &s)) {
-      while (s.first[MR_SAMPLE] < end) {
-        s.end[MR_SAMPLE] = s.first[MR_SAMPLE] + 1;
-        do s.end[MR_SAMPLE]++;
-        while (s.end[MR_SAMPLE] <= end && fits(run, batch, &s));
-        s.end[MR_SAMPLE]--;
-        MR_TRY(add_slice(run, batch, &s, most));
-        s.first[MR_SAMPLE] = s.end[MR_SAMPLE];
-      }
-      q++;
-      continue;
+      MR_TRY(cut_request(run, batch, s, most));
+    } else {
+      s = whole_requests(run, batch, s);
+      MR_TRY(add_slice(run, batch, &s, most));
     }
-    while (s.end[MR_REQUEST] < n) {
-      struct stretch more = s;
-      more.end[MR_REQUEST]++;
-      more.end[MR_SAMPLE] = first[more.end[MR_REQUEST]];
-      if (!fits(run, batch, &more)) break;
-      s = more;
-    }
-    MR_TRY(add_slice(run, batch, &s, most));
     q = s.end[MR_REQUEST];
   }
   return MR_OK;
