@@ -190,6 +190,27 @@ train: {batch: 256, epochs: 2, seed: 1, optimizer: {adam: {lr: 0.01}}}
   return dir
 end
 
+--- The rows of a tsv file packed by zstd, each a table by column; every row has all columns.
+-- @tparam string path
+-- @treturn {table,...}
+-- @treturn string the first line
+function M.read_table(path)
+  local pipe = assert(io.popen("zstd -dc " .. M.quote(path)))
+  local names, rows, header = {}, {}, pipe:read "*l"
+  for name in header:gmatch "[^\t]+" do names[#names + 1] = name end
+  for line in pipe:lines() do
+    local row, i = {}, 0
+    for cell in (line .. "\t"):gmatch "([^\t]*)\t" do
+      i = i + 1
+      row[names[i] or i] = cell
+    end
+    if i ~= #names then error(("%s: %d cells, expected %d: %s"):format(path, i, #names, line)) end
+    rows[#rows + 1] = row
+  end
+  pipe:close()
+  return rows, header
+end
+
 --- The lines of a run's metrics.jsonl without what is a matter of time.
 -- @tparam string out  the run folder
 -- @treturn {table,...}

@@ -12,28 +12,10 @@ local function run(example, folder, more)
   return out, status, said, err
 end
 
--- The rows of a file by column, and its first line.
-local function read(path)
-  local pipe = assert(io.popen("zstd -dc " .. helper.quote(path)))
-  local names, rows, header = {}, {}, pipe:read "*l"
-  for name in header:gmatch "[^\t]+" do names[#names + 1] = name end
-  for line in pipe:lines() do
-    local row, i = {}, 0
-    for cell in (line .. "\t"):gmatch "([^\t]*)\t" do
-      i = i + 1
-      row[names[i]] = cell
-    end
-    assert.equal(#names, i)
-    rows[#rows + 1] = row
-  end
-  pipe:close()
-  return rows, header
-end
-
 local function read_all(out)
   local parts, counts = {}, {}
   for i, split in ipairs(SPLITS) do
-    parts[split] = read(("%s/%s.tsv.zst"):format(out, split))
+    parts[split] = helper.read_table(("%s/%s.tsv.zst"):format(out, split))
     counts[i] = #parts[split]
   end
   return parts, counts

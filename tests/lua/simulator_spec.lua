@@ -20,20 +20,6 @@ local function split_text(text, separator)
   return parts
 end
 
--- The rows of a packed table as tables by column name, and its header.
-local function read_table(path)
-  local pipe = assert(io.popen("zstd -dc " .. helper.quote(path)))
-  local header, rows = pipe:read(), {}
-  local names = split_text(header, "\t")
-  for line in pipe:lines() do
-    local row = {}
-    for i, value in ipairs(split_text(line, "\t")) do row[names[i]] = value end
-    rows[#rows + 1] = row
-  end
-  pipe:close()
-  return rows, header
-end
-
 local function read_pairs(path)
   local values = {}
   for name, value in helper.read(path):gmatch "([^\t\n]+)\t([^\n]+)" do values[name] = value end
@@ -69,8 +55,8 @@ local function the_log()
   log.figures = assert(simulator.run { out = log.dir, requests = REQUESTS, seed = 4,
     candidates = CANDIDATES })
   for _, name in ipairs { "train-00", "valid", "test", "unshown", "candidates" } do
-    log.tables[name], log.headers[name] = read_table(("%s/%s.tsv.zst"):format(log.dir, name))
-    log.truths[name] = read_table(("%s/truth/%s.tsv.zst"):format(log.dir, name))
+    log.tables[name], log.headers[name] = helper.read_table(("%s/%s.tsv.zst"):format(log.dir, name))
+    log.truths[name] = helper.read_table(("%s/truth/%s.tsv.zst"):format(log.dir, name))
   end
   for _, name in ipairs(DATA) do
     for i, row in ipairs(log.tables[name]) do
