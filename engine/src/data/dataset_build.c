@@ -259,10 +259,7 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths));
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
-  if (pool)
-    MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
-  else
-    MR_TRY(work(build, 0, 0));
+  MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
   return mr__store_writer_finish(build->writer, build->dictionary, fingerprint, pool);
 }

@@ -109,9 +109,9 @@ static int sort_keys(struct job *job, uint32_t *keys, uint32_t *spare, int64_t n
   job->spare = spare;
   job->n = n;
   for (job->digit = 0; job->digit < DIGITS; job->digit++) {
-    MR_TRY(mr__scores_run(pool, count_digits, job, job->parts));
+    MR_TRY(mr__pool_run(pool, count_digits, job, job->parts));
     if (!places_of(job, n)) continue;
-    MR_TRY(mr__scores_run(pool, move_keys, job, job->parts));
+    MR_TRY(mr__pool_run(pool, move_keys, job, job->parts));
     uint32_t *moved = job->spare;
     job->spare = job->keys;
     job->keys = moved;
@@ -171,14 +171,14 @@ static int count_pairs(void *argument, int64_t part, int worker) {
 static int sort_and_count(struct job *job, uint32_t *keys, mr_pool *pool) {
   int64_t n = job->rows->n, p = job->n_positives, q = job->n_negatives;
   job->keys = keys;
-  MR_TRY(mr__scores_run(pool, split_part, job, job->parts));
+  MR_TRY(mr__pool_run(pool, split_part, job, job->parts));
   MR_TRY(sort_keys(job, keys, keys + n, p, pool, &job->positives));
   MR_TRY(sort_keys(job, keys + p, keys + n + p, q, pool, &job->negatives));
-  return mr__scores_run(pool, count_pairs, job, job->parts);
+  return mr__pool_run(pool, count_pairs, job, job->parts);
 }
 
 static int judge(mr_auc *out, struct job *job, mr_pool *pool) {
-  MR_TRY(mr__scores_run(pool, count_classes, job, job->parts));
+  MR_TRY(mr__pool_run(pool, count_classes, job, job->parts));
   for (int part = 0; part < job->parts; part++) {
     int64_t positives = job->next[part][1], negatives = job->next[part][0];
     job->next[part][1] = job->n_positives;

@@ -69,7 +69,7 @@ static int fill_block(void *argument, int64_t block, int worker) {
 
 /* The rows into their parts, in the order in which they are given. */
 static int fill_parts(struct job *job, mr_pool *pool) {
-  MR_TRY(mr__scores_run(pool, count_block, job, BLOCKS));
+  MR_TRY(mr__pool_run(pool, count_block, job, BLOCKS));
   int64_t place = 0;
   for (int part = 0; part < BYTES; part++) {
     job->bounds[part] = place;
@@ -80,7 +80,7 @@ static int fill_parts(struct job *job, mr_pool *pool) {
     }
   }
   job->bounds[BYTES] = place;
-  return mr__scores_run(pool, fill_block, job, BLOCKS);
+  return mr__pool_run(pool, fill_block, job, BLOCKS);
 }
 
 static int comes_before(const struct row *a, const struct row *b) {
@@ -220,7 +220,7 @@ int mr_metric_gauc(mr_gauc *out, const mr_scores *rows, mr_pool *pool) {
   struct job job = {.from = rows, .rows = mr__malloc_pages(size)};
   if (!job.rows) return mr__fail_memory();
   int status = fill_parts(&job, pool);
-  if (status == MR_OK) status = mr__scores_run(pool, run_part, &job, BYTES);
+  if (status == MR_OK) status = mr__pool_run(pool, run_part, &job, BYTES);
   if (status == MR_OK) sum_up(out, &job);
   mr__free_pages(job.rows, size);
   return status;

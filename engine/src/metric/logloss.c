@@ -93,7 +93,7 @@ int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_p
   struct job job = {.rows = rows, .form = form};
   job.blocks = mr__calloc((size_t)n_blocks, sizeof *job.blocks);
   if (!job.blocks) return mr__fail_memory();
-  int status = mr__scores_run(pool, run_block, &job, n_blocks);
+  int status = mr__pool_run(pool, run_block, &job, n_blocks);
   if (status == MR_OK) sum_up(out, job.blocks, n_blocks, rows->n);
   mr__free(job.blocks);
   return status;

@@ -29,9 +29,3 @@ int mr__scores_check(const mr_scores *rows) {
   if (!rows->labels) return mr__fail(MR_EINVAL, "labels are missing");
   return all_valid(rows) ? MR_OK : name_invalid_row(rows);
 }
-
-int mr__scores_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
-  if (pool) return mr__pool_run(pool, run, job, n_tasks);
-  for (int64_t task = 0; task < n_tasks; task++) MR_TRY(run(job, task, 0));
-  return MR_OK;
-}

@@ -19,9 +19,6 @@ int mr__scores_check(const mr_scores *rows);
 /* The place of a row in error texts: people count from 1. */
 static inline long long mr__scores_place(int64_t row) { return (long long)row + 1; }
 
-/* As mr__pool_run, where no pool means the calling thread. */
-int mr__scores_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
-
 /* Part i of n rows is [cut(n, parts, i), cut(n, parts, i + 1)). */
 static inline int64_t mr__scores_cut(int64_t n, int parts, int64_t i) {
   return n / parts * i + (n % parts < i ? n % parts : i);
