@@ -115,7 +115,7 @@ function M.run(model, options)
     dense_l1 = options.dense_l1 or 0, dense_l2 = options.dense_l2 or 0,
     clip_value = options.clip_value or 0, clip_row = options.clip_row or 0,
     clip_norm = options.clip_norm or 0,
-    slice_bytes = options.slice_bytes or 0,
+    slice_bytes = options.slice_bytes or 0, table_mba = options.table_mba or 0,
     dense = { name = options.optimizer or "sgd", options = rates, n_options = n } })
   local out = mr.new "mr_run *[1]"
   mr.check(C.mr_run_new(out, model, pool.handle, given))

@@ -374,6 +374,9 @@ typedef struct mr_run_options {
   /* Penalties: l2 * w + l1 * sign(w) is added to the gradient, sign(0) being 0: of a row's value,
    * and of dense weights that are not biases. */
   double table_l1, table_l2, dense_l1, dense_l2;
+  /* Mini-batch aware regularisation (Zhou et al. 2018, eq. 4-7): mba / n * w is added to the gradient
+   * of the rows that the batch has, n as mr_run_count found it, at least 1. Not with rows_all. */
+  double table_mba;
   /* Clipping of the loss's gradient, in this order, before the penalties; 0: none. Each number of
    * it to [-clip_value, clip_value]; each row's, over its parts, to a norm of clip_row; all of it,
    * dense weights and rows together, to a norm of clip_norm, for which rows are summed twice. */
@@ -403,6 +406,12 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss);
 int mr_run_check(mr_run *run, const mr_batch *batch);
 /* Make the rows of a batch's keys, as training would when it meets them. */
 int mr_run_make_rows(mr_run *run, const mr_batch *batch);
+/* Make the rows of a batch's keys, and add to each in how many of the batch's samples its key is, in
+ * whatever columns and however often: for table_mba, which wants it once for each batch of the
+ * training data. A value of a request is in all of its samples. `first` 1: forget earlier counts. */
+int mr_run_count(mr_run *run, const mr_batch *batch, int32_t first);
+/* What was counted for a key; 0 where the table lacks it. */
+int64_t mr_run_row_count(const mr_run *run, int32_t table, uint64_t key);
 /* Take the optimizer's step along the gradient of the last mr_run_gradient. MR_ENAN, and no step,
  * where clip_norm finds that it is not finite. */
 int mr_run_update(mr_run *run);

@@ -188,6 +188,10 @@ M.experiment = { type = "map", keys = {
           .. "weights near 0 (to 0: the l1 of ftrl)" }),
       key("l2", { type = "number", min = 0, default = 0,
         doc = "penalty l2 / 2 times the sum of squares, of the rows that are updated" }),
+      key("mba", { type = "number", min = 0, default = 0,
+        doc = "mini-batch aware regularisation (DIN, eq. 4-7): a row that the batch has is pulled "
+          .. "by mba / n of itself, n being the training samples that have its key; the optimizer "
+          .. "takes it as part of the gradient; not with rows: all" }),
       key("init", { type = "pick", default = { normal = 0.01 }, doc = "start values of rows",
         keys = {
           key("normal", { type = "number", min = 0, doc = "normal with this deviation" }),

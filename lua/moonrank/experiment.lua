@@ -32,6 +32,14 @@ local function check_frozen(configuration, model)
   if not found then fail_at(configuration, "train.freeze", n, message) end
 end
 
+local function check_mba(configuration)
+  local tables = configuration.experiment.train.tables
+  if tables.mba > 0 and tables.rows == "all" then
+    fail_at(configuration, "train.tables.mba", nil,
+      "it regularises the rows of a batch, and train.tables.rows: all moves all of them")
+  end
+end
+
 -- What a trainer takes: the keys of `train`.
 local function trainer_options(configuration)
   local options = { eval_batch = configuration.experiment.eval.batch }
@@ -48,6 +56,7 @@ end
 function M.open(options, progress, splits)
   local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
   local train = configuration.experiment.train
+  check_mba(configuration)
   train.threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
     or train.threads
   local script, message = require "moonrank.script".load(configuration.experiment.model.script)

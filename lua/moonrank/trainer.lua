@@ -73,7 +73,8 @@ local function make_run(self)
   local given = mr.new("mr_run_options", { batch = o.batch, lanes = o.lanes or 0, seed = o.seed,
     rows_all = tables.rows == "all" and 1 or 0, table_l1 = tables.l1 or 0,
     table_l2 = tables.l2 or 0, dense_l1 = dense.l1 or 0, dense_l2 = dense.l2 or 0,
-    clip_value = clip.value or 0, clip_row = clip.row or 0, clip_norm = clip.norm or 0 })
+    clip_value = clip.value or 0, clip_row = clip.row or 0, clip_norm = clip.norm or 0,
+    table_mba = tables.mba or 0 })
   set_optimizer(given.dense, o.optimizer, keep)
   set_optimizer(given.tables, tables.optimizer, keep)
   set_frozen(self, given, keep)
@@ -126,7 +127,7 @@ local function check_options(o)
     one_of(METRICS, o.monitor, "monitor")
   end
   if o.tables then
-    names_of(o.tables, { "optimizer", "rows", "l1", "l2", "init" }, "tables")
+    names_of(o.tables, { "optimizer", "rows", "l1", "l2", "mba", "init" }, "tables")
     one_of(ROWS, o.tables.rows or "touched", "tables.rows")
   end
   if o.dense then names_of(o.dense, { "l1", "l2" }, "dense") end
@@ -397,12 +398,20 @@ local function judge(self, figures)
 end
 
 -- With `rows: all` every row takes every step, also before the batch that first has its key: so all
--- of them are made first.
-local function make_all_rows(self, split)
-  if not (self.options.tables and self.options.tables.rows == "all") then return end
-  if tonumber(C.mr_run_steps(self.handle)) > 0 then return end
-  for batch in split:loader { batch = self.options.batch } do
-    mr.check(C.mr_run_make_rows(self.handle, batch), 1)
+-- of them are made first. With `mba` all are counted first, after a resume again.
+local function prepare_rows(self, split)
+  local tables, handle = self.options.tables or {}, self.handle
+  if (tables.mba or 0) > 0 and self.counted ~= split then
+    local first = 1
+    for batch in split:loader { batch = self.options.batch } do
+      mr.check(C.mr_run_count(handle, batch, first), 1)
+      first = 0
+    end
+    self.counted = split
+  elseif tables.rows == "all" and tonumber(C.mr_run_steps(handle)) == 0 then
+    for batch in split:loader { batch = self.options.batch } do
+      mr.check(C.mr_run_make_rows(handle, batch), 1)
+    end
   end
 end
 
@@ -419,7 +428,7 @@ function Trainer:fit(data, options)
   local train, valid = data.train, data.valid
   mr.handle(self, "the trainer")
   mr.handle(self.model, "the model")
-  make_all_rows(self, train)
+  prepare_rows(self, train)
   while self.epoch < math.min(epochs, stop_after) and not self.stopped or self.part do
     if not self.part then
       self.epoch, self.part = self.epoch + 1, start_part()

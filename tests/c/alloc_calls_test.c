@@ -412,20 +412,23 @@ static int run_new_predict(void) {
 }
 
 /* A run that has seen nothing yet, so that all that grows has still to grow. */
-static int with_run(int (*call)(mr_run *)) {
+static int with_run_of(const mr_run_options *options, int (*call)(mr_run *)) {
   mr_model *m = new_model();
   mr_run *r;
-  SOUND(mr_run_new(&r, m, pool, &run_options));
+  SOUND(mr_run_new(&r, m, pool, options));
   int status = call(r);
   mr_run_free(r);
   mr_model_free(m);
   return status;
 }
 
+static int with_run(int (*call)(mr_run *)) { return with_run_of(&run_options, call); }
+
 static double loss;
 
 static int call_gradient(mr_run *r) { return ARMED(mr_run_gradient(r, batch, &loss)); }
 static int call_make_rows(mr_run *r) { return ARMED(mr_run_make_rows(r, batch)); }
+static int call_count(mr_run *r) { return ARMED(mr_run_count(r, batch, 1)); }
 static int call_step(mr_run *r) { return ARMED(mr_run_step(r, batch, &loss)); }
 static int call_step_codes(mr_run *r) { return ARMED(mr_run_step(r, coded, &loss)); }
 static int call_rate(mr_run *r) { return ARMED(mr_run_set_rate(r, 0.5)); }
@@ -473,6 +476,10 @@ static int run_profile(void) { return with_run(call_profile); }
 static int run_profile_line(void) { return with_run(call_profile_line); }
 static int run_gradient(void) { return with_run(call_gradient); }
 static int run_make_rows(void) { return with_run(call_make_rows); }
+static int run_count(void) {
+  const mr_run_options options = {.batch = N, .dense = {.name = "adam"}, .table_mba = 0.1};
+  return with_run_of(&options, call_count);
+}
 static int run_update(void) { return with_run(call_update); }
 static int run_step(void) { return with_run(call_step); }
 static int run_step_codes(void) { return with_run(call_step_codes); }
@@ -681,6 +688,7 @@ static const struct {
     {"mr_run_gradient", run_gradient},
     {"mr_run_check", run_check},
     {"mr_run_make_rows", run_make_rows},
+    {"mr_run_count", run_count},
     {"mr_run_update", run_update},
     {"mr_run_step", run_step},
     {"mr_run_step", run_step_codes},

@@ -128,13 +128,13 @@ static void check_states(void) {
   struct mr__table table = new_table("t", 5, MR__START_UNIFORM);
   struct mr__table before = new_table("t", 5, MR__START_UNIFORM);
   for (int i = 0; i < KEYS; i += 3) insert(&table, keys[i]), insert(&before, keys[i]);
-  NEED(mr__table_set_states(&table, 1, one) == MR_OK);
+  NEED(mr__table_set_states(&table, 1, one, 0) == MR_OK);
   check_layout(&table, &before, one);
-  NEED(mr__table_set_states(&table, 2, two) == MR_OK);
+  NEED(mr__table_set_states(&table, 2, two, 0) == MR_OK);
   check_layout(&table, &before, two);
   /* An optimizer with as many states begins anew too, and so do rows that come later. */
   for (int i = 0; i < KEYS; i += 3) mr__table_find(&table, keys[i])[table.width] = 77;
-  NEED(mr__table_set_states(&table, 2, other) == MR_OK);
+  NEED(mr__table_set_states(&table, 2, other, 0) == MR_OK);
   check_layout(&table, &before, other);
   const float *row = insert(&table, keys[1]);
   CHECK(row[table.width] == 3.0f && row[2 * table.width] == 4.0f, "a later row's states");
@@ -144,7 +144,7 @@ static void check_states(void) {
   int64_t live = mr_alloc_live();
   for (int64_t n = 0;; n++) {
     mr_alloc_fail_after(n);
-    int status = mr__table_set_states(&table, 0, NULL);
+    int status = mr__table_set_states(&table, 0, NULL, 0);
     mr_alloc_fail_after(-1);
     if (status == MR_OK) break;
     CHECK(status == MR_EMEMORY, "status %d", status);

@@ -243,7 +243,7 @@ static void check(const mr_schema *schema, int threads, enum use use) {
         tables[t].next_note = rows.memos[t].next_note = UINT32_MAX - 300;
     if (b == BATCHES / 3) /* rows move, and get other numbers */
       for (int t = 0; t < TABLES; t++)
-        NEED(mr__table_set_states(&tables[t], 1, (float[]){0.5f}) == MR_OK);
+        NEED(mr__table_set_states(&tables[t], 1, (float[]){0.5f}, 0) == MR_OK);
     mr_batch *batch = new_batch(schema), *other = new_batch(schema);
     choose_form(batch, use, b), choose_form(other, use, b);
     NEED(mr__touched_find(&rows, other, pool) == MR_OK); /* some of its keys are unknown */

@@ -54,7 +54,7 @@ describe("an experiment file", function()
       version = 1, fields = dir .. "/fields.yaml", model = { script = "lr" },
       train = { batch = 256, epochs = 1, seed = 1, threads = "auto", lanes = 16, shuffle = true,
         optimizer = { adam = { lr = 0.001, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } },
-        tables = { rows = "touched", l1 = 0, l2 = 0, init = { normal = 0.01 } },
+        tables = { rows = "touched", l1 = 0, l2 = 0, mba = 0, init = { normal = 0.01 } },
         dense = { l1 = 0, l2 = 0 },
         monitor = { auc = 1 }, checkpoint = { minutes = 10, keep = 3 },
         schedule = { constant = {} }, warm_up = 0 },

@@ -68,6 +68,20 @@ describe("a resumed run", function()
       .. "/whole/model.mr"))
   end)
 
+  it("counts the training data again for mini-batch aware regularisation", function()
+    local set = "--set train.tables.mba=0.5 "
+    assert.equal(0, (train(dir, "whole-mba", set)))
+    assert.equal(0, (train(dir, "mba", set .. "--stop-after 2 --threads 1")))
+    assert.equal(0, (train(dir, "mba", set .. "--resume")))
+    assert.is_true(helper.read(dir .. "/whole-mba/model.mr") == helper.read(dir
+      .. "/mba/model.mr"))
+    assert.is_false(helper.read(dir .. "/whole-mba/model.mr") == helper.read(dir
+      .. "/whole/model.mr"))
+    assert.same({ 1, "", ("moonrank: --set train.tables.mba=0.5: train.tables.mba: it regularises "
+      .. "the rows of a batch, and train.tables.rows: all moves all of them\n") },
+      { train(dir, "all", set .. "--set train.tables.rows=all") })
+  end)
+
   it("is another run without the clipping, the freezing or the warm start", function()
     -- Guards the tests of this file: what has no effect is resumed easily.
     for i, setting in ipairs { "train.clip={value: 1e9}", "train.freeze=[table.hour]",

@@ -121,6 +121,8 @@ int mr__run_prepare_update(mr_run *run) {
   MR_TRY(make_stretches(run));
   MR_TRY(list_lookups(run));
   const mr_run_options *o = &run->options;
+  if (o->table_mba > 0 && o->rows_all)
+    return mr__fail(MR_EINVAL, "mba regularises the rows of a batch, rows: all moves all of them");
   run->clips = o->clip_value > 0 || o->clip_row > 0 || o->clip_norm > 0;
   run->clip_scale = 1;
   run->squares = mr__calloc(run->n_stretches + (size_t)run->model->n_tables * MR__SHARDS,
@@ -137,7 +139,8 @@ int mr__run_prepare_update(mr_run *run) {
   run->model->trainer = run;
   for (int t = 0; t < run->model->n_tables; t++)
     MR_TRY(mr__table_set_states(&run->model->tables[t],
-                                optimizer(&run->table_optimizer)->n_states, starts));
+                                optimizer(&run->table_optimizer)->n_states, starts,
+                                o->table_mba > 0));
   return MR_OK;
 }
 

@@ -74,6 +74,10 @@ void mr__table_clear(struct mr__table *table) {
   memset(table, 0, sizeof *table);
 }
 
+static int stride_of(const struct mr__table *table) {
+  return table->width * (1 + table->n_states) + table->counted;
+}
+
 int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__start start,
                    float scale, int *offset) {
   for (size_t p = 0; p < table->n_parts; p++) {
@@ -91,7 +95,7 @@ int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__
   table->parts[table->n_parts++] = (struct mr__part){copy, dim, table->width, start, scale};
   *offset = table->width;
   table->width += dim;
-  table->stride = table->width * (1 + table->n_states);
+  table->stride = stride_of(table);
   return MR_OK;
 }
 
@@ -116,6 +120,7 @@ static void start_states(const struct mr__table *table, float *row) {
   for (int s = 0; s < table->n_states; s++)
     for (int e = 0; e < table->width; e++)
       row[(1 + s) * table->width + e] = table->state_start[s];
+  if (table->counted) mr__set_row_count(table, row, 0);
 }
 
 static void start_row(const struct mr__table *table, uint64_t key, float *row) {
@@ -318,18 +323,25 @@ static void restart_states(struct mr__table *table) {
       start_states(table, mr__shard_row(&table->shards[s], r, table->stride));
 }
 
-int mr__table_set_states(struct mr__table *table, int n_states, const float *start) {
+void mr__table_forget_counts(struct mr__table *table) {
+  for (int s = 0; s < MR__SHARDS; s++)
+    for (uint32_t r = 0; r < table->shards[s].n_rows; r++)
+      mr__set_row_count(table, mr__shard_row(&table->shards[s], r, table->stride), 0);
+}
+
+int mr__table_set_states(struct mr__table *table, int n_states, const float *start, int counted) {
   if (table->mapped.keys) return fail_mapped(table);
   struct mr__table old = *table;
   for (int s = 0; s < n_states; s++) table->state_start[s] = start[s];
-  if (table->n_states == n_states) {
+  if (table->n_states == n_states && table->counted == counted) {
     restart_states(table);
     return MR_OK;
   }
   memset(table->shards, 0, sizeof table->shards);
   memset(&table->memory, 0, sizeof table->memory);
   table->n_states = n_states;
-  table->stride = table->width * (1 + n_states);
+  table->counted = counted;
+  table->stride = stride_of(table);
   table->layout++;
   for (int s = 0; s < MR__SHARDS; s++)
     for (size_t i = 0; i < mr__shard_all_slots(&old.shards[s]); i++) {

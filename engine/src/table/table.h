@@ -21,16 +21,19 @@
  * one chunk, is one block, made by the shard that first needs it: large enough for huge pages,
  * without which random rows cost half as much again.
  *
- *   row:   [value: part 0 | part 1 | ...][optimizer state 0: width][state 1: width]...
+ *   row:   [value: part 0 | part 1 | ...][optimizer state 0: width][state 1: width]...[count]
  *
  * Parts are the vectors that different lookups of one key read (a weight for a linear term, an
  * embedding): one probe and one miss serve them all. A new row's start values are a function of
- * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero.
+ * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero. Where a
+ * training wants it, a row also knows in how many samples its key is.
  *
  * Or a table has no rows of its own but those of a model file (table/mapped.h): they are found like
  * any others, and nothing is inserted or trained. */
 #ifndef MR_TABLE_TABLE_H
 #define MR_TABLE_TABLE_H
+
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/shard.h"
@@ -77,6 +80,7 @@ struct mr__table {
   size_t n_parts, parts_capacity;
   int width;    /* floats of all parts */
   int n_states; /* optimizer states beside the value */
+  int counted;  /* 1: rows have a count, last of all */
   float state_start[4];
   int stride;      /* floats from row to row */
   uint32_t layout; /* changes whenever rows get other numbers */
@@ -92,6 +96,20 @@ static inline float *mr__shard_row(const struct mr__shard *shard, uint32_t row, 
   uint32_t first = ((1u << chunk) - 1) * MR__FIRST_CHUNK;
   return shard->chunks[chunk] + (size_t)(row - first) * (size_t)stride;
 }
+
+/* The count of a row, in a table that is counted. */
+static inline uint32_t mr__row_count(const struct mr__table *table, const float *row) {
+  uint32_t count;
+  memcpy(&count, row + table->stride - 1, sizeof count);
+  return count;
+}
+
+static inline void mr__set_row_count(const struct mr__table *table, float *row, uint32_t count) {
+  memcpy(row + table->stride - 1, &count, sizeof count);
+}
+
+/* Every row's count becomes 0. */
+void mr__table_forget_counts(struct mr__table *table);
 
 /* The slots that a key's is among; *mask is their number less one. Only where there are slots. */
 static inline struct mr__slot *mr__shard_slots_of(const struct mr__shard *shard, uint64_t key,
@@ -143,8 +161,9 @@ int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__
                    float scale, int *offset);
 
 /* Lay rows out for an optimizer: `n_states` further vectors per row, which start at `start[i]` in
- * every row, whatever an earlier optimizer left there. Rows move when the number changes. */
-int mr__table_set_states(struct mr__table *table, int n_states, const float *start);
+ * every row, whatever an earlier optimizer left there; and a count, which starts at 0, where `counted`
+ * is 1. Rows move when their length changes. */
+int mr__table_set_states(struct mr__table *table, int n_states, const float *start, int counted);
 
 /* Take the rows of a file, in place of what the table has; they outlive it. */
 void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped);

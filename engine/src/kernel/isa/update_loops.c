@@ -60,6 +60,13 @@ double MR_FAMILY(mr__stretch_squares)(const mr_run *run, const struct mr__stretc
 
 /* ---- penalties ---- */
 
+/* The factor of a row's own l2 penalty. */
+static double row_l2(const mr_run_options *o, const struct mr__table *table, const float *row) {
+  if (o->table_mba == 0) return o->table_l2;
+  uint32_t n = mr__row_count(table, row);
+  return o->table_l2 + o->table_mba / (n > 0 ? n : 1);
+}
+
 static void add_penalty(double l1, double l2, const float *w, float *g, int n) {
   if (l2 > 0) mr__axpy(g, (float)l2, w, n);
   if (l1 == 0) return;
@@ -165,6 +172,7 @@ static void step_row(const struct job *job, const struct mr__table *table, float
                      float *gradient, const unsigned char *touched) {
   const struct mr__optimizer *o = job->optimizer;
   const mr_run_options *options = &job->run->options;
+  double l2 = row_l2(options, table, row);
   for (size_t p = 0; p < table->n_parts;) {
     if (!touched[p]) {
       p++;
@@ -173,7 +181,7 @@ static void step_row(const struct job *job, const struct mr__table *table, float
     /* Parts that lie side by side step together. */
     int first = table->parts[p].offset, n = 0;
     for (; p < table->n_parts && touched[p]; p++) n += table->parts[p].dim;
-    add_penalty(options->table_l1, options->table_l2, row + first, gradient + first, n);
+    add_penalty(options->table_l1, l2, row + first, gradient + first, n);
     o->step(job->rates, n, row + first, gradient + first, row + table->width + first,
             row + 2 * table->width + first);
   }
@@ -197,7 +205,11 @@ static void step_together(const struct job *job, const struct mr__table *table, 
   for (int v = 0; v < vectors; v++)
     for (int i = 0; i < n; i++)
       for (int e = 0; e < width; e++) copy[v][i * width + e] = row[i][v * width + e];
-  add_penalty(options->table_l1, options->table_l2, copy[0], gradient, n * width);
+  if (options->table_mba == 0)
+    add_penalty(options->table_l1, options->table_l2, copy[0], gradient, n * width);
+  for (int i = 0; options->table_mba > 0 && i < n; i++)
+    add_penalty(options->table_l1, row_l2(options, table, row[i]), copy[0] + i * width,
+                gradient + i * width, width);
   job->optimizer->step(job->rates, n * width, copy[0], gradient, copy[1], copy[2]);
   for (int v = 0; v < vectors; v++)
     for (int i = 0; i < n; i++)
