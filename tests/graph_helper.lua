@@ -18,10 +18,9 @@ function M.schema(columns, sequences)
   mr.check(C.mr_schema_new(out))
   local schema = { handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
     tasks = {}, sequences = {} }
-  for i, sequence in ipairs(sequences or {}) do
+  for _, sequence in ipairs(sequences or {}) do
     mr.check(C.mr_schema_add_sequence(schema.handle, mr.new("mr_sequence_spec", {
       name = sequence.name, domain = domain_of(sequence), max = sequence.max or 0 })))
-    schema.sequences[sequence.name] = i - 1
   end
   for i, column in ipairs(columns) do
     mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", {
@@ -39,7 +38,8 @@ function M.set_lengths(batch, schema, name, lengths)
     sum = sum + n
     offsets[i] = sum
   end
-  mr.check(C.mr_batch_set_sequence(batch, schema.sequences[name], offsets))
+  local sequence = C.mr_schema_find_sequence(schema.handle, name)
+  mr.check(C.mr_batch_set_sequence(batch, sequence, offsets))
   return sum
 end
 

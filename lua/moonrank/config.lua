@@ -5,6 +5,7 @@
 -- are wrong are troubles of the world: nil and the message.
 -- @module moonrank.config
 local config_keys = require "moonrank.config_keys"
+local config_sequences = require "moonrank.config_sequences"
 local path_of = require "moonrank.path"
 local suggest = require "moonrank.suggest"
 local yaml = require "moonrank.yaml"
@@ -245,10 +246,11 @@ local function check_scalar(context, description, node, path)
   return node.value
 end
 
--- Whether a key of a data field belongs to the field's type; a default is not set where not.
+-- Whether a key of a data field belongs to the field's type; a default is not set where not. A
+-- member of a sequence may leave its type to a field.
 local function belongs(description, map)
-  if not description.only then return true end
-  local field_type = map.index.type and map.index.type.node.value
+  if not description.only or not map.index.type then return true end
+  local field_type = map.index.type.node.value
   for _, kind in ipairs(description.only) do
     if kind == field_type then return true end
   end
@@ -289,7 +291,7 @@ local function check_map(context, description, node, path)
     local fits, field_type = belongs(inner, node)
     if entry and not fits then
       stop(yaml.where(entry.key_node), "%s is for type %s, this field is of type %s", inner_path,
-        joined(inner.only, "and"), field_type or "nothing")
+        joined(inner.only, "and"), field_type)
     elseif entry then
       values[inner.name] = check(context, inner, entry.node, inner_path)
     elseif fits then
@@ -415,14 +417,16 @@ end
 
 local function expand_tables(values, context)
   local tables, names = {}, {}
-  for _, field in ipairs(values.fields) do
-    local name = field.table
-    if name and not tables[name] then
-      local own = values.tables[name] or {}
-      tables[name] = { dim = own.dim or values.defaults.dim,
-        min_count = own.min_count or values.defaults.min_count }
-      names[#names + 1] = name
-    end
+  local function add(name)
+    if not name or tables[name] then return end
+    local own = values.tables[name] or {}
+    tables[name] = { dim = own.dim or values.defaults.dim,
+      min_count = own.min_count or values.defaults.min_count }
+    names[#names + 1] = name
+  end
+  for _, field in ipairs(values.fields) do add(field.table) end
+  for _, sequence in ipairs(values.sequences or {}) do
+    for _, member in pairs(sequence.of) do add(member.table) end
   end
   for name in pairs(values.tables) do
     if not tables[name] then
@@ -454,6 +458,7 @@ local function resolve_fields(values, context)
   values.data.format = values.data.format or format_of(values, context)
   values.data.cache = values.data.cache or path_of.join(values.data.root, ".moonrank-cache")
   values.fields = expand_fields(values, context)
+  values.sequences = config_sequences.expand(values, context, stop)
   values.tables = expand_tables(values, context)
   return values, context.places
 end
@@ -492,7 +497,8 @@ end
 -- @tparam string path
 -- @tparam[opt] {string,...} set  overrides such as "data.root=elsewhere"
 -- @treturn ?table the resolved configuration: every default filled in, one entry a field, every
--- table with its width; written by yaml.write it reads back as itself
+-- member of a sequence with what a field has, every table with its width; written by yaml.write it
+-- reads back as itself
 -- @treturn string|table what is wrong; else the place of every given value by its dotted name
 function M.fields(path, set)
   return caught(function()

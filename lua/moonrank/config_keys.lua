@@ -15,7 +15,7 @@
 --     forms     of either: descriptions of different YAML kinds
 --     open      of map: other keys are allowed and left to someone else
 --     optional  of map: nothing is filled in where the key is not given
---     only      of a data field's keys: the field types it belongs to
+--     only      of the keys of a data field or a sequence's member: the types it belongs to
 --     alike     the key whose inner keys are the same; the reference does not repeat them
 --     path      true: a path, relative to the folder of the file it is written in; "lua": so if it
 --               ends in .lua, else a name
@@ -120,6 +120,43 @@ local FIELD = { type = "map", keys = {
     doc = "the value of an empty cell" }),
 } }
 
+-- What else is said of a member that is not, or not in all, as the field of its name.
+local MEMBER = { type = "map", keys = {
+  key("column", { type = "text", required = true,
+    doc = "the column of the file: a value for each behaviour, the separator between them" }),
+  key("type", { type = "word", words = { "id", "ids", "number" },
+    doc = "of a behaviour's value; this and what follows default to the field of the member's "
+      .. "name, and where there is none to what a field has" }),
+  key("table", { type = "text", only = { "id", "ids" },
+    doc = "an embedding table that fields, members or tables name; default: that field's, or the "
+      .. "member's name" }),
+  key("separator", { type = "text", only = { "ids" },
+    doc = "the character between the values of one behaviour" }),
+  key("max", { type = "whole", min = 1, only = { "ids" },
+    doc = "keep at most this many values of a behaviour, the first ones" }),
+  key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" },
+    doc = "how the rows of several values become one" }),
+  key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
+    doc = "as of a field" }),
+  key("missing", { type = "number", only = { "number" }, doc = "the value of an empty piece" }),
+} }
+
+local SEQUENCE = { type = "map", keys = {
+  key("name", { type = "text", required = true, doc = "what models call the sequence" }),
+  key("side", { type = "word", words = { "user", "ad", "scene", "context" }, required = true,
+    doc = "whose it is; all but an ad's are the same in every row of a request" }),
+  key("max", { type = "whole", min = 1, doc = "keep at most this many behaviours; default: all" }),
+  key("keep", { type = "word", words = { "first", "last" }, default = "last",
+    doc = "which of them: last are the newest where the oldest stand first" }),
+  key("separator", { type = "text", default = " ",
+    doc = "the character between behaviours; another one than between the values of one" }),
+  key("of", { type = "named", required = true, of = { type = "either",
+    forms = { { type = "text" }, MEMBER } },
+    doc = "the members, by name: what is known of a behaviour, each the column of the file that "
+      .. "has it; one with the name of a field is of that field's type and table and its "
+      .. "counterpart" }),
+} }
+
 --- The fields file: what the data is.
 M.fields = { type = "map", keys = {
   key("version", { type = "whole", min = 1, max = 1, default = 1, doc = "of this file's form" }),
@@ -147,6 +184,8 @@ M.fields = { type = "map", keys = {
     doc = "consecutive rows with an equal value here share all fields but the ad's" }),
   key("group", { type = "text", doc = "the column whose values are the groups of GAUC" }),
   key("fields", { type = "list", of = FIELD, required = true, doc = "what models see" }),
+  key("sequences", { type = "list", of = SEQUENCE,
+    doc = "behaviours, any number of them for each request or, on the side of the ad, row" }),
   key("tables", { type = "named", doc = "tables for which the defaults do not fit, by name",
     of = { type = "map", keys = { width(), min_count() } } }),
 } }

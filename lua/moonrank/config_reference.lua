@@ -14,21 +14,21 @@ local function shown(value)
     if type(inner) == "table" then return tostring(key) end
     return ("{%s: %s}"):format(key, shown(inner))
   end
-  return type(value) == "string" and value == "," and '","' or tostring(value)
+  return (value == "," or value == " ") and ('"%s"'):format(value) or tostring(value)
 end
 
--- Call visit(name, description) for every key below a description, in order.
-local function walk(description, prefix, visit)
+-- Call visit(name, description) for every key below a description that is called `path`, in order.
+local function walk(description, path, visit)
+  if description.type == "list" then
+    walk(description.of, path .. "[]", visit)
+  elseif description.type == "named" then
+    walk(description.of, path .. ".NAME", visit)
+  end
+  for _, form in ipairs(description.forms or {}) do walk(form, path, visit) end
   for _, inner in ipairs(description.keys or {}) do
-    local name = prefix .. inner.name
+    local name = path == "" and inner.name or path .. "." .. inner.name
     visit(name, inner)
-    if inner.type == "list" then
-      walk(inner.of, name .. "[].", visit)
-    elseif inner.type == "named" then
-      walk(inner.of, name .. ".NAME.", visit)
-    elseif not inner.alike then
-      walk(inner, name .. ".", visit)
-    end
+    if not inner.alike then walk(inner, name, visit) end
   end
 end
 

@@ -31,18 +31,26 @@ Dataset.sum_of = sum_of
 
 -- What decides the contents of a cache, as text.
 local function contents_of(values, paths, labels)
-  local fields = {}
-  for i, field in ipairs(values.fields) do
-    fields[i] = {}
-    for key, value in pairs(field) do fields[i][key] = value end
-    fields[i].pool = nil -- decides what models do, not what is read
+  -- Of a field or a member; `pool` decides what models do, not what is read.
+  local function read(field)
+    local copy = {}
+    for key, value in pairs(field) do copy[key] = value end
+    copy.pool = nil
+    return copy
   end
-  local min_counts = {}
+  local fields, sequences, min_counts = {}, nil, {}
+  for i, field in ipairs(values.fields) do fields[i] = read(field) end
+  for i, sequence in ipairs(values.sequences or {}) do
+    sequences = sequences or {}
+    sequences[i] = read(sequence)
+    sequences[i].of = {}
+    for name, member in pairs(sequence.of) do sequences[i].of[name] = read(member) end
+  end
   for name, t in pairs(values.tables) do min_counts[name] = t.min_count end
   local files = {}
   for i, path in ipairs(paths) do files[i] = path_of.absolute(path) end
-  return yaml.write { fields = fields, min_counts = min_counts, files = files,
-    label = labels and values.label or {}, group = labels and values.group,
+  return yaml.write { fields = fields, sequences = sequences, min_counts = min_counts,
+    files = files, label = labels and values.label or {}, group = labels and values.group,
     request = values.request, format = values.data.format }
 end
 

@@ -11,7 +11,8 @@ Model.__index = Model
 -- What of a fields configuration a model depends on; where the data lies is none of it.
 local function portable(config)
   return { version = config.version, label = config.label, group = config.group,
-    request = config.request, fields = config.fields, tables = config.tables,
+    request = config.request, fields = config.fields, sequences = config.sequences,
+    tables = config.tables,
     data = { format = config.data.format } }
 end
 

@@ -1,8 +1,10 @@
 --- The engine's schema of a fields configuration, and the fields as model scripts see them.
 --
--- Columns are added in a fixed order: the fields as written, the request key, the labels by task
--- name, the group. So the fields have the same numbers with and without labels.
+-- Columns are added in a fixed order: the fields as written, the members of the sequences
+-- ("click.ad"), the request key, the labels by task name, the group. So the fields have the same
+-- numbers with and without labels.
 -- @classmod moonrank.Schema
+local config_sequences = require "moonrank.config_sequences"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
@@ -25,7 +27,9 @@ local function add_column(self, spec)
   return index
 end
 
-local function add_field(self, field, config)
+-- A column of a field, or, with `in_sequence`, of a member, which has what a field has; as models
+-- see it.
+local function add_field(self, field, config, in_sequence)
   local domain = domain_of(field.side, config)
   local column = add_column(self, {
     name = field.name,
@@ -37,12 +41,40 @@ local function add_field(self, field, config)
     max = field.max or 0,
     transform = field.transform == "log1p" and C.MR_LOG1P or C.MR_PLAIN_NUMBER,
     missing = field.missing or 0,
+    sequence = in_sequence,
   })
   return {
     name = field.name, side = field.side, type = field.type, table = field.table,
-    dim = field.table and config.tables[field.table].dim, domain = domain, column = column,
-    pool = field.pool,
+    dim = field.table and config.tables[field.table].dim, domain = in_sequence or domain,
+    column = column, pool = field.pool,
   }
+end
+
+-- The field that a member lines up with: of its name, and if it has a table, of the same one.
+local function counterpart(self, name, member)
+  for _, field in ipairs(self.fields) do
+    if field.name == name and field.table == member.table then return field end
+  end
+end
+
+local function add_sequence(self, sequence, config)
+  local domain = domain_of(sequence.side, config)
+  mr.check(C.mr_schema_add_sequence(self.handle, mr.new("mr_sequence_spec", {
+    name = sequence.name,
+    domain = domain == "request" and C.MR_REQUEST or C.MR_SAMPLE,
+    max = sequence.max or 0,
+    keep = sequence.keep == "first" and C.MR_KEEP_FIRST or C.MR_KEEP_LAST,
+    separator = sequence.separator:byte(),
+  })), 3)
+  local seen = { name = sequence.name, side = sequence.side, domain = domain, members = {} }
+  for i, name in ipairs(config_sequences.members(config, sequence)) do
+    local member = { name = sequence.name .. "." .. name, side = sequence.side }
+    for key, value in pairs(sequence.of[name]) do member[key] = value end
+    member.source = member.column
+    seen.members[i] = add_field(self, member, config, sequence.name)
+    seen.members[i].field = counterpart(self, name, member)
+  end
+  return seen
 end
 
 local function sorted(map)
@@ -70,6 +102,8 @@ end
 -- @tparam[opt] table options  labels = false: without labels and group, for data to predict
 -- @treturn Schema with `fields` (list of { name, side, type, table, dim, domain, column, pool };
 -- its key `schema` leads back here),
+-- `sequences` (list of { name, side, domain = of its owner, members }; a member is like a field, in
+-- the domain of the sequence's name, with the `field` of the same name and table, if any),
 -- `tasks` (list of { name, column, column_name }), `group` (a column or nil), `columns` (numbers by
 -- name, counted from 0) and `config`
 -- @raise when the engine refuses the configuration
@@ -77,12 +111,15 @@ function Schema.new(config, options)
   local out = mr.new "mr_schema *[1]"
   mr.check(C.mr_schema_new(out))
   local self = setmetatable({ handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
-    tasks = {}, config = config }, Schema)
+    sequences = {}, tasks = {}, config = config }, Schema)
   for _, name in ipairs(sorted(config.tables)) do
     mr.check(C.mr_schema_add_table(self.handle, name, config.tables[name].min_count))
   end
   self.fields.schema = self
   for i, field in ipairs(config.fields) do self.fields[i] = add_field(self, field, config) end
+  for i, sequence in ipairs(config.sequences or {}) do
+    self.sequences[i] = add_sequence(self, sequence, config)
+  end
   if config.request then
     self.request = add_column(self, { name = "request:" .. config.request,
       source = config.request, type = C.MR_REQUEST_KEY, domain = C.MR_REQUEST })

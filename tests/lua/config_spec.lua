@@ -325,6 +325,114 @@ describe("a wrong fields file", function()
   end)
 end)
 
+describe("the sequences of a fields file", function()
+  local SEQUENCES = [[
+data: {train: train.csv}
+label: click
+request: rid
+fields:
+  - {name: cate, side: ad, type: id, table: category}
+  - {name: tags, side: ad, type: ids, separator: ";", max: 5, pool: sum}
+  - {name: ad, side: ad, type: id}
+  - {name: price, side: ad, type: number, transform: log1p, missing: 3}
+sequences:
+]]
+
+  it("take from the fields what they do not say", function()
+    local dir = project(nil, SEQUENCES .. [[
+  - name: click
+    side: user
+    max: 50
+    of:
+      price: click_prices
+      ad: click_ads
+      hour: {column: click_hours, type: id}
+      tags: {column: click_tags, separator: "+"}
+      cate: {column: click_cates, type: ids}
+      gap: {column: click_gaps, type: number, transform: log1p}
+  - {name: seen, side: ad, separator: "|", keep: first, of: {hour: {column: seen, type: id}}}]])
+    local c = assert(config.fields(dir .. "/fields.yaml"))
+    assert.same({
+      { name = "click", side = "user", max = 50, keep = "last", separator = " ", of = {
+        price = { column = "click_prices", type = "number", transform = "log1p", missing = 3 },
+        ad = { column = "click_ads", type = "id", table = "ad" },
+        hour = { column = "click_hours", type = "id", table = "hour" },
+        tags = { column = "click_tags", type = "ids", table = "tags", separator = "+", max = 5,
+          pool = "sum" },
+        cate = { column = "click_cates", type = "ids", table = "category", separator = ",",
+          pool = "mean" },
+        gap = { column = "click_gaps", type = "number", transform = "log1p", missing = 0 },
+      } },
+      { name = "seen", side = "ad", keep = "first", separator = "|",
+        of = { hour = { column = "seen", type = "id", table = "hour" } } },
+    }, c.sequences)
+    assert.same({ dim = 16, min_count = 1 }, c.tables.hour)
+    assert.same({ "cate", "tags", "ad", "price", "gap", "hour" },
+      require "moonrank.config_sequences".members(c, c.sequences[1]))
+    -- Once resolved they read back as themselves, also out of a model file.
+    helper.write(dir .. "/again.yaml", yaml.write(c))
+    assert.same(c, (config.fields(dir .. "/again.yaml")))
+    assert.same(c.sequences, assert(config.stored(c, "x.mr")).sequences)
+    assert.same(c.tables, assert(config.stored(c, "x.mr")).tables)
+  end)
+
+  it("may name a table of their own that tables describes", function()
+    local dir = project(nil, SEQUENCES .. "  - {name: s, side: user, of: {a: {column: b, type: id, "
+      .. "table: big}}}\ntables: {big: {dim: 64}}\n")
+    local c = assert(config.fields(dir .. "/fields.yaml"))
+    assert.equal("big", c.sequences[1].of.a.table)
+    assert.equal(64, c.tables.big.dim)
+  end)
+
+  it("are named with the place of what is wrong", function()
+    local function wrong(message, line)
+      fields_fail("fields.yaml:" .. message, SEQUENCES .. line)
+    end
+    wrong('10:35: sequences[1].of.adx needs a type: no field has this name; did you mean "ad"?',
+      "  - {name: s, side: user, of: {   adx: c}}")
+    wrong("10:32: sequences[1].of.hour needs a type: no field has this name",
+      "  - {name: s, side: user, of: {hour: {column: c}}}")
+    wrong('10:55: sequences[1].of.ad.table is "catgory", but no field uses such a table; did you '
+      .. 'mean "category"?',
+      "  - {name: s, side: user, of: {ad: {column: c, table: catgory}}}")
+    wrong('11:12: sequence "s" is described twice',
+      "  - {name: s, side: user, of: {ad: c}}\n  - {name: s, side: ad, of: {ad: d}}")
+    wrong('10:12: sequences[1].name is "cate", which is a field',
+      "  - {name: cate, side: user, of: {ad: c}}")
+    wrong('10:12: sequences[1].name is "user", which is the name of a side or domain',
+      "  - {name: user, side: user, of: {ad: c}}")
+    wrong('10:12: sequences[1].name is "a.b", expected text without spaces, colons and dots',
+      "  - {name: a.b, side: user, of: {ad: c}}")
+    wrong('10:39: key "ad" is given twice, first in line 10',
+      "  - {name: s, side: user, of: {ad: c, ad: d}}")
+    wrong('10:41: sequences[1].separator is "||", expected one character',
+      '  - {name: s, side: user, separator:    "||", of: {ad: c}}')
+    wrong('10:48: sequences[1].of.tags: ";" stands between its values and between behaviours as '
+      .. "well", '  - {name: s, side: user, separator: ";", of: {tags: c}}')
+    wrong('10:61: sequences[1].of.tags.separator is "", expected text',
+      '  - {name: s, side: user, of: {tags: {column: c, separator: ""}}}')
+    wrong('10:62: sequences[1].of.tags.separator is "++", expected one character',
+      '  - {name: s, side: user, of: {tags: {column: c,  separator: "++"}}}')
+    wrong("10:31: sequences[1].of is an empty map", "  - {name: s, side: user, of: {}}")
+    wrong("10:5: sequences[1].of is missing", "  - {name: s, side: user}")
+    wrong("10:36: sequences[1].of.ad is 3, expected text or a map",
+      "  - {name: s, side: user, of: {ad: 3}}")
+    wrong('10:27: unknown key "keeep" in sequences[1]; did you mean "keep"?',
+      "  - {name: s, side: user, keeep: last, of: {ad: c}}")
+    wrong('10:48: unknown key "tabel" in sequences[1].of.ad; did you mean "table"?',
+      "  - {name: s, side: user, of: {ad: {column: c, tabel: ad}}}")
+    wrong("10:37: sequences[1].of.ad.column is missing",
+      "  - {name: s, side: user, of: {ad:  {type: id}}}")
+    wrong("10:59: sequences[1].of.ad.transform is for type number, this member is of type id",
+      "  - {name: s, side: user, of: {ad: {column: c, transform: log1p}}}")
+    wrong('10:33: sequences[1].keep is "newest", expected first or last',
+      "  - {name: s, side: user, keep: newest, of: {ad: c}}")
+    fields_fail("fields.yaml:5:12: sequences is an empty list", more "sequences: []")
+    fields_fail('fields.yaml:6:40: sequences[1].of.a is called "s.a", which is a field', FIELDS
+      .. "  - {name: s.a, side: ad, type: id}\nsequences: [{name: s, side: user, of: {a: c}}]\n")
+  end)
+end)
+
 describe("docs/config.md", function()
   it("is up to date (moonrank help config --markdown > docs/config.md)", function()
     assert.is_true(require "moonrank.config_reference".markdown() == helper.read "docs/config.md")
@@ -370,6 +478,7 @@ describe("config_keys", function()
       visit(path, inner)
       every_key(inner.of or inner, visit, path)
     end
+    for _, form in ipairs(description.forms or {}) do every_key(form, visit, name) end
   end
 
   it("explains every key in one line", function()
