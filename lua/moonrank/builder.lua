@@ -18,8 +18,12 @@ Node.__tostring = function(node)
   return ("%s [%s, %d]"):format(node.op, node.domain, node.width)
 end
 
--- "request", "sample"; the name of a sequence, or of its pairs "sample x click".
-local function domain_name(graph, domain)
+--- What a domain is called: "request", "sample", the name of a sequence, or that of its pairs,
+-- "sample x click".
+-- @param graph  `mr_graph *`
+-- @param domain  a number of the engine's
+-- @treturn string
+function Builder.domain_name(graph, domain)
   if domain == C.MR_REQUEST then return "request" end
   if domain == C.MR_SAMPLE then return "sample" end
   local spec = mr.new "mr_sequence_spec"
@@ -78,14 +82,14 @@ end
 
 -- ---- mistakes ----
 
-local own_source = debug.getinfo(1, "S").source
+local own_sources = { [debug.getinfo(1, "S").source] = true }
 
 -- Raise at the line of whoever called the builder: the script, or a block that it defines.
 local function fail(message)
   for level = 2, 100 do
     local info = debug.getinfo(level, "Sl")
     if not info then break end
-    if info.source ~= own_source and info.currentline > 0 then
+    if not own_sources[info.source] and info.currentline > 0 then
       error(("%s:%d: %s"):format(info.short_src, info.currentline, message), 0)
     end
   end
@@ -162,7 +166,7 @@ local function add(self, op, inputs, given)
   local info = mr.new "mr_node_info"
   mr.check(C.mr_graph_describe(self.handle, id[0], info))
   return setmetatable({ id = id[0], op = op.name, width = info.width, builder = self,
-    domain = domain_name(self.handle, info.domain) }, Node)
+    domain = Builder.domain_name(self.handle, info.domain) }, Node)
 end
 
 -- m:dense(x, { out = 8 }), m:concat { a, b }, m:lookup { column = "age", dim = 4 }: the inputs,
@@ -202,19 +206,21 @@ function Builder.new(schema, init)
   local out = mr.new "mr_graph *[1]"
   mr.check(C.mr_graph_new(out, schema.handle))
   return setmetatable({ handle = mr.gc(out[0], C.mr_graph_free), schema = schema, counts = {},
-    fields = schema.fields, init = init or { normal = 0.01 }, tasks = {} }, Builder)
+    known = {}, fields = schema.fields, sequence_list = schema.sequences,
+    init = init or { normal = 0.01 }, tasks = {} }, Builder)
 end
 
 --- A builder around the graph of a model file: nothing is added to it.
 -- @param handle  `mr_graph *`, owned from now on
 -- @treturn Builder
 function Builder.open(handle)
-  local self = setmetatable({ handle = handle, counts = {}, fields = {}, tasks = {} }, Builder)
+  local self = setmetatable({ handle = handle, counts = {}, known = {}, fields = {},
+    sequence_list = {}, tasks = {} }, Builder)
   local info, task = mr.new "mr_node_info", mr.new "mr_task_info"
   local function node(id)
     mr.check(C.mr_graph_describe(handle, id, info))
     return setmetatable({ id = id, op = mr.string(info.op), width = info.width, builder = self,
-      domain = domain_name(handle, info.domain) }, Node)
+      domain = Builder.domain_name(handle, info.domain) }, Node)
   end
   for i = 0, C.mr_graph_tasks(handle) - 1 do
     mr.check(C.mr_graph_task(handle, i, task))
@@ -251,63 +257,97 @@ end
 
 local function listed(which) return type(which) == "table" and which or { which or "all" } end
 
-local function known_names(fields)
+local SIDES = { user = true, ad = true, scene = true, context = true }
+
+local function known_names(self)
   local names = { "all", "user", "ad", "scene", "context" }
-  for _, field in ipairs(fields) do names[#names + 1] = field.name end
+  for _, field in ipairs(self.fields) do names[#names + 1] = field.name end
+  for _, sequence in ipairs(self.sequence_list) do
+    names[#names + 1] = sequence.name
+    for _, member in ipairs(sequence.members) do names[#names + 1] = member.name end
+  end
   return names
 end
 
--- The fields of a side, of a name, or "all", in the order of the fields file.
+-- The fields of a side, of a name, or "all", and the members of sequences that are named, in the
+-- order of the fields file. Sequences have no part in "all" and sides: their rows are others.
 local function select_fields(self, which)
-  local chosen = {}
-  for _, name in ipairs(listed(which)) do
-    local found = name == "all" or name == "user" or name == "ad" or name == "scene"
-      or name == "context"
-    for i, field in ipairs(self.fields) do
-      if name == "all" or field.side == name or field.name == name then
-        chosen[i], found = true, true
-      end
-    end
-    if not found then
-      fail(('no field or side "%s"%s'):format(tostring(name),
-        suggest.phrase(tostring(name), known_names(self.fields))))
-    end
-  end
+  local chosen, found = {}, {}
+  for _, name in ipairs(listed(which)) do chosen[name] = true end
   local fields = {}
-  for i, field in ipairs(self.fields) do
-    if chosen[i] then fields[#fields + 1] = field end
+  local function take(field, name, of_all)
+    if not (chosen[field.name] or chosen[name] or of_all) then return end
+    fields[#fields + 1] = field
+    found[field.name], found[name] = true, true
+  end
+  for _, field in ipairs(self.fields) do take(field, field.side, chosen.all) end
+  for _, sequence in ipairs(self.sequence_list) do
+    for _, member in ipairs(sequence.members) do take(member, sequence.name) end
+  end
+  for _, name in ipairs(listed(which)) do
+    if not found[name] and name ~= "all" and not SIDES[name] then
+      fail(('no field, side or sequence "%s"%s'):format(tostring(name),
+        suggest.phrase(tostring(name), known_names(self))))
+    end
   end
   return fields
 end
 
+-- A value that was asked for before is the same node, so nothing is looked up or copied twice.
+local function once(self, key, make)
+  self.known[key] = self.known[key] or make()
+  return self.known[key]
+end
+
+local function column_of(self, field)
+  return once(self, "column " .. field.name, function()
+    return add(self, Builder.ops().column, {}, { column = field.name })
+  end)
+end
+
 local EMBED_OPTIONS = { dim = true, part = true, pool = true, start = true, scale = true }
 
-local function lookups(self, which, opt)
-  check_self(self, "embed")
-  check_names("embed", opt, EMBED_OPTIONS)
-  local start = self.init.uniform and "uniform" or "normal"
+local function lookup_of(self, field, opt)
+  local start = opt.start or (self.init.uniform and "uniform" or "normal")
+  local options = {
+    column = field.name, dim = opt.dim or field.dim,
+    part = type(opt.part) == "function" and opt.part(field) or opt.part,
+    pool = opt.pool or field.pool, start = start, scale = opt.scale or self.init[start],
+  }
+  local key = ("lookup %s %s %s %s %s %s"):format(options.column, options.dim, options.part,
+    options.pool, options.start, options.scale)
+  return once(self, key, function() return add(self, Builder.ops().lookup, {}, options) end)
+end
+
+local function lookups_of(self, fields, opt)
   local nodes = {}
-  for _, field in ipairs(select_fields(self, which)) do
+  for _, field in ipairs(fields) do
     if field.type == "id" or field.type == "ids" then
-      nodes[#nodes + 1] = add(self, Builder.ops().lookup, {}, {
-        column = field.name, dim = opt.dim or field.dim,
-        part = type(opt.part) == "function" and opt.part(field) or opt.part,
-        pool = opt.pool or field.pool, start = opt.start or start,
-        scale = opt.scale or self.init[start],
-      })
+      nodes[#nodes + 1] = lookup_of(self, field, opt)
     end
   end
   return nodes
 end
 
+local function lookups(self, which, opt)
+  check_self(self, "embed")
+  check_names("embed", opt, EMBED_OPTIONS)
+  return lookups_of(self, select_fields(self, which), opt)
+end
+
 local function joined(self, nodes)
   if #nodes == 0 then return nil end
   if #nodes == 1 then return nodes[1] end
-  return add(self, Builder.ops().concat, nodes, {})
+  local ids = {}
+  for i, node in ipairs(nodes) do ids[i] = node.id end
+  return once(self, "concat " .. table.concat(ids, " "), function()
+    return add(self, Builder.ops().concat, nodes, {})
+  end)
 end
 
 --- The embeddings of id fields, side by side.
--- @param[opt="all"] which  a side (user, ad, scene, context), a field's name, or a list of them
+-- @param[opt="all"] which  a side (user, ad, scene, context), the name of a field, of a sequence or
+-- of a member of one ("click.ad_id"), or a list of them; sequences are in no side, nor in "all"
 -- @tparam[opt] table opt  dim (the table's), part ("embedding"), pool (the field's), start, scale
 -- @treturn ?Node nil where there is no id field
 function Builder:embed(which, opt) return joined(self, lookups(self, which, opt or {})) end
@@ -319,9 +359,7 @@ function Builder:numbers(which)
   check_self(self, "numbers")
   local nodes = {}
   for _, field in ipairs(select_fields(self, which)) do
-    if field.type == "number" then
-      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name })
-    end
+    if field.type == "number" then nodes[#nodes + 1] = column_of(self, field) end
   end
   return joined(self, nodes)
 end
@@ -334,9 +372,7 @@ end
 function Builder:inputs(which, opt)
   local nodes = lookups(self, which, opt or {})
   for _, field in ipairs(select_fields(self, which)) do
-    if field.type == "number" then
-      nodes[#nodes + 1] = add(self, Builder.ops().column, {}, { column = field.name })
-    end
+    if field.type == "number" then nodes[#nodes + 1] = column_of(self, field) end
   end
   return joined(self, nodes) or fail("inputs: there is no field")
 end
@@ -369,7 +405,7 @@ end
 local MLP_OPTIONS = { hidden = true, activation = true, dropout = true, batch_norm = true,
   out = true, name = true }
 
-local function activation_of(name)
+local function activation_of(what, name)
   local ops, names = Builder.ops(), {}
   for _, op in ipairs(ops) do
     if op.activation then names[#names + 1] = op.name end
@@ -377,26 +413,24 @@ local function activation_of(name)
   local op = ops[name]
   if op and op.activation then return op end
   local hint = suggest.phrase(tostring(name), names)
-  return fail(('mlp: no activation "%s"%s'):format(tostring(name),
+  return fail(('%s: no activation "%s"%s'):format(what, tostring(name),
     hint ~= "" and hint or ", expected one of: " .. table.concat(names, ", ")))
 end
 
---- Dense layers: for each width of `hidden` a dense layer, batch norm if asked for, activation and
--- dropout; then a last dense layer of width `out`, if given.
--- @tparam Node x
--- @tparam table opt  hidden ({}), activation ("relu"), dropout (0), batch_norm (false), out, name
--- @treturn Node
-function Builder:mlp(x, opt)
-  check_self(self, "mlp")
-  check_names("mlp", opt, MLP_OPTIONS)
-  for i, width in ipairs(type(opt.hidden or {}) == "table" and opt.hidden or { "x" }) do
+local function check_hidden(what, hidden)
+  for i, width in ipairs(type(hidden) == "table" and hidden or { "x" }) do
     if type(width) ~= "number" then
-      fail(("mlp: hidden is %s, expected a list of widths"):format(
-        i == 1 and tostring(opt.hidden) or "a list with " .. tostring(width)))
+      fail(("%s: hidden is %s, expected a list of widths"):format(what,
+        i == 1 and tostring(hidden) or "a list with " .. tostring(width)))
     end
   end
+end
+
+-- The layers of a network that may be part of a block called `what`.
+local function layers(self, what, x, opt)
+  check_hidden(what, opt.hidden or {})
   local ops = Builder.ops()
-  local activation = activation_of(opt.activation or "relu")
+  local activation = activation_of(what, opt.activation or "relu")
   local function named(kind, i) return opt.name and ("%s_%s_%d"):format(opt.name, kind, i) end
   for i, width in ipairs(opt.hidden or {}) do
     x = add(self, ops.dense, { x }, { out = width, name = named("dense", i) })
@@ -408,6 +442,17 @@ function Builder:mlp(x, opt)
   end
   if opt.out then x = add(self, ops.dense, { x }, { out = opt.out, name = named("out", 1) }) end
   return x
+end
+
+--- Dense layers: for each width of `hidden` a dense layer, batch norm if asked for, activation and
+-- dropout; then a last dense layer of width `out`, if given.
+-- @tparam Node x
+-- @tparam table opt  hidden ({}), activation ("relu"), dropout (0), batch_norm (false), out, name
+-- @treturn Node
+function Builder:mlp(x, opt)
+  check_self(self, "mlp")
+  check_names("mlp", opt, MLP_OPTIONS)
+  return layers(self, "mlp", x, opt)
 end
 
 --- Say what the model predicts: a logit trained with logloss against the label of a task.
@@ -462,5 +507,9 @@ function Builder:close()
   if self.handle and not self.shared then C.mr_graph_free(mr.gc(self.handle, nil)) end
   self.handle = nil
 end
+
+require "moonrank.sequence_blocks".install(Builder, { add = add, fail = fail, joined = joined,
+  lookups_of = lookups_of, layers = layers, check_self = check_self, check_names = check_names,
+  check_inputs = check_inputs, embed_options = EMBED_OPTIONS, own_sources = own_sources })
 
 return Builder

@@ -16,6 +16,22 @@ local BLOCKS = {
   { 'm:inputs(which, { dim, part, pool, start, scale })', "embeddings and numbers, side by side" },
   { 'm:linear(which)', "a weight for each id (part \"linear\" of the tables) and number, and a "
     .. "bias: one number a row" },
+  { 'm:sequences(side)', "the names of the sequences, of a side or all" },
+  { 'm:sequence(name, { dim, part, pool, start, scale })', "the behaviours of a sequence: the "
+    .. "embeddings of its members that a field has the name and table of, side by side" },
+  { 'm:target(name, { dim, part, pool, start, scale })', "what they are held against: the "
+    .. "embeddings of these fields, from the same tables and as wide" },
+  { 'm:others(name, { dim, part, pool, start, scale })', "embeddings and numbers of the other "
+    .. "members; nil where there are none" },
+  { 'm:attention_unit(q, k, { hidden, activation, outer, extra, scaled_dot, softmax, name })',
+    "a weight for each pair of m:target q and m:sequence k: a network of hidden ({ 80, 40 }) and "
+    .. "activation (\"prelu\") on q, k, q - k, q * k, with outer their outer product too, with "
+    .. "extra a value of the sequence; with scaled_dot q k / sqrt(width) instead; with softmax "
+    .. "weights add up to 1" },
+  { 'm:pool(x, { kind, weight })', "the rows of x that belong together as one: as the op, or with "
+    .. "weight as pool_weighted" },
+  { 'm:length(name, { transform })', "how many behaviours a sequence has; of the op, without the "
+    .. "name of a column" },
   { 'm:mlp(x, { hidden, activation, dropout, batch_norm, out, name })',
     "for each width of hidden a dense layer, batch_norm if true, the activation (\"relu\") and "
     .. "dropout (0); then a dense layer of width out, if given" },
@@ -133,15 +149,18 @@ local INTRODUCTION = [[
 <!-- Made by `moonrank help ops --markdown` from the engine's own lists; do not edit. -->
 
 What a model script can call on the `m` that its `build` receives. Every value is a matrix: a row
-for each row of its domain (request or sample), a column for each number. A value of the request
-domain is seen by all samples of the request, so the two can be inputs of one op. Inputs come first;
-options stand in one table. Every op also takes `name`, which leads the names of its weights;
-without it they are called after the op and counted: `dense_1.weight`, `dense_2.weight`.
+for each row of its domain (request, sample, a sequence), a column for each number. A value of the
+request domain is seen by all samples of the request, so the two can be inputs of one op; a sample
+and a behaviour of its request meet in a pair ([architecture.md](architecture.md), section 3).
+Inputs come first; options stand in one table. Every op also takes `name`, which leads the names
+of its weights; without it they are called after the op and counted: `dense_1.weight`,
+`dense_2.weight`.
 
 ## Blocks
 
-Made of ops; `which` is a side (`user`, `ad`, `scene`, `context`), a field's name, `"all"` (the
-default) or a list of these.
+Made of ops; `which` is a side (`user`, `ad`, `scene`, `context`), `"all"` (the default; of sides
+and `"all"` the fields, not the sequences), the name of a field, a sequence or a member of one
+(`click.ad_id`), or a list of these. What is asked for twice is computed once.
 ]]
 
 local function escaped(text) return (text:gsub("[<>*_|]", "\\%0")) end

@@ -191,7 +191,7 @@ describe("moonrank gradcheck", function()
     script_says(":5: multiply: b is 4 wide, a is 3 wide",
       "local x = m:inputs()\nm:task('ctr', m:multiply(m:dense(x, { out = opt.width }), "
       .. "m:dense(x, { out = 4 })))")
-    script_says(':4: no field or side "users"; did you mean "user"?', "m:embed 'users'")
+    script_says(':4: no field, side or sequence "users"; did you mean "user"?', "m:embed 'users'")
     script_says(":4: attempt to index local 'opt' (a nil value)", "opt = nil; print(opt.x)")
     helper.write(path, "return {")
     says(path .. ":1: unexpected symbol near '<eof>'", helper.quote(path))

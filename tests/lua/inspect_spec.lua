@@ -13,7 +13,7 @@ describe("moonrank inspect", function()
     assert.truthy(out:find("model   lr\n", 1, true))
     assert.truthy(out:find "\ntable   hour: %d+ rows x 1 %(linear 1%)\n")
     assert.truthy(out:find("\nweight  dense_1.weight: 1 x 1\n", 1, true))
-    assert.truthy(out:find("\n0     lookup       sample         1\n", 1, true))
+    assert.truthy(out:find("\n0     lookup        sample         1\n", 1, true))
     assert.truthy(out:find("\nevery byte is as it was written\n", 1, true))
   end)
 

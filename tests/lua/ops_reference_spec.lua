@@ -8,7 +8,7 @@ describe("the reference of ops", function()
     function() assert.equal(reference.markdown(), helper.read "docs/ops.md") end)
 
   it("has every op that a script can call, and every option of it", function()
-    local text = reference.text()
+    local text = reference.text():match "\nOps of a model script.*"
     for _, op in ipairs(Builder.ops()) do
       local call = text:match("\n  (m:" .. op.name .. "[ (][^\n]*)\n")
       assert.equal(op.internal, call == nil, op.name)
@@ -28,7 +28,8 @@ describe("the reference of ops", function()
   it("describes blocks that exist", function()
     for _, name in ipairs(reference.blocks()) do
       assert.is_function(Builder[name], name)
-      assert.is_nil(Builder.ops()[name], name)
+      -- Two say more than the op that they stand for.
+      assert.equal(name == "pool" or name == "length", Builder.ops()[name] ~= nil, name)
     end
   end)
 

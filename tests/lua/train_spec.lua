@@ -93,8 +93,8 @@ end }
 ]])
     local result = { helper.run(("train %s/lr.yaml --set model.script=%s/bad.lua"):format(dir,
       dir)) }
-    assert.same({ 1, "", ('moonrank: %s/bad.lua:2: no field or side "usr"; did you mean "user"?\n')
-      :format(dir) }, result)
+    assert.same({ 1, "", ('moonrank: %s/bad.lua:2: no field, side or sequence "usr"; did you mean '
+      .. '"user"?\n'):format(dir) }, result)
   end)
 end)
 

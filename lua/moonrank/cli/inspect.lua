@@ -13,19 +13,22 @@ end
 
 function M.usage() return require "moonrank.args".help(parser()) end
 
-local DOMAINS = { [0] = "request", [1] = "sample" }
-
 local function print_graph(model, mr)
   local C, info = mr.C, mr.new "mr_node_info"
-  local graph = model.builder.handle
-  print(("%-5s %-12s %-8s %7s  %s"):format("node", "op", "domain", "width", "inputs"))
+  local graph, domains, widest = model.builder.handle, {}, 8
+  for i = 0, C.mr_graph_nodes(graph) - 1 do
+    mr.check(C.mr_graph_describe(graph, i, info))
+    domains[i] = model.builder.domain_name(graph, tonumber(info.domain))
+    widest = math.max(widest, #domains[i])
+  end
+  local form = ("%%-5s %%-13s %%-%ds %%7s  %%s"):format(widest)
+  print(form:format("node", "op", "domain", "width", "inputs"))
   for i = 0, C.mr_graph_nodes(graph) - 1 do
     mr.check(C.mr_graph_describe(graph, i, info))
     local inputs = {}
     for k = 0, info.n_inputs - 1 do inputs[k + 1] = C.mr_graph_input(graph, i, k) end
-    local line = ("%-5d %-12s %-8s %7s  %s"):format(i, mr.string(info.op),
-      DOMAINS[tonumber(info.domain)], info.width > 0 and info.width or "-",
-      table.concat(inputs, " "))
+    local line = form:format(i, mr.string(info.op), domains[i],
+      info.width > 0 and info.width or "-", table.concat(inputs, " "))
     print((line:gsub("%s+$", "")))
   end
 end
