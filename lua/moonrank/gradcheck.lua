@@ -30,6 +30,7 @@ local M = {}
 
 local SAMPLES, MOST_OF_REQUEST = 64, 6
 local VALUES, MOST_OF_BAG = 12, 4 -- different ids of a table, ids of a bag
+local MOST_OF_SEQUENCE = 5        -- behaviours
 local UNKNOWN = 0.1               -- share of ids that no training data had
 local DIRECTIONS = 4
 local STEP = 3e-3
@@ -41,7 +42,8 @@ local ROUNDING = 2 ^ -23 -- of the mean loss, relative: several times what is se
 M.tolerance = TOLERANCE
 
 --- The fields that a script is checked on unless others are given, as a resolved fields
--- configuration: ids of both sides, a bag, a number, several samples a request.
+-- configuration: ids of both sides, a bag, a number, several samples a request, a sequence of
+-- the user with members of each type.
 -- @treturn table
 function M.fields()
   local fields, tables = {}, {}
@@ -57,8 +59,12 @@ function M.fields()
   field("cate", "ad", "id")
   field("tags", "ad", "ids", "mean")
   field("price", "ad", "number")
-  return { version = 1, data = { format = "csv" }, fields = fields, tables = tables,
-    label = { ctr = "click" }, request = "request_id" }
+  local click = { name = "click", side = "user", keep = "last", separator = " ", of = {
+    ad_id = { column = "click_ads", type = "id", table = "ad_id" },
+    tags = { column = "click_tags", type = "ids", table = "tags", separator = ",", pool = "mean" },
+    gap = { column = "click_gaps", type = "number", missing = 0 } } }
+  return { version = 1, data = { format = "csv" }, fields = fields, sequences = { click },
+    tables = tables, label = { ctr = "click" }, request = "request_id" }
 end
 
 -- ---- random numbers ----
@@ -113,9 +119,11 @@ local function fill_bags(batch, schema, column, rows, random)
   mr.check(C.mr_batch_set_bags(batch, column, offsets, keys))
 end
 
-local function fill_field(batch, schema, field, random)
-  local domain = field.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE
-  local rows = tonumber(C.mr_batch_rows(batch, domain))
+local function rows_of(batch, domain)
+  return tonumber(C.mr_batch_rows(batch, domain == "request" and C.MR_REQUEST or C.MR_SAMPLE))
+end
+
+local function fill_field(batch, schema, field, rows, random)
   if field.type == "ids" then
     fill_bags(batch, schema, field.column, rows, random)
   elseif field.type == "id" then
@@ -127,11 +135,29 @@ local function fill_field(batch, schema, field, random)
   end
 end
 
+-- Any number of behaviours for each owner, also none.
+local function fill_sequence(batch, schema, sequence, index, random)
+  local owners = rows_of(batch, sequence.domain)
+  local offsets = mr.new("int32_t[?]", owners + 1)
+  for row = 1, owners do
+    offsets[row] = offsets[row - 1] + math.floor(random() * (MOST_OF_SEQUENCE + 1))
+  end
+  mr.check(C.mr_batch_set_sequence(batch, index - 1, offsets))
+  for _, member in ipairs(sequence.members) do
+    fill_field(batch, schema, member, offsets[owners], random)
+  end
+end
+
 local function fill(batch, schema, random)
-  for _, field in ipairs(schema.fields) do fill_field(batch, schema, field, random) end
+  for _, field in ipairs(schema.fields) do
+    fill_field(batch, schema, field, rows_of(batch, field.domain), random)
+  end
   for _, task in ipairs(schema.tasks) do
     local labels = C.mr_batch_floats(batch, task.column)
     for row = 0, SAMPLES - 1 do labels[row] = random() < 0.4 and 1 or 0 end
+  end
+  for i, sequence in ipairs(schema.sequences) do
+    fill_sequence(batch, schema, sequence, i, random)
   end
 end
 

@@ -22,8 +22,13 @@ DIM = 4
 HIDDEN = [8, 6]
 CROSS = 2
 REGIONS = 3
+ATTENTION = [5, 3]
+REQUESTS = [2, 1, 4, 3, 2]  # samples of each request of the data with histories
+HISTORIES = [3, 0, 4, 1, 2]  # behaviours of each
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
+DICE_EPS = 1e-8
+DICE_MOMENTUM = 0.01
 
 
 # ---- numbers and text ----
@@ -90,6 +95,19 @@ class Source:
         row["label"] = 1 if self.random.random() < 0.5 else 0
         return row
 
+    def rows_with_histories(self):
+        """ROWS samples in requests, whose rows share the user, the hour and the behaviours: aligned
+        lists click_ad, click_tags (bags as text) and click_gap."""
+        rows = []
+        for request, (size, length) in enumerate(zip(REQUESTS, HISTORIES)):
+            shared = {"user": "u%d" % (1 + request % 3), "hour": "h%d" % (1 + request % 2)}
+            seen = [self.row(i) for i in range(1, length + 1)]
+            shared["click_ad"] = [row["ad"] for row in seen]
+            shared["click_tags"] = [",".join(row["tags"]) for row in seen]
+            shared["click_gap"] = [row["price"] for row in seen]
+            rows += [dict(self.row(i), request=request + 1, **shared) for i in range(size)]
+        return rows
+
     def tables(self, dim, scale):
         sizes = dict(IDS, tags=TAGS)
         tables = {field: self.matrix(n, dim, scale) for field, n in sizes.items()}
@@ -118,6 +136,9 @@ def named_rows(tables, matrices, rows=None):
         if rows is not None:
             cells = [row[field] for row in rows]
             used = set(sum(cells, [])) if field == "tags" else set(cells)
+            for row in rows:
+                for cell in row.get("click_" + field, []):
+                    used |= set(cell.split(",") if cell else [])
         values = [field[0] + str(i + 1) for i in range(len(tables[field]))]
         named[field] = {
             v: matrices[field][i] for i, v in enumerate(values) if used is None or v in used
@@ -317,8 +338,127 @@ class DeepFactorization(Factorization):
         return super().logits(rows) + self.deep.logits(rows)
 
 
+class Interests(Deep):
+    """The base model of the DIN paper and, with attention, DIN, the padded way: histories are filled
+    up with zeros to the longest one, and a mask says which behaviours are there. e = concat(ad,
+    pooled tags, gap) of a behaviour, pooled by its mean or with the weights of a network on
+    concat(q, k, q - k, q * k, outer product if wanted, gap), k without the gap, q = concat(ad, pooled
+    tags) of the sample; x = concat(user, ad, hour, pooled tags, price, pooled e); dense 8, dense 6,
+    dense 1"""
+
+    def __init__(self, source, activation, attention=None, softmax=False, outer=False):
+        self.activation, self.attention = activation, attention
+        self.softmax, self.outer = softmax, outer
+        self.tables = {"embedding": source.tables(DIM, 1.0)}
+        self.dense, self.running = {}, {}
+        q = 2 * DIM
+        if attention:
+            self.layers(source, 4 * q + (q * q if outer else 0) + 1, attention + [1], "a")
+        self.layers(source, (len(IDS) + 1) * DIM + 1 + q + 1, HIDDEN + [1], "w")
+
+    def layers(self, source, width, outs, letter):
+        for layer, out in enumerate(outs, 1):
+            name = "%s%d" % (letter, layer)
+            self.dense[name] = source.matrix(width, out, 0.6).requires_grad_()
+            self.dense["b" + name] = source.matrix(1, out, 0.3).requires_grad_()
+            if layer < len(outs) and self.activation != "relu":
+                self.dense["alpha" + name] = source.matrix(1, out, 0.4).requires_grad_()
+                if self.activation == "dice":
+                    self.running["mean" + name] = torch.zeros(out)
+                    self.running["var" + name] = torch.ones(out)
+            width = out
+
+    def activate(self, h, name, mask, training):
+        """h [..., width], mask [..., 1]: the rows that are there, the only ones that count."""
+        alpha = self.dense["alpha" + name]
+        assert (h * mask + (1 - mask)).abs().min() > 1e-4, "draw other weights"
+        if self.activation == "prelu":
+            return F.relu(h) - alpha * F.relu(-h)
+        mean, var = self.running["mean" + name], self.running["var" + name]
+        if training:
+            rows = h.reshape(-1, h.shape[-1])[mask.reshape(-1) > 0]
+            mean, var = rows.mean(0), rows.var(0, unbiased=False)
+            for kind, batch in (("mean", mean), ("var", var)):
+                old = self.running[kind + name]
+                self.running[kind + name] = (1 - DICE_MOMENTUM) * old + DICE_MOMENTUM * batch.detach()
+        p = torch.sigmoid((h - mean) / torch.sqrt(var + DICE_EPS))
+        return p * h + (1 - p) * alpha * h
+
+    def network(self, h, letter, hidden, mask, training):
+        for layer in range(1, len(hidden) + 1):
+            name = "%s%d" % (letter, layer)
+            h = self.activate(h @ self.dense[name] + self.dense["b" + name], name, mask, training)
+        name = "%s%d" % (letter, len(hidden) + 1)
+        return h @ self.dense[name] + self.dense["b" + name]
+
+    def history(self, rows):
+        """[ROWS, longest, 2 DIM] ad and pooled tags, [ROWS, longest, 1] gap, the mask"""
+        longest = max(HISTORIES)
+        ads, tags = self.tables["embedding"]["ad"], self.tables["embedding"]["tags"]
+        keys, gaps, mask = [], [], []
+        for row in rows:
+            for t in range(longest):
+                there = t < len(row["click_ad"])
+                vector = torch.zeros(2 * DIM)
+                if there:
+                    bag = [int(tag[1:]) - 1 for tag in row["click_tags"][t].split(",") if tag]
+                    pooled = tags[bag].mean(0) if bag else torch.zeros(DIM)
+                    vector = torch.cat([ads[int(row["click_ad"][t][1:]) - 1], pooled])
+                keys.append(vector)
+                gaps.append(row["click_gap"][t] if there else 0.0)
+                mask.append(1.0 if there else 0.0)
+        shape = (len(rows), longest, -1)
+        return torch.stack(keys).reshape(shape), torch.tensor(gaps).reshape(shape), torch.tensor(
+            mask
+        ).reshape(shape)
+
+    def interest(self, rows, training):
+        k, gap, mask = self.history(rows)
+        e = torch.cat([k, gap], 2)
+        if not self.attention:
+            return (e * mask).sum(1) / mask.sum(1).clamp(min=1)
+        user, ad, hour, tags = look_up(self.tables["embedding"], rows)
+        q = torch.cat([ad, tags], 1).unsqueeze(1).expand_as(k)
+        x = [q, k, q - k, q * k]
+        if self.outer:
+            x.append((q.unsqueeze(3) * k.unsqueeze(2)).flatten(2))
+        w = self.network(torch.cat(x + [gap], 2), "a", self.attention, mask, training)
+        if self.softmax:
+            w = F.softmax(w.masked_fill(mask == 0, -1e30), 1)
+        return (e * w * mask).sum(1)
+
+    def logits(self, rows, training=True):
+        x = torch.cat([self.inputs(rows), self.interest(rows, training)], 1)
+        return self.network(x, "w", HIDDEN, torch.ones(len(rows), 1), training)
+
+
+class Tower(Interests):
+    """Histories pooled by their mean beside user and hour, hidden layers 8 and 6 of relus: the user's
+    vector; logit = its inner product with a linear layer on ad, tags and price, plus a bias"""
+
+    def __init__(self, source):
+        super().__init__(source, "relu")
+        self.dense = {}
+        self.layers(source, 4 * DIM + 1, HIDDEN, "w")
+        self.dense["item"] = source.matrix(2 * DIM + 1, HIDDEN[-1], 0.6).requires_grad_()
+        self.dense["bitem"] = source.matrix(1, HIDDEN[-1], 0.3).requires_grad_()
+        self.dense["bias"] = source.matrix(1, 1, 0.5).requires_grad_()
+
+    def logits(self, rows):
+        user, ad, hour, tags = look_up(self.tables["embedding"], rows)
+        h = torch.cat([user, hour, self.interest(rows, True)], 1)
+        for layer in range(1, len(HIDDEN) + 1):
+            h = h @ self.dense["w%d" % layer] + self.dense["bw%d" % layer]
+            assert h.abs().min() > 1e-4, "draw other weights"
+            h = F.relu(h)
+        price = torch.tensor([[row["price"]] for row in rows])
+        item = torch.cat([ad, tags, price], 1) @ self.dense["item"] + self.dense["bitem"]
+        return (h * item).sum(1, keepdim=True) + self.dense["bias"]
+
+
 def golden(name, model, source):
-    rows = [source.row(i) for i in range(ROWS)]
+    histories = isinstance(model, Interests)
+    rows = source.rows_with_histories() if histories else [source.row(i) for i in range(ROWS)]
     labels = torch.tensor([[float(row["label"])] for row in rows])
     logits = model.logits(rows)
     loss = F.binary_cross_entropy_with_logits(logits, labels)
@@ -335,8 +475,8 @@ def golden(name, model, source):
             "dense": {n: w.grad for n, w in model.dense.items()},
         },
     }
-    if getattr(model, "batch_norm", False):
-        expected["running"] = model.running
+    if getattr(model, "running", None):
+        expected["running"] = dict(model.running)
         expected["eval_logits"] = model.logits(rows, training=False)[:, 0]
     content = {
         "model": name,
@@ -431,6 +571,14 @@ def main():
         ("dcn", 9, Cross),
         ("dcn_v2", 10, CrossMatrix),
         ("dcn_v2_stacked", 11, CrossStacked),
+        ("base", 12, lambda source: Interests(source, "prelu")),
+        ("din", 13, lambda source: Interests(source, "dice", ATTENTION)),
+        (
+            "din_softmax",
+            14,
+            lambda source: Interests(source, "prelu", ATTENTION, softmax=True, outer=True),
+        ),
+        ("youtube_dnn", 15, Tower),
     ):
         source = Source(seed)
         golden(name, make(source), source)

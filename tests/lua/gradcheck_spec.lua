@@ -35,6 +35,12 @@ describe("a gradient check", function()
     { "dcn_v2", { layers = 2, hidden = { 16, 8 }, batch_norm = true, dropout = 0.2 } },
     { "dcn_v2", { layers = 2, hidden = { 8 }, stacked = true } },
     { "dcn_v2", { layers = 2, hidden = {} } },
+    { "din", { attention = { 8, 4 }, hidden = { 16, 8 } } },
+    { "din", { attention = { 8 }, hidden = { 16 }, activation = "prelu", softmax = true,
+      outer = true } },
+    { "base", { hidden = { 16, 8 }, pooling = "max" } },
+    { "base", { hidden = { 16 }, pooling = "sum", activation = "prelu", dropout = 0.2 } },
+    { "youtube_dnn", { hidden = { 16, 8 } } },
     { "dnn", DNN },
     { "dnn", { hidden = { 12 }, activation = "tanh", dropout = 0.5 } },
   } do
