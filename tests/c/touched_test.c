@@ -10,7 +10,7 @@
 #include "base/random.h"
 #include "check.h"
 
-enum { COLUMNS = 7, TABLES = 3, BATCHES = 12, MOST_BAG = 4 };
+enum { COLUMNS = 7, TABLES = 3, BATCHES = 12, MOST_BAG = 4, WIDE = 9 };
 
 static const struct {
   const char *name, *table;
@@ -198,6 +198,16 @@ static void check_cut(const struct mr__touched *rows) {
   CHECK(mr__touched_share(rows, 2, 0)->n_shards == MR__SHARDS, "a small table is split");
 }
 
+/* Where narrow rows are found by place, their values are copied. */
+static void check_value(const struct mr__column_rows *column, int64_t i, const float *row) {
+  CHECK(!column->place || !column->values == (column->width == WIDE), "values of width %d",
+        column->width);
+  if (!column->place || !column->values) return;
+  size_t bytes = (size_t)column->width * sizeof(float);
+  const float *value = column->values + column->place[i] * (size_t)column->width;
+  CHECK(memcmp(value, row, bytes) == 0, "occurrence %lld: another value", (long long)i);
+}
+
 static void check_columns(const struct mr__touched *rows, const mr_batch *batch, int found) {
   for (int c = 0; c < COLUMNS; c++) {
     const struct mr__batch_column *column = &batch->columns[c];
@@ -209,6 +219,7 @@ static void check_columns(const struct mr__touched *rows, const mr_batch *batch,
       if (!row) row = mr__table_find(table, MR__UNKNOWN_KEY);
       CHECK(mr__row_at(&rows->columns[c], i) == row, "column %d, occurrence %lld: another row", c,
             (long long)i);
+      check_value(&rows->columns[c], i, row);
     }
   }
 }
@@ -230,7 +241,8 @@ static void check(const mr_schema *schema, int threads, enum use use) {
   NEED(mr_pool_new(&pool, threads) == MR_OK);
   for (int t = 0; t < TABLES; t++) {
     NEED(mr__table_init(&tables[t], names[t], 1) == MR_OK);
-    NEED(mr__table_part(&tables[t], "embedding", 3, MR__START_NORMAL, 1, &offset) == MR_OK);
+    int dim = t == 1 ? WIDE : 3;
+    NEED(mr__table_part(&tables[t], "embedding", dim, MR__START_NORMAL, 1, &offset) == MR_OK);
     NEED(mr__table_insert(&tables[t], MR__UNKNOWN_KEY, &slot) == MR_OK);
   }
   NEED(mr__touched_init(&rows, tables, TABLES, table_of, COLUMNS) == MR_OK);

@@ -69,6 +69,17 @@ static inline __attribute__((always_inline)) void read_each(const struct mr__cal
   }
 }
 
+/* For one id a row, one float of its key: from the copies of values. */
+static void read_values(const struct mr__call *c, const struct mr__column_rows *rows, int offset) {
+  const uint32_t *place = rows->place + c->first_row;
+  const float *values = rows->values + offset;
+  size_t width = (size_t)rows->width;
+  for (int64_t r = 0; r < c->rows; r++) {
+    float x = values[place[r] * width], *y = mr__row(&c->y, r);
+    *y = c->adds ? *y + x : x;
+  }
+}
+
 /* A loop for each of the two ways to find rows. */
 static inline __attribute__((always_inline)) void read_rows(const struct mr__call *c,
                                                             const struct mr__column_rows *rows,
@@ -94,6 +105,8 @@ static void forward(const struct mr__call *c) {
     read_rows(c, rows, offset, width, 1, 1);
   else if (c->squares)
     read_rows(c, rows, offset, width, 0, 1);
+  else if (width == 1 && rows->place && rows->values)
+    read_values(c, rows, offset);
   else if (width == 1)
     read_rows(c, rows, offset, 1, c->adds, 0);
   else if (c->adds)

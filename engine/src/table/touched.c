@@ -11,6 +11,7 @@ enum { SPLIT_PART = 8, MOST_WHOLE = 1 << 16 };
 
 enum { PROBE_AHEAD = 16 }; /* keys whose slots are asked for while others are read */
 enum { CODES_AHEAD = 48, STRETCH = 256 };
+enum { NARROW = 8 }; /* floats of a value that is copied */
 
 struct job {
   struct mr__touched *rows;
@@ -66,6 +67,7 @@ void mr__touched_clear(struct mr__touched *rows) {
     mr__free(share->place_of);
     mr__free(share->row_of);
     mr__free(share->row);
+    mr__free(share->values);
   }
   mr__free(rows->shares);
   mr__free(rows->taken);
@@ -86,6 +88,7 @@ static int check_count(const mr_batch *batch, int c) {
 static int grow_rows(struct mr__touched *rows, int c) {
   struct mr__column_rows *column = &rows->columns[c];
   column->place = NULL;
+  column->values = NULL;
   return mr__grow(&column->row, &column->row_capacity, column->n, sizeof *column->row);
 }
 
@@ -96,6 +99,7 @@ static int count_columns(struct mr__touched *rows, const mr_batch *batch) {
     const struct mr__batch_column *keys = &batch->columns[c];
     column->n = (uint32_t)keys->n;
     column->is_bag = keys->offsets != NULL;
+    column->width = rows->tables[rows->table_of[c]].width;
     MR_TRY(check_count(batch, c));
   }
   return MR_OK;
@@ -445,6 +449,7 @@ static void show_rows(struct mr__column_rows *column, const struct mr__share *sh
   if (!part.at) {
     column->place = place_of;
     column->distinct = share->row;
+    column->values = share->values;
   }
   for (uint32_t j = 0; part.at && j < part.n; j++)
     column->row[part.at[j]] = share->row[place_of[j]];
@@ -461,11 +466,25 @@ static void list_rows(const struct mr__batch_column *keys, struct mr__column_sha
   }
 }
 
+/* Of narrow rows many values fit a line of the cache, and each row is in a line of its own. */
+static int copies_values(const struct mr__table *table, const struct mr__share *share) {
+  return table->width <= NARROW && share->n_shards > 1;
+}
+
+static void copy_values(const struct mr__table *table, const struct mr__share *share) {
+  size_t width = (size_t)table->width;
+  for (uint32_t u = 0; u < share->n; u++)
+    for (size_t e = 0; e < width; e++) share->values[u * width + e] = share->row[u][e];
+}
+
 /* An empty share has lists too: places in them are pointed at before any is read. */
-static int grow_share(struct mr__share *share) {
+static int grow_share(const struct mr__table *table, struct mr__share *share) {
   size_t n = share->n_occurrences > 0 ? share->n_occurrences : 1;
   MR_TRY(mr__grow(&share->place_of, &share->place_capacity, n, sizeof *share->place_of));
   MR_TRY(mr__grow(&share->row_of, &share->row_of_capacity, n, sizeof *share->row_of));
+  if (copies_values(table, share))
+    MR_TRY(mr__grow(&share->values, &share->values_capacity, n * (size_t)table->width,
+                    sizeof *share->values));
   return mr__grow(&share->row, &share->row_capacity, n, sizeof *share->row);
 }
 
@@ -474,12 +493,13 @@ static int insert_share(void *argument, int64_t task, int worker) {
   const struct job *job = argument;
   struct mr__touched *rows = job->rows;
   struct mr__share *share = rows->taken[task];
+  const struct mr__table *table = &rows->tables[share->table];
   const int *columns = rows->table_columns + rows->first_column[share->table];
   int n_columns = rows->first_column[share->table + 1] - rows->first_column[share->table];
   share->n = share->n_occurrences = 0;
   for (int k = 0; k < n_columns; k++)
     share->n_occurrences += mr__column_share(share, &rows->columns[columns[k]]).n;
-  MR_TRY(grow_share(share));
+  MR_TRY(grow_share(table, share));
   uint32_t first = 0;
   for (int k = 0; k < n_columns; k++) {
     const struct mr__batch_column *keys = &job->batch->columns[columns[k]];
@@ -493,6 +513,7 @@ static int insert_share(void *argument, int64_t task, int worker) {
     if (part.listed) list_rows(keys, part, share->row_of + first);
     first += part.n;
   }
+  if (copies_values(table, share)) copy_values(table, share);
   return MR_OK;
 }
 

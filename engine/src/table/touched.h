@@ -28,15 +28,19 @@ struct mr__share {
   uint32_t n;         /* distinct keys */
   uint32_t note;      /* slots, or memos, noted below it belong to other batches */
   float **row;        /* [n] */
-  size_t place_capacity, row_of_capacity, row_capacity;
+  float *values;      /* [n, width of the table]: narrow rows' values beside one another, or NULL */
+  size_t place_capacity, row_of_capacity, row_capacity, values_capacity;
 };
 
 /* Where the row of each occurrence of a column lies: row[i]; or, where `place` is not NULL,
- * distinct[place[i]], which takes less memory in all to write and read. */
+ * distinct[place[i]], which takes less memory in all to write and read. Where `values` is not NULL
+ * either, place[i] is also that of a copy of the row's value, which few lines of the cache hold. */
 struct mr__column_rows {
   float **row;           /* [n] */
   const uint32_t *place; /* [n], of a share that has all of its table */
   float *const *distinct;
+  const float *values;   /* [distinct, width] */
+  int width;             /* of the table */
   uint32_t n;
   int is_bag;
   uint32_t *at; /* of a table in shards: positions sorted by shard */
