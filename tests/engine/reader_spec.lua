@@ -2,6 +2,7 @@
 -- (engine/src/data/{source,reader,heading,scan,cell,rows}.c).
 local data = require "data_helper"
 local helper = require "helper"
+local mr = require "moonrank.ffi"
 
 local ab = { { name = "a", type = "id" }, { name = "b", type = "id" } }
 
@@ -64,6 +65,25 @@ describe("a text file", function()
     local keys = {}
     for i, text in ipairs { "1", "", "2", "", "3" } do keys[i] = data.key(schema, "a", text) end
     assert.same(keys, data.column(rows, "a"))
+  end)
+
+  it("has unknown ids where cells are empty, of any column and in any family", function()
+    local columns = { { name = "s", type = "request_key" }, { name = "u", type = "id",
+      side = "request" }, { name = "a", type = "id" }, { name = "b", type = "id", table = "a" } }
+    for _, family in ipairs { "plain", "avx2", "auto" } do
+      if mr.C.mr_isa_set(family) == mr.C.MR_OK then
+        local rows, schema = data.parse(columns,
+          's,u,a,b\n1,,x,y\n1,,,y\n1,"",y,""\n2,u,,\n3,v,"",x\n4,,,x\n')
+        local function key(text) return text == "" and "0ULL" or data.key(schema, "a", text) end
+        assert.same({ key "x", key "", key "y", key "", key "", key "" }, data.column(rows, "a"))
+        assert.same({ key "y", key "y", key "", key "", key "x", key "x" }, data.column(rows, "b"))
+        assert.equal("0ULL", rows[3].u)
+        assert.equal(data.key(schema, "u", "v"), rows[5].u)
+        assert.equal("0ULL", rows[6].u)
+        assert.equal("0ULL", data.key(schema, "a", ""))
+      end
+    end
+    mr.check(mr.C.mr_isa_set "auto")
   end)
 
   it("may be read for two columns from one source", function()

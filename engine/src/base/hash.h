@@ -13,7 +13,7 @@ uint64_t mr__hash(const void *bytes, size_t size, uint64_t seed);
 /* The seed of a table's keys. */
 uint64_t mr__table_seed(const char *table_name);
 
-/* The key of one value; never MR__UNKNOWN_KEY. */
+/* The key of one value; MR__UNKNOWN_KEY of an empty text alone. */
 uint64_t mr__key(const char *text, size_t size, uint64_t table_seed);
 
 #endif

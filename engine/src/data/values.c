@@ -56,9 +56,7 @@ static void put_ids(struct mr__batch_column *to, const struct mr__column *column
   }
   for (int64_t r = 0; r < rows; r++) {
     struct mr__text text = text_at(values, first + r);
-    /* A text that is not there is no value; one that is empty is the value "". */
-    to->keys[r] =
-        values->texts[first + r] ? mr__key(text.at, text.size, column->seed) : MR__UNKNOWN_KEY;
+    to->keys[r] = mr__key(text.at, text.size, column->seed);
   }
 }
 
