@@ -35,7 +35,8 @@ function M.add_sequence(schema, sequence)
   return mr.ok(C.mr_schema_add_sequence(schema, mr.new("mr_sequence_spec", {
     name = sequence.name, max = sequence.max or 0,
     domain = sequence.side == "request" and C.MR_REQUEST or C.MR_SAMPLE,
-    keep = sequence.keep == "last" and C.MR_KEEP_LAST or sequence.keep or C.MR_KEEP_FIRST,
+    keep = ({ first = C.MR_KEEP_FIRST, last = C.MR_KEEP_LAST })[sequence.keep] or sequence.keep
+      or C.MR_KEEP_FIRST,
     separator = sequence.separator and sequence.separator:byte() or 0 })))
 end
 
@@ -45,9 +46,11 @@ function M.new_schema()
   return mr.gc(out[0], C.mr_schema_free)
 end
 
---- A schema of columns { name =, type =, side =, ... }; min_count by table.
+--- A schema of columns { name =, type =, side =, ... }; min_count by table. The sequences that
+-- columns name stand in `columns.sequences`, as M.add_sequence takes them.
 function M.schema(columns, min_count)
   local schema = M.new_schema()
+  for _, sequence in ipairs(columns.sequences or {}) do assert(M.add_sequence(schema, sequence)) end
   for name, count in pairs(min_count or {}) do
     mr.check(C.mr_schema_add_table(schema, name, count))
   end
@@ -122,6 +125,16 @@ local function value_of(batch, column, kind, row)
   return table.concat(bag, " ")
 end
 
+-- What a row has of a sequence's column: a list of its behaviours' values.
+local function behaviours_of(batch, schema, column, row)
+  local offsets = C.mr_batch_sequence(batch, C.mr_schema_find_sequence(schema, column.sequence))
+  local index, list = C.mr_schema_find(schema, column.name), {}
+  for i = offsets[row], offsets[row + 1] - 1 do
+    list[#list + 1] = value_of(batch, index, column.type, i)
+  end
+  return list
+end
+
 --- The samples of a batch, each a table of its values by column; request-side values included.
 -- `row` is the position in the dataset, `request` that of its request in the batch, from 0.
 function M.samples(batch, schema, columns)
@@ -133,8 +146,8 @@ function M.samples(batch, schema, columns)
       for _, column in ipairs(columns) do
         if column.type ~= "request_key" and column.type ~= "vector" then
           local at = column.side == "request" and request or i
-          sample[column.name] =
-            value_of(batch, C.mr_schema_find(schema, column.name), column.type, at)
+          sample[column.name] = column.sequence and behaviours_of(batch, schema, column, at)
+            or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at)
         end
       end
       samples[#samples + 1] = sample

@@ -100,11 +100,13 @@ enum { MR_PLAIN_NUMBER = 0, MR_LOG1P = 1 }; /* transform of a number */
 
 enum { MR_KEEP_FIRST = 0, MR_KEEP_LAST = 1 }; /* of a sequence that is longer than its max */
 
-/* A sequence: columns that are aligned, one row a behaviour, any number of them for each owner. */
+/* A sequence: columns that are aligned, one row a behaviour, any number of them for each owner. In a
+ * file each column is a cell of the owner's row, the behaviours' values with the separator between
+ * them: all of a row's are equally long, and an empty cell has no behaviours. */
 typedef struct mr_sequence_spec {
   const char *name;
   int32_t domain;    /* of its owner: MR_REQUEST or MR_SAMPLE */
-  int32_t max;       /* keep at most this many behaviours; 0: all */
+  int32_t max;       /* keep at most this many behaviours, of all columns the same; 0: all */
   int32_t keep;      /* MR_KEEP_FIRST or MR_KEEP_LAST */
   int32_t separator; /* the byte between behaviours, default ' ' when 0 */
 } mr_sequence_spec;
@@ -115,7 +117,8 @@ typedef struct mr_column_spec {
   const char *table;   /* MR_ID, MR_IDS: the table; NULL: same as name */
   int32_t type;        /* MR_ID .. */
   int32_t domain;      /* MR_REQUEST or MR_SAMPLE; in a sequence that of its owner */
-  int32_t separator;   /* MR_IDS: the byte between values, default ',' when 0 */
+  int32_t separator;   /* MR_IDS: the byte between values, default ',' when 0; in a sequence not the
+                          one between its behaviours */
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
   int32_t width;       /* MR_VECTOR: floats per row */
   int32_t transform;   /* MR_NUMBER: MR_PLAIN_NUMBER or MR_LOG1P */
@@ -198,6 +201,8 @@ int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
 /* Set how many behaviours each row of a sequence's owner has: row r owns those from offsets[r] up to
  * offsets[r + 1]. Its columns then have offsets[rows] rows and start as in a new batch. */
 int mr_batch_set_sequence(mr_batch *batch, int32_t sequence, const int32_t *offsets);
+/* Those offsets; NULL where there is no such sequence. */
+const int32_t *mr_batch_sequence(const mr_batch *batch, int32_t sequence);
 /* The key of a text value in a column's table. */
 uint64_t mr_schema_key(const mr_schema *schema, int32_t column, const char *text, size_t size);
 

@@ -1,5 +1,6 @@
 /* What the loops over text find, in every kernel family: where cells and rows end, against rows
- * whose cells were written down as they were made, and keys, against XXH3 text by text. */
+ * whose cells were written down as they were made, pieces of cells, against a plain loop, and keys,
+ * against XXH3 text by text. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -124,6 +125,35 @@ static void check_long_row(void) {
   mr__scan_clear(&scan);
 }
 
+/* ---- pieces ---- */
+
+enum { MOST_CELL = 700 };
+
+/* Of a cell whose bytes are separators `often` times in 8. */
+static void check_pieces(uint32_t size, uint32_t often) {
+  uint32_t marks[MR__MOST_MARKS(MOST_CELL) + 1], n = 0, start = 0;
+  for (uint32_t i = 0; i < size + MR__SCAN_PAD; i++)
+    text[i] = draw(8) < often || i >= size ? ';' : (char)(0xB0 + draw(16));
+  marks[MR__MOST_MARKS(size)] = 12345;
+  size_t found = mr__family()->split_cell(marks, text, size, ';');
+  for (uint32_t i = 0; i <= size; i++) {
+    if (i < size && text[i] != ';') continue;
+    CHECK(marks[2 * n] + 1 == start && marks[2 * n + 1] == i,
+          "piece %u of %u bytes is from %u to %u, expected %u to %u", n, size, marks[2 * n] + 1,
+          marks[2 * n + 1], start, i);
+    start = i + 1;
+    n++;
+  }
+  CHECK(found == n, "%zu pieces of %u bytes, expected %u", found, size, n);
+  CHECK(marks[MR__MOST_MARKS(size)] == 12345, "a mark behind the last of %u bytes", size);
+}
+
+static void check_all_pieces(void) {
+  for (uint32_t size = 0; size < 200; size++)
+    for (uint32_t often = 0; often <= 8; often += often < 2 ? 1 : 3) check_pieces(size, often);
+  check_pieces(MOST_CELL, 1);
+}
+
 /* ---- keys ---- */
 
 enum { KEYS = 301, MOST_STRIDE = 40 };
@@ -189,6 +219,7 @@ int main(void) {
     drawn = 0;
     check_texts();
     check_long_row();
+    check_all_pieces();
     check_all_keys();
   }
   return check_end();

@@ -32,13 +32,19 @@ static unsigned draw(unsigned below) {
 static void write_text(const char *path) {
   FILE *file = fopen(path, "w");
   NEED(file);
-  fprintf(file, "rid,user,seen,ad,tags,price,click\n");
+  fprintf(file, "rid,user,seen,past,gaps,ad,tags,price,click\n");
   for (int row = 0, request = 0; row < ROWS; request++) {
-    unsigned user = draw(300), seen = draw(80), n = 1 + draw(5);
+    unsigned user = draw(300), seen = draw(80), n = 1 + draw(5), behaviours = draw(9);
+    char past[100] = "", gaps[100] = "";
+    for (unsigned i = 0, at = 0, gap_at = 0; i < behaviours; i++) {
+      at += (unsigned)snprintf(past + at, sizeof past - at, "%sa%u", i ? " " : "", draw(100));
+      gap_at += (unsigned)snprintf(gaps + gap_at, sizeof gaps - gap_at, "%s%u", i ? " " : "",
+                                   draw(30));
+    }
     for (unsigned i = 0; i < n && row < ROWS; i++, row++) {
       unsigned ad = draw(100);
-      fprintf(file, "%d,u%u,a%u a%u,a%u,t%u|t%u,%u.5,%d\n", request, user, seen, seen + 7, ad,
-              ad % 9, draw(20), draw(40), (ad % 3 == 0) == (draw(5) > 0));
+      fprintf(file, "%d,u%u,a%u a%u,%s,%s,a%u,t%u|t%u,%u.5,%d\n", request, user, seen, seen + 7,
+              past, gaps, ad, ad % 9, draw(20), draw(40), (ad % 3 == 0) == (draw(5) > 0));
     }
   }
   NEED(fclose(file) == 0);
@@ -49,15 +55,19 @@ static mr_schema *new_schema(void) {
       {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
       {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
       {.name = "seen", .table = "ad", .type = MR_IDS, .domain = MR_REQUEST, .separator = ' '},
+      {.name = "past.ad", .source = "past", .table = "ad", .type = MR_ID, .sequence = "past"},
+      {.name = "past.gap", .source = "gaps", .type = MR_NUMBER, .sequence = "past"},
       {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
       {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|'},
       {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P},
       {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
       {.name = "who", .source = "user", .type = MR_GROUP, .domain = MR_SAMPLE},
   };
+  static const mr_sequence_spec past = {.name = "past", .domain = MR_REQUEST, .max = 6};
   mr_schema *schema;
   NEED(mr_schema_new(&schema) == MR_OK);
   NEED(mr_schema_add_table(schema, "user", 2) == MR_OK);
+  NEED(mr_schema_add_sequence(schema, &past) == MR_OK);
   for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
     NEED(mr_schema_add_column(schema, &columns[c]) == MR_OK);
   return schema;
@@ -97,16 +107,26 @@ static int add_one(mr_graph *graph, const char *op, int input, const mr_option *
   return add(graph, op, &(int32_t){input}, 1, option, option ? 1 : 0);
 }
 
-/* Both sides, bags, batch norm, dropout; gives the logit's number. */
+/* What a sample makes of its request's past behaviours: they weigh by their likeness to the ad. */
+static int add_interest(mr_graph *graph, int ad) {
+  int32_t past[] = {add_lookup(graph, "past.ad"), add_column(graph, "past.gap")};
+  int32_t both[] = {ad, past[0]};
+  int32_t weighted[] = {add(graph, "concat", past, 2, NULL, 0),
+                        add(graph, "dot", both, 2, NULL, 0)};
+  return add(graph, "pool_weighted", weighted, 2, NULL, 0);
+}
+
+/* Both sides, bags, a sequence, batch norm, dropout; gives the logit's number. */
 static int build_graph(mr_graph *graph) {
   mr_option wide = {.name = "out", .number = 24}, one = {.name = "out", .number = 1};
   mr_option rate = {.name = "rate", .number = 0.2};
   int32_t user[] = {add_lookup(graph, "user"), add_lookup(graph, "seen")};
   int side = add_one(graph, "dense", add(graph, "concat", user, 2, NULL, 0), &wide);
   side = add_one(graph, "relu", add_one(graph, "batch_norm", side, NULL), NULL);
-  int32_t all[] = {side, add_lookup(graph, "ad"), add_lookup(graph, "tags"),
-                   add_column(graph, "price")};
-  int x = add_one(graph, "dense", add(graph, "concat", all, 4, NULL, 0), &wide);
+  int ad = add_lookup(graph, "ad");
+  int32_t all[] = {side, ad, add_lookup(graph, "tags"), add_column(graph, "price"),
+                   add_interest(graph, ad)};
+  int x = add_one(graph, "dense", add(graph, "concat", all, 5, NULL, 0), &wide);
   x = add_one(graph, "dropout", add_one(graph, "relu", x, NULL), &rate);
   int32_t logit = add_one(graph, "dense", x, &one);
   int32_t objective[] = {logit, add_column(graph, "click")};
@@ -158,8 +178,8 @@ static void judge(mr_model *model, const mr_dataset *dataset, int32_t logit, mr_
   }
   mr_scores rows = {.n = at,
                     .scores = scores,
-                    .labels = mr_dataset_floats(dataset, 6),
-                    .groups = mr_dataset_keys(dataset, 7)};
+                    .labels = mr_dataset_floats(dataset, 8),
+                    .groups = mr_dataset_keys(dataset, 9)};
   CHECK(mr_metric_auc(&auc, &rows, NULL) == MR_OK, "%s", mr_last_error());
   CHECK(mr_metric_gauc(&gauc, &rows, pool) == MR_OK, "%s", mr_last_error());
   CHECK(mr_metric_logloss(&loss, &rows, MR_LOGIT, pool) == MR_OK, "%s", mr_last_error());

@@ -319,10 +319,4 @@ describe("a sequence", function()
       set(0, { 0, 4, 4, 9 }))
     helper.fails_with("sequence 2, but there are 2", set(2, { 0 }))
   end)
-
-  it("cannot be read from files yet", function()
-    fill()
-    helper.fails_with('sequence "click" cannot be read from files yet',
-      data.build(schema, "none.csv", "none.cache"))
-  end)
 end)

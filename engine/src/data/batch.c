@@ -112,13 +112,18 @@ int mr__batch_number_behaviours(mr_batch *batch, int s) {
   for (int64_t owner = 0; owner < owners; owner++)
     for (int32_t i = first[owner]; i < first[owner + 1]; i++)
       sequence->owner_of[i] = (int32_t)owner;
-  if (domain == MR_SAMPLE) return resize_columns(batch, s);
+  if (domain == MR_SAMPLE) return MR_OK;
   MR_TRY(mr__grow(&sequence->first_pair, &sequence->first_pair_capacity, (size_t)samples + 1,
                   sizeof *sequence->first_pair));
   sequence->first_pair[0] = 0;
   for (int64_t q = 0; q < owners; q++)
     for (int32_t i = batch->first_sample[q]; i < batch->first_sample[q + 1]; i++)
       sequence->first_pair[i + 1] = sequence->first_pair[i] + first[q + 1] - first[q];
+  return MR_OK;
+}
+
+int mr__batch_resize_sequence(mr_batch *batch, int s) {
+  MR_TRY(mr__batch_number_behaviours(batch, s));
   return resize_columns(batch, s);
 }
 
@@ -187,7 +192,7 @@ int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_o
   mr__batch_number_requests(batch);
   for (int64_t i = 0; i < samples; i++) batch->sample_index[i] = i;
   for (int s = 0; s < (int)batch->schema->n_sequences; s++)
-    MR_TRY(mr__batch_number_behaviours(batch, s));
+    MR_TRY(mr__batch_resize_sequence(batch, s));
   for (size_t c = 0; c < batch->schema->n_columns; c++) mr__values_clear(batch, (int)c);
   return MR_OK;
 }
@@ -253,10 +258,14 @@ int mr_batch_set_sequence(mr_batch *batch, int32_t s, const int32_t *offsets) {
                       spec->name, (long long)row, offsets[row + 1] - offsets[row], spec->max);
   MR_TRY(mr__batch_decode(batch)); /* what it holds is either codes or keys */
   memcpy(batch->sequences[s].first, offsets, ((size_t)owners + 1) * sizeof *offsets);
-  MR_TRY(mr__batch_number_behaviours(batch, s));
+  MR_TRY(mr__batch_resize_sequence(batch, s));
   for (size_t c = 0; c < batch->schema->n_columns; c++)
     if (batch->schema->columns[c].sequence == s) mr__values_clear(batch, (int)c);
   return MR_OK;
+}
+
+const int32_t *mr_batch_sequence(const mr_batch *batch, int32_t s) {
+  return s >= 0 && (size_t)s < batch->schema->n_sequences ? batch->sequences[s].first : NULL;
 }
 
 int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,

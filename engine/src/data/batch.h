@@ -60,9 +60,10 @@ int mr__batch_decode(mr_batch *batch);
 /* Fill request_of from first_sample. */
 void mr__batch_number_requests(mr_batch *batch);
 
-/* Make room for the behaviours and pairs of a sequence and number them, once its `first` and the
- * samples of the requests are there. */
+/* Number the behaviours and pairs of a sequence, once its `first` and the samples of the requests
+ * are there; the second makes room in its columns besides, and empties their bags. */
 int mr__batch_number_behaviours(mr_batch *batch, int sequence);
+int mr__batch_resize_sequence(mr_batch *batch, int sequence);
 
 /* The rows of any domain. */
 int64_t mr__batch_rows(const mr_batch *batch, int domain);

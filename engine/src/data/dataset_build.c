@@ -149,10 +149,12 @@ static int check_border(struct hand *hand) {
   for (int i = 0; i < heading->n_items; i++) {
     struct mr__item item = heading->items[i];
     if (columns[item.column].domain != MR_REQUEST) continue;
+    int s = columns[item.column].sequence;
+    if (s >= 0 && (hand->rows->uneven >> s & 1)) continue; /* that is its problem */
     if (!mr__request_differs(build->layout, item.column, record, build->open.record)) continue;
     struct mr__text raw = first_row_cell(hand, item.position);
     size_t at = (size_t)(raw.at - hand->block.text.text);
-    if (problem->status != MR_OK && problem->at <= at) break;
+    if (problem->status != MR_OK && problem->at <= at + raw.size) break; /* before it or in it */
     char now[MR__EXCERPT_BYTES];
     MR_TRY(excerpt_cell(hand, raw, now));
     problem->status = MR_EDATA;
@@ -175,7 +177,7 @@ static int keep_open_request(struct hand *hand) {
   open->is_open = 1;
   open->key = rows->last_key;
   size_t at =
-      shape->n_bags > 0 ? (size_t)side->offsets[side->n - 1] : (size_t)(side->n - 1) * shape->fixed;
+      shape->varies ? (size_t)side->offsets[side->n - 1] : (size_t)(side->n - 1) * shape->fixed;
   MR_TRY(mr__grow(&open->record, &open->capacity, side->size - at, 1));
   if (side->size > at) memcpy(open->record, side->records + at, side->size - at);
   const struct mr__column *columns = build->layout->schema->columns;
@@ -321,9 +323,6 @@ static int lock_cache(const char *cache_path, int *lock) {
 static int check_arguments(const mr_schema *schema, int32_t n_paths) {
   if (schema->n_columns == 0) return mr__fail(MR_EINVAL, "the schema has no columns");
   if (n_paths < 1) return mr__fail(MR_EINVAL, "there are no files to read");
-  if (schema->n_sequences > 0)
-    return mr__fail(MR_EINVAL, "sequence \"%s\" cannot be read from files yet",
-                    schema->sequences[0].name);
   return MR_OK;
 }
 

@@ -243,10 +243,13 @@ uint32_t mr__dictionary_code(struct mr__dictionary *dictionary, int t, uint64_t 
   return code;
 }
 
-void mr__dictionary_count(struct mr__dictionary *dictionary, int t, uint32_t code) {
+void mr__dictionary_count(struct mr__dictionary *dictionary, int t, const uint32_t *codes,
+                          size_t n) {
   struct coded_table *table = &dictionary->tables[t];
+  if (table->least == 1) return;
   pthread_rwlock_rdlock(&table->lock);
-  if (table->least > 1) count(table, code);
+  for (size_t i = 0; i < n; i++)
+    if (codes[i] < MR__NEW_CODE) count(table, codes[i]);
   pthread_rwlock_unlock(&table->lock);
 }
 

@@ -65,8 +65,9 @@ size_t mr__dictionary_find(struct mr__recent *recent, int table, const uint64_t 
 /* The code of one key, not counted, or MR__NEW_CODE. */
 uint32_t mr__dictionary_code(struct mr__dictionary *dictionary, int table, uint64_t key);
 
-/* Count a code once more. */
-void mr__dictionary_count(struct mr__dictionary *dictionary, int table, uint32_t code);
+/* Count codes once more, but for those that are none. */
+void mr__dictionary_count(struct mr__dictionary *dictionary, int table, const uint32_t *codes,
+                          size_t n);
 
 /* Give keys that were not there their codes, in this order; some may be there by now. */
 int mr__dictionary_add(struct mr__dictionary *dictionary, int table, struct mr__new_key *keys,

@@ -327,23 +327,23 @@ static int copy_words(const struct gather *gather, const char *const *records, i
   return wrong ? fail_code(gather, records, first) : MR_OK;
 }
 
-static int copy_bag(const struct gather *gather, int c, int64_t row, const char *codes,
-                    uint32_t count) {
+/* Append codes of the `row`-th record to a column that has any number of them for a row. */
+static int copy_codes(const struct gather *gather, int c, int64_t row, const char *codes,
+                      size_t count) {
   struct mr__batch_column *column = &gather->batch->columns[c];
   const struct mr__column *spec = &gather->batch->schema->columns[c];
-  int64_t n = column->n + count;
+  int64_t n = column->n + (int64_t)count;
   if (n > INT32_MAX)
     return mr__fail(MR_EDATA, "column \"%s\" has more than %d values in one batch", spec->name,
                     INT32_MAX);
   if ((size_t)n > column->codes_capacity)
     MR_TRY(mr__grow(&column->codes, &column->codes_capacity, (size_t)n, sizeof *column->codes));
   uint32_t *out = column->codes + column->n, most = 0;
-  if (count > 0) memcpy(out, codes, 4 * (size_t)count);
-  for (uint32_t i = 0; i < count; i++)
+  if (count > 0) memcpy(out, codes, 4 * count);
+  for (size_t i = 0; i < count; i++)
     if (out[i] > most) most = out[i];
   if (most >= gather->dataset->coding.n[spec->table]) return fail_row(gather, gather->rows[row]);
   column->n = n;
-  column->offsets[row + 1] = (int32_t)n;
   return MR_OK;
 }
 
@@ -353,9 +353,73 @@ static int copy_bags(const struct gather *gather, const char *record, int64_t ro
   for (int b = 0; b < shape->n_bags; b++) {
     uint32_t count;
     memcpy(&count, record + shape->counts_at + 4 * (size_t)b, 4);
-    MR_TRY(copy_bag(gather, shape->bags[b], row, codes, count));
+    MR_TRY(copy_codes(gather, shape->bags[b], row, codes, count));
+    struct mr__batch_column *column = &gather->batch->columns[shape->bags[b]];
+    column->offsets[row + 1] = (int32_t)column->n;
     codes += 4 * (size_t)count;
   }
+  return MR_OK;
+}
+
+/* ---- sequences ---- */
+
+static int copy_floats(struct mr__batch_column *column, const char *from, int64_t first,
+                       uint32_t count) {
+  size_t n = (size_t)first + count;
+  if (n > column->floats_capacity)
+    MR_TRY(mr__grow(&column->floats, &column->floats_capacity, n, sizeof *column->floats));
+  if (count > 0) memcpy(column->floats + first, from, 4 * (size_t)count);
+  return MR_OK;
+}
+
+/* A column's bags of `count` behaviours, sizes first; *from moves behind them. */
+static int copy_behaviour_bags(const struct gather *gather, int c, int64_t row,
+                               const char **from, int64_t first, uint32_t count) {
+  struct mr__batch_column *column = &gather->batch->columns[c];
+  size_t n = (size_t)first + count + 1, n_codes = 0;
+  if (n > column->offsets_capacity)
+    MR_TRY(mr__grow(&column->offsets, &column->offsets_capacity, n, sizeof *column->offsets));
+  const char *sizes = *from;
+  for (uint32_t i = 0; i < count; i++) n_codes += mr__record_word(sizes, i);
+  MR_TRY(copy_codes(gather, c, row, sizes + 4 * (size_t)count, n_codes));
+  int32_t *out = column->offsets + first;
+  for (uint32_t i = 0; i < count; i++) out[i + 1] = out[i] + (int32_t)mr__record_word(sizes, i);
+  *from += 4 * (count + n_codes);
+  return MR_OK;
+}
+
+/* The q-th sequence of a record, whose words begin at *from, behind those of the rows before. */
+static int copy_sequence(const struct gather *gather, int q, int64_t row, uint32_t count,
+                         const char **from) {
+  const struct mr__record_sequence *shape = &gather->shape->sequences[q];
+  const mr_schema *schema = gather->batch->schema;
+  struct mr__batch_sequence *sequence = &gather->batch->sequences[shape->sequence];
+  int64_t first = sequence->rows;
+  if (first + count > INT32_MAX)
+    return mr__fail(MR_EDATA, "sequence \"%s\" has more than %d behaviours in one batch",
+                    schema->sequences[shape->sequence].name, INT32_MAX);
+  for (int i = 0; i < shape->n_words; i++) {
+    int c = shape->columns[i];
+    if (schema->columns[c].type == MR_ID)
+      MR_TRY(copy_codes(gather, c, row, *from, count));
+    else
+      MR_TRY(copy_floats(&gather->batch->columns[c], *from, first, count));
+    *from += 4 * (size_t)count;
+  }
+  for (int i = 0; i < shape->n_bags; i++)
+    MR_TRY(copy_behaviour_bags(gather, shape->columns[shape->n_words + i], row, from, first,
+                               count));
+  sequence->rows = first + count;
+  sequence->first[row + 1] = (int32_t)sequence->rows;
+  return MR_OK;
+}
+
+static int copy_sequences(const struct gather *gather, const char *record, int64_t row) {
+  const struct mr__record *shape = gather->shape;
+  if (shape->n_sequences == 0) return MR_OK;
+  const char *from = record + shape->fixed + 4 * mr__record_bag_words(shape, record);
+  for (int q = 0; q < shape->n_sequences; q++)
+    MR_TRY(copy_sequence(gather, q, row, mr__record_count(shape, record, q), &from));
   return MR_OK;
 }
 
@@ -369,19 +433,24 @@ static int gather_domain(const struct gather *gather) {
     for (int i = 0; i < n; i++) MR_TRY(find_record(gather, gather->rows[first + i], &records[i]));
     copy_keys(gather, records, first, n);
     MR_TRY(copy_words(gather, records, first, n));
-    for (int i = 0; i < n && gather->shape->n_bags > 0; i++)
+    for (int i = 0; i < n && gather->shape->varies; i++) {
       MR_TRY(copy_bags(gather, records[i], first + i));
+      MR_TRY(copy_sequences(gather, records[i], first + i));
+    }
   }
   return MR_OK;
 }
 
-static void clear_vectors(mr_batch *batch) {
+static int clear_vectors(mr_batch *batch) {
   for (size_t i = 0; i < batch->schema->n_columns; i++) {
     const struct mr__column *spec = &batch->schema->columns[i];
-    if (spec->type == MR_VECTOR)
-      memset(batch->columns[i].floats, 0,
-             sizeof(float) * (size_t)batch->rows[spec->domain] * (size_t)spec->width);
+    struct mr__batch_column *column = &batch->columns[i];
+    if (spec->type != MR_VECTOR) continue;
+    size_t n = (size_t)mr__batch_rows(batch, mr__column_domain(spec)) * (size_t)spec->width;
+    MR_TRY(mr__grow(&column->floats, &column->floats_capacity, n, sizeof *column->floats));
+    if (n > 0) memset(column->floats, 0, n * sizeof *column->floats);
   }
+  return MR_OK;
 }
 
 static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
@@ -391,7 +460,6 @@ static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
   batch->coding = &dataset->coding;
   MR_TRY(mr__batch_resize(batch, batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]));
   mr__batch_number_requests(batch);
-  clear_vectors(batch);
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct gather gather = {
         .loader = loader,
@@ -404,7 +472,9 @@ static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
     };
     MR_TRY(gather_domain(&gather));
   }
-  return MR_OK;
+  for (size_t s = 0; s < batch->schema->n_sequences; s++)
+    MR_TRY(mr__batch_number_behaviours(batch, (int)s));
+  return clear_vectors(batch);
 }
 
 /* ---- the thread ---- */

@@ -49,6 +49,12 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
                       "quotes",
                       column->name);
   }
+  for (size_t s = 0; s < schema->n_sequences; s++)
+    if (schema->sequences[s].separator == delimiter && !format->quotes)
+      return mr__fail(MR_EINVAL,
+                      "sequence \"%s\": its separator is the delimiter of the cells, which needs "
+                      "quotes",
+                      schema->sequences[s].name);
   return MR_OK;
 }
 

@@ -1,11 +1,19 @@
 /* How a row lies in memory and in the cache: one record per row and domain.
  *
- *   keys 8 bytes each | codes 4 each | floats 4 each | counts of bags 4 each | codes of bags 4 each
- *   `----------------------------- fixed bytes ----------------------------'
+ *   keys 8 bytes each | codes | floats | counts of bags and sequences | codes of bags | sequences
+ *   `------------------------ fixed bytes --------------------------'
  *
  * The keys are MR_GROUP columns, the codes MR_ID (data/dictionary.h: each stands for a key), the
  * floats MR_NUMBER and MR_LABEL, the bags MR_IDS, each in the order of the schema. MR_REQUEST_KEY
- * and MR_VECTOR are not stored. Records are aligned to 4 bytes, so are the keys.
+ * and MR_VECTOR are not stored. All but the keys are words of 4 bytes; records are aligned to 4
+ * bytes, so are the keys.
+ *
+ * A sequence lies in the record of its owner: it has one count, of its behaviours, and then, column
+ * by column,
+ *
+ *   codes or floats [count] of each MR_ID and MR_NUMBER | sizes [count], codes of each MR_IDS
+ *
+ * A sequence that has no such column is not stored.
  *
  * Why rows and not columns: batches are gathered in shuffled order, and a row kept together costs
  * a handful of neighbouring cache lines (or one page, when the data is larger than memory) where
@@ -15,19 +23,28 @@
 #ifndef MR_DATA_RECORD_H
 #define MR_DATA_RECORD_H
 
+#include <string.h>
+
 #include "data/schema.h"
 
+struct mr__record_sequence {
+  int sequence;
+  int n_words, n_bags; /* columns with a word for each behaviour, and with a bag */
+  int *columns;        /* [n_words + n_bags] */
+};
+
 struct mr__record {
-  int n_keys, n_codes, n_floats, n_bags;
-  int *keys, *codes, *floats, *bags;            /* their columns */
+  int n_keys, n_codes, n_floats, n_bags, n_sequences;
+  int *keys, *codes, *floats, *bags; /* their columns */
+  struct mr__record_sequence *sequences;
   size_t codes_at, floats_at, counts_at, fixed; /* bytes; `fixed` 0: nothing is stored */
+  int varies;                                   /* in size: there are bags or sequences */
 };
 
 struct mr__layout {
   mr_schema *schema; /* holds a reference */
   struct mr__record records[MR_DOMAINS];
   size_t *at;  /* [columns] place of its key, code, float or count in its record */
-  int *bag;    /* [columns] index among the bags of its domain, or -1 */
   int n_views; /* columns kept besides: sample-side numbers, labels and groups */
   int *views;
   int *view_of; /* [columns] index into views, or -1 */
@@ -39,18 +56,36 @@ void mr__layout_free(struct mr__layout *layout);
 /* Bytes of one element of a view: 8 for keys, 4 for floats. */
 size_t mr__view_bytes(const struct mr__layout *layout, int view);
 
-/* The codes of a bag in a record, and how many. */
-const char *mr__record_bag(const struct mr__layout *layout, int column, const char *record,
-                           uint32_t *count);
+/* What a record holds of a column, its count aside. */
+struct mr__stored {
+  const char *words;
+  size_t n_words;
+  const char *codes; /* those that are codes; NULL: none */
+  size_t n_codes;
+};
+struct mr__stored mr__record_stored(const struct mr__layout *layout, int column, const char *record);
+
+static inline uint32_t mr__record_word(const char *words, size_t i) {
+  uint32_t word;
+  memcpy(&word, words + 4 * i, sizeof word);
+  return word;
+}
+
+/* Words of the bags of a record. */
+static inline size_t mr__record_bag_words(const struct mr__record *shape, const char *record) {
+  size_t n = 0;
+  for (int b = 0; b < shape->n_bags; b++)
+    n += mr__record_word(record + shape->counts_at, (size_t)b);
+  return n;
+}
+
+/* The count of the q-th sequence. */
+static inline uint32_t mr__record_count(const struct mr__record *shape, const char *record,
+                                        int q) {
+  return mr__record_word(record + shape->counts_at, (size_t)(shape->n_bags + q));
+}
 
 /* Bytes of the record at `record`, or 0 when it would pass `end`. */
-static inline size_t mr__record_bytes(const struct mr__record *shape, const char *record,
-                                      const char *end) {
-  size_t left = (size_t)(end - record), bags = 0;
-  if (left < shape->fixed) return 0;
-  const uint32_t *counts = (const uint32_t *)(const void *)(record + shape->counts_at);
-  for (int i = 0; i < shape->n_bags; i++) bags += counts[i];
-  return (left - shape->fixed) / 4 < bags ? 0 : shape->fixed + 4 * bags;
-}
+size_t mr__record_bytes(const struct mr__record *shape, const char *record, const char *end);
 
 #endif

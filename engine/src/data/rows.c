@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/behaviours.h"
 #include "kernel/family.h"
 
 /* The bags of one column in a step. */
@@ -45,14 +46,17 @@ struct mr__row_parser {
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
   struct bags *bags;      /* [columns] */
+  struct mr__behaviours *behaviours; /* [columns] of those of sequences */
+  size_t *tails;          /* [n_rows] where what comes next in a record goes */
   uint32_t *marks;        /* [2 * n_rows] of one column's cells */
   uint64_t *keys;         /* [n_rows] of one column */
   uint32_t *codes;        /* [n_rows] of one column */
   struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
+  struct mr__behaviours other_behaviours; /* the same */
   size_t stops_capacity, request_of_capacity, keys_capacity, codes_capacity, unquoted_capacity;
-  size_t marks_capacity;
+  size_t marks_capacity, tails_capacity;
 };
 
 /* ---- life cycle ---- */
@@ -67,12 +71,13 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->dictionary = dictionary;
   size_t n = layout->schema->n_columns;
   parser->bags = mr__calloc(n, sizeof *parser->bags);
+  parser->behaviours = mr__calloc(n, sizeof *parser->behaviours);
   parser->above = mr__calloc(n, sizeof *parser->above);
   parser->rows.last_request = mr__calloc(n, sizeof *parser->rows.last_request);
   parser->rows.views = mr__calloc((size_t)layout->n_views, sizeof *parser->rows.views);
   parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
-  if (!parser->bags || !parser->above || !parser->rows.last_request || !parser->rows.views ||
+  if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request || !parser->rows.views ||
       !parser->rows.new_keys)
     status = mr__fail_memory();
   if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
@@ -114,9 +119,14 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   }
   for (size_t i = 0; parser->bags && i < parser->layout->schema->n_columns; i++)
     free_bags(&parser->bags[i]);
+  for (size_t i = 0; parser->behaviours && i < parser->layout->schema->n_columns; i++)
+    mr__behaviours_clear(&parser->behaviours[i]);
   free_bags(&parser->other_bag);
+  mr__behaviours_clear(&parser->other_behaviours);
   mr__recent_free(parser->recent);
   mr__free(parser->bags);
+  mr__free(parser->behaviours);
+  mr__free(parser->tails);
   mr__free(parser->above);
   mr__free(parser->stops);
   mr__free(parser->request_of);
@@ -189,6 +199,47 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
              kind == MR__NUMBER_HUGE ? "too large for a float" : "not a number", column->source);
 }
 
+static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct mr__item item,
+                               const struct mr__bad_behaviour *bad) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__problem *problem = &parser->rows.problem;
+  size_t at = cell_place(parser, row, item.position);
+  if (bad->text.at >= parser->scan.text && bad->text.at < parser->scan.text + parser->scan.size)
+    at = (size_t)(bad->text.at - parser->scan.text); /* else it is of an unquoted copy */
+  if (!is_first_problem(parser, at, 0)) return;
+  char shown[MR__EXCERPT_BYTES];
+  mr__excerpt(shown, bad->text);
+  snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\", behaviour %u)", shown,
+           bad->kind == MR__NUMBER_HUGE ? "too large for a float" : "not a number", column->source,
+           bad->number);
+}
+
+/* Whether all columns of a sequence have equally many behaviours in a row; notes the first, in the
+ * order of the text, that has not as many as those before it. */
+static int check_lengths(struct mr__row_parser *parser, size_t row, int s) {
+  const struct mr__sequence *sequence = &parser->layout->schema->sequences[s];
+  const struct mr__heading *heading = parser->heading;
+  const struct mr__column *first = NULL;
+  uint32_t wanted = 0;
+  for (int i = 0; i < heading->n_items; i++) {
+    struct mr__item item = heading->items[i];
+    const struct mr__column *column = &parser->layout->schema->columns[item.column];
+    if (column->sequence != s) continue;
+    uint32_t n =
+        mr__count_behaviours(read_cell(parser, row, item.position), sequence->separator);
+    if (!first) first = column, wanted = n;
+    if (n == wanted) continue;
+    struct mr__problem *problem = &parser->rows.problem;
+    if (parser->first_row + row == 0) parser->rows.uneven |= UINT32_C(1) << s;
+    if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return 0;
+    snprintf(problem->text, sizeof problem->text,
+             "sequence \"%s\": column \"%s\" has %u behaviour%s, column \"%s\" has %u", sequence->name,
+             column->source, n, n == 1 ? "" : "s", first->source, wanted);
+    return 0;
+  }
+  return 1;
+}
+
 static void note_cell_count(struct mr__row_parser *parser, size_t row) {
   const struct mr__scan *scan = &parser->scan;
   struct mr__problem *problem = &parser->rows.problem;
@@ -237,6 +288,7 @@ static int reserve_rows(struct mr__row_parser *parser) {
   MR_TRY(mr__grow(&parser->marks, &parser->marks_capacity, 2 * n, sizeof *parser->marks));
   MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, n, sizeof *parser->keys));
   MR_TRY(mr__grow(&parser->codes, &parser->codes_capacity, n, sizeof *parser->codes));
+  MR_TRY(mr__grow(&parser->tails, &parser->tails_capacity, n, sizeof *parser->tails));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct list *list = &parser->lists[domain];
     MR_TRY(mr__grow(&list->rows, &list->rows_capacity, n, sizeof *list->rows));
@@ -251,8 +303,8 @@ static int reserve_rows(struct mr__row_parser *parser) {
                   sizeof *rows->first_sample));
   if (!scan->has_quotes || n == 0) return MR_OK;
   /* Any one cell of these rows fits. */
-  return mr__grow(&parser->unquoted, &parser->unquoted_capacity, scan->starts[n] - scan->starts[0],
-                  1);
+  return mr__grow(&parser->unquoted, &parser->unquoted_capacity,
+                  scan->starts[n] - scan->starts[0] + MR__BEHAVIOURS_PAD, 1);
 }
 
 static void find_stops(struct mr__row_parser *parser) {
@@ -401,29 +453,93 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
 
 static int split_all_bags(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
-  for (int i = 0; i < heading->n_items; i++)
-    if (parser->layout->schema->columns[heading->items[i].column].type == MR_IDS)
+  for (int i = 0; i < heading->n_items; i++) {
+    const struct mr__column *column = &parser->layout->schema->columns[heading->items[i].column];
+    if (column->type == MR_IDS && column->sequence < 0)
       MR_TRY(split_bags(parser, heading->items[i]));
+  }
+  return MR_OK;
+}
+
+/* ---- sequences ---- */
+
+static const struct mr__sequence *sequence_of(const struct mr__row_parser *parser,
+                                              const struct mr__column *column) {
+  return &parser->layout->schema->sequences[column->sequence];
+}
+
+static int take_apart(struct mr__row_parser *parser, struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  const struct list *list = &parser->lists[column->domain];
+  struct mr__behaviours *behaviours = &parser->behaviours[item.column];
+  mr__behaviours_start(behaviours);
+  for (size_t i = 0; i < list->n; i++) {
+    struct mr__bad_behaviour bad;
+    struct mr__text cell = read_cell(parser, list->rows[i], item.position);
+    MR_TRY(mr__behaviours_add(behaviours, column, sequence_of(parser, column), cell, &bad));
+    if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, list->rows[i], item, &bad);
+  }
+  return MR_OK;
+}
+
+/* The columns of a sequence have equally many behaviours in each row. A row where they have not is
+ * a problem, and gets a record without any, so that it can be read as far as the step goes. */
+static void compare_lengths(struct mr__row_parser *parser, int domain,
+                            const struct mr__record_sequence *sequence) {
+  const struct list *list = &parser->lists[domain];
+  const struct mr__history *first = parser->behaviours[sequence->columns[0]].cells;
+  int n_columns = sequence->n_words + sequence->n_bags;
+  for (int c = 1; c < n_columns; c++) {
+    const struct mr__history *cells = parser->behaviours[sequence->columns[c]].cells;
+    for (size_t i = 0; i < list->n; i++) {
+      if (cells[i].length == first[i].length) continue;
+      check_lengths(parser, list->rows[i], sequence->sequence);
+      for (int k = 0; k < n_columns; k++)
+        parser->behaviours[sequence->columns[k]].cells[i].words = 0;
+    }
+  }
+}
+
+static int take_sequences_apart(struct mr__row_parser *parser) {
+  const struct mr__heading *heading = parser->heading;
+  for (int i = 0; i < heading->n_items; i++)
+    if (parser->layout->schema->columns[heading->items[i].column].sequence >= 0)
+      MR_TRY(take_apart(parser, heading->items[i]));
+  for (int domain = 0; domain < MR_DOMAINS; domain++)
+    for (int q = 0; q < parser->layout->records[domain].n_sequences; q++)
+      compare_lengths(parser, domain, &parser->layout->records[domain].sequences[q]);
   return MR_OK;
 }
 
 /* ---- records ---- */
 
-/* Decide where the records of a step lie; the bags say how long each is. */
+/* Words of the sequences of the i-th record of a step. */
+static size_t sequence_words(const struct mr__row_parser *parser, int domain, size_t i) {
+  const struct mr__record *shape = &parser->layout->records[domain];
+  size_t n = 0;
+  for (int q = 0; q < shape->n_sequences; q++) {
+    const struct mr__record_sequence *sequence = &shape->sequences[q];
+    for (int c = 0; c < sequence->n_words + sequence->n_bags; c++)
+      n += parser->behaviours[sequence->columns[c]].cells[i].words;
+  }
+  return n;
+}
+
+/* Decide where the records of a step lie; bags and sequences say how long each is. */
 static int place_records(struct mr__row_parser *parser, int domain) {
   const struct mr__record *shape = &parser->layout->records[domain];
   struct mr__side *side = &parser->rows.sides[domain];
   struct list *list = &parser->lists[domain];
   size_t at = side->size;
   for (size_t i = 0; i < list->n; i++) {
-    size_t bag_keys = 0;
-    for (int b = 0; b < shape->n_bags; b++) bag_keys += parser->bags[shape->bags[b]].counts[i];
+    size_t words = sequence_words(parser, domain, i);
+    for (int b = 0; b < shape->n_bags; b++) words += parser->bags[shape->bags[b]].counts[i];
     list->record_at[i] = at;
-    at += shape->fixed + 4 * bag_keys;
+    at += shape->fixed + 4 * words;
   }
   side->size = at;
   MR_TRY(mr__grow(&side->records, &side->records_capacity, at, 1));
-  if (shape->n_bags == 0) return MR_OK;
+  if (!shape->varies) return MR_OK;
   MR_TRY(mr__grow(&side->offsets, &side->offsets_capacity, (size_t)side->n + list->n,
                   sizeof *side->offsets));
   for (size_t i = 0; i < list->n; i++)
@@ -436,7 +552,7 @@ static int copy_bags(struct mr__row_parser *parser, int domain) {
   const struct list *list = &parser->lists[domain];
   char *records = parser->rows.sides[domain].records;
   for (int b = 0; b < shape->n_bags; b++) parser->bags[shape->bags[b]].n = 0;
-  for (size_t i = 0; shape->n_bags > 0 && i < list->n; i++) {
+  for (size_t i = 0; shape->varies && i < list->n; i++) {
     size_t at = list->record_at[i] + shape->fixed;
     for (int b = 0; b < shape->n_bags; b++) {
       struct bags *bags = &parser->bags[shape->bags[b]];
@@ -446,6 +562,64 @@ static int copy_bags(struct mr__row_parser *parser, int domain) {
         MR_TRY(put_code(parser, shape->bags[b], list->rows[i], bags->keys[bags->n],
                         bags->codes[bags->n], at));
     }
+    parser->tails[i] = at;
+  }
+  return MR_OK;
+}
+
+/* Keys of one row that have no codes yet; their places begin at `at`. */
+static int put_new_codes(struct mr__row_parser *parser, int column, uint32_t row,
+                         const uint64_t *keys, const uint32_t *codes, size_t n, size_t at) {
+  for (size_t i = 0; i < n; i++)
+    if (codes[i] >= MR__NEW_CODE)
+      MR_TRY(put_code(parser, column, row, keys[i], codes[i], at + 4 * i));
+  return MR_OK;
+}
+
+static char *put_words(char *at, const void *words, size_t n) {
+  if (n > 0) memcpy(at, words, 4 * n);
+  return at + 4 * n;
+}
+
+/* One column of a sequence to the tails of the records. */
+static int copy_behaviours(struct mr__row_parser *parser, int column) {
+  const struct mr__column *spec = &parser->layout->schema->columns[column];
+  const struct list *list = &parser->lists[spec->domain];
+  const struct mr__behaviours *from = &parser->behaviours[column];
+  char *records = parser->rows.sides[spec->domain].records;
+  size_t n_new = 0, n = 0, n_keys = 0;
+  if (spec->table >= 0)
+    n_new =
+        mr__dictionary_find(parser->recent, spec->table, from->keys, from->n_keys, from->codes);
+  for (size_t i = 0; i < list->n; i++) {
+    const struct mr__history *cell = &from->cells[i];
+    char *at = records + parser->tails[i];
+    if (cell->words > 0 && spec->type == MR_NUMBER) put_words(at, from->floats + n, cell->kept);
+    if (cell->words > 0 && spec->type == MR_IDS) at = put_words(at, from->sizes + n, cell->kept);
+    if (cell->words > 0) put_words(at, from->codes + n_keys, cell->keys);
+    if (cell->words > 0 && n_new > 0)
+      MR_TRY(put_new_codes(parser, column, list->rows[i], from->keys + n_keys,
+                           from->codes + n_keys, cell->keys, (size_t)(at - records)));
+    n += cell->kept;
+    n_keys += cell->keys;
+    parser->tails[i] += 4 * (size_t)cell->words;
+  }
+  return MR_OK;
+}
+
+static int copy_sequences(struct mr__row_parser *parser, int domain) {
+  const struct mr__record *shape = &parser->layout->records[domain];
+  const struct list *list = &parser->lists[domain];
+  char *counts = parser->rows.sides[domain].records + shape->counts_at;
+  for (int q = 0; q < shape->n_sequences; q++) {
+    const struct mr__record_sequence *sequence = &shape->sequences[q];
+    const struct mr__history *cells = parser->behaviours[sequence->columns[0]].cells;
+    for (size_t i = 0; i < list->n; i++) {
+      uint32_t count = cells[i].words > 0 ? cells[i].kept : 0;
+      memcpy(counts + list->record_at[i] + 4 * (size_t)(shape->n_bags + q), &count, 4);
+    }
+    for (int c = 0; c < sequence->n_words + sequence->n_bags; c++)
+      MR_TRY(copy_behaviours(parser, sequence->columns[c]));
   }
   return MR_OK;
 }
@@ -546,6 +720,7 @@ static int take_columns(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
   for (int i = 0; i < heading->n_items; i++) {
     struct mr__item item = heading->items[i];
+    if (parser->layout->schema->columns[item.column].sequence >= 0) continue;
     switch (parser->layout->schema->columns[item.column].type) {
     case MR_ID:
     case MR_GROUP:
@@ -565,28 +740,53 @@ static int take_columns(struct mr__row_parser *parser) {
 /* ---- rows that do not start their request ---- */
 
 int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b) {
-  size_t at = layout->at[column];
-  switch (layout->schema->columns[column].type) {
-  case MR_GROUP:
-    return memcmp(a + at, b + at, 8) != 0;
-  case MR_ID:
-  case MR_NUMBER:
-    return memcmp(a + at, b + at, 4) != 0;
-  case MR_IDS: {
-    uint32_t n_a, n_b;
-    const char *codes_a = mr__record_bag(layout, column, a, &n_a);
-    const char *codes_b = mr__record_bag(layout, column, b, &n_b);
-    return n_a != n_b || memcmp(codes_a, codes_b, 4 * (size_t)n_a) != 0;
-  }
-  default:
-    return 0;
-  }
+  const struct mr__column *spec = &layout->schema->columns[column];
+  if (spec->type == MR_REQUEST_KEY || spec->type == MR_VECTOR) return 0;
+  size_t at = layout->at[column]; /* of the value, or of a count */
+  struct mr__stored of_a = mr__record_stored(layout, column, a);
+  struct mr__stored of_b = mr__record_stored(layout, column, b);
+  return memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words ||
+         memcmp(of_a.words, of_b.words, 4 * of_a.n_words) != 0;
 }
 
-static uint32_t read_code(const char *codes, uint32_t i) {
-  uint32_t code;
-  memcpy(&code, codes + 4 * (size_t)i, 4);
-  return code;
+/* Whether the codes that stand in a record are those of the keys. */
+static int are_codes_of(const struct mr__row_parser *parser, int table, const char *codes,
+                        const uint64_t *keys, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (!is_code_of(parser, table, mr__record_word(codes, i), keys[i])) return 0;
+  return 1;
+}
+
+static int same_words(const void *a, const char *b, size_t n) {
+  return n == 0 || memcmp(a, b, 4 * n) == 0;
+}
+
+/* Whether the behaviours of a cell are not those of the record. */
+static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct mr__item item,
+                             const char *record, int *differs) {
+  const struct mr__layout *layout = parser->layout;
+  const struct mr__column *column = &layout->schema->columns[item.column];
+  struct mr__behaviours *now = &parser->other_behaviours;
+  struct mr__text cell = read_cell(parser, row, item.position);
+  struct mr__stored before = mr__record_stored(layout, item.column, record);
+  struct mr__bad_behaviour bad;
+  *differs = 0;
+  if (!check_lengths(parser, row, column->sequence)) return MR_OK;
+  mr__behaviours_start(now);
+  MR_TRY(mr__behaviours_add(now, column, sequence_of(parser, column), cell, &bad));
+  if (bad.kind != MR__NUMBER_OK) {
+    note_bad_behaviour(parser, row, item, &bad);
+    return MR_OK;
+  }
+  *differs = now->n != mr__record_word(record + layout->at[item.column], 0) ||
+             now->cells[0].words != before.n_words;
+  if (*differs) return MR_OK;
+  if (column->type == MR_NUMBER)
+    *differs = !same_words(now->floats, before.words, now->n); /* bit by bit */
+  else
+    *differs = (column->type == MR_IDS && !same_words(now->sizes, before.words, now->n)) ||
+               !are_codes_of(parser, column->table, before.codes, now->keys, now->n_keys);
+  return MR_OK;
 }
 
 /* Whether a cell says something else than the record of its request. */
@@ -594,6 +794,7 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
                         const char *record, int *differs) {
   const struct mr__layout *layout = parser->layout;
   const struct mr__column *column = &layout->schema->columns[item.column];
+  if (column->sequence >= 0) return behaviours_differ(parser, row, item, record, differs);
   struct mr__text text = read_cell(parser, row, item.position);
   const char *stored = record + layout->at[item.column];
   if (column->type == MR_NUMBER) {
@@ -603,17 +804,16 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     *differs = memcmp((const char *)&value, stored, 4) != 0; /* bit by bit */
   } else if (column->type == MR_IDS) {
     struct bags *bags = &parser->other_bag;
-    uint32_t count, n;
+    uint32_t n;
     bags->n = 0;
     MR_TRY(split_bag(bags, column, text, &n));
-    const char *codes = mr__record_bag(layout, item.column, record, &count);
-    *differs = n != count;
-    for (uint32_t i = 0; !*differs && i < n; i++)
-      *differs = !is_code_of(parser, column->table, read_code(codes, i), bags->keys[i]);
+    struct mr__stored before = mr__record_stored(layout, item.column, record);
+    *differs = n != before.n_codes ||
+               !are_codes_of(parser, column->table, before.codes, bags->keys, n);
   } else {
     uint64_t key = mr__key(text.at, text.size, column->seed);
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
-                                 : !is_code_of(parser, column->table, read_code(stored, 0), key);
+                                 : !are_codes_of(parser, column->table, stored, &key, 1);
   }
   return MR_OK;
 }
@@ -622,23 +822,20 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
 static void count_again(struct mr__row_parser *parser, int column, const char *record) {
   const struct mr__layout *layout = parser->layout;
   int table = layout->schema->columns[column].table;
-  uint32_t n = 1;
-  const char *codes = record + layout->at[column];
-  if (layout->bag[column] >= 0) codes = mr__record_bag(layout, column, record, &n);
-  for (uint32_t i = 0; i < n; i++) {
-    uint32_t code = read_code(codes, i);
-    if (code >= MR__NEW_CODE)
-      parser->rows.new_keys[table].list[code - MR__NEW_CODE].seen++;
-    else
-      mr__dictionary_count(parser->dictionary, table, code);
+  struct mr__stored part = mr__record_stored(layout, column, record);
+  for (size_t i = 0; i < part.n_codes; i++) {
+    uint32_t code = mr__record_word(part.codes, i);
+    if (code >= MR__NEW_CODE) parser->rows.new_keys[table].list[code - MR__NEW_CODE].seen++;
   }
+  mr__dictionary_count(parser->dictionary, table, (const uint32_t *)(const void *)part.codes,
+                       part.n_codes);
 }
 
 static const char *request_record(const struct mr__row_parser *parser, int64_t request) {
   const struct mr__side *side = &parser->rows.sides[MR_REQUEST];
   const struct mr__record *shape = &parser->layout->records[MR_REQUEST];
   return side->records +
-         (shape->n_bags > 0 ? side->offsets[request] : request * (int64_t)shape->fixed);
+         (shape->varies ? side->offsets[request] : request * (int64_t)shape->fixed);
 }
 
 static void note_difference(struct mr__row_parser *parser, size_t row, struct mr__item item) {
@@ -698,9 +895,11 @@ static int run_step(struct mr__row_parser *parser) {
   find_stops(parser);
   list_rows(parser);
   MR_TRY(split_all_bags(parser));
+  MR_TRY(take_sequences_apart(parser));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     MR_TRY(place_records(parser, domain));
     MR_TRY(copy_bags(parser, domain));
+    MR_TRY(copy_sequences(parser, domain));
   }
   MR_TRY(take_columns(parser));
   MR_TRY(compare_columns(parser));
@@ -739,6 +938,7 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
   for (size_t t = 0; t < parser->layout->schema->n_tables; t++) rows->new_keys[t].n = 0;
   rows->n_lines = 0;
+  rows->uneven = 0;
   rows->problem = (struct mr__problem){.status = MR_OK};
   mr__scan_start(&parser->scan, block->text, block->size, parser->format.delimiter,
                  parser->format.quotes);

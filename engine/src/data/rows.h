@@ -18,7 +18,7 @@ struct mr__side {
   int64_t n;
   char *records;
   size_t size;      /* bytes of all records */
-  int64_t *offsets; /* [n] where each starts; only where the domain has bags */
+  int64_t *offsets; /* [n] where each starts; only where they vary in size */
   size_t records_capacity, offsets_capacity;
 };
 
@@ -51,6 +51,7 @@ struct mr__rows {
   size_t first_sample_capacity;
   uint64_t first_key, last_key;
   struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
+  uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
   int64_t n_lines;
   struct mr__problem problem;
 };

@@ -10,6 +10,7 @@
 /* Far more than any data has; a model file with more is up to no good. A batch has room for the
  * vectors of every row. */
 enum { MAX_COLUMNS = 10000, MAX_VECTORS = 1 << 20 };
+enum { DEFAULT_SEPARATOR = ',', DEFAULT_BEHAVIOUR_SEPARATOR = ' ' };
 
 int mr_schema_new(mr_schema **out) {
   *out = NULL;
@@ -133,7 +134,8 @@ int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec) {
                             .domain = spec->domain,
                             .max = spec->max,
                             .keep = spec->keep,
-                            .separator = spec->separator ? spec->separator : ' '};
+                            .separator = spec->separator ? spec->separator
+                                                         : DEFAULT_BEHAVIOUR_SEPARATOR};
   return MR_OK;
 }
 
@@ -192,6 +194,20 @@ static int check_member(const mr_schema *schema, const mr_column_spec *spec) {
                   spec->name, spec->type, MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR);
 }
 
+/* What separates behaviours must not separate the values of one. */
+static int check_bags(const mr_schema *schema, const mr_column_spec *spec) {
+  MR_TRY(check_pieces("column", spec->name, spec->separator, spec->max));
+  if (!spec->sequence) return MR_OK;
+  const struct mr__sequence *sequence =
+      &schema->sequences[mr_schema_find_sequence(schema, spec->sequence)];
+  int separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR;
+  if (separator != sequence->separator) return MR_OK;
+  return mr__fail(MR_EINVAL,
+                  "column \"%s\": separator is byte %d, which separates the behaviours of sequence "
+                  "\"%s\"",
+                  spec->name, separator, spec->sequence);
+}
+
 static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a column has no name");
   if (mr_schema_find(schema, spec->name) >= 0)
@@ -208,7 +224,7 @@ static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_member(schema, spec));
   switch (spec->type) {
   case MR_IDS:
-    return check_pieces("column", spec->name, spec->separator, spec->max);
+    return check_bags(schema, spec);
   case MR_NUMBER:
     return check_number(spec);
   case MR_LABEL:
@@ -247,7 +263,7 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .type = spec->type,
       .domain = spec->domain,
       .sequence = spec->sequence ? mr_schema_find_sequence(schema, spec->sequence) : -1,
-      .separator = spec->separator ? spec->separator : ',',
+      .separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR,
       .max = spec->max,
       .width = spec->width,
       .transform = spec->transform,

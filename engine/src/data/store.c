@@ -21,7 +21,7 @@ static uint64_t align_up(uint64_t bytes) {
 
 static size_t count_sections(const struct mr__layout *layout) {
   size_t n = 1 + layout->schema->n_tables + (size_t)layout->n_views; /* DISTINCT, its keys, views */
-  for (int domain = 0; domain < MR_DOMAINS; domain++) n += 1 + (layout->records[domain].n_bags > 0);
+  for (int domain = 0; domain < MR_DOMAINS; domain++) n += 1 + (layout->records[domain].varies != 0);
   return n + (layout->schema->request_key >= 0);
 }
 
@@ -52,7 +52,7 @@ static int add_records(struct mr__store *store, const struct mr__layout *layout,
   const struct mr__record *shape = &layout->records[domain];
   uint64_t bytes = store->header.record_bytes[domain], least;
   if (__builtin_mul_overflow((uint64_t)rows_of(store, domain), shape->fixed, &least) ||
-      bytes % 4 != 0 || (shape->n_bags > 0 ? bytes < least : bytes != least))
+      bytes % 4 != 0 || (shape->varies ? bytes < least : bytes != least))
     return mr__fail(MR_EDATA, "%llu bytes of records do not fit %lld rows",
                     (unsigned long long)bytes, (long long)rows_of(store, domain));
   return add_section(store, MR__RECORDS, domain, 1, bytes);
@@ -70,7 +70,7 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   MR_TRY(add_records(store, layout, MR_SAMPLE)); /* first: it is written while its size grows */
   MR_TRY(add_records(store, layout, MR_REQUEST));
   for (int domain = 0; domain < MR_DOMAINS; domain++)
-    if (layout->records[domain].n_bags > 0)
+    if (layout->records[domain].varies)
       MR_TRY(add_section(store, MR__OFFSETS, domain, rows_of(store, domain) + 1, 8));
   if (layout->schema->request_key >= 0)
     MR_TRY(add_section(store, MR__FIRST_SAMPLE, 0, requests + 1, 8));

@@ -3,7 +3,7 @@
  *   header | directory | sections, each at a multiple of 64
  *
  *   RECORDS (domain)   the records of record.h, one after another
- *   OFFSETS (domain)   int64 [rows + 1], where each record starts; only with bags
+ *   OFFSETS (domain)   int64 [rows + 1], where each record starts; only where they vary in size
  *   FIRST_SAMPLE       int64 [requests + 1]; only with a request key
  *   DISTINCT           int64 [tables], distinct keys of each table, "unknown" aside
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
@@ -22,7 +22,7 @@
 #include "data/dictionary.h"
 #include "data/record.h"
 
-enum { MR__STORE_VERSION = 3, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 4, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */

@@ -170,7 +170,7 @@ static struct part part_of(const struct mr__layout *layout, int i) {
   if (i < layout->n_views) return (struct part){MR__VIEW, i, MR_SAMPLE, mr__view_bytes(layout, i)};
   i -= layout->n_views;
   if (i < MR_DOMAINS) {
-    uint64_t bytes = layout->records[i].n_bags > 0 ? sizeof(int64_t) : 0;
+    uint64_t bytes = layout->records[i].varies ? sizeof(int64_t) : 0;
     return (struct part){MR__OFFSETS, i, i, bytes};
   }
   uint64_t bytes = layout->schema->request_key >= 0 ? sizeof(int64_t) : 0;
@@ -226,7 +226,7 @@ static void shift_offsets(const struct mr__layout *layout, const struct mr__segm
     struct mr__side *side = &rows->sides[domain];
     int64_t shift =
         (int64_t)(segment->record_at[domain] + segment->record_bytes[domain]) - (int64_t)side->size;
-    for (int64_t i = 0; layout->records[domain].n_bags > 0 && i < side->n; i++)
+    for (int64_t i = 0; layout->records[domain].varies && i < side->n; i++)
       side->offsets[i] += shift;
   }
   for (int64_t i = 0; layout->schema->request_key >= 0 && i < rows->sides[MR_REQUEST].n; i++)
@@ -272,20 +272,22 @@ struct rare_job {
   struct scratch *scratch; /* [threads] */
 };
 
-static void map_column(const struct rare_job *job, int column, char *codes, uint32_t n) {
-  int table = job->writer->layout->schema->columns[column].table;
-  if (mr__dictionary_counts(job->dictionary, table))
-    mr__dictionary_map(job->dictionary, table, (uint32_t *)(void *)codes, n);
+static void map_column(const struct rare_job *job, int column, char *record) {
+  const struct mr__layout *layout = job->writer->layout;
+  int table = layout->schema->columns[column].table;
+  if (table < 0 || !mr__dictionary_counts(job->dictionary, table)) return;
+  struct mr__stored part = mr__record_stored(layout, column, record);
+  char *codes = record + (part.codes - record);
+  mr__dictionary_map(job->dictionary, table, (uint32_t *)(void *)codes, part.n_codes);
 }
 
 static void map_record(const struct rare_job *job, const struct mr__record *shape, char *record) {
-  const struct mr__layout *layout = job->writer->layout;
-  for (int c = 0; c < shape->n_codes; c++)
-    map_column(job, shape->codes[c], record + layout->at[shape->codes[c]], 1);
-  for (int b = 0; b < shape->n_bags; b++) {
-    uint32_t n;
-    const char *codes = mr__record_bag(layout, shape->bags[b], record, &n);
-    map_column(job, shape->bags[b], record + (codes - record), n);
+  for (int c = 0; c < shape->n_codes; c++) map_column(job, shape->codes[c], record);
+  for (int b = 0; b < shape->n_bags; b++) map_column(job, shape->bags[b], record);
+  for (int q = 0; q < shape->n_sequences; q++) {
+    const struct mr__record_sequence *sequence = &shape->sequences[q];
+    for (int i = 0; i < sequence->n_words + sequence->n_bags; i++)
+      map_column(job, sequence->columns[i], record);
   }
 }
 

@@ -389,6 +389,13 @@ static void settle(mr_run *run, int unit) {
   }
 }
 
+static int same_sequence(const mr_schema *a, const mr_schema *b, int s) {
+  if (s < 0) return 1;
+  const struct mr__sequence *x = &a->sequences[s], *y = &b->sequences[s];
+  return strcmp(x->name, y->name) == 0 && x->max == y->max && x->keep == y->keep &&
+         x->separator == y->separator;
+}
+
 /* A batch may come from a schema of its own (data without labels, say), as long as the columns
  * that the plan reads are the same there. */
 static int check_schema(const mr_run *run, const mr_schema *schema) {
@@ -405,6 +412,7 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
         there->transform != wanted->transform || there->missing != wanted->missing ||
         there->separator != wanted->separator || there->max != wanted->max ||
         there->sequence != wanted->sequence ||
+        !same_sequence(schema, graph->schema, wanted->sequence) ||
         (wanted->table >= 0 &&
          schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
       return mr__fail(MR_EINVAL, "the data lacks column \"%s\" as the model was trained on it",

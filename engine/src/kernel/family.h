@@ -51,6 +51,13 @@ typedef void mr__cell_keys_fn(uint64_t *keys, const char *text, const uint32_t *
                               size_t stride, size_t n, uint64_t table_seed);
 mr__cell_keys_fn mr__cell_keys_plain, mr__cell_keys_avx2, mr__cell_keys_avx512;
 
+/* Cut a cell at each separator: piece i lies from marks[2 i] + 1 up to marks[2 i + 1]. Returns how
+ * many pieces there are, one at least. 63 bytes behind the cell are readable, and `marks` has room
+ * for MR__MOST_MARKS(size). */
+#define MR__MOST_MARKS(size) (2 * (size) + 18)
+typedef size_t mr__split_cell_fn(uint32_t *marks, const char *cell, size_t size, char separator);
+mr__split_cell_fn mr__split_cell_plain, mr__split_cell_avx2, mr__split_cell_avx512;
+
 struct mr__family {
   const char *name;
   const struct mr__op_list *ops;
@@ -65,6 +72,7 @@ struct mr__family {
   mr__limit_copy_fn *limit_copy;
   mr__scan_words_fn *scan_words;
   mr__cell_keys_fn *cell_keys;
+  mr__split_cell_fn *split_cell;
 };
 
 const struct mr__family *mr__family(void);

@@ -158,7 +158,7 @@ static inline int four_keys(uint64_t *keys, const char *text, const uint32_t *ma
     key = _mm256_blendv_epi8(key, hash_9_to_16(words, last_words, sizes, flips->of_9_to_16),
                              _mm256_cvtepi32_epi64(large));
   }
-  /* MR__UNKNOWN_KEY, which is 0, becomes 1. */
+  /* MR__UNKNOWN_KEY, which is 0, becomes 1: empty texts have another size. */
   key = _mm256_sub_epi64(key, _mm256_cmpeq_epi64(key, _mm256_setzero_si256()));
   _mm256_storeu_si256((__m256i *)(void *)keys, key);
   return _mm_movemask_ps(_mm_castsi128_ps(other));
@@ -175,10 +175,12 @@ void MR_FAMILY(mr__cell_keys)(uint64_t *keys, const char *text, const uint32_t *
   size_t i = 0;
 #if defined(__AVX2__)
   struct flips flips = flips_of(table_seed);
-  for (; i + LANES <= n; i += LANES) {
+  while (i + LANES <= n || (i < n && n > LANES)) {
+    if (i + LANES > n) i = n - LANES; /* some of the last four once more */
     int others = four_keys(keys + i, text, marks + i * stride, stride, &flips);
     for (size_t k = i; others; k++, others >>= 1)
       if (others & 1) keys[k] = one_key(text, marks + k * stride, table_seed);
+    i += LANES;
   }
 #endif
   for (; i < n; i++) keys[i] = one_key(text, marks + i * stride, table_seed);

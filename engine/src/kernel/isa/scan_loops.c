@@ -1,10 +1,13 @@
 /* The loop of data/scan.h: 64 bytes at a time, three comparisons give a bit a byte, and the places
- * of the bits that are ends of cells are listed.
+ * of the bits that are ends of cells are listed. And the same for the pieces of one cell.
  *
  * Places are written eight at a time, whether or not there are so many: text of short cells has
  * about as many in every word, and a loop of their exact number would be mispredicted at most
  * words. What is written too much is overwritten by the next word. */
 #include "data/scan.h"
+
+#include <string.h>
+
 #include "kernel/isa.h"
 
 #if defined(__SSE2__)
@@ -118,4 +121,30 @@ void MR_FAMILY(mr__scan_words)(struct mr__scan *scan, size_t stop) {
     n_ends += (size_t)__builtin_popcountll(ends);
   }
   scan->n_ends = n_ends;
+}
+
+/* Each place twice: the end of a piece, and one before the start of the next. */
+static inline void list_borders(uint32_t *out, uint32_t base, uint64_t borders) {
+  do {
+    for (int i = 0; i < 8; i++, borders &= borders - 1) {
+      uint64_t place = base + first_bit(borders);
+      place |= place << 32;
+      memcpy(out + 2 * i, &place, sizeof place);
+    }
+    out += 16;
+  } while (borders);
+}
+
+size_t MR_FAMILY(mr__split_cell)(uint32_t *marks, const char *cell, size_t size, char separator) {
+  size_t n = 0;
+  marks[0] = UINT32_MAX;
+  for (size_t at = 0; at < size; at += MR__SCAN_WORD) {
+    size_t left = size - at;
+    uint64_t known = left >= MR__SCAN_WORD ? ~(uint64_t)0 : ((uint64_t)1 << left) - 1;
+    uint64_t borders = equal_mask(cell + at, separator) & known;
+    list_borders(marks + 1 + 2 * n, (uint32_t)at, borders);
+    n += (size_t)__builtin_popcountll(borders);
+  }
+  marks[1 + 2 * n] = (uint32_t)size;
+  return n + 1;
 }

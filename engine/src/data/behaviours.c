@@ -1,0 +1,119 @@
+#include "data/behaviours.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "kernel/family.h"
+
+void mr__behaviours_clear(struct mr__behaviours *behaviours) {
+  mr__free(behaviours->cells);
+  mr__free(behaviours->keys);
+  mr__free(behaviours->codes);
+  mr__free(behaviours->floats);
+  mr__free(behaviours->sizes);
+  mr__free(behaviours->marks);
+  *behaviours = (struct mr__behaviours){0};
+}
+
+void mr__behaviours_start(struct mr__behaviours *behaviours) {
+  behaviours->n_cells = behaviours->n = behaviours->n_keys = 0;
+}
+
+static int reserve_keys(struct mr__behaviours *to, size_t n) {
+  MR_TRY(mr__grow(&to->keys, &to->keys_capacity, n, sizeof *to->keys));
+  return mr__grow(&to->codes, &to->codes_capacity, n, sizeof *to->codes);
+}
+
+/* Room for so many more behaviours. */
+static int reserve(struct mr__behaviours *to, const struct mr__column *column, size_t kept) {
+  size_t n = to->n + kept;
+  switch (column->type) {
+  case MR_ID:
+    return reserve_keys(to, n);
+  case MR_IDS:
+    return mr__grow(&to->sizes, &to->sizes_capacity, n, sizeof *to->sizes);
+  default:
+    return mr__grow(&to->floats, &to->floats_capacity, n, sizeof *to->floats);
+  }
+}
+
+/* Piece i of a cell that is cut at marks. */
+static struct mr__text piece_at(struct mr__text cell, const uint32_t *marks, size_t i) {
+  uint32_t start = marks[2 * i] + 1;
+  return (struct mr__text){cell.at + start, marks[2 * i + 1] - start};
+}
+
+static void add_numbers(struct mr__behaviours *to, const struct mr__column *column,
+                        struct mr__text cell, uint32_t first, uint32_t kept,
+                        struct mr__bad_behaviour *bad) {
+  for (uint32_t i = 0; i < kept; i++) {
+    struct mr__text piece = piece_at(cell, to->marks, first + i);
+    float *out = &to->floats[to->n + i];
+    enum mr__number kind = mr__cell_number(column, piece, out);
+    if (kind <= MR__NUMBER_MISSING) continue;
+    *out = 0;
+    if (bad->kind == MR__NUMBER_OK) *bad = (struct mr__bad_behaviour){kind, first + i + 1, piece};
+  }
+}
+
+static int add_bag(struct mr__behaviours *to, const struct mr__column *column,
+                   struct mr__text rest, uint32_t *size) {
+  struct mr__text piece;
+  uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
+  while (n < max && mr__next_piece(&rest, column->separator, &piece)) {
+    if (to->n_keys == to->keys_capacity || to->n_keys == to->codes_capacity)
+      MR_TRY(reserve_keys(to, to->n_keys + 1));
+    to->keys[to->n_keys++] = mr__key(piece.at, piece.size, column->seed);
+    n++;
+  }
+  *size = n;
+  return MR_OK;
+}
+
+static int add_bags(struct mr__behaviours *to, const struct mr__column *column,
+                    struct mr__text cell, uint32_t first, uint32_t kept) {
+  for (uint32_t i = 0; i < kept; i++)
+    MR_TRY(add_bag(to, column, piece_at(cell, to->marks, first + i), &to->sizes[to->n + i]));
+  return MR_OK;
+}
+
+int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *column,
+                       const struct mr__sequence *sequence, struct mr__text cell,
+                       struct mr__bad_behaviour *bad) {
+  uint32_t length = 0, first, kept;
+  size_t keys_before = to->n_keys;
+  bad->kind = MR__NUMBER_OK;
+  MR_TRY(mr__grow(&to->cells, &to->cells_capacity, to->n_cells + 1, sizeof *to->cells));
+  if (cell.size > 0) {
+    MR_TRY(mr__grow(&to->marks, &to->marks_capacity, MR__MOST_MARKS(cell.size),
+                    sizeof *to->marks));
+    length = (uint32_t)mr__family()->split_cell(to->marks, cell.at, cell.size,
+                                                (char)sequence->separator);
+  }
+  kept = mr__kept_behaviours(sequence, length, &first);
+  MR_TRY(reserve(to, column, kept));
+  if (column->type == MR_IDS)
+    MR_TRY(add_bags(to, column, cell, first, kept));
+  else if (column->type == MR_NUMBER)
+    add_numbers(to, column, cell, first, kept, bad);
+  else if (kept > 0)
+    mr__family()->cell_keys(to->keys + to->n, cell.at, to->marks + 2 * first, 2, kept,
+                            column->seed);
+  to->n += kept;
+  if (column->type == MR_ID) to->n_keys = to->n;
+  uint32_t keys = (uint32_t)(to->n_keys - keys_before);
+  to->cells[to->n_cells++] = (struct mr__history){
+      .length = length,
+      .kept = kept,
+      .keys = keys,
+      .words = column->type == MR_IDS ? kept + keys : kept,
+  };
+  return MR_OK;
+}
+
+uint32_t mr__count_behaviours(struct mr__text cell, int separator) {
+  uint32_t n = cell.size > 0;
+  for (size_t i = 0; i < cell.size; i++) n += cell.at[i] == (char)separator;
+  return n;
+}
