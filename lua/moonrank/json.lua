@@ -55,6 +55,21 @@ end
 -- @treturn string
 M.encode = encode
 
+--- A value without the numbers that JSON does not have: a figure that is not defined is left out.
+-- @param value
+-- @return a copy, nil for such a number
+function M.defined(value)
+  if type(value) ~= "table" then
+    if type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then
+      return nil
+    end
+    return value
+  end
+  local result = {}
+  for key, item in pairs(value) do result[key] = M.defined(item) end
+  return result
+end
+
 --- Read JSON text.
 -- @tparam string text
 -- @return the value, or nil and a message

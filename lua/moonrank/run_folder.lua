@@ -46,17 +46,6 @@ function RunFolder.default(configuration)
   return ("runs/%s-%s"):format(configuration.name, Dataset.sum_of(text):sub(1, 8))
 end
 
--- There whole or not at all, and durable.
-local function write_file(path, text)
-  local sink, message = Sink.open(path)
-  if not sink then return nil, message end
-  local ok
-  ok, message = sink:write(text)
-  if ok then return sink:close() end
-  sink:abort()
-  return nil, message
-end
-
 -- Both files, with paths as seen from the folder.
 local function write_configuration(self, configuration)
   local values, fields = copy(configuration.experiment), copy(configuration.fields)
@@ -68,9 +57,9 @@ local function write_configuration(self, configuration)
   if warm_start then warm_start.model = path_of.relative(self.path, warm_start.model) end
   fields.data.root = path_of.relative(self.path, fields.data.root)
   fields.data.cache = path_of.relative(self.path, fields.data.cache)
-  local ok, message = write_file(self.path .. "/config.yaml", yaml.write(values))
+  local ok, message = Sink.write_file(self.path .. "/config.yaml", yaml.write(values))
   if not ok then return nil, message end
-  return write_file(self.path .. "/fields.yaml", yaml.write(fields))
+  return Sink.write_file(self.path .. "/fields.yaml", yaml.write(fields))
 end
 
 --- The folder that holds a run's checkpoints.
@@ -118,7 +107,7 @@ function RunFolder.reopen(path, size)
     kept = kept:match "^.*\n" or ""
   end
   local ok
-  ok, message = write_file(path .. "/metrics.jsonl", kept)
+  ok, message = Sink.write_file(path .. "/metrics.jsonl", kept)
   if not ok then return nil, message end
   return open_files(self, "ab")
 end
@@ -173,24 +162,27 @@ jit.off(add_line)
 -- @raise when it cannot be written
 function RunFolder:log(line) add_line(self, "log.txt", line) end
 
--- JSON has no NaN: a figure that the data does not define is left out.
-local function defined(value)
-  if type(value) ~= "table" then
-    if type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then
-      return nil
-    end
-    return value
-  end
-  local result = {}
-  for key, item in pairs(value) do result[key] = defined(item) end
-  return result
-end
-
 --- Add a line of figures to metrics.jsonl.
 -- @tparam table figures
 -- @raise when it cannot be written
 function RunFolder:metrics(figures)
-  add_line(self, "metrics.jsonl", json.encode(defined(figures)))
+  add_line(self, "metrics.jsonl", json.encode(json.defined(figures)))
+end
+
+--- What metrics.jsonl says of the epochs of a run.
+-- @tparam string path  the run folder
+-- @treturn ?{table,...}
+-- @treturn ?string what is wrong
+function RunFolder.epochs(path)
+  local file, message = io.open(path .. "/metrics.jsonl", "rb")
+  if not file then return nil, message end
+  local epochs = {}
+  for line in file:lines() do
+    local entry = json.decode(line)
+    if type(entry) == "table" and entry.epoch then epochs[#epochs + 1] = entry end
+  end
+  file:close()
+  return epochs
 end
 
 --- Close the files. May be called twice.

@@ -49,4 +49,19 @@ function Sink:abort()
   end
 end
 
+--- Write a text as a file that is there whole or not at all, and durable.
+-- @tparam string path
+-- @tparam string text
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function Sink.write_file(path, text)
+  local sink, message = Sink.open(path)
+  if not sink then return nil, message end
+  local ok
+  ok, message = sink:write(text)
+  if ok then return sink:close() end
+  sink:abort()
+  return nil, message
+end
+
 return Sink

@@ -14,6 +14,9 @@ threads and however often it was stopped and resumed. Ctrl-C saves and exits wit
   p:flag("--restart", "begin anew where an unfinished run lies, and drop its checkpoints")
   p:option("--stop-after", "stop after this epoch; --resume goes on"):argname "EPOCH"
   p:option("--threads", "threads to use; default: one per CPU"):argname "N"
+  p:option("--repeat", "train N times, with train.seed and those after it, each in its own folder "
+    .. "in the run folder; print mean and spread; --resume keeps the runs that are finished")
+    :argname "N":target "times"
   p:flag("--quiet", "print nothing but errors")
   return p
 end
@@ -126,18 +129,22 @@ local function open_folder(path, configuration, run, options, cli)
   return out
 end
 
-local function resume_command(options, folder, cli)
-  local words = { "train", options.config }
-  for _, setting in ipairs(options.set or {}) do
+local function resume_command(asked, folder, cli)
+  local words = { "train", asked.config }
+  for _, setting in ipairs(asked.set or {}) do
     words[#words + 1], words[#words + 2] = "--set", setting
   end
-  words[#words + 1], words[#words + 2], words[#words + 3] = "--out", folder, "--resume"
+  words[#words + 1], words[#words + 2] = "--out", folder
+  if asked.times then words[#words + 1], words[#words + 2] = "--repeat", asked.times end
+  words[#words + 1] = "--resume"
   return cli.next(unpack(words))
 end
 
-function M.run(words)
+-- Train once. Gives the exit status and, of a run that came to its end, the figures on the test
+-- data, or on the validation data where there is no other. `asked` are the options of the command,
+-- where they are not these.
+local function train_once(options, asked)
   local cli = require "moonrank.cli"
-  local options = require "moonrank.args".parse(parser(), words)
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
   local opened = require "moonrank.experiment".open(options, progress,
@@ -161,12 +168,13 @@ function M.run(words)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
     say ""
     say(("stopped in epoch %d; go on with: %s"):format(run.epoch,
-      resume_command(options, folder, cli)))
+      resume_command(asked or options, asked and asked.out or folder, cli)))
     cli.need(out:close())
     return run.interrupted and 130 or 0
   end
+  local figures
   if data.test then
-    local figures = cli.guard(run.evaluate, run, data.test)
+    figures = cli.guard(run.evaluate, run, data.test)
     local report = require "moonrank.report_table".evaluations()
     say ""
     say(report.heading())
@@ -178,7 +186,50 @@ function M.run(words)
   say ""
   say("next: " .. cli.next("eval", folder))
   cli.need(out:close())
+  figures = figures or data.valid and cli.guard(run.evaluate, run, data.valid)
+  run:close()
+  data:close()
+  return 0, figures
+end
+
+-- Train with several seeds, and print what they came to.
+local function train_repeatedly(options, times)
+  local cli = require "moonrank.cli"
+  local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
+  local folder = options.out or require "moonrank.run_folder".default(configuration)
+  local split = configuration.fields.data.test and "test" or "valid"
+  if not configuration.fields.data[split] then
+    cli.fail("%s: --repeat compares figures on test or validation data, and data names neither",
+      configuration.experiment.fields)
+  end
+  local function say(line)
+    if not options.quiet then print(line) end
+  end
+  local asked = { config = options.config, set = options.set, out = folder,
+    times = options.times }
+  local seeds = require "moonrank.seeds".new(folder, split)
+  local first = configuration.experiment.train.seed
+  for seed = first, first + times - 1 do
+    local one = { set = { unpack(options.set or {}) }, out = seeds:run_folder(seed) }
+    for name, value in pairs(options) do one[name] = one[name] or value end
+    table.insert(one.set, "train.seed=" .. seed)
+    say(("%sseed %d"):format(seed > first and "\n" or "", seed))
+    local status, figures = train_once(one, asked)
+    if not figures then return status end
+    cli.need(seeds:add(seed, figures))
+  end
+  cli.need(seeds:save())
+  say ""
+  for _, line in ipairs(seeds:lines()) do say(line) end
   return 0
+end
+
+function M.run(words)
+  local args = require "moonrank.args"
+  local options = args.parse(parser(), words)
+  local times = args.whole("--repeat", options.times, 1, 1000)
+  if times then return train_repeatedly(options, times) end
+  return (train_once(options))
 end
 
 return M

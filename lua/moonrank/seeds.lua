@@ -1,0 +1,91 @@
+--- What the same experiment comes to with several seeds: a run folder each, and in seeds.json
+-- beside them the figures of all, their mean and spread.
+-- @classmod moonrank.Seeds
+local RunFolder = require "moonrank.run_folder"
+local Sink = require "moonrank.sink"
+local json = require "moonrank.json"
+local path_of = require "moonrank.path"
+
+local Seeds = {}
+Seeds.__index = Seeds
+
+local FIGURES = { "auc", "gauc", "logloss", "calibration", "seconds" }
+
+--- No seeds yet.
+-- @tparam string folder  that the run folders are in
+-- @tparam string split  that the figures are of
+-- @treturn Seeds
+function Seeds.new(folder, split)
+  return setmetatable({ folder = folder, split = split, list = {} }, Seeds)
+end
+
+--- The run folder of a seed.
+function Seeds:run_folder(seed) return ("%s/seed-%d"):format(self.folder, seed) end
+
+--- Take a run that came to its end.
+-- @tparam integer seed
+-- @tparam table figures  as of Predictor:evaluate; seconds become those of training
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function Seeds:add(seed, figures)
+  local entry = { seed = seed, rows = figures.rows }
+  for _, name in ipairs(FIGURES) do entry[name] = figures[name] end
+  local epochs, message = RunFolder.epochs(self:run_folder(seed))
+  if not epochs then return nil, message end
+  entry.seconds, entry.epochs = 0, #epochs
+  for _, epoch in ipairs(epochs) do entry.seconds = entry.seconds + epoch.seconds end
+  table.insert(self.list, entry)
+  return true
+end
+
+--- Mean and spread of each figure: the spread is the standard deviation over the seeds, with n - 1
+-- in the divisor; of one seed there is none. A figure that one of them does not have has neither.
+-- @treturn table mean, by figure
+-- @treturn table spread, by figure
+function Seeds:summary()
+  local mean, spread, n = {}, {}, #self.list
+  for _, name in ipairs(FIGURES) do
+    local sum, squares = 0, 0
+    for _, entry in ipairs(self.list) do sum = sum + (entry[name] or 0 / 0) end
+    for _, entry in ipairs(self.list) do
+      squares = squares + ((entry[name] or 0 / 0) - sum / n) ^ 2
+    end
+    if sum == sum then
+      mean[name] = sum / n
+      spread[name] = n > 1 and math.sqrt(squares / (n - 1)) or nil
+    end
+  end
+  return mean, spread
+end
+
+--- A table for people: a line a seed, mean and spread.
+-- @treturn {string,...}
+function Seeds:lines()
+  local report = require "moonrank.report_table".evaluations()
+  local lines = { report.heading() }
+  local function add(what, figures)
+    lines[#lines + 1] = report.row { what = what, figures = figures }
+  end
+  for _, entry in ipairs(self.list) do
+    add(("%s, seed %d"):format(self.split, entry.seed), entry)
+  end
+  local mean, spread = self:summary()
+  add("mean", mean)
+  add("spread", spread)
+  return lines
+end
+
+--- Write seeds.json: { split, seeds = [figures ...], mean, spread }.
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function Seeds:save()
+  local ok, message = path_of.make_folder(self.folder)
+  if not ok then return nil, message end
+  local mean, spread = self:summary()
+  local list = {}
+  for i, entry in ipairs(self.list) do list[i] = json.defined(entry) end
+  return Sink.write_file(self.folder .. "/seeds.json", json.encode { split = self.split,
+    seeds = list, mean = mean, spread = spread } .. "\n")
+end
+
+return Seeds
