@@ -570,6 +570,24 @@ typedef struct mr_logloss {
 } mr_logloss;
 int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool);
 
+/* How two models differ in a figure: that of the first less that of the second, the 95 % interval of
+ * the difference and its p value (of no difference), by the bootstrap over groups. NaN where a figure
+ * is not defined. */
+typedef struct mr_difference {
+  double first, second, difference, low, high, p;
+} mr_difference;
+
+typedef struct mr_comparison {
+  mr_difference auc, gauc, logloss;
+  int64_t groups; /* that were drawn from */
+} mr_comparison;
+
+/* Judge two models' logits on the same rows, those in `rows` and `other` [n]. Whole groups are drawn,
+ * where there are none single rows; each draw judges both. The same result for any pool, and the
+ * same seed; NULL: no pool. Takes up to 120 bytes of memory a row. */
+int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *other, int32_t draws,
+                      uint64_t seed, mr_pool *pool);
+
 /* ---- sink ---- */
 
 /* A text file that is there whole or not at all. Bytes go to PATH.tmp; a path that ends in ".zst"

@@ -104,6 +104,32 @@ function M.logloss_of_probabilities(probabilities, labels, n, pool)
   return loss_figures(out[0])
 end
 
+--- How the logits of two models on the same rows differ: of auc, gauc and logloss { first, second,
+-- difference (first less second), low and high (its 95 % interval), p (of no difference) }, by the
+-- bootstrap over groups, each draw judging both; and groups, how many there are to draw from.
+-- @param first  logits
+-- @param second  logits
+-- @param labels  0 or 1
+-- @param groups  keys, in any order, or nil: each row is one
+-- @tparam integer n
+-- @tparam[opt] table options  draws (1000), seed (1), pool
+-- @treturn table figures are NaN where they are not defined; or nil and a message
+-- @raise when a label is neither 0 nor 1
+function M.compare(first, second, labels, groups, n, options)
+  local o = options or {}
+  local out = mr.new "mr_comparison[1]"
+  local fine, message = ok(C.mr_metric_compare(out, view(first, labels, n, groups), second,
+    o.draws or 1000, o.seed or 1, o.pool))
+  if not fine then return nil, message end
+  local result = { groups = tonumber(out[0].groups) }
+  for _, name in ipairs { "auc", "gauc", "logloss" } do
+    local d = out[0][name]
+    result[name] = { first = d.first, second = d.second, difference = d.difference, low = d.low,
+      high = d.high, p = d.p }
+  end
+  return result
+end
+
 --- A figure for people: six decimals, "-" for one that is not defined.
 -- @tparam number value
 -- @tparam[opt="%.6f"] string format

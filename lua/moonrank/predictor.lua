@@ -49,8 +49,11 @@ function Predictor:scan(split, each)
   end
 end
 
--- The logits of one task, in the order of the data.
-local function logits_of(self, split, task)
+--- The logits of one task, in the order of the data.
+-- @tparam Split split
+-- @tparam integer task  from 1
+-- @return `float *` from 0
+function Predictor:logits(split, task)
   local scores = mr.new("float[?]", math.max(split:samples(), 1))
   local at = 0
   self:scan(split, function(rows, outputs)
@@ -65,7 +68,7 @@ local function figures_of(self, split, task, seconds)
   if labels == nil then
     error(('the data has no label of task "%s"'):format(self.model.tasks[task].name), 3)
   end
-  local logits = logits_of(self, split, task)
+  local logits = self:logits(split, task)
   local loss = assert(metric.logloss(logits, labels, n, self.pool.handle))
   local auc = assert(metric.auc(logits, labels, n, self.pool.handle))
   local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc,

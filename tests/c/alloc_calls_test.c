@@ -597,6 +597,11 @@ static int metric_gauc(void) {
   return ARMED(mr_metric_gauc(&out, &rows, pool));
 }
 
+static int metric_compare(void) {
+  mr_comparison out;
+  return ARMED(mr_metric_compare(&out, &rows, scores_of, 2, 1, pool));
+}
+
 static int metric_logloss(void) {
   mr_logloss out;
   return ARMED(mr_metric_logloss(&out, &rows, MR_LOGIT, pool));
@@ -711,6 +716,7 @@ static const struct {
     {"mr_optimizer_option_describe", optimizer_option_describe},
     {"mr_metric_auc", metric_auc},
     {"mr_metric_gauc", metric_gauc},
+    {"mr_metric_compare", metric_compare},
     {"mr_metric_logloss", metric_logloss},
     {"mr_sink_open", sink_open},
     {"mr_sink_write", sink_write},

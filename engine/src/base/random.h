@@ -13,7 +13,8 @@ enum mr__purpose {
   MR__RANDOM_DENSE = 2,   /* start values of dense weights: counter is (parameter, element / 4) */
   MR__RANDOM_DROPOUT = 3, /* counter is (step, node, row, element / 4) */
   MR__RANDOM_SHUFFLE = 4, /* counter is (epoch, position) */
-  MR__RANDOM_TEST = 5
+  MR__RANDOM_TEST = 5,
+  MR__RANDOM_BOOTSTRAP = 6 /* counter is (draw, group / 4) */
 };
 
 struct mr__random4 {

@@ -1,0 +1,306 @@
+/* Two models on the same rows: by how much their figures differ, and how far that could be chance.
+ *
+ * Rows of one group (user) are not independent, so whole groups are drawn, with the Poisson form of
+ * the bootstrap (Chamandy et al. 2012): in each draw a group counts w times, w from Poisson(1), a
+ * function of (seed, draw, group) only. Both models are judged on the same draw, so what they have in
+ * common cancels. The interval is that of the middle 95 % of the draws' differences; p is twice the
+ * share of draws on the smaller side of no difference.
+ *
+ * Rows are sorted by each model's score once; a draw is then one walk over them, with w as weights.
+ * Draws are tasks; the threads change nothing. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "metric/scores.h"
+
+enum { MODELS = 2, AUC = 0, GAUC = 1, LOGLOSS = 2, FIGURES = 3, DIGIT = 11, VALUES = 1 << DIGIT };
+
+/* A row in the order of a model's scores: group * 4 + label * 2 + whether the next one ties. */
+typedef uint64_t entry;
+
+struct group {
+  int64_t rows, positives;
+  double loss[MODELS];   /* sum over its rows */
+  double auc[MODELS];    /* NaN where a class is missing */
+  int64_t below, in_run; /* negatives, while rows are walked through */
+  mr__u128 twice_won;
+};
+
+struct job {
+  const mr_scores *rows;
+  const float *scores[MODELS];
+  uint64_t seed;
+  uint32_t *group_of; /* [rows] */
+  struct group *groups;
+  int64_t n_groups;
+  entry *order[MODELS]; /* [rows] */
+  int32_t draws;
+  double *differences[FIGURES]; /* [draws] */
+};
+
+/* ---- groups, numbered as they first come ---- */
+
+struct slot {
+  uint64_t key;
+  uint32_t number_plus_1;
+};
+
+static uint64_t mix(uint64_t key) {
+  key = (key ^ key >> 33) * 0xFF51AFD7ED558CCDu;
+  key = (key ^ key >> 33) * 0xC4CEB9FE1A85EC53u;
+  return key ^ key >> 33;
+}
+
+static int number_groups(struct job *job) {
+  int64_t n = job->rows->n;
+  size_t slots = 16;
+  while (slots < 2 * (size_t)n) slots *= 2;
+  struct slot *map = mr__calloc(slots, sizeof *map);
+  if (!map) return mr__fail_memory();
+  for (int64_t i = 0; i < n; i++) {
+    size_t at = mix(job->rows->groups[i]) & (slots - 1);
+    while (map[at].number_plus_1 && map[at].key != job->rows->groups[i]) at = (at + 1) & (slots - 1);
+    if (!map[at].number_plus_1)
+      map[at] = (struct slot){job->rows->groups[i], (uint32_t)++job->n_groups};
+    job->group_of[i] = map[at].number_plus_1 - 1;
+  }
+  mr__free(map);
+  return MR_OK;
+}
+
+static double loss_of(double logit, int positive) {
+  double against = positive ? -logit : logit;
+  return (against > 0 ? against : 0) + log1p(exp(-fabs(logit)));
+}
+
+static int make_groups(struct job *job) {
+  int64_t n = job->rows->n;
+  job->group_of = mr__calloc((size_t)n, sizeof *job->group_of);
+  if (!job->group_of) return mr__fail_memory();
+  if (job->rows->groups) {
+    MR_TRY(number_groups(job));
+  } else {
+    for (int64_t i = 0; i < n; i++) job->group_of[i] = (uint32_t)i;
+    job->n_groups = n;
+  }
+  job->groups = mr__calloc((size_t)job->n_groups, sizeof *job->groups);
+  if (!job->groups) return mr__fail_memory();
+  for (int64_t i = 0; i < n; i++) {
+    struct group *group = &job->groups[job->group_of[i]];
+    int positive = job->rows->labels[i] != 0.0f;
+    group->rows++;
+    group->positives += positive;
+    for (int m = 0; m < MODELS; m++) group->loss[m] += loss_of((double)job->scores[m][i], positive);
+  }
+  return MR_OK;
+}
+
+/* ---- the order of a model's scores ---- */
+
+static int sort_rows(void *argument, int64_t m, int worker) {
+  (void)worker;
+  struct job *job = argument;
+  int64_t n = job->rows->n;
+  uint64_t *keys = mr__malloc((size_t)n * sizeof *keys);
+  if (!keys) return mr__fail_memory();
+  uint64_t *spare = job->order[m];
+  for (int64_t i = 0; i < n; i++)
+    keys[i] = (uint64_t)mr__score_key(job->scores[m][i]) << 32 | (uint64_t)i;
+  uint64_t *from = keys, *to = spare;
+  for (int shift = 32; shift < 64; shift += DIGIT) {
+    int64_t next[VALUES] = {0}, place = 0;
+    for (int64_t i = 0; i < n; i++) next[from[i] >> shift & (VALUES - 1)]++;
+    for (int v = 0; v < VALUES; v++) {
+      int64_t here = next[v];
+      next[v] = place;
+      place += here;
+    }
+    for (int64_t i = 0; i < n; i++) to[next[from[i] >> shift & (VALUES - 1)]++] = from[i];
+    uint64_t *moved = from;
+    from = to;
+    to = moved;
+  }
+  /* Three passes: the sorted keys are in `spare`, and become entries there. */
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t row = (uint32_t)from[i];
+    uint64_t ties = i + 1 < n && from[i + 1] >> 32 == from[i] >> 32;
+    uint64_t positive = job->rows->labels[row] != 0.0f;
+    spare[i] = (uint64_t)job->group_of[row] << 2 | positive << 1 | ties;
+  }
+  mr__free(keys);
+  return MR_OK;
+}
+
+/* ---- the AUC inside each group ---- */
+
+static void judge_run(struct group *groups, const entry *run, int64_t n) {
+  for (int64_t i = 0; i < n; i++) groups[run[i] >> 2].in_run += !(run[i] & 2);
+  for (int64_t i = 0; i < n; i++) {
+    struct group *group = &groups[run[i] >> 2];
+    if (run[i] & 2) group->twice_won += (mr__u128)(2 * group->below + group->in_run);
+  }
+  for (int64_t i = 0; i < n; i++) {
+    struct group *group = &groups[run[i] >> 2];
+    group->below += group->in_run;
+    group->in_run = 0;
+  }
+}
+
+static void judge_groups(struct job *job, int m) {
+  int64_t n = job->rows->n;
+  const entry *order = job->order[m];
+  for (int64_t first = 0, i = 0; i < n; i++)
+    if (!(order[i] & 1)) {
+      judge_run(job->groups, order + first, i + 1 - first);
+      first = i + 1;
+    }
+  for (int64_t g = 0; g < job->n_groups; g++) {
+    struct group *group = &job->groups[g];
+    struct mr__pairs pairs = {group->twice_won, group->positives, group->rows - group->positives};
+    group->auc[m] = mr__pairs_auc(&pairs);
+    group->below = 0;
+    group->twice_won = 0;
+  }
+}
+
+/* ---- figures with weights ---- */
+
+static double weighted_auc(const entry *order, int64_t n, const unsigned char *weights) {
+  struct mr__pairs pairs = {0};
+  int64_t run[2] = {0, 0}; /* negatives, positives */
+  for (int64_t i = 0; i < n; i++) {
+    run[order[i] >> 1 & 1] += weights[order[i] >> 2];
+    if (order[i] & 1) continue;
+    mr__pairs_add(&pairs, run[1], run[0]);
+    run[0] = run[1] = 0;
+  }
+  return mr__pairs_auc(&pairs);
+}
+
+static void judge(const struct job *job, const unsigned char *weights, double out[FIGURES][MODELS]) {
+  double auc[MODELS] = {0}, loss[MODELS] = {0}, used = 0, rows = 0;
+  for (int64_t g = 0; g < job->n_groups; g++) {
+    const struct group *group = &job->groups[g];
+    double n = (double)weights[g] * (double)group->rows;
+    rows += n;
+    for (int m = 0; m < MODELS; m++) loss[m] += weights[g] * group->loss[m];
+    if (isnan(group->auc[0])) continue;
+    used += n;
+    for (int m = 0; m < MODELS; m++) auc[m] += n * group->auc[m];
+  }
+  for (int m = 0; m < MODELS; m++) {
+    out[AUC][m] = weighted_auc(job->order[m], job->rows->n, weights);
+    out[GAUC][m] = job->rows->groups ? auc[m] / used : NAN;
+    out[LOGLOSS][m] = loss[m] / rows;
+  }
+}
+
+/* Poisson(1) from a word: how many of the distribution's steps it lies above. */
+static unsigned char poisson(uint32_t word) {
+  static const double below[] = {0.36787944117144233, 0.73575888234288467, 0.91969860292860584,
+                                 0.98101184312384626, 0.99634015317265634, 0.99940581518241833,
+                                 0.99991675885071196, 0.99998975080332536, 0.99999887479740203,
+                                 0.99999988857452166, 0.99999998995223363};
+  double u = (double)word * 0x1p-32;
+  unsigned char n = 0;
+  while (n < sizeof below / sizeof *below && u >= below[n]) n++;
+  return n;
+}
+
+static int draw(void *argument, int64_t number, int worker) {
+  (void)worker;
+  const struct job *job = argument;
+  unsigned char *weights = mr__malloc((size_t)job->n_groups + 4);
+  if (!weights) return mr__fail_memory();
+  for (int64_t g = 0; g < job->n_groups; g += 4) {
+    struct mr__random4 words =
+        mr__random(job->seed, MR__RANDOM_BOOTSTRAP, (uint64_t)number, (uint64_t)g / 4);
+    for (int i = 0; i < 4; i++) weights[g + i] = poisson(words.v[i]);
+  }
+  double figures[FIGURES][MODELS];
+  judge(job, weights, figures);
+  for (int f = 0; f < FIGURES; f++) job->differences[f][number] = figures[f][0] - figures[f][1];
+  mr__free(weights);
+  return MR_OK;
+}
+
+/* ---- what the draws say ---- */
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* The value below which a share of the n sorted ones lies, between neighbours by proportion. */
+static double quantile(const double *sorted, int64_t n, double share) {
+  double at = share * (double)(n - 1);
+  int64_t i = (int64_t)at;
+  return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+}
+
+static mr_difference describe(double *differences, int32_t draws, const double figures[MODELS]) {
+  mr_difference d = {figures[0], figures[1], figures[0] - figures[1], NAN, NAN, NAN};
+  int64_t n = 0, negative = 0, positive = 0; /* draws that lack a class say nothing */
+  for (int32_t i = 0; i < draws; i++)
+    if (!isnan(differences[i])) differences[n++] = differences[i];
+  if (n == 0 || isnan(d.difference)) return d;
+  for (int64_t i = 0; i < n; i++) {
+    negative += differences[i] <= 0;
+    positive += differences[i] >= 0;
+  }
+  qsort(differences, (size_t)n, sizeof *differences, by_value);
+  d.low = quantile(differences, n, 0.025);
+  d.high = quantile(differences, n, 0.975);
+  double p = 2.0 * (double)((negative < positive ? negative : positive) + 1) / (double)(n + 1);
+  d.p = p < 1 ? p : 1;
+  return d;
+}
+
+static int compare(mr_comparison *out, struct job *job, mr_pool *pool) {
+  int64_t n = job->rows->n;
+  MR_TRY(make_groups(job));
+  for (int m = 0; m < MODELS; m++) {
+    job->order[m] = mr__malloc((size_t)n * sizeof **job->order);
+    if (!job->order[m]) return mr__fail_memory();
+  }
+  MR_TRY(mr__pool_run(pool, sort_rows, job, MODELS));
+  for (int m = 0; m < MODELS; m++) judge_groups(job, m);
+  for (int f = 0; f < FIGURES; f++) {
+    job->differences[f] = mr__calloc((size_t)job->draws, sizeof **job->differences);
+    if (!job->differences[f]) return mr__fail_memory();
+  }
+  unsigned char *once = mr__malloc((size_t)job->n_groups);
+  if (!once) return mr__fail_memory();
+  memset(once, 1, (size_t)job->n_groups);
+  double figures[FIGURES][MODELS];
+  judge(job, once, figures);
+  mr__free(once);
+  MR_TRY(mr__pool_run(pool, draw, job, job->draws));
+  out->groups = job->n_groups;
+  out->auc = describe(job->differences[AUC], job->draws, figures[AUC]);
+  out->gauc = describe(job->differences[GAUC], job->draws, figures[GAUC]);
+  out->logloss = describe(job->differences[LOGLOSS], job->draws, figures[LOGLOSS]);
+  return MR_OK;
+}
+
+int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *other, int32_t draws,
+                      uint64_t seed, mr_pool *pool) {
+  const mr_difference none = {NAN, NAN, NAN, NAN, NAN, NAN};
+  *out = (mr_comparison){none, none, none, 0};
+  mr_scores second = *rows;
+  second.scores = other;
+  MR_TRY(mr__scores_check(rows));
+  MR_TRY(mr__scores_check(&second));
+  if (draws < 1) return mr__fail(MR_EINVAL, "draws is %d, expected 1 or more", (int)draws);
+  if (rows->n >= UINT32_MAX)
+    return mr__fail(MR_EINVAL, "n is %lld, at most %u fit", (long long)rows->n, UINT32_MAX - 1);
+  if (rows->n == 0) return MR_OK;
+  struct job job = {.rows = rows, .scores = {rows->scores, other}, .seed = seed, .draws = draws};
+  int status = compare(out, &job, pool);
+  mr__free(job.group_of);
+  mr__free(job.groups);
+  for (int m = 0; m < MODELS; m++) mr__free(job.order[m]);
+  for (int f = 0; f < FIGURES; f++) mr__free(job.differences[f]);
+  return status;
+}

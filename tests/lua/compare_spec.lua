@@ -1,0 +1,48 @@
+-- moonrank compare, as typed; the figures are tested in tests/engine/compare_spec.lua.
+local helper = require "helper"
+
+describe("moonrank compare", function()
+  local dir
+
+  setup(function()
+    dir = helper.make_project {}
+    for _, script in ipairs { "lr", "fm" } do
+      assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --set model.script=%s --out %s/%s")
+        :format(dir, script, dir, script))))
+    end
+  end)
+
+  local function figures_of(run)
+    local lines = helper.figures(("%s/%s"):format(dir, run))
+    return lines[#lines].test
+  end
+
+  it("prints the figures of both, their difference and its interval", function()
+    local status, out, err = helper.run(("compare %s/lr %s/fm --draws 200"):format(dir, dir))
+    assert.same({ 0, "" }, { status, err })
+    local first, second = figures_of "lr", figures_of "fm"
+    local row = ("\nAUC       %.6f   %.6f   %+.6f  [-+]0%%.%%d+ to [-+]0%%.%%d+  [01]%%.%%d+\n")
+      :format(first.auc, second.auc, first.auc - second.auc):gsub("   ([-+])", "   %%%1")
+    assert.truthy(out:find(row))
+    assert.truthy(out:find(("\nlogloss   %.6f   %.6f "):format(first.logloss, second.logloss), 1,
+      true))
+    assert.truthy(out:find("\ndata     test: 500 rows, 200 draws of 50 groups\n", 1, true))
+  end)
+
+  it("reads other data, by the first model's labels, and the same for any threads", function()
+    local command = ("compare %s/lr %s/fm --draws 50 --data %s/valid.csv"):format(dir, dir, dir)
+    local status, out = helper.run(command)
+    assert.equal(0, status)
+    assert.same({ 0, out, "" }, { helper.run(command .. " --threads 1") })
+    assert.is_false(out == select(2, helper.run(command .. " --seed 2")))
+  end)
+
+  it("says in one line what is wrong", function()
+    assert.same({ 1, "", ("moonrank: %s/none: No such file or directory\n"):format(dir) },
+      { helper.run(("compare %s/lr %s/none"):format(dir, dir)) })
+    assert.same({ 2, "", 'moonrank: --draws is "0", expected a whole number 1 to 1000000\n' },
+      { helper.run(("compare %s/lr %s/fm --draws 0"):format(dir, dir)) })
+    assert.same({ 2, "", "moonrank: missing argument \"second\"; try: moonrank help compare\n" },
+      { helper.run(("compare %s/lr"):format(dir)) })
+  end)
+end)
