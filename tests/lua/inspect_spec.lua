@@ -17,6 +17,15 @@ describe("moonrank inspect", function()
     assert.truthy(out:find("\nevery byte is as it was written\n", 1, true))
   end)
 
+  it("counts the rows of data, where a node's values are as many as its domain has", function()
+    local status, out, err = helper.run(("inspect %s --data valid"):format(run))
+    assert.same({ 0, "" }, { status, err })
+    assert.truthy(out:find("\nnode  op            domain            rows   width  inputs\n"
+      .. "0     lookup        sample              50       1\n", 1, true), out)
+    assert.same({ 1, "", "moonrank: nowhere.csv: No such file or directory\n" },
+      { helper.run(("inspect %s --data nowhere.csv"):format(run)) })
+  end)
+
   it("prints the configuration of fields and training, and nothing of this machine", function()
     local _, out = helper.run("inspect " .. run)
     local fields, train = out:match "\n(fields:\n.-)\n\n(train:\n.*)$"

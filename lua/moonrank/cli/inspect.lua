@@ -5,31 +5,54 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("inspect", "Print what is in a model file.", [[
 Every node of the graph with its domain and width, every table with its rows, every weight with its
-shape, the options of the script, and the configuration of fields and training. No script runs.]])
+shape, the options of the script, and the configuration of fields and training. No script runs.
+With --data every node's rows in that data too: how often it is computed, once in its domain.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
+  p:option("--data", "a file or pattern; or train, valid or test of the run"):argname "DATA"
   p:flag("--verify", "hold every byte against the sums in the file")
   return p
 end
 
 function M.usage() return require "moonrank.args".help(parser()) end
 
-local function print_graph(model, mr)
-  local C, info = mr.C, mr.new "mr_node_info"
-  local graph, domains, widest = model.builder.handle, {}, 8
-  for i = 0, C.mr_graph_nodes(graph) - 1 do
-    mr.check(C.mr_graph_describe(graph, i, info))
-    domains[i] = model.builder.domain_name(graph, tonumber(info.domain))
-    widest = math.max(widest, #domains[i])
+-- The rows that a split has of each domain that nodes are in, by the domain's number.
+local function count_rows(split, domains, mr)
+  local rows = {}
+  for batch in split:loader { batch = 65536 } do
+    for domain in pairs(domains) do
+      rows[domain] = (rows[domain] or 0) + tonumber(mr.C.mr_batch_rows(batch, domain))
+    end
   end
-  local form = ("%%-5s %%-13s %%-%ds %%7s  %%s"):format(widest)
-  print(form:format("node", "op", "domain", "width", "inputs"))
+  return rows
+end
+
+local function nodes_of(model, mr)
+  local C, info = mr.C, mr.new "mr_node_info"
+  local graph, nodes = model.builder.handle, {}
   for i = 0, C.mr_graph_nodes(graph) - 1 do
     mr.check(C.mr_graph_describe(graph, i, info))
     local inputs = {}
     for k = 0, info.n_inputs - 1 do inputs[k + 1] = C.mr_graph_input(graph, i, k) end
-    local line = form:format(i, mr.string(info.op), domains[i],
-      info.width > 0 and info.width or "-", table.concat(inputs, " "))
-    print((line:gsub("%s+$", "")))
+    nodes[i + 1] = { op = mr.string(info.op), domain = tonumber(info.domain), width = info.width,
+      inputs = table.concat(inputs, " ") }
+  end
+  return nodes
+end
+
+local function print_graph(model, split, mr)
+  local nodes, domains, widest = nodes_of(model, mr), {}, 8
+  for _, node in ipairs(nodes) do
+    local name = model.builder.domain_name(model.builder.handle, node.domain)
+    domains[node.domain], widest = name, math.max(widest, #name)
+  end
+  local rows = split and count_rows(split, domains, mr)
+  local grouped = require "moonrank.progress".grouped
+  local form = ("%%-5s %%-13s %%-%ds %s%%7s  %%s"):format(widest, rows and "%13s " or "%s")
+  local function line(...) print((form:format(...):gsub("%s+$", ""))) end
+  line("node", "op", "domain", rows and "rows" or "", "width", "inputs")
+  for i, node in ipairs(nodes) do
+    line(i - 1, node.op, domains[node.domain], rows and grouped(rows[node.domain] or 0) or "",
+      node.width > 0 and node.width or "-", node.inputs)
   end
 end
 
@@ -74,7 +97,10 @@ function M.run(words)
   local mr = require "moonrank.ffi"
   local file = require "moonrank.model".file(options.model)
   if options.verify then cli.need(mr.ok(mr.C.mr_model_verify(file))) end
-  local model = cli.need(require "moonrank".load(file))
+  local model_data = require "moonrank.model_data"
+  local opened = cli.need(model_data.open(options.model, { labels = false }))
+  local split = options.data and cli.need(model_data.split(opened, options.data))
+  local model = opened.model
   print(("model   %s"):format(model.script))
   print(("options %s"):format(require "moonrank.json".encode(model.options or {})))
   for _, task in ipairs(model.tasks) do
@@ -84,7 +110,7 @@ function M.run(words)
   print_tables(model, mr)
   print_weights(model, mr)
   print ""
-  print_graph(model, mr)
+  print_graph(model, split, mr)
   print_config(model)
   if options.verify then print "\nevery byte is as it was written" end
   return 0
