@@ -53,7 +53,7 @@ class Dice(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.norm = nn.BatchNorm1d(width, eps=1e-8, momentum=0.01, affine=False)
+        self.norm = nn.BatchNorm1d(width, eps=1e-8, momentum=0.1, affine=False)
         self.slope = nn.Parameter(torch.zeros(width))
 
     def forward(self, s):

@@ -587,12 +587,12 @@ describe("the worked numbers of DIN", function()
     local _, _, _, alpha = g.weight(model, "d.alpha")
     assert(math.abs(C.mr_run_weight_gradient(run.handle, alpha)[0] - 0.51048638 / 4) < 1e-7)
     g.update(run)
-    helper.all_near({ 0.01 * 1 }, (g.weight(model, "d.moving_mean")), 1e-7)
-    helper.all_near({ 0.99 + 0.01 * 3.5 }, (g.weight(model, "d.moving_variance")), 1e-7)
+    helper.all_near({ 0.1 * 1 }, (g.weight(model, "d.moving_mean")), 1e-7)
+    helper.all_near({ 0.9 + 0.1 * 3.5 }, (g.weight(model, "d.moving_variance")), 1e-7)
     -- Predicting takes the moving ones.
     local values, p = predict(model, batch, { y }), {}
     for i, s in ipairs { -1, 0, 1, 4 } do
-      local share = 1 / (1 + math.exp(-(s - 0.01) / math.sqrt(1.025)))
+      local share = 1 / (1 + math.exp(-(s - 0.1) / math.sqrt(1.25)))
       p[i] = share * s + (1 - share) * 0.25 * s
     end
     helper.all_near(p, values, 1e-6)

@@ -28,7 +28,7 @@ HISTORIES = [3, 0, 4, 1, 2]  # behaviours of each
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1
 DICE_EPS = 1e-8
-DICE_MOMENTUM = 0.01
+DICE_MOMENTUM = 0.1
 
 
 # ---- numbers and text ----

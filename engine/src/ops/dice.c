@@ -108,7 +108,7 @@ static void finish(const struct mr__settle *s) {
 }
 
 static const struct mr__option options[] = {
-    {.name = "momentum", .kind = MR__REAL, .preset = 0.01, .least = 0, .most = 1,
+    {.name = "momentum", .kind = MR__REAL, .preset = 0.1, .least = 0, .most = 1,
      .doc = "weight of a batch in the moving averages"},
     {.name = "eps", .kind = MR__REAL, .preset = 1e-8, .least = 1e-12, .most = 1,
      .doc = "added to the variance"},
