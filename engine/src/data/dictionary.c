@@ -1,17 +1,20 @@
 #include "data/dictionary.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
 
-enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8 };
+enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8, RECENT_AHEAD = 24 };
 /* Keys looked up at a time; those remembered by a thread, for all tables and for each. */
-enum { STRETCH = 256, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
+enum { STRETCH = 1024, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
+enum { INDEX_BITS = 27 }; /* of a slot: the others are of the key */
 enum {
   MOST_KEYS = (INT32_MAX / MR__CODE_STEP) * MR__CODES_IN_LINE
 }; /* of a shard: codes stay below MR__NEW_CODE */
+static_assert(MOST_KEYS < 1 << INDEX_BITS, "the number of a key fits its slot");
 
 struct shard {
   uint32_t *slots;
@@ -39,9 +42,15 @@ struct recent_key {
   uint32_t code;
 };
 
+/* Two keys of the same low bits. The second one is the last to have come; when it comes again, it
+ * changes places with the first. So keys that come often stay, however many others pass by. */
+struct recent_pair {
+  struct recent_key first, second;
+};
+
 struct mr__recent {
   struct mr__dictionary *dictionary;
-  struct recent_key *keys; /* [tables][mask + 1], each at its key's low bits */
+  struct recent_pair *pairs; /* [tables][mask + 1], each at its keys' low bits */
   size_t mask;
 };
 
@@ -51,12 +60,28 @@ static inline size_t home_of(const struct shard *shard, uint64_t key) {
   return (size_t)key & (shard->n_slots - 1);
 }
 
-/* The slot of a key, or the empty one where it would be. */
-static inline uint32_t *find_slot(const struct shard *shard, uint64_t key) {
-  for (size_t i = home_of(shard, key);; i = (i + 1) & (shard->n_slots - 1)) {
-    uint32_t *slot = &shard->slots[i];
-    if (*slot == 0 || shard->keys[*slot - 1] == key) return slot;
-  }
+/* What a slot holds of key number `index`. */
+static inline uint32_t slot_for(uint64_t key, uint32_t index) {
+  return (uint32_t)(key >> 32) >> 4 << INDEX_BITS | (index + 1);
+}
+
+static inline uint32_t index_in(uint32_t slot) {
+  return (slot & ((UINT32_C(1) << INDEX_BITS) - 1)) - 1;
+}
+
+/* The first slot from `at` on that is empty or looks like the key's. */
+static inline size_t next_slot(const struct shard *shard, uint64_t key, size_t at) {
+  uint32_t like = slot_for(key, 0) >> INDEX_BITS;
+  while (shard->slots[at] && shard->slots[at] >> INDEX_BITS != like)
+    at = (at + 1) & (shard->n_slots - 1);
+  return at;
+}
+
+/* The slot of a key, or the empty one where it would be, from a place on that next_slot gave. */
+static inline uint32_t *find_slot(const struct shard *shard, uint64_t key, size_t at) {
+  while (shard->slots[at] && shard->keys[index_in(shard->slots[at])] != key)
+    at = next_slot(shard, key, (at + 1) & (shard->n_slots - 1));
+  return &shard->slots[at];
 }
 
 static int grow_slots(struct shard *shard) {
@@ -69,7 +94,7 @@ static int grow_slots(struct shard *shard) {
       __builtin_prefetch(&grown.slots[home_of(&grown, shard->keys[i + SLOT_AHEAD])], 1);
     size_t at = home_of(&grown, shard->keys[i]);
     while (grown.slots[at]) at = (at + 1) & (grown.n_slots - 1); /* all keys are different */
-    grown.slots[at] = (uint32_t)i + 1;
+    grown.slots[at] = slot_for(shard->keys[i], (uint32_t)i);
   }
   mr__free_block(shard->slots, shard->n_slots * sizeof *shard->slots);
   *shard = grown;
@@ -137,9 +162,9 @@ int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary) {
   size_t n = MOST_RECENT;
   while (n > LEAST_RECENT && n * dictionary->n_tables > RECENT) n /= 2;
   recent->dictionary = dictionary;
-  recent->mask = n - 1;
-  recent->keys = mr__calloc(dictionary->n_tables * n, sizeof *recent->keys);
-  if (!recent->keys) {
+  recent->mask = n / 2 - 1;
+  recent->pairs = mr__calloc(dictionary->n_tables * (n / 2), sizeof *recent->pairs);
+  if (!recent->pairs) {
     mr__recent_free(recent);
     return mr__fail_memory();
   }
@@ -149,7 +174,7 @@ int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary) {
 
 void mr__recent_free(struct mr__recent *recent) {
   if (!recent) return;
-  mr__free(recent->keys);
+  mr__free(recent->pairs);
   mr__free(recent);
 }
 
@@ -168,51 +193,75 @@ static inline int count(struct coded_table *table, uint32_t code) {
   return 1;
 }
 
-static inline void prefetch_slot(const struct coded_table *table, uint64_t key) {
+static inline __attribute__((always_inline)) void prefetch_slot(const struct coded_table *table,
+                                                                uint64_t key) {
   const struct shard *shard = &table->shards[mr__shard_of(key)];
   __builtin_prefetch(&shard->slots[home_of(shard, key)]);
 }
 
-static inline void prefetch_key(const struct coded_table *table, uint64_t key) {
+/* Also gives the slot that looks like the key's. */
+static inline size_t prefetch_key(const struct coded_table *table, uint64_t key) {
   const struct shard *shard = &table->shards[mr__shard_of(key)];
-  uint32_t slot = shard->slots[home_of(shard, key)];
-  if (slot) __builtin_prefetch(&shard->keys[slot - 1]);
+  size_t at = next_slot(shard, key, home_of(shard, key));
+  if (shard->slots[at]) __builtin_prefetch(&shard->keys[index_in(shard->slots[at])]);
+  return at;
 }
 
-static inline uint32_t code_of(const struct coded_table *table, uint64_t key) {
+/* `at` as prefetch_key gave it. */
+static inline uint32_t code_at(const struct coded_table *table, uint64_t key, size_t at) {
   int s = mr__shard_of(key);
   if (key == MR__UNKNOWN_KEY) return MR__UNKNOWN_CODE;
-  uint32_t slot = *find_slot(&table->shards[s], key);
-  return slot ? mr__code(s, slot - 1) : MR__NEW_CODE;
+  uint32_t slot = *find_slot(&table->shards[s], key, at);
+  return slot ? mr__code(s, index_in(slot)) : MR__NEW_CODE;
 }
 
-/* What the thread has found lately, without a branch. Returns how many are missing, and lists their
- * places. */
-static size_t find_recent(const struct recent_key *recent, size_t mask, const uint64_t *keys,
-                          size_t n, uint32_t *codes, uint32_t *missing) {
+/* What the thread has found lately, without a branch. Returns how many are not the first of a pair,
+ * and lists their places. */
+static size_t find_first(const struct recent_pair *recent, size_t mask, const uint64_t *keys,
+                         size_t n, uint32_t *codes, uint32_t *missing) {
   size_t n_missing = 0;
   for (size_t i = 0; i < n; i++) {
-    const struct recent_key *at = &recent[keys[i] & mask];
-    codes[i] = at->code;
+    __builtin_prefetch(&recent[keys[i + RECENT_AHEAD < n ? i + RECENT_AHEAD : i] & mask], 1);
+    const struct recent_key *first = &recent[keys[i] & mask].first;
+    codes[i] = first->code;
     missing[n_missing] = (uint32_t)i;
-    n_missing += at->key != keys[i];
+    n_missing += first->key != keys[i];
+  }
+  return n_missing;
+}
+
+/* Of those, the second of pairs. Keeps the list of the others. */
+static size_t find_second(struct recent_pair *recent, size_t mask, const uint64_t *keys,
+                          uint32_t *codes, uint32_t *missing, size_t n) {
+  size_t n_missing = 0;
+  for (size_t i = 0; i < n; i++) {
+    uint64_t key = keys[missing[i]];
+    struct recent_pair *pair = &recent[key & mask], turned = {pair->second, pair->first};
+    if (turned.first.key == key) {
+      codes[missing[i]] = turned.first.code;
+      *pair = turned;
+    } else {
+      missing[n_missing++] = missing[i];
+    }
   }
   return n_missing;
 }
 
 /* Those missing from `recent`. A key that is still to be counted is not kept there. */
-static size_t find_shared(struct coded_table *table, struct recent_key *recent, size_t mask,
-                          const uint64_t *keys, const uint32_t *at, size_t n, uint32_t *codes) {
+static size_t find_shared(struct coded_table *table, struct recent_pair *recent, size_t mask,
+                          const uint64_t *keys, const uint32_t *missing, size_t n,
+                          uint32_t *codes) {
   size_t n_new = 0;
-  for (size_t i = 0; i < n; i++) prefetch_slot(table, keys[at[i]]);
-  for (size_t i = 0; i < n; i++) prefetch_key(table, keys[at[i]]);
+  uint32_t at[STRETCH];
+  for (size_t i = 0; i < n; i++) prefetch_slot(table, keys[missing[i]]);
+  for (size_t i = 0; i < n; i++) at[i] = (uint32_t)prefetch_key(table, keys[missing[i]]);
   for (size_t i = 0; i < n; i++) {
-    uint64_t key = keys[at[i]];
-    uint32_t code = codes[at[i]] = code_of(table, key);
+    uint64_t key = keys[missing[i]];
+    uint32_t code = codes[missing[i]] = code_at(table, key, at[i]);
     if (code == MR__NEW_CODE)
       n_new++;
     else if (table->least == 1 || !count(table, code))
-      recent[key & mask] = (struct recent_key){key, code};
+      recent[key & mask].second = (struct recent_key){key, code};
   }
   return n_new;
 }
@@ -220,16 +269,16 @@ static size_t find_shared(struct coded_table *table, struct recent_key *recent, 
 size_t mr__dictionary_find(struct mr__recent *recent, int t, const uint64_t *keys, size_t n,
                            uint32_t *codes) {
   struct coded_table *table = &recent->dictionary->tables[t];
-  struct recent_key *mine = recent->keys + (size_t)t * (recent->mask + 1);
+  struct recent_pair *mine = recent->pairs + (size_t)t * (recent->mask + 1);
   size_t n_new = 0;
-  for (size_t first = 0; first < n; first += STRETCH) {
+  for (size_t first = 0; first < n; first += STRETCH, keys += STRETCH, codes += STRETCH) {
     uint32_t missing[STRETCH];
     size_t some = n - first < STRETCH ? n - first : STRETCH;
-    size_t n_missing = find_recent(mine, recent->mask, keys + first, some, codes + first, missing);
+    size_t n_missing = find_first(mine, recent->mask, keys, some, codes, missing);
+    n_missing = find_second(mine, recent->mask, keys, codes, missing, n_missing);
     if (n_missing == 0) continue;
     pthread_rwlock_rdlock(&table->lock);
-    n_new +=
-        find_shared(table, mine, recent->mask, keys + first, missing, n_missing, codes + first);
+    n_new += find_shared(table, mine, recent->mask, keys, missing, n_missing, codes);
     pthread_rwlock_unlock(&table->lock);
   }
   return n_new;
@@ -238,7 +287,8 @@ size_t mr__dictionary_find(struct mr__recent *recent, int t, const uint64_t *key
 uint32_t mr__dictionary_code(struct mr__dictionary *dictionary, int t, uint64_t key) {
   struct coded_table *table = &dictionary->tables[t];
   pthread_rwlock_rdlock(&table->lock);
-  uint32_t code = code_of(table, key);
+  const struct shard *shard = &table->shards[mr__shard_of(key)];
+  uint32_t code = code_at(table, key, next_slot(shard, key, home_of(shard, key)));
   pthread_rwlock_unlock(&table->lock);
   return code;
 }
@@ -263,8 +313,9 @@ static void count_times(const struct coded_table *table, uint32_t *seen, uint32_
 static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
   int s = mr__shard_of(new_key->key);
   struct shard *shard = &table->shards[s];
-  uint32_t *slot = find_slot(shard, new_key->key);
-  size_t index = *slot ? *slot - 1 : shard->n;
+  size_t at = next_slot(shard, new_key->key, home_of(shard, new_key->key));
+  uint32_t *slot = find_slot(shard, new_key->key, at);
+  size_t index = *slot ? index_in(*slot) : shard->n;
   if (*slot == 0) {
     if (index >= MOST_KEYS)
       return mr__fail(MR_EDATA, "table \"%s\" has more than %d distinct values", table->name,
@@ -275,7 +326,7 @@ static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
     if (table->least > 1) shard->seen[index] = 0;
     shard->keys[index] = new_key->key;
     shard->n++;
-    *slot = (uint32_t)shard->n;
+    *slot = slot_for(new_key->key, (uint32_t)index);
     if (2 * (shard->n + 1) > shard->n_slots) MR_TRY(grow_slots(shard));
   }
   if (table->least > 1) count_times(table, &shard->seen[index], new_key->seen);

@@ -13,7 +13,8 @@
  * number of threads. Where rare keys are to be forgotten (a min_count above 1), each key is counted
  * besides, and settling numbers those that stay anew, in the same order.
  *
- *   shard:  slots  uint32, open addressing, at most half full: index + 1, 0 for none
+ *   shard:  slots  uint32, open addressing, at most half full: index + 1, below 5 bits of the key;
+ *                  0 for none
  *           keys   [n] by index
  *           seen   [n] how often, up to min_count; once settled, the new code */
 #ifndef MR_DATA_DICTIONARY_H
