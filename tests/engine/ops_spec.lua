@@ -43,6 +43,17 @@ local function parse(sample)
   return inputs, given
 end
 
+-- A dense layer that becomes this op and others: over the inputs and, where they are to be, the
+-- difference and the product of the first two.
+local function build_dense(b, op, nodes, options)
+  local parts = { unpack(nodes) }
+  if op.name == "dense_pairs" then
+    parts[#parts + 1] = b:subtract(nodes[1], nodes[2])
+    parts[#parts + 1] = b:multiply(nodes[1], nodes[2])
+  end
+  return b:dense(b:concat(parts), options)
+end
+
 -- Inputs as vector columns, the op, and a probe that weighs its output by random numbers.
 local function build(op, inputs, options, out_width)
   local columns = {}
@@ -50,7 +61,7 @@ local function build(op, inputs, options, out_width)
     columns[i] = { name = "x" .. i, type = "vector", width = input.width, domain = input.domain,
       sequence = input.sequence }
   end
-  local width = out_width or op.internal and inputs[1].width or 1
+  local width = out_width or op.name == "broadcast" and inputs[1].width or 1
   columns[#columns + 1] = { name = "r", type = "vector", width = width }
   columns[#columns + 1] = { name = "click.r", type = "vector", width = width, domain = "request",
     sequence = "click" }
@@ -63,7 +74,9 @@ local function build(op, inputs, options, out_width)
     b:watch(nodes[i])
   end
   local y
-  if op.internal then -- reached by mixing domains
+  if op.name:find "^dense_" then
+    y = build_dense(b, op, nodes, options)
+  elseif op.internal then -- reached by mixing domains
     y = b:add { nodes[1], b:column { column = options.meets and options.meets .. ".r" or "r" } }
   elseif op.variadic then
     y = b[op.name](b, nodes, options)
@@ -120,7 +133,7 @@ end
 local function check(op, sample)
   local inputs, options = parse(sample)
   local _, _, _, width = build(op, inputs, options)
-  if op.internal then width = inputs[1].width end
+  if op.name == "broadcast" then width = inputs[1].width end
   local schema, b, nodes = build(op, inputs, options, width)
   local batch = g.batch(schema, SIZES)
   g.set_lengths(batch, schema, "click", CLICKS)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "graph/split.h"
 #include "kernel/family.h"
 #include "ops/lookup_options.h"
 #include "table/table.h"
@@ -326,7 +327,8 @@ static int reach(mr_graph *graph, const struct mr__op *op, struct mr__node *node
   char text[DOMAIN_BYTES], other[DOMAIN_BYTES];
   int from = graph->nodes[node->inputs[input]].domain, to = below;
   int how = op->reach[op->variadic ? 0 : input];
-  if (how == MR__OF_PARENT) to = mr__parent_domain(graph->schema, below);
+  if (how == MR__OF_PARENT || (how == MR__OF_ABOVE && from != below))
+    to = mr__parent_domain(graph->schema, below);
   if (how == MR__OF_SEQUENCE && mr__is_pairs(below) && mr__sequence_of(from) >= 0) to = from;
   if (to >= 0 && sees(graph->schema, to, from))
     return broadcast(graph, node->inputs[input], to, &node->inputs[input]);
@@ -368,7 +370,7 @@ static int check_name(const char *what, const char *name) {
 
 static int add_params(mr_graph *graph, struct mr__node *node, const char *name,
                       const struct mr__shape *shape) {
-  node->first_param = (int)graph->n_params;
+  if (!shape->lent) node->first_param = (int)graph->n_params;
   node->n_params = 0;
   if (shape->n_params > 0) MR_TRY(check_name("a node", name));
   for (int i = 0; i < shape->n_params; i++) {
@@ -385,6 +387,18 @@ static int add_params(mr_graph *graph, struct mr__node *node, const char *name,
         (struct mr__param){copy, (int)graph->n_nodes, shape->params[i]};
     node->n_params++;
   }
+  return MR_OK;
+}
+
+/* The weights of the node that the first input comes from. */
+static int borrow_params(const mr_graph *graph, struct mr__node *node, struct mr__shape *shape) {
+  int from = node->inputs[0];
+  while (strcmp(graph->nodes[from].op_name, "broadcast") == 0) from = graph->nodes[from].inputs[0];
+  if (!(mr__node_op(&graph->nodes[from])->flags & (MR__LENDS | MR__BORROWS)))
+    return mr__fail(MR_ESHAPE, "the first input is of %s, which has no weights to share",
+                    graph->nodes[from].op_name);
+  node->first_param = graph->nodes[from].first_param;
+  shape->lent = &graph->params[node->first_param].spec;
   return MR_OK;
 }
 
@@ -486,12 +500,14 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
   }
   struct mr__shape shape = {
       .node = node, .widths = node->input_widths, .n_inputs = node->n_inputs};
+  if (op->flags & MR__BORROWS) MR_TRY(borrow_params(graph, node, &shape));
   MR_TRY(op->shape(&shape));
   if (shape.width > MAX_WIDTH)
     return mr__fail(MR_ESHAPE, "the output is %d wide, at most %d is allowed", shape.width,
                     MAX_WIDTH);
   node->width = shape.width;
   node->saved = shape.saved;
+  node->scratch = shape.scratch;
   node->packed = shape.packed;
   node->packed_back = shape.packed_back;
   node->statistics = shape.statistics;
@@ -507,6 +523,26 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
   return MR_OK;
 }
 
+/* A dense layer that is right so far, as a chain; *out is -1 where it is to be one node. */
+static int try_split(mr_graph *graph, const struct mr__op *op, const char *name,
+                     const int32_t *inputs, int n, const mr_option *options, int n_given,
+                     int32_t *out) {
+  if (graph->as_written || strcmp(op->name, "dense") != 0) return MR_OK;
+  struct mr__node node = {.op_name = op->name, .schema = graph->schema, .n_inputs = n};
+  int right = check_inputs(graph, op, inputs, n) == MR_OK &&
+              set_options(&node, op, options, n_given) == MR_OK;
+  int width = (int)mr__option_number(&node, 0);
+  clear_node(&node);
+  if (!right) return MR_OK; /* it will be refused */
+  size_t n_nodes = graph->n_nodes, n_params = graph->n_params, n_inputs = graph->n_inputs;
+  int status = mr__split_dense(graph, name, inputs[0], options, n_given, width, out);
+  if (status == MR_OK) return MR_OK;
+  while (graph->n_nodes > n_nodes) clear_node(&graph->nodes[--graph->n_nodes]);
+  while (graph->n_params > n_params) mr__free(graph->params[--graph->n_params].name);
+  graph->n_inputs = n_inputs;
+  return status;
+}
+
 int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const int32_t *inputs,
                  int32_t n, const mr_option *options, int32_t n_given, int32_t *out) {
   *out = -1;
@@ -515,6 +551,8 @@ int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const i
   int op = find_op(op_name);
   if (op < 0) return mr__fail(MR_EINVAL, "there is no op \"%s\"", op_name);
   const struct mr__op *descriptor = mr__ops_plain.ops[op];
+  MR_TRY(try_split(graph, descriptor, name, inputs, n, options, n_given, out));
+  if (*out >= 0) return MR_OK;
   struct mr__node node = {.op = op,
                           .op_name = descriptor->name,
                           .schema = graph->schema,
@@ -529,7 +567,7 @@ int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const i
     clear_node(&node);
     while (graph->n_params > n_params) mr__free(graph->params[--graph->n_params].name);
     graph->n_lookups = n_lookups;
-    return status == MR_EMEMORY ? status : mr__fail_at(status, "%s", op_name);
+    return status == MR_EMEMORY ? status : mr__fail_at(status, "%s", descriptor->part_of ? descriptor->part_of : op_name);
   }
   graph->nodes[graph->n_nodes] = node;
   graph->n_inputs += (size_t)n;

@@ -17,6 +17,7 @@ struct mr__node {
   int n_inputs;
   int domain, width;
   int saved;          /* floats per row */
+  size_t scratch;     /* floats */
   size_t packed, packed_back; /* floats */
   int statistics;     /* doubles per lane */
   int first_param, n_params; /* in mr_graph.params */
@@ -60,6 +61,7 @@ struct mr__graph_task {
 struct mr_graph {
   const mr_schema *schema; /* a reference is held */
   int sealed;              /* a model was made of it: no node may follow */
+  int as_written;          /* it is read from a file: layers are split there already */
   struct mr__node *nodes;
   size_t n_nodes, nodes_capacity;
   size_t n_inputs; /* of all nodes together */

@@ -30,17 +30,23 @@ enum mr__op_flags {
   /* `saved` holds, once, the sum of the vectors in x and then the sum of their squares; the dx of
    * each vector is dy (sum - it). Where x is not wanted, forward finds both sums made. */
   MR__PAIRS = 4096,
-  /* Activations that another op does while it has the numbers in hand: y = max(x, 0), and an op
-   * that can do that to its y (mr__call.relu) and to the dx of its only input (mr__call.mask). */
+  /* Activations that another op does while it has the numbers in hand: y = max(x, 0), an op that
+   * can do that to its y (mr__call.relu), and one that can to the dx of its only input
+   * (mr__call.mask). */
   MR__RELU = 8192,
   MR__TAKES_RELU = 16384,
-  MR__SIBLINGS = 32768 /* a row's output depends on all rows of its parent */
+  MR__SIBLINGS = 32768, /* a row's output depends on all rows of its parent */
+  MR__TAKES_MASK = 1 << 16,
+  /* A layer that is a chain of nodes (split.h): who has its weights, and who has those of the node
+   * that its first input comes from. */
+  MR__LENDS = 1 << 17,
+  MR__BORROWS = 1 << 18
 };
 
 /* Whose rows an op reads of an input: those of the domain where all inputs meet (the others are
- * broadcast there); those of its parent, one for all siblings; or of a sequence that meets samples
- * in pairs, its own. */
-enum mr__reach { MR__MEETING = 0, MR__OF_PARENT, MR__OF_SEQUENCE };
+ * broadcast there); those of its parent, one for all siblings; of a sequence that meets samples in
+ * pairs, its own; or either of its own rows or of its parent's. */
+enum mr__reach { MR__MEETING = 0, MR__OF_PARENT, MR__OF_SEQUENCE, MR__OF_ABOVE };
 
 enum mr__option_kind { MR__WHOLE, MR__REAL, MR__CHOICE, MR__COLUMN, MR__NAME };
 
@@ -81,10 +87,12 @@ struct mr__shape {
   const struct mr__node *node;
   const int *widths; /* of the inputs */
   int n_inputs;
+  const struct mr__param_spec *lent; /* MR__BORROWS: the weights that it has from another node */
   int width;            /* of the output; set by the rule */
   int saved;            /* floats per row kept from forward for backward; default 0 */
   size_t packed;        /* floats of the form that `prepare` makes of the weights; default 0 */
   size_t packed_back;   /* the same of `prepare_back`; default 0 */
+  size_t scratch;       /* floats that a call has for itself; default 0 */
   int statistics;       /* doubles per lane, and floats settled; default 0 */
   int n_params;
   struct mr__param_spec params[MR__MAX_PARAMS];
@@ -120,6 +128,7 @@ struct mr__call {
   const float *packed;
   const float *packed_back; /* where backward is to compute dx; else NULL */
   struct mr__matrix saved;
+  float *scratch;           /* of this thread, on a cache line; what is in it is anything */
   double *lane_statistics;  /* `collect`: of this lane, zero at the start of a batch */
   float *statistics;        /* settled; read by forward and backward */
   double *loss;             /* objectives: of this lane, added to */
@@ -139,6 +148,7 @@ struct mr__settle {
 
 struct mr__op {
   const char *name;
+  const char *part_of; /* NULL, or the op that messages are to name instead */
   const char *doc;
   const char *inputs[4]; /* names, for messages */
   int variadic;          /* any number (at least 1) of inputs called inputs[0] */
@@ -160,7 +170,8 @@ struct mr__op {
   void (*settle_backward)(const struct mr__settle *settle);
   void (*finish)(const struct mr__settle *settle);
   /* Graphs for the gradient test: input widths (behind one "r": in the request domain; "s": in a
-   * sequence of the request; "a": in one of the sample), then "| option=value ...". */
+   * sequence of the request; "a": in one of the sample), then "| option=value ...". Of what a dense
+   * layer becomes, those of the layer over their concat. */
   const char *samples[6];
 };
 

@@ -308,7 +308,7 @@ static void fold_relus(struct mr__plan *plan) {
     struct mr__node_plan *before = &plan->nodes[input];
     if ((flags(plan, input) & MR__TAKES_RELU) && same_place(relu->value, before->value))
       before->relu = relu->folded_forward = 1;
-    if (reader >= 0 && (flags(plan, reader) & MR__TAKES_RELU) &&
+    if (reader >= 0 && (flags(plan, reader) & MR__TAKES_MASK) &&
         plan->nodes[reader].backward_unit == relu->backward_unit &&
         same_place(relu->grad, before->grad))
       plan->nodes[reader].mask = relu->folded_backward = 1;

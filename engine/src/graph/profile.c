@@ -147,7 +147,11 @@ static double floats_per_row(const mr_run *run, int index, int pass) {
 static double flops_per_row(const mr_run *run, int index, int pass) {
   const struct mr__node *node = &run->model->graph->nodes[index];
   double weights = 0;
-  for (int p = node->first_param; p < node->first_param + node->n_params; p++) {
+  unsigned flags = mr__node_op(node)->flags;
+  int x = (flags & MR__BORROWS) != 0; /* which input a part of a layer multiplies */
+  int is_part = (flags & (MR__LENDS | MR__BORROWS)) != 0;
+  if (is_part) weights = (double)node->input_widths[x] * (double)node->width;
+  for (int p = node->first_param; !is_part && p < node->first_param + node->n_params; p++) {
     const struct mr__param_spec *spec = &run->model->graph->params[p].spec;
     if (spec->trained) weights += (double)spec->rows * (double)spec->columns;
   }

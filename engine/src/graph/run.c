@@ -216,6 +216,7 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .param = run->model->param + node->first_param,
       .packed = run->model->packed + run->model->packed_offset[i],
       .packed_back = run->packed_back ? run->packed_back[i] : NULL,
+      .scratch = worker->scratch,
       .loss = &l->loss,
   };
   if (run->plan.train) {
@@ -551,9 +552,11 @@ int64_t mr_run_bytes(const mr_run *run) {
 
 static int make_workers(mr_run *run) {
   const mr_graph *graph = run->model->graph;
-  size_t inputs = 1;
-  for (size_t i = 0; i < graph->n_nodes; i++)
+  size_t inputs = 1, scratch = 1;
+  for (size_t i = 0; i < graph->n_nodes; i++) {
     if ((size_t)graph->nodes[i].n_inputs > inputs) inputs = (size_t)graph->nodes[i].n_inputs;
+    if (graph->nodes[i].scratch > scratch) scratch = graph->nodes[i].scratch;
+  }
   run->n_workers = mr__pool_threads(run->pool);
   run->workers = mr__calloc((size_t)run->n_workers, sizeof *run->workers);
   if (!run->workers) return mr__fail_memory();
@@ -563,7 +566,9 @@ static int make_workers(mr_run *run) {
     worker->dx = mr__calloc(inputs, sizeof *worker->dx);
     worker->add = mr__calloc(inputs, sizeof *worker->add);
     worker->readers = mr__calloc(graph->n_lookups, sizeof *worker->readers);
-    if (!worker->x || !worker->dx || !worker->add || !worker->readers) return mr__fail_memory();
+    worker->scratch = mr__malloc_aligned(scratch * sizeof *worker->scratch);
+    if (!worker->x || !worker->dx || !worker->add || !worker->readers || !worker->scratch)
+      return mr__fail_memory();
   }
   return MR_OK;
 }
@@ -781,6 +786,7 @@ void mr_run_free(mr_run *run) {
     mr__free(run->workers[w].gradient);
     mr__free(run->workers[w].touched);
     mr__free(run->workers[w].readers);
+    mr__free(run->workers[w].scratch);
   }
   mr__free(run->workers);
   for (int l = 0; run->lanes && l < run->n_lanes; l++) {

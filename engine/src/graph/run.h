@@ -45,6 +45,7 @@ struct mr__worker {
   struct mr__matrix *x, *dx; /* [most inputs of a node] */
   unsigned char *add;        /* [most inputs of a node] */
   struct mr__reader *readers; /* [lookups] */
+  float *scratch;             /* [most that a node asks for] */
   /* Of the share that is worked on. */
   float *gradient;        /* [distinct keys, width of the table] */
   unsigned char *touched; /* [distinct keys, parts of the table]: which parts were read at all */

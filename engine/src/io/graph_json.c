@@ -231,6 +231,7 @@ static int read_nodes(mr_graph *graph, const struct mr__json *from) {
 
 int mr__graph_read(mr_graph **out, const struct mr__json *from, const mr_schema *schema) {
   MR_TRY(mr_graph_new(out, schema));
+  (*out)->as_written = 1;
   int status = read_nodes(*out, from);
   if (status != MR_OK) {
     mr_graph_free(*out);

@@ -67,11 +67,35 @@ struct mr__weight_call {
   float *dw;
   int lddw;
   int add; /* 0: what is in dw is overwritten */
-  float *db;
+  float *db; /* may be NULL */
+  const struct mr__paired_sums *paired; /* may be NULL */
+};
+
+/* What else is made of T = x^T dy, where one q has multiplied all rows of x on their way to P:
+ * dproduct += diag(q) T, dq[i] += the inner product of T[i] and P[i], in 16 partial sums. */
+struct mr__paired_sums {
+  const float *q;       /* [inputs] */
+  const float *product; /* P [inputs, outputs] */
+  float *dproduct;      /* [inputs, outputs], stride lddw */
+  float *dq;            /* [inputs], or NULL */
+  float *partials;      /* [inputs, 16]: scratch */
 };
 
 typedef void mr__dense_weights_fn(const struct mr__weight_call *call);
 mr__dense_weights_fn mr__dense_weights_plain, mr__dense_weights_avx2, mr__dense_weights_avx512;
+
+/* A weight for each q: W + diag(q) P, elements w + q p as fused multiply-adds. */
+struct mr__paired_pack {
+  int inputs, outputs;
+  const float *q;      /* [inputs] */
+  const float *packed; /* W [inputs, outputs] packed, then P; back: both transposed */
+  float *to;           /* the same form */
+};
+
+typedef void mr__paired_pack_fn(const struct mr__paired_pack *form);
+mr__paired_pack_fn mr__pack_paired_plain, mr__pack_paired_avx2, mr__pack_paired_avx512;
+mr__paired_pack_fn mr__pack_paired_back_plain, mr__pack_paired_back_avx2,
+    mr__pack_paired_back_avx512;
 
 /* A layer of one output, whose weights need no packing. */
 struct mr__one_call {

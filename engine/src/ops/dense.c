@@ -1,38 +1,25 @@
 /* y = x W + b, W is [in, out].
  * dx = dy W^T, dW = x^T dy, db = sum of dy over rows. */
-#include <string.h>
-
-#include "graph/op.h"
-#include "kernel/kernel.h"
-
-enum { OUT, START, SCALE, OFFSET };
+#include "ops/dense_part.h"
 
 static int shape(struct mr__shape *s) {
-  int in = s->widths[0], out = (int)mr__option_number(s->node, OUT);
+  int in = s->widths[0], out = (int)mr__option_number(s->node, MR__DENSE_OUT);
   if (in == 0) return mr__fail(MR_ESHAPE, "the input has no columns");
   s->width = out;
   s->packed = out > 1 ? mr__packed_size(in, out) : 0;
   s->packed_back = out > 1 ? mr__packed_size(out, in) : 0;
-  s->n_params = 2;
-  int normal = (int)mr__option_number(s->node, START) == 1;
-  s->params[0] = (struct mr__param_spec){.name = "weight", .rows = in, .columns = out, .trained = 1,
-                                         .decays = 1,
-                                         .start = normal ? MR__PARAM_NORMAL : MR__PARAM_GLOROT,
-                                         .scale = (float)mr__option_number(s->node, SCALE)};
-  s->params[1] = (struct mr__param_spec){.name = "bias", .rows = 1, .columns = out, .trained = 1,
-                                         .start = MR__PARAM_CONSTANT,
-                                         .scale = (float)mr__option_number(s->node, OFFSET)};
+  mr__dense_params(s, in);
   return MR_OK;
 }
 
 static void prepare(const struct mr__node *node, float *const *param, float *packed) {
-  int out = (int)mr__option_number(node, OUT);
+  int out = (int)mr__option_number(node, MR__DENSE_OUT);
   if (out == 1) return; /* they are read as they are */
   mr__pack(param[0], mr__input_width(node, 0), out, packed);
 }
 
 static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
-  int out = (int)mr__option_number(node, OUT);
+  int out = (int)mr__option_number(node, MR__DENSE_OUT);
   mr__pack_transposed(param[0], mr__input_width(node, 0), out, packed);
 }
 
@@ -132,22 +119,13 @@ static void backward(const struct mr__call *c) {
   backward_weights(c);
 }
 
-static const struct mr__option options[] = {
-    {.name = "out", .kind = MR__WHOLE, .preset = 1, .least = 1, .most = 1 << 16, .required = 1,
-     .doc = "width of the output"},
-    {.name = "start", .kind = MR__CHOICE, .preset = 0, .choices = "glorot normal",
-     .doc = "distribution of the weights at the start"},
-    {.name = "scale", .kind = MR__REAL, .preset = 0.01, .least = 0, .most = 1e3,
-     .doc = "standard deviation of a normal start"},
-    {.name = "offset", .kind = MR__REAL, .preset = 0, .least = -1e6, .most = 1e6,
-     .doc = "start value of the bias"},
-    {0}};
+static const struct mr__option options[] = {MR__DENSE_OPTION_LIST, {0}};
 
 const struct mr__op MR_FAMILY(mr__op_dense) = {
     .name = "dense",
     .doc = "y = x W + b",
     .inputs = {"x"},
-    .flags = MR__READS_X | MR__WRITES_PARAM | MR__TAKES_RELU,
+    .flags = MR__READS_X | MR__WRITES_PARAM | MR__TAKES_RELU | MR__TAKES_MASK,
     .options = options,
     .shape = shape,
     .forward = forward,

@@ -41,6 +41,10 @@ static void backward_weight(const struct mr__call *c, int64_t r, struct mr__sibl
   }
 }
 
+static void weigh(float *restrict y, float w, const float *restrict x, int n) {
+  for (int e = 0; e < n; e++) y[e] = w * x[e];
+}
+
 static void backward(const struct mr__call *c) {
   int64_t last = -1; /* where the x of the request before begins, whose dx is begun */
   for (int64_t r = 0; r < c->rows; r++) {
@@ -55,7 +59,7 @@ static void backward(const struct mr__call *c) {
     for (int64_t i = rows.begin; i < rows.end; i++) {
       float *dx = mr__row(&c->dx[X], x + i), w = mr__row(&c->x[WEIGHT], i)[0];
       if (begins)
-        for (int e = 0; e < c->dy.width; e++) dx[e] = w * dy[e];
+        weigh(dx, w, dy, c->dy.width);
       else
         mr__axpy(dx, w, dy, c->dy.width);
     }

@@ -12,27 +12,34 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
+static void forward_row(float *restrict y, const float *restrict x, const float *restrict alpha,
+                        int n) {
+  for (int e = 0; e < n; e++) y[e] = x[e] > 0.0f ? x[e] : alpha[e] * x[e];
+}
+
 static void forward(const struct mr__call *c) {
-  const float *alpha = c->param[0];
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r);
-    float *y = mr__row(&c->y, r);
-    for (int e = 0; e < c->y.width; e++) y[e] = x[e] > 0.0f ? x[e] : alpha[e] * x[e];
-  }
+  for (int64_t r = 0; r < c->rows; r++)
+    forward_row(mr__row(&c->y, r), mr__row(&c->x[0], r), c->param[0], c->y.width);
+}
+
+static void backward_alpha(float *restrict dalpha, const float *restrict x,
+                           const float *restrict dy, int n) {
+  for (int e = 0; e < n; e++) dalpha[e] += x[e] > 0.0f ? 0.0f : dy[e] * x[e];
+}
+
+static void backward_row(float *restrict dx, const float *restrict x, const float *restrict dy,
+                         const float *restrict alpha, int add, int n) {
+  if (add)
+    for (int e = 0; e < n; e++) dx[e] += x[e] > 0.0f ? dy[e] : alpha[e] * dy[e];
+  else
+    for (int e = 0; e < n; e++) dx[e] = x[e] > 0.0f ? dy[e] : alpha[e] * dy[e];
 }
 
 static void backward(const struct mr__call *c) {
-  const float *alpha = c->param[0];
-  float *dalpha = c->dparam[0];
   for (int64_t r = 0; r < c->rows; r++) {
     const float *x = mr__row(&c->x[0], r), *dy = mr__row(&c->dy, r);
-    for (int e = 0; e < c->dy.width; e++) dalpha[e] += x[e] > 0.0f ? 0.0f : dy[e] * x[e];
-    if (!c->dx[0].p) continue;
-    float *dx = mr__row(&c->dx[0], r);
-    for (int e = 0; e < c->dy.width; e++) {
-      float g = x[e] > 0.0f ? dy[e] : alpha[e] * dy[e];
-      dx[e] = c->add[0] ? dx[e] + g : g;
-    }
+    backward_alpha(c->dparam[0], x, dy, c->dy.width);
+    if (c->dx[0].p) backward_row(mr__row(&c->dx[0], r), x, dy, c->param[0], c->add[0], c->dy.width);
   }
 }
 

@@ -8,9 +8,36 @@
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
 
+#include <string.h>
+
 enum { ROWS_AT_ONCE = 96, AHEAD = 8, CHUNK = 4 }; /* rows */
 
+/* dq of what the partial sums hold. */
+static void finish_paired(const struct mr__weight_call *call) {
+  const struct mr__paired_sums *to = call->paired;
+  for (int i = 0; to->dq && i < call->inputs; i++)
+    to->dq[i] += mr__add_partials(to->partials + (size_t)i * MR__PARTIALS);
+}
+
+static void begin_paired(const struct mr__weight_call *call) {
+  memset(call->paired->partials, 0,
+         (size_t)call->inputs * MR__PARTIALS * sizeof *call->paired->partials);
+}
+
 #ifdef VECTOR
+
+/* What a vector of T gives beside dw. */
+static inline __attribute__((always_inline)) void add_paired(const struct mr__weight_call *call,
+                                                             VECTOR t, int input, int column,
+                                                             columns_mask there) {
+  const struct mr__paired_sums *to = call->paired;
+  const int64_t at = (int64_t)input * call->lddw + column;
+  VECTOR q = BROADCAST(to->q[input]);
+  store_columns(to->dproduct + at, FMA(q, t, load_columns(to->dproduct + at, there)), there);
+  float *partials = to->partials + (size_t)input * MR__PARTIALS + column % MR__PARTIALS;
+  VECTOR sum = LOAD(partials);
+  STORE(partials, choose_columns(FMA(t, load_columns(to->product + at, there), sum), sum, there));
+}
 
 /* The panel of dy that is in hand: `vectors` whole vectors a row, filled with zeros. */
 struct panel {
@@ -22,15 +49,15 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
                        int64_t rows, int column, int vectors) {
   for (int v = 0; v < vectors; v++) {
     columns_mask there = first_columns(call->outputs - column - v * LANES);
-    float *db = call->db + column + v * LANES, *to = panel->dy + v * LANES;
+    float *db = call->db ? call->db + column + v * LANES : NULL, *to = panel->dy + v * LANES;
     const float *dy = call->dy + row * call->lddy + column + v * LANES;
-    VECTOR sum = load_columns(db, there);
+    VECTOR sum = db ? load_columns(db, there) : BROADCAST(0.0f);
     for (int64_t r = 0; r < rows; r++, dy += call->lddy, to += vectors * LANES) {
       VECTOR g = load_columns(dy, there);
       sum = ADD(sum, g);
       STORE(to, g);
     }
-    store_columns(db, sum, there);
+    if (db) store_columns(db, sum, there);
   }
 }
 
@@ -70,6 +97,7 @@ static void pack_panel(struct panel *panel, const struct mr__weight_call *call, 
     UNROLL for (int i = 0; i < INPUTS; i++)                                                        \
       UNROLL for (int v = 0; v < VECTORS; v++) {                                                   \
         float *to = dw + (int64_t)i * call->lddw + v * LANES;                                      \
+        if (call->paired) add_paired(call, sum[i][v], input + i, column + v * LANES, there[v]);    \
         if (add) sum[i][v] = ADD(load_columns(to, there[v]), sum[i][v]);                           \
         store_columns(to, sum[i][v], there[v]);                                                    \
       }                                                                                            \
@@ -120,16 +148,27 @@ static void some_rows(const struct mr__weight_call *call, int64_t row, int64_t r
 }
 
 void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
+  if (call->paired) begin_paired(call);
   for (int64_t row = 0; row < call->rows; row += ROWS_AT_ONCE)
     some_rows(call, row, call->rows - row < ROWS_AT_ONCE ? call->rows - row : ROWS_AT_ONCE);
+  if (call->paired) finish_paired(call);
 }
 
 #else /* any CPU: the rule itself, element by element */
 
+static void add_paired(const struct mr__weight_call *call, float t, int i, int c) {
+  const struct mr__paired_sums *to = call->paired;
+  const int64_t at = (int64_t)i * call->lddw + c;
+  to->dproduct[at] = mr__fma(to->q[i], t, to->dproduct[at]);
+  float *partial = to->partials + (size_t)i * MR__PARTIALS + c % MR__PARTIALS;
+  *partial = mr__fma(t, to->product[at], *partial);
+}
+
 void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
+  if (call->paired) begin_paired(call);
   for (int64_t row = 0; row < call->rows; row += ROWS_AT_ONCE) {
     int64_t end = row + ROWS_AT_ONCE < call->rows ? row + ROWS_AT_ONCE : call->rows;
-    for (int64_t r = row; r < end; r++)
+    for (int64_t r = row; call->db && r < end; r++)
       mr__accumulate(call->db, call->dy + r * call->lddy, call->outputs);
     for (int i = 0; i < call->inputs; i++)
       for (int c = 0; c < call->outputs; c++) {
@@ -138,8 +177,10 @@ void MR_FAMILY(mr__dense_weights)(const struct mr__weight_call *call) {
           sum = mr__fma(call->x[r * call->ldx + i], call->dy[r * call->lddy + c], sum);
         float *dw = call->dw + (int64_t)i * call->lddw + c;
         *dw = call->add || row > 0 ? *dw + sum : sum;
+        if (call->paired) add_paired(call, sum, i, c);
       }
   }
+  if (call->paired) finish_paired(call);
 }
 
 #endif
