@@ -223,6 +223,35 @@ describe("the gradient of rows", function()
     end)
   end
 
+  it("adds up the occurrences of a key in their order, also where rows are wide", function()
+    for _, family in ipairs(g.families()) do
+      mr.check(C.mr_isa_set(family))
+      for _, dim in ipairs { 48, 64, 50 } do
+        local schema = g.schema { { name = "ad", type = "id" },
+          { name = "r", type = "vector", width = dim } }
+        local b, random = g.builder(schema), helper.random(dim)
+        b:probe(b:lookup { column = "ad", dim = dim }, b:column { column = "r" })
+        local model, batch, keys = g.model(b), g.batch(schema, 64), {}
+        for i = 1, 64 do keys[i] = random(5) end
+        set_keys(batch, schema, "ad", keys)
+        local r = g.fill(batch, schema, "r", 64 * dim, function() return random() - 0.5 end)
+        local run, gradient = g.run(model), mr.new("float[?]", dim)
+        g.gradient(run, batch)
+        for key = 1, 5 do
+          local sum = mr.new("float[?]", dim) -- each addition rounded to a float
+          for i = 1, 64 do
+            for e = 0, keys[i] == key and dim - 1 or -1 do
+              sum[e] = sum[e] + r[(i - 1) * dim + e] / 64
+            end
+          end
+          mr.check(C.mr_run_row_gradient(run.handle, 0, key, gradient))
+          for e = 0, dim - 1 do assert.equal(sum[e], gradient[e]) end
+        end
+      end
+    end
+    C.mr_isa_set "auto"
+  end)
+
   it("is zero for a key that the batch lacks, and an error without a gradient", function()
     local schema, b = crowded_graph()
     local model, batch = g.model(b), crowded_batch(schema, helper.random(8))
