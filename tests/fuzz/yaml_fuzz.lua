@@ -72,6 +72,7 @@ local function add_keys(description)
     table.insert(fuzz.words, "\n" .. key.name .. ": ")
     add_keys(key)
   end
+  for _, form in ipairs(description.forms or { description.of }) do add_keys(form) end
 end
 add_keys(config_keys.fields)
 add_keys(config_keys.experiment)
