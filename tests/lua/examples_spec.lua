@@ -18,7 +18,7 @@ local function experiments(folder)
   local files = {}
   for _, file in ipairs(path_of.glob(folder .. "/*.yaml")) do
     local name = path_of.stem(file)
-    if name ~= "fields" and name ~= "common" then files[#files + 1] = file end
+    if not name:find "^fields" and name ~= "common" then files[#files + 1] = file end
   end
   return files
 end

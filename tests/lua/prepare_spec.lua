@@ -1,6 +1,7 @@
 -- moonrank.prepare and the scripts that use it, on made-up data: histories are the past and nothing
 -- else, counts, negatives, the same bytes for the same seed.
 local helper = require "helper"
+local path_of = require "moonrank.path"
 local prepare = require "moonrank.prepare"
 
 local SPLITS = { "train", "valid", "test" }
@@ -63,6 +64,22 @@ local function check_leave_last_out(parts, users, item_column, history)
     end
   end
   for id, items in pairs(users) do assert.equal(#items + 1, next_k[id], id) end
+end
+
+-- The experiments beside the script read the rows: each is trained for an epoch, on test rows, since
+-- so little data may have no others.
+local function check_experiments(example, out)
+  local n = 0
+  for _, file in ipairs(path_of.glob(("examples/%s/*.yaml"):format(example))) do
+    local name = path_of.stem(file)
+    if name ~= "fields" and name ~= "common" then
+      n = n + 1
+      assert.same({ 0, "", "" }, { helper.run(("train %s --quiet --set data.root=%s --out %s/%s "
+        .. "--set data.train=test.tsv.zst --set train.epochs=1 --set train.monitor=logloss")
+        :format(file, helper.quote(out), helper.quote(out), name)) })
+    end
+  end
+  assert(n >= 2)
 end
 
 -- ---- MovieLens ----
@@ -152,15 +169,17 @@ describe("rows of MovieLens", function()
         assert.equal(row.genres:match "^[^,]+", row.genre)
       end
     end
+    check_experiments("movielens", out)
     local row = parts.test[1]
     assert.same({ "7", "M", "1", "12", "03" },
       { row.user_id, row.gender, row.age, row.occupation, row.zip })
   end)
 
   it("by date, with what was rated in earlier seconds", function()
-    local parts, counts, said = prepared("movielens", folder,
+    local parts, counts, said, out = prepared("movielens", folder,
       "--split date --valid-from 350 --test-from 450 --max 1")
     assert.same({ 6, 2, 2 }, counts)
+    check_experiments("movielens", out)
     assert.truthy(said:find("split  by date: valid from 350 (1970-01-01 00:05:50 UTC), test from "
       .. "450 (1970-01-01 00:07:30 UTC)\nrule   every rating is a row; its label is 1 from 4 stars "
       .. "on\n", 1, true), said)
@@ -245,7 +264,7 @@ describe("rows of Beauty", function()
     helper.write(folder .. "/Beauty.txt", "1 3 1 4 2\n2 2 5 1\n")
     helper.write(folder .. "/Beauty_item2attributes.json",
       '{"1": [7], "2": [8, 9], "3": [7, 8], "4": [6], "5": [5, 4, 3]}')
-    local parts, counts = prepared("beauty", folder)
+    local parts, counts, _, out = prepared("beauty", folder)
     assert.same({ 2, 4, 4 }, counts)
     local attributes = { "7", "8,9", "7,8", "6", "5,4,3" }
     check_leave_last_out(parts, { ["1"] = { "3", "1", "4", "2" }, ["2"] = { "2", "5", "1" } },
@@ -257,6 +276,7 @@ describe("rows of Beauty", function()
           row.items_attributes)
       end
     end
+    check_experiments("beauty", out)
     assert.equal("1 4", prepared("beauty", folder, "--max 2").test[1].items)
   end)
 end)
@@ -268,12 +288,13 @@ describe("rows of Grocery", function()
       .. "2\t3\t5\n1\t4\t200\n2\t2\t6\n")
     helper.write(folder .. "/item_meta.csv", "item_id\ti_category\tr_complement\tr_substitute\n"
       .. "1\t0\t[]\t[2]\n2\t5\t[1, 3]\t[]\n3\t6\t[]\t[]\n4\t5\t[]\t[]\n")
-    local parts, counts = prepared("grocery", folder)
+    local parts, counts, _, out = prepared("grocery", folder)
     assert.same({ 0, 4, 4 }, counts)
     check_leave_last_out(parts, { ["1"] = { "2", "4", "3" }, ["2"] = { "1", "3", "2" } }, "item_id",
       function(row) return row.items end)
     assert.same({ "2 4", "5 5", "300", "6" }, { parts.test[1].items, parts.test[1].items_cates,
       parts.test[1].time, parts.test[1].cate })
+    check_experiments("grocery", out)
   end)
 end)
 
