@@ -8,7 +8,9 @@ return {
   name = "youtube_dnn",
   options = { hidden = { 256, 128, 64 }, activation = "relu", dropout = 0 },
   build = function(m, opt)
-    local x = { m:inputs { "user", "scene", "context" } }
+    local around, x = { "user", "scene", "context" }, {} -- of which there may be none
+    x[1] = m:embed(around)
+    x[#x + 1] = m:numbers(around)
     for _, name in ipairs(m:sequences()) do
       x[#x + 1] = m:pool(m:inputs(name), { kind = "mean" })
     end

@@ -4,7 +4,7 @@
 -- A sequence's members that have a field of the same name and table line up with it: `sequence`
 -- gives their embeddings, `target` those of the fields, from the same tables and in the same order,
 -- so that a behaviour and an ad can be subtracted, multiplied and compared.
--- @classmod moonrank.Builder
+-- @submodule moonrank.Builder
 local suggest = require "moonrank.suggest"
 
 local Blocks = {}

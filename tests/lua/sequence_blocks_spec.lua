@@ -243,6 +243,20 @@ describe("what is wrong with a sequence in a script", function()
   end)
 end)
 
+describe("the scripts about histories", function()
+  it("run where a user has nothing but a history", function()
+    local fields = Schema.new(assert(config.fields "examples/beauty/fields.yaml")).fields
+    local script = require "moonrank.script"
+    for name, inputs in pairs { din = 4 * 32, base = 4 * 32, youtube_dnn = 2 * 32 } do
+      local loaded = assert(script.load(name))
+      local model = require "moonrank.model".new(loaded, { fields = fields,
+        options = loaded.options })
+      local first = name == "din" and "dense_4.weight" or "dense_1.weight"
+      assert.equal(inputs, (select(2, g.weight(model.handle, first))), name)
+    end
+  end)
+end)
+
 describe("a network", function()
   for _, activation in ipairs { "prelu", "dice" } do
     it("may have " .. activation .. " between its layers", function()
