@@ -133,9 +133,11 @@ describe("the attention unit", function()
     assert.same({ 0, 1 }, { q.id, k.id })
     local w = m:attention_unit(q, k)
     assert.same({ "sample x buy", 1 }, { w.domain, w.width })
+    local nodes = nodes_from(m, first)
     assert.same({ "broadcast(0)", "broadcast(1)", "subtract(2 3)", "multiply(2 3)",
-      "concat(2 3 4 5)", "dense(6)", "prelu(7)", "dense(8)", "prelu(9)", "dense(10)" },
-      nodes_from(m, first))
+      "concat(2 3 4 5)" }, { unpack(nodes, 1, 5) }) -- under a dense layer, as the planner has it
+    local rest = table.concat(nodes, " ", 6)
+    assert.truthy(rest:find "^dense.* prelu%(%d+%) dense.* prelu%(%d+%) dense", rest)
   end)
 
   it("may have the outer product, another value of the sequence, a softmax", function()
