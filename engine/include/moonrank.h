@@ -499,6 +499,10 @@ typedef struct mr_values {
                                keys[offsets[r + 1]] */
   const float *floats;      /* MR_NUMBER: [rows], before transforms, NaN: no value;
                                MR_VECTOR: [rows, width] */
+  /* Of a sequence, with keys or floats: [rows + 1], row r owns the behaviours from behaviours[r] up
+   * to behaviours[r + 1]. Keys, offsets and floats are then of behaviours instead of rows. Texts are
+   * one cell for each row, as in a file. */
+  const int32_t *behaviours;
 } mr_values;
 
 /* What one thread needs to predict: a scratch is used by one thread at a time. */
@@ -509,8 +513,10 @@ void mr_scratch_free(mr_scratch *scratch);
 /* Take a request's values, one row a column, and compute all that depends on them alone. A column
  * of the candidates may be given too: then the value is that of every candidate. A column that is
  * not given has no value: an id without a value, or one never seen, reads the row of unknown
- * values, a bag is empty, a number is the column's `missing`, a vector is zeros. Labels, groups and
- * columns that the model does not read are ignored. */
+ * values, a bag is empty, a number is the column's `missing`, a vector is zeros. A sequence has the
+ * behaviours of those of its columns that are given, equally many, and of the others no values;
+ * where none is given, no behaviours. Labels, groups and columns that the model does not read are
+ * ignored. */
 int mr_predictor_prepare(mr_scratch *scratch, const mr_values *values, int32_t n_values);
 
 /* Score `rows` candidates of the request: out [rows, tasks] are probabilities, the same bits

@@ -141,6 +141,31 @@ int mr__batch_resize(mr_batch *batch, int64_t requests, int64_t samples) {
   return MR_OK;
 }
 
+int mr__batch_resize_samples(mr_batch *batch, int64_t samples) {
+  const mr_schema *schema = batch->schema;
+  size_t n = (size_t)samples;
+  MR_TRY(mr__grow(&batch->request_of, &batch->request_of_capacity, n, sizeof *batch->request_of));
+  MR_TRY(mr__grow(&batch->sample_index, &batch->sample_index_capacity, n,
+                  sizeof *batch->sample_index));
+  batch->rows[MR_SAMPLE] = samples;
+  batch->first_sample[1] = (int32_t)samples;
+  memset(batch->request_of, 0, n * sizeof *batch->request_of);
+  for (int s = 0; s < (int)schema->n_sequences; s++) {
+    if (schema->sequences[s].domain == MR_REQUEST) {
+      MR_TRY(mr__batch_number_behaviours(batch, s));
+    } else {
+      MR_TRY(resize_sequence(batch, s));
+      MR_TRY(resize_columns(batch, s));
+    }
+  }
+  for (size_t i = 0; i < schema->n_columns; i++) {
+    const struct mr__column *spec = &schema->columns[i];
+    if (spec->sequence < 0 && spec->domain == MR_SAMPLE)
+      MR_TRY(resize_column(&batch->columns[i], spec, n, batch->coding != NULL));
+  }
+  return MR_OK;
+}
+
 int mr__batch_decode(mr_batch *batch) {
   const struct mr__coding *coding = batch->coding;
   for (size_t c = 0; coding && c < batch->schema->n_columns; c++) {

@@ -54,6 +54,9 @@ int mr__batch_new_empty(mr_batch **out, const mr_schema *schema);
  * buffers hold is not touched; bags and sequences are empty. */
 int mr__batch_resize(mr_batch *batch, int64_t requests, int64_t samples);
 
+/* Other samples of the one request of a batch, whose own values and sequences stay. */
+int mr__batch_resize_samples(mr_batch *batch, int64_t samples);
+
 /* Turn codes into keys. */
 int mr__batch_decode(mr_batch *batch);
 

@@ -2,11 +2,12 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "data/cell.h"
+#include "data/behaviours.h"
 
 static const char *const type_names[] = {
     [MR_ID] = "an id",       [MR_IDS] = "ids",       [MR_NUMBER] = "a number",
@@ -18,9 +19,6 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
     return mr__fail(MR_EINVAL, "column %d, but there are %zu", (int)values->column,
                     schema->n_columns);
   const struct mr__column *column = &schema->columns[values->column];
-  if (column->sequence >= 0)
-    return mr__fail(MR_EINVAL, "column \"%s\" is of a sequence, which cannot be given yet",
-                    column->name);
   int forms = !!values->texts + !!values->keys + !!values->floats;
   if (forms != 1)
     return mr__fail(MR_EINVAL,
@@ -37,6 +35,9 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
                                    : "floats");
   if (values->keys && column->type == MR_IDS && !values->offsets)
     return mr__fail(MR_EINVAL, "column \"%s\": keys of bags need offsets", column->name);
+  if (column->sequence >= 0 && !values->texts && !values->behaviours)
+    return mr__fail(MR_EINVAL, "column \"%s\" is of a sequence: %s of it need behaviours",
+                    column->name, values->keys ? "keys" : "floats");
   return MR_OK;
 }
 
@@ -68,22 +69,37 @@ static int append_key(struct mr__batch_column *to, uint64_t key) {
   return MR_OK;
 }
 
-static int put_bag(struct mr__batch_column *to, const struct mr__column *column,
-                   const mr_values *values, int64_t row) {
-  int64_t most = column->max > 0 ? column->max : INT32_MAX;
-  if (values->keys) {
-    int64_t begin = values->offsets[row], end = values->offsets[row + 1];
-    if (begin < 0 || end < begin)
-      return mr__fail(MR_EINVAL, "column \"%s\": offsets[%lld] is %lld, expected %lld or more",
-                      column->name, (long long)row + 1, (long long)end, (long long)begin);
-    for (int64_t i = begin; i < end && i < begin + most; i++)
-      MR_TRY(append_key(to, values->keys[i]));
-    return MR_OK;
-  }
-  struct mr__text rest = text_at(values, row), piece;
+static int64_t most_keys(const struct mr__column *column) {
+  return column->max > 0 ? column->max : INT32_MAX;
+}
+
+static int bad_offset(const struct mr__column *column, const char *what, const int32_t *offsets,
+                      int64_t i) {
+  return mr__fail(MR_EINVAL, "column \"%s\": %s[%lld] is %d, expected %d or more", column->name, what,
+                  (long long)i + 1, offsets[i + 1], offsets[i] < 0 ? 0 : offsets[i]);
+}
+
+static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *column,
+                        const mr_values *values, int64_t bag) {
+  int64_t begin = values->offsets[bag], end = values->offsets[bag + 1], most = most_keys(column);
+  if (begin < 0 || end < begin) return bad_offset(column, "offsets", values->offsets, bag);
+  for (int64_t i = begin; i < end && i < begin + most; i++) MR_TRY(append_key(to, values->keys[i]));
+  return MR_OK;
+}
+
+static int put_bag_text(struct mr__batch_column *to, const struct mr__column *column,
+                        struct mr__text rest) {
+  struct mr__text piece;
+  int64_t most = most_keys(column);
   for (int64_t n = 0; n < most && mr__next_piece(&rest, column->separator, &piece); n++)
     MR_TRY(append_key(to, mr__key(piece.at, piece.size, column->seed)));
   return MR_OK;
+}
+
+static int put_bag(struct mr__batch_column *to, const struct mr__column *column,
+                   const mr_values *values, int64_t row) {
+  return values->keys ? put_bag_keys(to, column, values, row)
+                      : put_bag_text(to, column, text_at(values, row));
 }
 
 static int put_bags(struct mr__batch_column *to, const struct mr__column *column,
@@ -131,6 +147,163 @@ static int put_vectors(struct mr__batch_column *to, const struct mr__column *col
                       (long long)(i / column->width) + 1, (double)values->floats[i]);
   memcpy(to->floats, values->floats + (size_t)first * width,
          (size_t)rows * width * sizeof *to->floats);
+  return MR_OK;
+}
+
+/* ---- sequences ---- */
+
+/* How many behaviours a row has in the values of one column. */
+static int length_at(const mr_schema *schema, const mr_values *values, int64_t row, int64_t *n) {
+  const struct mr__column *column = &schema->columns[values->column];
+  if (values->texts) {
+    *n = mr__count_behaviours(text_at(values, row), schema->sequences[column->sequence].separator);
+    return MR_OK;
+  }
+  *n = (int64_t)values->behaviours[row + 1] - values->behaviours[row];
+  if (*n >= 0 && values->behaviours[row] >= 0) return MR_OK;
+  return bad_offset(column, "behaviours", values->behaviours, row);
+}
+
+/* The same, all columns of the sequence agreeing; 0 where none is given. */
+static int common_length(const mr_schema *schema, int s, const mr_values *const *given,
+                         int64_t row, int64_t *n) {
+  const struct mr__column *first = NULL;
+  *n = 0;
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    int64_t here;
+    if (schema->columns[c].sequence != s || !given[c]) continue;
+    MR_TRY(length_at(schema, given[c], row, &here));
+    if (!first) first = &schema->columns[c], *n = here;
+    if (here != *n)
+      return mr__fail(MR_EDATA,
+                      "sequence \"%s\", row %lld: column \"%s\" has %lld behaviour%s, column \"%s\" "
+                      "has %lld",
+                      schema->sequences[s].name, (long long)row + 1, schema->columns[c].name,
+                      (long long)here, here == 1 ? "" : "s", first->name, (long long)*n);
+  }
+  return MR_OK;
+}
+
+int mr__values_length(const mr_schema *schema, int s, const mr_values *const *given, int64_t row,
+                      int64_t *kept) {
+  uint32_t first;
+  int64_t n;
+  MR_TRY(common_length(schema, s, given, row, &n));
+  *kept = mr__kept_behaviours(&schema->sequences[s], (uint32_t)n, &first);
+  return MR_OK;
+}
+
+static int set_length(mr_batch *batch, int s, int64_t row, int64_t n) {
+  int32_t *first = batch->sequences[s].first + row;
+  if (n > INT32_MAX - first[0])
+    return mr__fail(MR_EINVAL, "sequence \"%s\" has more than %d behaviours",
+                    batch->schema->sequences[s].name, INT32_MAX);
+  first[1] = first[0] + (int32_t)n;
+  return MR_OK;
+}
+
+/* Behaviours of one row of a call, from the `skip`-th on, and the rows of the batch that they go to. */
+struct piece_of_row {
+  int64_t row, skip;
+  int32_t at, end;
+};
+
+static int bad_behaviour(const struct mr__column *column, const struct piece_of_row *p, int32_t at,
+                         const char *shown, const char *trouble) {
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld, behaviour %lld: %s %s", column->name,
+                  (long long)p->row + 1, (long long)(p->skip + at - p->at + 1), shown, trouble);
+}
+
+static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__column *column,
+                               struct mr__text rest, int separator, const struct piece_of_row *p) {
+  int64_t number = 0;
+  for (int32_t at = p->at; at < p->end; number++) {
+    const char *stop = memchr(rest.at, separator, rest.size);
+    struct mr__text piece = {rest.at, stop ? (size_t)(stop - rest.at) : rest.size};
+    if (stop) rest = (struct mr__text){stop + 1, rest.size - piece.size - 1};
+    if (number < p->skip) continue;
+    if (column->type == MR_ID) {
+      to->keys[at] = mr__key(piece.at, piece.size, column->seed);
+    } else if (column->type == MR_IDS) {
+      MR_TRY(put_bag_text(to, column, piece));
+      to->offsets[at + 1] = (int32_t)to->n;
+    } else {
+      enum mr__number kind = mr__cell_number(column, piece, &to->floats[at]);
+      char text[MR__EXCERPT_BYTES], shown[MR__EXCERPT_BYTES + 2];
+      if (kind > MR__NUMBER_MISSING) {
+        snprintf(shown, sizeof shown, "\"%s\"", mr__excerpt(text, piece));
+        return bad_behaviour(column, p, at, shown,
+                             kind == MR__NUMBER_HUGE ? "is too large for a float"
+                                                     : "is not a number");
+      }
+    }
+    at++;
+  }
+  return MR_OK;
+}
+
+static int put_behaviour_floats(struct mr__batch_column *to, const struct mr__column *column,
+                                const float *from, const struct piece_of_row *p) {
+  int64_t width = column->type == MR_VECTOR ? column->width : 1, n = (p->end - p->at) * width;
+  float *out = to->floats + p->at * width;
+  for (int64_t i = 0; i < n; i++) {
+    int fits = isfinite(from[i]);
+    out[i] = from[i];
+    if (column->type == MR_NUMBER)
+      fits = mr__given_number(column, from[i], &out[i]) <= MR__NUMBER_MISSING;
+    if (fits) continue;
+    char shown[32];
+    snprintf(shown, sizeof shown, "%g", (double)from[i]);
+    return bad_behaviour(column, p, p->at + (int32_t)(i / width), shown, "is no finite number");
+  }
+  return MR_OK;
+}
+
+static int put_behaviours(mr_batch *batch, const mr_values *values, const struct piece_of_row *p) {
+  const struct mr__column *column = &batch->schema->columns[values->column];
+  struct mr__batch_column *to = &batch->columns[values->column];
+  int separator = batch->schema->sequences[column->sequence].separator;
+  if (values->texts)
+    return put_behaviour_texts(to, column, text_at(values, p->row), separator, p);
+  int64_t from = values->behaviours[p->row] + p->skip;
+  if (values->floats) {
+    int64_t width = column->type == MR_VECTOR ? column->width : 1;
+    return put_behaviour_floats(to, column, values->floats + from * width, p);
+  }
+  for (int32_t at = p->at; at < p->end; at++, from++) {
+    if (column->type == MR_ID) {
+      to->keys[at] = values->keys[from];
+    } else {
+      MR_TRY(put_bag_keys(to, column, values, from));
+      to->offsets[at + 1] = (int32_t)to->n;
+    }
+  }
+  return MR_OK;
+}
+
+int mr__values_put_sequence(mr_batch *batch, int s, const mr_values *const *given, int64_t first) {
+  const mr_schema *schema = batch->schema;
+  const struct mr__sequence *spec = &schema->sequences[s];
+  int64_t rows = batch->rows[spec->domain], n, length;
+  const int32_t *starts = batch->sequences[s].first;
+  batch->sequences[s].first[0] = 0;
+  for (int64_t r = 0; r < rows; r++) {
+    MR_TRY(mr__values_length(schema, s, given, first + r, &n));
+    MR_TRY(set_length(batch, s, r, n));
+  }
+  MR_TRY(mr__batch_resize_sequence(batch, s));
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    if (schema->columns[c].sequence != s) continue;
+    mr__values_clear(batch, (int)c);
+    if (!given[c]) continue;
+    if (schema->columns[c].type == MR_IDS) batch->columns[c].n = 0;
+    for (int64_t r = 0; r < rows; r++) {
+      struct piece_of_row p = {.row = first + r, .at = starts[r], .end = starts[r + 1]};
+      MR_TRY(length_at(schema, given[c], p.row, &length));
+      if (spec->keep == MR_KEEP_LAST) p.skip = length - (p.end - p.at);
+      MR_TRY(put_behaviours(batch, given[c], &p));
+    }
+  }
   return MR_OK;
 }
 
@@ -189,6 +362,43 @@ int mr__values_repeat(mr_batch *batch, int c, const mr_batch *from) {
   for (int64_t r = 0; r < rows; r++) {
     if (to->keys) to->keys[r] = one->keys[0];
     if (to->floats) memcpy(to->floats + (size_t)r * width, one->floats, width * sizeof *to->floats);
+  }
+  return MR_OK;
+}
+
+/* Append the behaviours of `one` to rows `at` and on of a column. */
+static int repeat_behaviours(struct mr__batch_column *to, const struct mr__column *column,
+                             const struct mr__batch_column *one, int32_t at, int32_t n) {
+  size_t width = column->type == MR_VECTOR ? (size_t)column->width : 1;
+  const mr_values bags = {.keys = one->keys, .offsets = one->offsets};
+  switch (column->type) {
+  case MR_ID:
+    memcpy(to->keys + at, one->keys, (size_t)n * sizeof *to->keys);
+    return MR_OK;
+  case MR_IDS:
+    for (int32_t i = 0; i < n; i++) {
+      if (one->n > 0) MR_TRY(put_bag_keys(to, column, &bags, i));
+      to->offsets[at + i + 1] = (int32_t)to->n;
+    }
+    return MR_OK;
+  default:
+    memcpy(to->floats + (size_t)at * width, one->floats, (size_t)n * width * sizeof *to->floats);
+    return MR_OK;
+  }
+}
+
+int mr__values_repeat_sequence(mr_batch *batch, int s, const mr_batch *from) {
+  const mr_schema *schema = batch->schema;
+  int64_t rows = batch->rows[schema->sequences[s].domain];
+  int32_t n = from->sequences[s].first[1], *first = batch->sequences[s].first;
+  first[0] = 0;
+  for (int64_t r = 0; r < rows; r++) MR_TRY(set_length(batch, s, r, n));
+  MR_TRY(mr__batch_resize_sequence(batch, s));
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    if (schema->columns[c].sequence != s) continue;
+    for (int64_t r = 0; n > 0 && r < rows; r++)
+      MR_TRY(repeat_behaviours(&batch->columns[c], &schema->columns[c], &from->columns[c], first[r],
+                               n));
   }
   return MR_OK;
 }

@@ -21,6 +21,7 @@ struct mr_predictor {
   mr_graph *graph;     /* owned with the model, or NULL: both are the caller's */
   int32_t *nodes;      /* [2 * tasks]: logit and probability of each */
   unsigned char *read; /* [columns]: whether a task depends on it */
+  unsigned char *read_sequence; /* [sequences]: whether it depends on any column of it */
   atomic_int references;
 };
 
@@ -49,7 +50,8 @@ static int list_columns(mr_predictor *predictor) {
   const mr_graph *graph = graph_of(predictor);
   unsigned char *wanted = mr__calloc(graph->n_nodes, 1);
   predictor->read = mr__calloc(graph->schema->n_columns, 1);
-  if (!wanted || !predictor->read) {
+  predictor->read_sequence = mr__calloc(graph->schema->n_sequences, 1);
+  if (!wanted || !predictor->read || !predictor->read_sequence) {
     mr__free(wanted);
     return mr__fail_memory();
   }
@@ -61,6 +63,9 @@ static int list_columns(mr_predictor *predictor) {
     if (mr__node_op(node)->flags & MR__LEAF)
       predictor->read[(size_t)mr__option_number(node, 0)] = 1;
   }
+  for (size_t c = 0; c < graph->schema->n_columns; c++)
+    if (predictor->read[c] && graph->schema->columns[c].sequence >= 0)
+      predictor->read_sequence[graph->schema->columns[c].sequence] = 1;
   mr__free(wanted);
   return MR_OK;
 }
@@ -118,6 +123,7 @@ void mr_predictor_close(mr_predictor *predictor) {
   if (!predictor || atomic_fetch_sub(&predictor->references, 1) > 1) return;
   mr__free(predictor->nodes);
   mr__free(predictor->read);
+  mr__free(predictor->read_sequence);
   if (predictor->graph) mr_model_free(predictor->model);
   mr_graph_free(predictor->graph);
   mr__free(predictor);
@@ -197,6 +203,25 @@ static int note_given(mr_scratch *scratch, const mr_values *values, int32_t n) {
       return mr__fail(MR_EINVAL, "column \"%s\" is given twice", column->name);
     scratch->given[values[i].column] = &values[i];
   }
+  /* Columns of sequences that are not read say nothing of their length either. */
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (!scratch->predictor->read[c]) scratch->given[c] = NULL;
+  return MR_OK;
+}
+
+static int is_given(const mr_scratch *scratch, int s) {
+  const mr_schema *schema = graph_of(scratch->predictor)->schema;
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (scratch->given[c] && schema->columns[c].sequence == s) return 1;
+  return 0;
+}
+
+/* Where the rows of a sequence's keys are. */
+static int find_sequence(mr_scratch *scratch, int s) {
+  const mr_schema *schema = graph_of(scratch->predictor)->schema;
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (scratch->predictor->read[c] && schema->columns[c].sequence == s)
+      MR_TRY(mr__touched_find_column(&scratch->run->rows, scratch->batch, (int)c));
   return MR_OK;
 }
 
@@ -212,14 +237,25 @@ static int prepare_column(mr_scratch *scratch, int c) {
   return mr__touched_find_column(&scratch->run->rows, scratch->batch, c);
 }
 
+static int prepare_sequence(mr_scratch *scratch, int s) {
+  MR_TRY(mr__values_put_sequence(scratch->request, s, scratch->given, 0));
+  if (scratch->batch->schema->sequences[s].domain != MR_REQUEST) return MR_OK;
+  MR_TRY(mr__values_repeat_sequence(scratch->batch, s, scratch->request));
+  return find_sequence(scratch, s);
+}
+
 static int prepare(mr_scratch *scratch, const mr_values *values, int32_t n) {
   const mr_predictor *predictor = scratch->predictor;
+  const mr_schema *schema = graph_of(predictor)->schema;
   MR_TRY(note_given(scratch, values, n));
   MR_TRY(mr__batch_resize(scratch->batch, 1, 1));
   scratch->batch->first_sample[0] = 0;
   scratch->batch->first_sample[1] = 1;
-  for (size_t c = 0; c < predictor->model->graph->schema->n_columns; c++)
-    if (predictor->read[c]) MR_TRY(prepare_column(scratch, (int)c));
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (predictor->read[c] && schema->columns[c].sequence < 0)
+      MR_TRY(prepare_column(scratch, (int)c));
+  for (size_t s = 0; s < schema->n_sequences; s++)
+    if (predictor->read_sequence[s]) MR_TRY(prepare_sequence(scratch, (int)s));
   MR_TRY(mr__run_use_rows(scratch->run, scratch->batch));
   mr__run_stage(scratch->run, 0, NULL);
   return MR_OK;
@@ -233,10 +269,34 @@ int mr_predictor_prepare(mr_scratch *scratch, const mr_values *values, int32_t n
 
 /* ---- candidates ---- */
 
-static int64_t rows_at_once(const mr_scratch *scratch, int64_t rows) {
+/* At most `rows`: so many candidates from the `first` on as have no more behaviours, all together,
+ * than are computed at once. */
+static int fit_behaviours(const mr_scratch *scratch, int s, int64_t first, int64_t *rows) {
+  const mr_schema *schema = graph_of(scratch->predictor)->schema;
+  int64_t most = scratch->run->plan.most_rows[MR__SEQUENCE_REGION], sum = 0;
+  int given = is_given(scratch, s);
+  for (int64_t r = 0; r < *rows; r++) {
+    int64_t n = scratch->request->sequences[s].rows;
+    if (given) MR_TRY(mr__values_length(schema, s, scratch->given, first + r, &n));
+    if ((sum += n) > most) *rows = r;
+  }
+  return MR_OK;
+}
+
+/* How many candidates from the `first` on are computed at once: one at least. Of a request's
+ * sequence each of them has a pair with each behaviour. */
+static int rows_at_once(const mr_scratch *scratch, int64_t first, int64_t *rows) {
   const struct mr__plan *plan = &scratch->run->plan;
-  int64_t most = plan->most_rows[MR__SAMPLE_REGION];
-  return plan->whole_requests || rows < most ? rows : most;
+  const mr_schema *schema = graph_of(scratch->predictor)->schema;
+  if (plan->whole_requests) return MR_OK;
+  if (*rows > plan->most_rows[MR__SAMPLE_REGION]) *rows = plan->most_rows[MR__SAMPLE_REGION];
+  for (int i = 0; i < plan->n_domains; i++) {
+    int s = mr__sequence_of(plan->domains[i]);
+    if (s < 0 || mr__is_shared(schema, plan->domains[i])) continue;
+    MR_TRY(fit_behaviours(scratch, s, first, rows));
+  }
+  if (*rows < 1) *rows = 1;
+  return MR_OK;
 }
 
 static int grow_outputs(mr_scratch *scratch, int64_t rows) {
@@ -259,8 +319,17 @@ static int grow_outputs(mr_scratch *scratch, int64_t rows) {
 static int put_candidates(mr_scratch *scratch, int64_t first) {
   const mr_predictor *predictor = scratch->predictor;
   const mr_schema *schema = predictor->model->graph->schema;
+  for (size_t s = 0; s < schema->n_sequences; s++) {
+    if (!predictor->read_sequence[s] || schema->sequences[s].domain != MR_SAMPLE) continue;
+    MR_TRY(is_given(scratch, (int)s)
+               ? mr__values_put_sequence(scratch->batch, (int)s, scratch->given, first)
+               : mr__values_repeat_sequence(scratch->batch, (int)s, scratch->request));
+    MR_TRY(find_sequence(scratch, (int)s));
+  }
   for (size_t c = 0; c < schema->n_columns; c++) {
-    if (!predictor->read[c] || schema->columns[c].domain != MR_SAMPLE) continue;
+    if (!predictor->read[c] || schema->columns[c].domain != MR_SAMPLE ||
+        schema->columns[c].sequence >= 0)
+      continue;
     const mr_values *values = scratch->given[c];
     MR_TRY(values ? mr__values_put(scratch->batch, values, first)
                   : mr__values_repeat(scratch->batch, (int)c, scratch->request));
@@ -272,9 +341,7 @@ static int put_candidates(mr_scratch *scratch, int64_t first) {
 static int score_some(mr_scratch *scratch, int64_t first, int64_t rows, float *out) {
   mr_batch *batch = scratch->batch;
   size_t tasks = graph_of(scratch->predictor)->n_tasks;
-  MR_TRY(mr__batch_resize(batch, 1, rows));
-  batch->first_sample[1] = (int32_t)rows;
-  memset(batch->request_of, 0, (size_t)rows * sizeof *batch->request_of);
+  MR_TRY(mr__batch_resize_samples(batch, rows));
   MR_TRY(put_candidates(scratch, first));
   MR_TRY(grow_outputs(scratch, rows));
   MR_TRY(mr__run_use_rows(scratch->run, batch));
@@ -303,8 +370,10 @@ int mr_predictor_score(mr_scratch *scratch, int64_t rows, const mr_values *value
     return mr__fail(MR_EINVAL, "%lld rows, expected 0 to %d", (long long)rows, INT32_MAX);
   MR_TRY(note_given(scratch, values, n));
   MR_TRY(check_sides(scratch, values, n));
-  int64_t some = rows_at_once(scratch, rows);
-  for (int64_t first = 0; first < rows; first += some)
-    MR_TRY(score_some(scratch, first, first + some < rows ? some : rows - first, out));
+  for (int64_t first = 0, some; first < rows; first += some) {
+    some = rows - first;
+    MR_TRY(rows_at_once(scratch, first, &some));
+    MR_TRY(score_some(scratch, first, some, out));
+  }
   return MR_OK;
 }

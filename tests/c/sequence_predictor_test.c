@@ -1,0 +1,553 @@
+/* Requests and candidates with sequences, scored offline from a file, request by request, one by
+ * one, in pieces, from texts and from keys and floats: the same bits. Columns are left out, and what
+ * is of the candidates is prepared for all of them. Then 10,000 candidates with 10,000 behaviours in
+ * little memory, that scoring takes none once it has seen the largest call, and mistakes. */
+#include "moonrank.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "check.h"
+
+enum { ROWS = 3000, MOST = 40, TEXT = 200, MOST_BEHAVIOURS = 12, MOST_KEYS = 4 };
+
+static const mr_column_spec columns[] = {
+    {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
+    {.name = "click.ad", .table = "ad", .type = MR_ID, .domain = MR_REQUEST, .sequence = "click"},
+    {.name = "click.gap",
+     .type = MR_NUMBER,
+     .domain = MR_REQUEST,
+     .sequence = "click",
+     .transform = MR_LOG1P,
+     .missing = 7},
+    {.name = "click.tags",
+     .table = "tag",
+     .type = MR_IDS,
+     .domain = MR_REQUEST,
+     .sequence = "click",
+     .separator = '|',
+     .max = 2},
+    {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
+    {.name = "like.ad", .table = "ad", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "like"},
+    {.name = "like.n", .type = MR_NUMBER, .domain = MR_SAMPLE, .sequence = "like", .missing = -1},
+    {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
+    {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST}};
+enum { USER, CLICK_AD, CLICK_GAP, CLICK_TAGS, AD, LIKE_AD, LIKE_N, COLUMNS, CLICK = COLUMNS, RID };
+
+/* All cells as texts, as the file has them. */
+static char cells[COLUMNS][ROWS][TEXT];
+static int first_row[ROWS + 1]; /* of each request */
+static int n_requests;
+static unsigned char left_out[ROWS][COLUMNS]; /* by request: not given in its calls */
+
+static char folder[64] = "/tmp/moonrank-test-XXXXXX";
+static char model_path[96], text_path[96], cache_path[96];
+
+/* ---- data ---- */
+
+static unsigned drawn = 1;
+static unsigned draw(unsigned below) {
+  drawn = drawn * 1664525u + 1013904223u;
+  return (drawn >> 8) % below;
+}
+
+/* One value of a column; one in eight is empty where that says no value. */
+static void add_value(char *cell, int c, int may_be_empty) {
+  size_t at = strlen(cell), left = TEXT - at;
+  if (may_be_empty && draw(8) == 0) return;
+  if (c == USER) {
+    snprintf(cell + at, left, "u%u", draw(60));
+  } else if (columns[c].type == MR_ID) {
+    snprintf(cell + at, left, "a%u", draw(120)); /* of which the model has seen 90 */
+  } else if (columns[c].type == MR_NUMBER) {
+    snprintf(cell + at, left, "%u.%u", draw(20), draw(10));
+  } else {
+    for (unsigned i = 0, n = 1 + draw(MOST_KEYS - 1); i < n; i++) /* more than are kept */
+      at += (size_t)snprintf(cell + at, TEXT - at, "%st%u", i ? "|" : "", draw(20));
+  }
+}
+
+/* What a file says where a call leaves a column of a sequence out: behaviours without values. */
+static void add_nothing(char *cell, int c) {
+  size_t at = strlen(cell), left = TEXT - at;
+  if (columns[c].type == MR_ID)
+    snprintf(cell + at, left, "nobody");
+  else if (columns[c].type == MR_NUMBER)
+    snprintf(cell + at, left, "nan");
+  else
+    snprintf(cell + at, left, "|");
+}
+
+static void make_cell(int c, int row, int behaviours, int left_out_here) {
+  char *cell = cells[c][row];
+  *cell = 0;
+  if (!columns[c].sequence) {
+    if (left_out_here)
+      snprintf(cell, TEXT, "nobody");
+    else
+      add_value(cell, c, 0);
+    return;
+  }
+  for (int i = 0; i < behaviours; i++) {
+    if (i) strcat(cell, " ");
+    if (left_out_here)
+      add_nothing(cell, c);
+    else
+      add_value(cell, c, behaviours > 1); /* one that is empty would be none */
+  }
+}
+
+/* In one request of six the columns of a sequence are left out, all or some of them. */
+static void leave_out(unsigned char *out) {
+  for (int c = 0; c < COLUMNS; c++) out[c] = draw(6) == 0;
+  if (draw(6) == 0) out[CLICK_AD] = out[CLICK_GAP] = out[CLICK_TAGS] = 1;
+  if (draw(6) == 0) out[LIKE_AD] = out[LIKE_N] = 1;
+}
+
+static int behaviours_of(const unsigned char *out, int first, int last) {
+  int given = 0;
+  for (int c = first; c <= last; c++) given |= !out[c];
+  return given ? (int)draw(MOST_BEHAVIOURS + 1) : 0;
+}
+
+static void make_data(void) {
+  for (int row = 0; row < ROWS; n_requests++) {
+    int end = row + 1 + (int)draw(MOST);
+    if (end > ROWS) end = ROWS;
+    first_row[n_requests] = row;
+    unsigned char *out = left_out[n_requests];
+    leave_out(out);
+    int clicks = behaviours_of(out, CLICK_AD, CLICK_TAGS);
+    for (int first = row; row < end; row++) {
+      int likes = behaviours_of(out, LIKE_AD, LIKE_N);
+      for (int c = 0; c < COLUMNS; c++) {
+        if (columns[c].domain == MR_REQUEST && row > first)
+          memcpy(cells[c][row], cells[c][first], TEXT);
+        else
+          make_cell(c, row, c < AD ? clicks : likes, out[c]);
+      }
+    }
+  }
+  first_row[n_requests] = ROWS;
+}
+
+static void write_text(void) {
+  FILE *file = fopen(text_path, "w");
+  NEED(file);
+  for (int c = 0; c < COLUMNS; c++) fprintf(file, "%s,", columns[c].name);
+  fprintf(file, "rid\n");
+  for (int q = 0; q < n_requests; q++)
+    for (int row = first_row[q]; row < first_row[q + 1]; row++) {
+      for (int c = 0; c < COLUMNS; c++) fprintf(file, "%s,", cells[c][row]);
+      fprintf(file, "%d\n", q);
+    }
+  NEED(fclose(file) == 0);
+}
+
+/* ---- the model ---- */
+
+static mr_schema *new_schema(int labels, int max) {
+  const mr_sequence_spec sequences[] = {
+      {.name = "click", .domain = MR_REQUEST, .max = max, .keep = MR_KEEP_LAST},
+      {.name = "like", .domain = MR_SAMPLE, .max = max}};
+  mr_schema *schema;
+  NEED(mr_schema_new(&schema) == MR_OK);
+  for (int s = 0; s < 2; s++) NEED(mr_schema_add_sequence(schema, &sequences[s]) == MR_OK);
+  for (int c = 0; c < COLUMNS; c++) NEED(mr_schema_add_column(schema, &columns[c]) == MR_OK);
+  if (labels) NEED(mr_schema_add_column(schema, &columns[CLICK]) == MR_OK);
+  NEED(mr_schema_add_column(schema, &columns[RID]) == MR_OK);
+  return schema;
+}
+
+static int32_t add(mr_graph *graph, const char *op, int n_inputs, const int32_t *inputs,
+                   int n_options, const mr_option *options) {
+  int32_t node;
+  int status = mr_graph_add(graph, op, NULL, inputs, n_inputs, options, n_options, &node);
+  if (status != MR_OK) fprintf(stderr, "%s: %s\n", op, mr_last_error());
+  NEED(status == MR_OK);
+  return node;
+}
+
+static int32_t of_column(mr_graph *graph, const char *op, const char *column) {
+  return add(graph, op, 0, NULL, 1, (mr_option[]){{"column", 0, column}});
+}
+
+static int32_t lookup(mr_graph *graph, const char *column) {
+  return add(graph, "lookup", 0, NULL, 3,
+             (mr_option[]){{"column", 0, column}, {"dim", 8, NULL}, {"scale", 0.5, NULL}});
+}
+
+static int32_t dense(mr_graph *graph, int32_t x, double out) {
+  return add(graph, "dense", 1, &x, 1, (mr_option[]){{"out", out, NULL}});
+}
+
+static int32_t join(mr_graph *graph, const char *op, int32_t a, int32_t b) {
+  return add(graph, op, 2, (int32_t[]){a, b}, 0, NULL);
+}
+
+/* Behaviours weighed by their likeness to the ad, those of the candidate averaged, and lengths. */
+static void save_model(int max) {
+  mr_schema *schema = new_schema(1, max);
+  mr_graph *graph;
+  mr_model *model;
+  NEED(mr_graph_new(&graph, schema) == MR_OK);
+  int32_t ad = lookup(graph, "ad"), clicked = lookup(graph, "click.ad");
+  int32_t click[] = {clicked, lookup(graph, "click.tags"), of_column(graph, "column", "click.gap")};
+  int32_t inner = dense(graph, add(graph, "concat", 3, click, 0, NULL), 6); /* of the request */
+  inner = add(graph, "tanh", 1, &inner, 0, NULL);
+  int32_t weight = add(graph, "softmax", 1, (int32_t[]){join(graph, "dot", ad, clicked)}, 0, NULL);
+  int32_t like = join(graph, "concat", lookup(graph, "like.ad"),
+                      of_column(graph, "column", "like.n"));
+  int32_t all[] = {ad,
+                   lookup(graph, "user"),
+                   join(graph, "pool_weighted", inner, weight),
+                   add(graph, "pool", 1, &like, 0, NULL),
+                   of_column(graph, "length", "click.ad"),
+                   of_column(graph, "length", "like.ad")};
+  int32_t x = dense(graph, add(graph, "concat", 6, all, 0, NULL), 16);
+  int32_t logit = dense(graph, add(graph, "tanh", 1, &x, 0, NULL), 1);
+  join(graph, "logloss", logit, of_column(graph, "column", "click"));
+  int32_t probability = add(graph, "sigmoid", 1, &logit, 0, NULL);
+  NEED(mr_graph_add_task(graph, "ctr", logit, probability) == MR_OK);
+  NEED(mr_model_new(&model, graph, 11) == MR_OK);
+  static const struct {
+    const char *table;
+    int column, n;
+    char letter;
+  } rows[] = {{"user", USER, 60, 'u'}, {"ad", AD, 90, 'a'}, {"tag", CLICK_TAGS, 20, 't'}};
+  for (int t = 0; t < 3; t++)
+    for (int i = -1; i < rows[t].n; i++) {
+      char text[16] = "";
+      float *row;
+      if (i >= 0) snprintf(text, sizeof text, "%c%d", rows[t].letter, i);
+      uint64_t key = mr_schema_key(schema, rows[t].column, text, strlen(text));
+      for (int m = 0; m < mr_model_tables(model); m++) {
+        mr_table_info info;
+        NEED(mr_model_table(model, m, &info) == MR_OK);
+        if (strcmp(info.name, rows[t].table) == 0)
+          NEED(mr_model_make_row(model, m, key, &row) == MR_OK);
+      }
+    }
+  NEED(mr_model_save(model, model_path, "a test") == MR_OK);
+  mr_model_free(model);
+  mr_graph_free(graph);
+  mr_schema_free(schema);
+}
+
+/* ---- scoring ---- */
+
+static float offline[ROWS];
+
+static void score_offline(const mr_predictor *predictor, int max) {
+  const mr_text_format format = {.delimiter = ',', .quotes = 1};
+  const char *paths[] = {text_path};
+  mr_schema *schema = new_schema(0, max);
+  mr_pool *pool;
+  mr_dataset *dataset;
+  mr_loader *loader;
+  mr_run *run;
+  mr_batch *batch;
+  int64_t at = 0;
+  NEED(mr_pool_new(&pool, 2) == MR_OK);
+  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 0, pool) == MR_OK);
+  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
+  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = 500}) == MR_OK);
+  NEED(mr_predictor_run(&run, predictor, pool, 500) == MR_OK);
+  while (mr_loader_next(loader, &batch) == MR_OK) {
+    static float logits[ROWS];
+    NEED(mr_run_predict(run, batch, (float *[]){logits, offline + at}) == MR_OK);
+    at += mr_batch_rows(batch, MR_SAMPLE);
+  }
+  NEED(at == ROWS);
+  mr_run_free(run);
+  mr_loader_free(loader);
+  mr_dataset_close(dataset);
+  mr_schema_free(schema);
+  mr_pool_free(pool);
+  unlink(cache_path);
+}
+
+/* The values of some rows as a program has them: split by hand. */
+struct made {
+  const char *texts[MOST];
+  uint64_t keys[MOST * MOST_BEHAVIOURS * MOST_KEYS];
+  int32_t offsets[MOST * MOST_BEHAVIOURS + 1], behaviours[MOST + 1];
+  float floats[MOST * MOST_BEHAVIOURS];
+};
+
+/* One value, the n-th of the column and of its keys. */
+static void make_value(struct made *made, const mr_schema *schema, int c, char *value, int n,
+                       int *n_keys) {
+  char *rest = NULL;
+  if (columns[c].type == MR_NUMBER) {
+    made->floats[n] = *value ? strtof(value, NULL) : NAN;
+  } else if (columns[c].type == MR_ID) {
+    made->keys[n] = mr_schema_key(schema, c, value, strlen(value));
+  } else {
+    for (char *word = strtok_r(value, "|", &rest); word; word = strtok_r(NULL, "|", &rest))
+      made->keys[(*n_keys)++] = mr_schema_key(schema, c, word, strlen(word));
+    made->offsets[n + 1] = *n_keys;
+  }
+}
+
+static mr_values make_values(struct made *made, const mr_schema *schema, int c, int first, int n) {
+  int count = 0, n_keys = 0;
+  made->offsets[0] = made->behaviours[0] = 0;
+  for (int r = 0; r < n; r++) {
+    char copy[TEXT], *rest = copy;
+    snprintf(copy, sizeof copy, "%s", cells[c][first + r]);
+    if (!*copy) rest = NULL;
+    while (rest) {
+      char *value = columns[c].sequence ? strsep(&rest, " ") : strsep(&rest, "");
+      make_value(made, schema, c, value, count++, &n_keys);
+    }
+    made->behaviours[r + 1] = count;
+  }
+  mr_values values = {.column = c};
+  if (columns[c].sequence) values.behaviours = made->behaviours;
+  if (columns[c].type == MR_NUMBER)
+    values.floats = made->floats;
+  else
+    values.keys = made->keys;
+  if (columns[c].type == MR_IDS) values.offsets = made->offsets;
+  return values;
+}
+
+enum form { TEXTS, MADE };
+
+static int list_values(mr_values *values, enum form form, const mr_schema *schema, int request,
+                       int first, int n, int side) {
+  static struct made made[COLUMNS];
+  int count = 0;
+  for (int c = 0; c < COLUMNS; c++) {
+    if (columns[c].domain != side || left_out[request][c]) continue;
+    for (int r = 0; r < n; r++) made[c].texts[r] = cells[c][first + r];
+    values[count++] = form == TEXTS ? (mr_values){.column = c, .texts = made[c].texts}
+                                    : make_values(&made[c], schema, c, first, n);
+  }
+  return count;
+}
+
+static void score_request(mr_scratch *scratch, const mr_schema *schema, enum form form, int request,
+                          int piece, float *out) {
+  mr_values values[COLUMNS];
+  int first = first_row[request], end = first_row[request + 1];
+  int n = list_values(values, form, schema, request, first, 1, MR_REQUEST);
+  NEED(mr_predictor_prepare(scratch, values, n) == MR_OK);
+  for (; first < end; first += piece) {
+    int rows = end - first < piece ? end - first : piece;
+    n = list_values(values, form, schema, request, first, rows, MR_SAMPLE);
+    NEED(mr_predictor_score(scratch, rows, values, n, out + first) == MR_OK);
+  }
+}
+
+/* Twice, the second time without memory. */
+static void check_scores(mr_predictor *predictor, enum form form, int piece) {
+  static float out[ROWS];
+  mr_scratch *scratch;
+  const mr_schema *schema = mr_predictor_schema(predictor);
+  NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
+  for (int round = 0; round < 2; round++) {
+    memset(out, 0, sizeof out);
+    for (int q = 0; q < n_requests; q++) score_request(scratch, schema, form, q, piece, out);
+    mr_alloc_fail_after(0);
+    int differ = 0, at = -1;
+    for (int r = 0; r < ROWS; r++)
+      if (memcmp(&out[r], &offline[r], sizeof *out) != 0 && differ++ == 0) at = r;
+    CHECK(differ == 0, "form %d, %d at a time: %d of %d rows differ, row %d: %g for %g", form, piece,
+          differ, (int)ROWS, at, at < 0 ? 0 : (double)out[at], at < 0 ? 0 : (double)offline[at]);
+  }
+  mr_alloc_fail_after(-1);
+  mr_scratch_free(scratch);
+}
+
+/* What is of the candidates, prepared: the values of all of them, until a call gives others. */
+static void check_prepared(mr_predictor *predictor) {
+  static const char *ads[] = {"a5", "a5", "a5"}, *likes[] = {"a1 a2", "a1 a2", "a1 a2"};
+  static const char *clicks[] = {"a3 a4"}, *others[] = {"a7", "", "a1 a2 a3"};
+  const mr_values request[] = {{.column = CLICK_AD, .texts = clicks},
+                               {.column = LIKE_AD, .texts = likes},
+                               {.column = AD, .texts = ads}};
+  float given[3], prepared[3], other[3], again[3];
+  mr_scratch *scratch;
+  NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
+  NEED(mr_predictor_prepare(scratch, request, 1) == MR_OK);
+  NEED(mr_predictor_score(scratch, 3, request + 1, 2, given) == MR_OK);
+  NEED(mr_predictor_prepare(scratch, request, 3) == MR_OK);
+  NEED(mr_predictor_score(scratch, 3, NULL, 0, prepared) == MR_OK);
+  CHECK(memcmp(given, prepared, sizeof given) == 0, "a prepared sequence scores otherwise");
+  const mr_values more = {.column = LIKE_AD, .texts = others};
+  NEED(mr_predictor_score(scratch, 3, &more, 1, other) == MR_OK);
+  CHECK(other[0] != other[1] && other[1] != other[2] && other[0] != given[0],
+        "other behaviours have the same score");
+  NEED(mr_predictor_score(scratch, 3, NULL, 0, again) == MR_OK);
+  CHECK(memcmp(again, prepared, sizeof again) == 0, "what was prepared is gone");
+  mr_scratch_free(scratch);
+}
+
+/* ---- much ---- */
+
+enum { MANY = 10000 };
+
+static void check_many(void) {
+  static const char *ads[MANY];
+  static char names[MANY][8], history[MANY * 8], likes[MANY * 8];
+  static float out[MANY];
+  const char *click[] = {history}, *like[] = {likes};
+  const mr_values request[] = {{.column = CLICK_AD, .texts = click},
+                               {.column = LIKE_AD, .texts = like}};
+  size_t at = 0;
+  for (int i = 0; i < MANY; i++) {
+    at += (size_t)snprintf(history + at, sizeof history - at, "%sa%d", i ? " " : "", i * 7 % 110);
+    snprintf(names[i], sizeof names[i], "a%d", i % 100);
+    ads[i] = names[i];
+  }
+  snprintf(likes, sizeof likes, "%.40000s", history);
+  mr_predictor *predictor;
+  mr_scratch *scratch;
+  struct rusage before, after;
+  NEED(mr_predictor_open(&predictor, model_path) == MR_OK);
+  NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
+  getrusage(RUSAGE_SELF, &before);
+  for (int n = 1; n <= 2; n++) { /* with pairs alone, then with as many likes of each besides */
+    int32_t candidates = n == 1 ? MANY : MANY / 20;
+    const mr_values values = {.column = AD, .texts = ads};
+    NEED(mr_predictor_prepare(scratch, request, n) == MR_OK);
+    NEED(mr_predictor_score(scratch, candidates, &values, 1, out) == MR_OK);
+    for (int r = 0; r < candidates; r += candidates / 7) {
+      float one;
+      const mr_values alone = {.column = AD, .texts = ads + r};
+      NEED(mr_predictor_score(scratch, 1, &alone, 1, &one) == MR_OK);
+      CHECK(memcmp(&one, &out[r], sizeof one) == 0, "row %d is %g alone, %g with others", r,
+            (double)one, (double)out[r]);
+      CHECK(r < 100 || out[r] == out[r % 100], "row %d is %g, row %d of the same ad %g", r,
+            (double)out[r], r % 100, (double)out[r % 100]);
+    }
+  }
+  getrusage(RUSAGE_SELF, &after);
+  CHECK(after.ru_maxrss - before.ru_maxrss < 100000, "it took %ld kB",
+        after.ru_maxrss - before.ru_maxrss);
+  mr_scratch_free(scratch);
+  mr_predictor_close(predictor);
+}
+
+/* ---- memory that runs out ---- */
+
+static int try_all(mr_predictor **predictor, mr_scratch **scratch, float *out) {
+  static const char *clicks[] = {"a3 a4 a5"}, *tags[] = {"t1|t2 | t3"};
+  static const char *likes[] = {"a1", "a2 a3"};
+  static const float numbers[] = {1, 2, NAN};
+  static const int32_t starts[] = {0, 1, 3};
+  const mr_values request[] = {{.column = CLICK_AD, .texts = clicks},
+                               {.column = CLICK_TAGS, .texts = tags}};
+  const mr_values values[] = {{.column = LIKE_AD, .texts = likes},
+                              {.column = LIKE_N, .floats = numbers, .behaviours = starts}};
+  int status = *predictor ? MR_OK : mr_predictor_open(predictor, model_path);
+  if (status == MR_OK && !*scratch) status = mr_scratch_new(scratch, *predictor);
+  if (status == MR_OK) status = mr_predictor_prepare(*scratch, request, 2);
+  if (status == MR_OK) status = mr_predictor_score(*scratch, 2, values, 2, out);
+  return status;
+}
+
+static void check_allocations(void) {
+  float wanted[2], out[2];
+  int64_t live = mr_alloc_live(), n = 0;
+  int status = MR_EMEMORY;
+  mr_predictor *predictor = NULL;
+  mr_scratch *scratch = NULL;
+  NEED(try_all(&predictor, &scratch, wanted) == MR_OK);
+  mr_scratch_free(scratch), mr_predictor_close(predictor);
+  for (; status != MR_OK; n++) {
+    predictor = NULL, scratch = NULL;
+    mr_alloc_fail_after(n);
+    status = try_all(&predictor, &scratch, out);
+    mr_alloc_fail_after(-1);
+    CHECK(status == MR_OK || (status == MR_EMEMORY && strstr(mr_last_error(), "memory ran out")),
+          "allocation %lld: status %d: %s", (long long)n, status, mr_last_error());
+    memset(out, 0, sizeof out);
+    CHECK(try_all(&predictor, &scratch, out) == MR_OK && memcmp(out, wanted, sizeof out) == 0,
+          "allocation %lld failed once: other scores", (long long)n);
+    mr_scratch_free(scratch), mr_predictor_close(predictor);
+    CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
+          (long long)(mr_alloc_live() - live));
+  }
+  CHECK(n > 50, "only %lld allocations", (long long)n);
+}
+
+/* ---- mistakes ---- */
+
+static void refused(mr_scratch *scratch, const mr_values *values, int32_t n, const char *expected) {
+  float out[2] = {0};
+  int status = mr_predictor_score(scratch, 2, values, n, out);
+  CHECK(status < 0 && strcmp(mr_last_error(), expected) == 0, "status %d: %s", status,
+        status < 0 ? mr_last_error() : "fine");
+}
+
+static void check_mistakes(mr_predictor *predictor) {
+  mr_scratch *scratch;
+  float out[2];
+  const char *two[] = {"a1 a2", "a3"}, *numbers[] = {"1 2", "1 2"}, *words[] = {"1 2", "old"};
+  const char *huge[] = {"1 1e39", "1"};
+  const uint64_t keys[] = {1, 2, 3};
+  const float infinite[] = {1, INFINITY, 3};
+  const int32_t starts[] = {0, 2, 3}, falling[] = {0, 2, 1}, negative[] = {-1, 0, 1};
+  NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
+  const mr_values uneven[] = {{.column = LIKE_N, .texts = numbers},
+                              {.column = LIKE_AD, .texts = two}};
+  refused(scratch, uneven, 2,
+          "sequence \"like\", row 2: column \"like.n\" has 2 behaviours, column \"like.ad\" has 1");
+  const mr_values bad[] = {{.column = LIKE_AD, .texts = two}, {.column = LIKE_N, .texts = words}};
+  refused(scratch, bad, 2, "column \"like.n\", row 2, behaviour 1: \"old\" is not a number");
+  const mr_values large[] = {{.column = LIKE_AD, .keys = keys, .behaviours = starts},
+                             {.column = LIKE_N, .texts = huge}};
+  refused(scratch, large, 2, "column \"like.n\", row 1, behaviour 2: \"1e39\" is too large for a "
+                             "float");
+  refused(scratch, &(mr_values){.column = LIKE_N, .floats = infinite, .behaviours = starts}, 1,
+          "column \"like.n\", row 1, behaviour 2: inf is no finite number");
+  refused(scratch, &(mr_values){.column = LIKE_AD, .keys = keys}, 1,
+          "column \"like.ad\" is of a sequence: keys of it need behaviours");
+  refused(scratch, &(mr_values){.column = LIKE_N, .floats = infinite}, 1,
+          "column \"like.n\" is of a sequence: floats of it need behaviours");
+  refused(scratch, &(mr_values){.column = LIKE_AD, .keys = keys, .behaviours = falling}, 1,
+          "column \"like.ad\": behaviours[2] is 1, expected 2 or more");
+  refused(scratch, &(mr_values){.column = LIKE_AD, .keys = keys, .behaviours = negative}, 1,
+          "column \"like.ad\": behaviours[1] is 0, expected 0 or more");
+  refused(scratch, &(mr_values){.column = CLICK_AD, .texts = two}, 1,
+          "column \"click.ad\" is of the request; give it to mr_predictor_prepare");
+  const mr_values one = {.column = LIKE_AD, .texts = two};
+  CHECK(mr_predictor_score(scratch, 2, &one, 1, out) == MR_OK, "%s", mr_last_error());
+  mr_scratch_free(scratch);
+}
+
+int main(void) {
+  enum { MAX = 5 };
+  int64_t live = mr_alloc_live();
+  mr_predictor *predictor;
+  NEED(mkdtemp(folder));
+  snprintf(model_path, sizeof model_path, "%s/model.mr", folder);
+  snprintf(text_path, sizeof text_path, "%s/rows.csv", folder);
+  snprintf(cache_path, sizeof cache_path, "%s/rows.columns", folder);
+  make_data();
+  write_text();
+  save_model(MAX);
+  NEED(mr_predictor_open(&predictor, model_path) == MR_OK);
+  score_offline(predictor, MAX);
+  for (enum form form = TEXTS; form <= MADE; form++) {
+    check_scores(predictor, form, MOST);
+    check_scores(predictor, form, 7);
+    check_scores(predictor, form, 1);
+  }
+  check_prepared(predictor);
+  check_mistakes(predictor);
+  mr_predictor_close(predictor);
+  check_allocations();
+  save_model(0);
+  check_many();
+  unlink(model_path);
+  unlink(text_path);
+  rmdir(folder);
+  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
+  return check_end();
+}
