@@ -155,10 +155,10 @@ end
 
 -- ---- datasets ----
 
-local HEADER = "click,user,age,seen,ad,tags,price,rid"
+local HEADER = "click,user,age,seen,gaps,ad,tags,price,rid"
 local ROWS = {
-  "1,u1,30,a1 a2,a1,x|y,2.5,r1", "0,u1,30,a1 a2,a2,,0,r1", "0,u2,,,a1,x|y|z|x,1e-3,r2",
-  "1,u1,30.0,a3,a3,z,17,r3",
+  "1,u1,30,a1 a2,1 2,a1,x|y,2.5,r1", "0,u1,30,a1 a2,1.0 2,a2,,0,r1",
+  "0,u2,,,,a1,x|y z|z|x,1e-3,r2", "1,u1,30.0,a3|b a4 a1 a2 a1,3  1 7 9,a3,z,17,r3",
 }
 -- As in text_fuzz.c.
 local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS = 1, 2, 4, 8, 16, 32, 64
@@ -173,11 +173,14 @@ local function text_seeds()
   text_seed("keyed", KEYED + THREADS, 10, text)
   text_seed("tabs", TABS + KEYED + RARE, 60, (text:gsub(",", "\t")))
   text_seed("quotes", QUOTES + KEYED + RARE, 20, HEADER .. "\r\n"
-    .. '1,"u,1",30,"a1 a2",a1,"x|""y""","2.5",r1\r\n0,"u,1",30,"a1 a2","a\n2",,,r1\r\n')
+    .. '1,"u,1",30,"a1 ""a2",1 2,a1,"x|""y""","2.5",r1\r\n'
+    .. '0,"u,1",30,"a1 ""a2","1 2","a\n2",,,r1\r\n')
   text_seed("headed", HEADED + SHORT + THREADS, 30, table.concat(ROWS, "\n"))
   text_seed("headed_quotes", HEADED + QUOTES + KEYED, 3, table.concat(ROWS, "\n"))
-  text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more\n"
-    .. "r1,1,x,a1,a2,3,u1,0,?\n")
+  text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more,gaps\n"
+    .. "r1,1,x,a1,a2,3,u1,0,?,4\n")
+  text_seed("uneven", HEADED + KEYED, 9, ROWS[1] .. "\n0,u1,30,a1 a2,1 2 3,a2,,0,r1\n")
+  text_seed("no_number", HEADED + KEYED, 19, ROWS[1] .. "\n0,u1,30,a1 a2,1 b,a2,,0,r1\n")
 end
 
 -- The columns of new_schema in read_dataset.c.
@@ -189,12 +192,22 @@ local cache_columns = {
   { name = "price", type = "number", log1p = true },
   { name = "who", source = "user", type = "group" },
   { name = "picture", type = "vector", width = 3 },
+  { name = "past.ad", source = "seen", table = "ad", type = "id", side = "request",
+    sequence = "past" },
+  { name = "past.gap", source = "gaps", type = "number", missing = 2, side = "request",
+    sequence = "past" },
+  { name = "past.tags", source = "seen", table = "tags", type = "ids", separator = "|", max = 2,
+    side = "request", sequence = "past" },
+  { name = "near.tag", source = "tags", type = "id", sequence = "near" },
+  { name = "near.words", source = "tags", type = "ids", separator = " ", sequence = "near" },
   { name = "rid", type = "request_key", side = "request" },
 }
 
 local function cache_seed(name, keyed)
   local schema = data.new_schema()
   mr.check(C.mr_schema_add_table(schema, "user", 1))
+  assert(data.add_sequence(schema, { name = "past", side = "request", max = 4, keep = "last" }))
+  assert(data.add_sequence(schema, { name = "near", separator = "|" }))
   for i = 1, keyed and #cache_columns or #cache_columns - 1 do
     assert(data.add_column(schema, cache_columns[i]))
   end

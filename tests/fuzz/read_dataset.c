@@ -1,6 +1,12 @@
 #include "read_dataset.h"
 
 #include <math.h>
+#include <string.h>
+
+static const mr_sequence_spec sequences[] = {
+    {.name = "past", .domain = MR_REQUEST, .max = 4, .keep = MR_KEEP_LAST},
+    {.name = "near", .domain = MR_SAMPLE, .separator = '|'},
+};
 
 static const mr_column_spec specs[] = {
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
@@ -12,6 +18,22 @@ static const mr_column_spec specs[] = {
     {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P},
     {.name = "who", .source = "user", .type = MR_GROUP, .domain = MR_SAMPLE},
     {.name = "picture", .type = MR_VECTOR, .domain = MR_SAMPLE, .width = 3},
+    {.name = "past.ad", .source = "seen", .table = "ad", .type = MR_ID, .sequence = "past"},
+    {.name = "past.gap", .source = "gaps", .type = MR_NUMBER, .sequence = "past", .missing = 2},
+    {.name = "past.tags",
+     .source = "seen",
+     .table = "tags",
+     .type = MR_IDS,
+     .sequence = "past",
+     .separator = '|',
+     .max = 2},
+    {.name = "near.tag", .source = "tags", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "near"},
+    {.name = "near.words",
+     .source = "tags",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .sequence = "near",
+     .separator = ' '},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };
@@ -20,6 +42,8 @@ mr_schema *new_schema(int keyed, int64_t min_count) {
   mr_schema *schema;
   FUZZ_CHECK(mr_schema_new(&schema) == MR_OK, "%s", mr_last_error());
   FUZZ_CHECK(mr_schema_add_table(schema, "user", min_count) == MR_OK, "%s", mr_last_error());
+  for (size_t s = 0; s < sizeof sequences / sizeof *sequences; s++)
+    FUZZ_CHECK(mr_schema_add_sequence(schema, &sequences[s]) == MR_OK, "%s", mr_last_error());
   for (int c = 0; c < (keyed ? COLUMNS : COLUMNS - 1); c++)
     FUZZ_CHECK(mr_schema_add_column(schema, &specs[c]) == MR_OK, "%s", mr_last_error());
   return schema;
@@ -33,8 +57,26 @@ static void touch(const void *bytes, size_t size) {
   for (size_t i = 0; i < size; i++) fuzz_sum += p[i];
 }
 
+static void check_sequence(mr_batch *batch, int s, int trusted) {
+  int64_t owners = mr_batch_rows(batch, sequences[s].domain);
+  int64_t rows = mr_batch_rows(batch, MR_DOMAINS + 2 * s);
+  const int32_t *offsets = mr_batch_sequence(batch, s);
+  FUZZ_CHECK(offsets[0] == 0 && offsets[owners] == rows, "%d behaviours of %lld", offsets[owners],
+             (long long)rows);
+  for (int64_t r = 0; r < owners; r++) {
+    int32_t n = offsets[r + 1] - offsets[r];
+    FUZZ_CHECK(n >= 0, "%s has %d behaviours", sequences[s].name, n);
+    if (trusted && sequences[s].max) FUZZ_CHECK(n <= sequences[s].max, "%d behaviours", n);
+  }
+}
+
+static int64_t rows_of_column(const mr_batch *batch, int c) {
+  if (!specs[c].sequence) return mr_batch_rows(batch, specs[c].domain);
+  return mr_batch_rows(batch, MR_DOMAINS + 2 * (strcmp(specs[c].sequence, "near") == 0));
+}
+
 static void check_column(mr_batch *batch, int c, int trusted) {
-  int64_t rows = mr_batch_rows(batch, specs[c].domain);
+  int64_t rows = rows_of_column(batch, c);
   const float *floats = mr_batch_floats(batch, c);
   const uint64_t *keys = mr_batch_keys(batch, c);
   const int32_t *offsets = mr_batch_offsets(batch, c);
@@ -61,6 +103,7 @@ static void check_batch(mr_batch *batch, const mr_dataset *dataset, const mr_sch
   FUZZ_CHECK(requests > 0 && first[0] == 0 && first[requests] == samples, "%d samples of %lld",
              first[requests], (long long)samples);
   for (int64_t q = 0; q < requests; q++) FUZZ_CHECK(first[q] < first[q + 1], "an empty request");
+  for (int s = 0; s < 2; s++) check_sequence(batch, s, trusted);
   for (int c = 0; c < mr_schema_columns(schema); c++) check_column(batch, c, trusted);
   const float *labels = mr_dataset_floats(dataset, 0);
   const int64_t *index = mr_batch_sample_index(batch);

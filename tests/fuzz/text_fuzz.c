@@ -8,7 +8,7 @@
 enum { TABS = 1, QUOTES = 2, KEYED = 4, HEADED = 8, RARE = 16, SHORT_ROWS = 32, THREADS = 64 };
 enum { ONE_BLOCK = 1 << 14 }; /* larger than any input */
 
-static const char header[] = "click,user,age,seen,ad,tags,price,rid";
+static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid";
 
 /* The text of the file: with HEADED after a header that has all columns. */
 static char *make_text(const struct fuzz_input *input, unsigned choices, size_t *size) {
