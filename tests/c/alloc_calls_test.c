@@ -12,13 +12,23 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 4, NODES = 7 };
+enum { N = 40, COLUMNS = 7, NODES = 7 };
+
+static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
 
 static const mr_column_spec columns[COLUMNS] = {
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
     {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|'},
     {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE},
-    {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE}};
+    {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
+    {.name = "past", .table = "ad", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "past"},
+    {.name = "gaps", .type = MR_NUMBER, .domain = MR_SAMPLE, .sequence = "past"},
+    {.name = "words",
+     .source = "past",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .sequence = "past",
+     .separator = '-'}};
 
 static const struct {
   const char *op;
@@ -80,6 +90,7 @@ static int disarm(int status) {
 static mr_schema *new_schema(void) {
   mr_schema *s;
   SOUND(mr_schema_new(&s));
+  SOUND(mr_schema_add_sequence(s, &past));
   for (int c = 0; c < COLUMNS; c++) SOUND(mr_schema_add_column(s, &columns[c]));
   return s;
 }
@@ -142,7 +153,7 @@ static const mr_sequence_spec sequence = {.name = "seen", .domain = MR_SAMPLE};
 static int schema_add_sequence(void) {
   mr_schema *s = new_schema();
   int status = ARMED(mr_schema_add_sequence(s, &sequence));
-  CHECK((mr_schema_find_sequence(s, "seen") == 0) == (status == MR_OK), "status %d", status);
+  CHECK((mr_schema_find_sequence(s, "seen") == 1) == (status == MR_OK), "status %d", status);
   mr_schema_free(s);
   return status;
 }
@@ -151,7 +162,7 @@ static int schema_sequence(void) {
   mr_schema *s = new_schema();
   mr_sequence_spec spec;
   SOUND(mr_schema_add_sequence(s, &sequence));
-  int status = ARMED(mr_schema_sequence(s, 0, &spec));
+  int status = ARMED(mr_schema_sequence(s, 1, &spec));
   mr_schema_free(s);
   return status;
 }
@@ -367,7 +378,7 @@ static int batch_set_sequence(void) {
   SOUND(mr_schema_add_sequence(s, &sequence));
   SOUND(mr_schema_add_column(s, &spec));
   SOUND(mr_batch_new(&b, s, N, NULL));
-  int status = ARMED(mr_batch_set_sequence(b, 0, offsets));
+  int status = ARMED(mr_batch_set_sequence(b, 1, offsets));
   if (status != MR_OK) SOUND(mr_batch_reset(b, 2, NULL)); /* it can still be used */
   mr_batch_free(b);
   mr_schema_free(s);
@@ -775,11 +786,11 @@ static void sweep(int index) {
 /* ---- what the calls work on ---- */
 
 static void write_texts(void) {
-  char text[N * 40 + 40];
-  size_t n = (size_t)snprintf(text, sizeof text, "ad,tags,price,click\n");
+  char text[N * 60 + 40];
+  size_t n = (size_t)snprintf(text, sizeof text, "ad,tags,price,click,past,gaps\n");
   for (int i = 0; i < N; i++)
-    n += (size_t)snprintf(text + n, sizeof text - n, "a%d,t%d|t%d,%d.5,%d\n", i % 9, i % 5, i % 3,
-                          i, i % 2);
+    n += (size_t)snprintf(text + n, sizeof text - n, "a%d,t%d|t%d,%d.5,%d,a%d w-%d,%d %d\n", i % 9,
+                          i % 5, i % 3, i, i % 2, i % 7, i % 4, i, i);
   mr_sink *sink;
   SOUND(mr_sink_open(&sink, text_path));
   SOUND(mr_sink_write(sink, text, n));
