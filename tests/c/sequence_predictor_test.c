@@ -1,7 +1,8 @@
 /* Requests and candidates with sequences, scored offline from a file, request by request, one by
- * one, in pieces, from texts and from keys and floats: the same bits. Columns are left out, and what
- * is of the candidates is prepared for all of them. Then 10,000 candidates with 10,000 behaviours in
- * little memory, that scoring takes none once it has seen the largest call, and mistakes. */
+ * one, in pieces, from texts and from keys and floats: the same bits. Columns are left out, and
+ * what is of the candidates is prepared for all of them. Then 10,000 candidates with 10,000
+ * behaviours in little memory, that scoring takes none once it has seen the largest call, and
+ * mistakes. */
 #include "moonrank.h"
 
 #include <math.h>
@@ -198,8 +199,8 @@ static void save_model(int max) {
   int32_t inner = dense(graph, add(graph, "concat", 3, click, 0, NULL), 6); /* of the request */
   inner = add(graph, "tanh", 1, &inner, 0, NULL);
   int32_t weight = add(graph, "softmax", 1, (int32_t[]){join(graph, "dot", ad, clicked)}, 0, NULL);
-  int32_t like = join(graph, "concat", lookup(graph, "like.ad"),
-                      of_column(graph, "column", "like.n"));
+  int32_t like =
+      join(graph, "concat", lookup(graph, "like.ad"), of_column(graph, "column", "like.n"));
   int32_t all[] = {ad,
                    lookup(graph, "user"),
                    join(graph, "pool_weighted", inner, weight),
@@ -356,8 +357,9 @@ static void check_scores(mr_predictor *predictor, enum form form, int piece) {
     int differ = 0, at = -1;
     for (int r = 0; r < ROWS; r++)
       if (memcmp(&out[r], &offline[r], sizeof *out) != 0 && differ++ == 0) at = r;
-    CHECK(differ == 0, "form %d, %d at a time: %d of %d rows differ, row %d: %g for %g", form, piece,
-          differ, (int)ROWS, at, at < 0 ? 0 : (double)out[at], at < 0 ? 0 : (double)offline[at]);
+    CHECK(differ == 0, "form %d, %d at a time: %d of %d rows differ, row %d: %g for %g", form,
+          piece, differ, (int)ROWS, at, at < 0 ? 0 : (double)out[at],
+          at < 0 ? 0 : (double)offline[at]);
   }
   mr_alloc_fail_after(-1);
   mr_scratch_free(scratch);
@@ -502,8 +504,9 @@ static void check_mistakes(mr_predictor *predictor) {
   refused(scratch, bad, 2, "column \"like.n\", row 2, behaviour 1: \"old\" is not a number");
   const mr_values large[] = {{.column = LIKE_AD, .keys = keys, .behaviours = starts},
                              {.column = LIKE_N, .texts = huge}};
-  refused(scratch, large, 2, "column \"like.n\", row 1, behaviour 2: \"1e39\" is too large for a "
-                             "float");
+  refused(scratch, large, 2,
+          "column \"like.n\", row 1, behaviour 2: \"1e39\" is too large for a "
+          "float");
   refused(scratch, &(mr_values){.column = LIKE_N, .floats = infinite, .behaviours = starts}, 1,
           "column \"like.n\", row 1, behaviour 2: inf is no finite number");
   refused(scratch, &(mr_values){.column = LIKE_AD, .keys = keys}, 1,

@@ -93,7 +93,7 @@ end
 
 -- ---- text ----
 
-local function draw_list(random, n, separator, draw)
+local function draw_list(n, separator, draw)
   local list = {}
   for i = 1, n do list[i] = draw(i) end
   return table.concat(list, separator)
@@ -108,18 +108,18 @@ local function make_text(n, seed)
   end
   local function number(i) return i > 1 and random(8) == 1 and "" or tostring(random(400) / 8) end
   local function tags(i)
-    return "t" .. i .. draw_list(random, random(4) - 1, "", function() return "|t" .. random(9) end)
+    return "t" .. i .. draw_list(random(4) - 1, "", function() return "|t" .. random(9) end)
   end
   for session = 1, n do
     local length = random(5) == 1 and 0 or random(40) -- more than max, and empty ones
     local shared = ("%d,0,u%d,%s,%s,%s,%s,%s"):format(session, random(30), tags(1),
-      draw_list(random, length, " ", word), draw_list(random, length, " ", word),
-      draw_list(random, length, " ", number), draw_list(random, length, " ", tags))
+      draw_list(length, " ", word), draw_list(length, " ", word),
+      draw_list(length, " ", number), draw_list(length, " ", tags))
     for _ = 1, random(3) do
       local own = random(6) - 1
       row = row + 1
       lines[#lines + 1] = ("%s,ad%d,%s,%s,%s,%d"):format(shared, random(60), tags(2),
-        draw_list(random, own, ";", word), draw_list(random, own, ";", number), row)
+        draw_list(own, ";", word), draw_list(own, ";", number), row)
     end
   end
   return table.concat(lines, "\n") .. "\n"
@@ -155,7 +155,8 @@ describe("a sequence in a file", function()
       if C.mr_isa_set(family) == C.MR_OK then
         os.remove(cache)
         assert(data.build(schema, source, cache, { block = 3000 }))
-        for _, options in ipairs { { batch = 1 }, { batch = 64 }, { batch = 64, max_request = 2 } } do
+        for _, options in ipairs {
+          { batch = 1 }, { batch = 64 }, { batch = 64, max_request = 2 } } do
           same_rows(expected, assert(data.rows(schema, columns, cache, options)))
         end
         local shuffled = assert(data.rows(schema, columns, cache, { batch = 37, shuffle = true }))
@@ -365,8 +366,9 @@ describe("a sequence that is wrong", function()
       "ads ages cates n\nx 1 a 1\n", { delimiter = " ", quotes = false })
     local schema = data.new_schema()
     assert(data.add_sequence(schema, { name = "s", separator = "," }))
-    helper.fails_with('column "a": separator is byte 44, which separates the behaviours of sequence '
-      .. '"s"', data.add_column(schema, { name = "a", type = "ids", sequence = "s" }))
+    helper.fails_with(
+      'column "a": separator is byte 44, which separates the behaviours of sequence "s"',
+      data.add_column(schema, { name = "a", type = "ids", sequence = "s" }))
     assert(data.add_column(schema, { name = "a", type = "ids", sequence = "s", separator = " " }))
   end)
 end)

@@ -57,8 +57,8 @@ static void add_numbers(struct mr__behaviours *to, const struct mr__column *colu
   }
 }
 
-static int add_bag(struct mr__behaviours *to, const struct mr__column *column,
-                   struct mr__text rest, uint32_t *size) {
+static int add_bag(struct mr__behaviours *to, const struct mr__column *column, struct mr__text rest,
+                   uint32_t *size) {
   struct mr__text piece;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   while (n < max && mr__next_piece(&rest, column->separator, &piece)) {
@@ -86,8 +86,7 @@ int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *colum
   bad->kind = MR__NUMBER_OK;
   MR_TRY(mr__grow(&to->cells, &to->cells_capacity, to->n_cells + 1, sizeof *to->cells));
   if (cell.size > 0) {
-    MR_TRY(mr__grow(&to->marks, &to->marks_capacity, MR__MOST_MARKS(cell.size),
-                    sizeof *to->marks));
+    MR_TRY(mr__grow(&to->marks, &to->marks_capacity, MR__MOST_MARKS(cell.size), sizeof *to->marks));
     length = (uint32_t)mr__family()->split_cell(to->marks, cell.at, cell.size,
                                                 (char)sequence->separator);
   }

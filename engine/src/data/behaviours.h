@@ -1,6 +1,6 @@
 /* The cells of a sequence's column taken apart: a cell holds the behaviours of its row, with the
- * sequence's separator in between. An empty cell has none; an empty piece is a behaviour whose value
- * is unknown, or the number's `missing`. */
+ * sequence's separator in between. An empty cell has none; an empty piece is a behaviour whose
+ * value is unknown, or the number's `missing`. */
 #ifndef MR_DATA_BEHAVIOURS_H
 #define MR_DATA_BEHAVIOURS_H
 

@@ -373,8 +373,8 @@ static int copy_floats(struct mr__batch_column *column, const char *from, int64_
 }
 
 /* A column's bags of `count` behaviours, sizes first; *from moves behind them. */
-static int copy_behaviour_bags(const struct gather *gather, int c, int64_t row,
-                               const char **from, int64_t first, uint32_t count) {
+static int copy_behaviour_bags(const struct gather *gather, int c, int64_t row, const char **from,
+                               int64_t first, uint32_t count) {
   struct mr__batch_column *column = &gather->batch->columns[c];
   size_t n = (size_t)first + count + 1, n_codes = 0;
   if (n > column->offsets_capacity)
@@ -407,8 +407,8 @@ static int copy_sequence(const struct gather *gather, int q, int64_t row, uint32
     *from += 4 * (size_t)count;
   }
   for (int i = 0; i < shape->n_bags; i++)
-    MR_TRY(copy_behaviour_bags(gather, shape->columns[shape->n_words + i], row, from, first,
-                               count));
+    MR_TRY(
+        copy_behaviour_bags(gather, shape->columns[shape->n_words + i], row, from, first, count));
   sequence->rows = first + count;
   sequence->first[row + 1] = (int32_t)sequence->rows;
   return MR_OK;

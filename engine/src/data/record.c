@@ -96,8 +96,8 @@ static int new_lists(struct mr__layout *layout) {
     record->floats = mr__calloc(n, sizeof *record->floats);
     record->bags = mr__calloc(n, sizeof *record->bags);
     record->sequences = mr__calloc(layout->schema->n_sequences, sizeof *record->sequences);
-    failed |= !record->keys || !record->codes || !record->floats || !record->bags ||
-              !record->sequences;
+    failed |=
+        !record->keys || !record->codes || !record->floats || !record->bags || !record->sequences;
   }
   return failed ? mr__fail_memory() : MR_OK;
 }
@@ -161,9 +161,10 @@ static size_t sum_sizes(const char *words, uint32_t n) {
 }
 
 static struct mr__stored member_part(const struct mr__layout *layout, int column,
-                                   const char *record) {
+                                     const char *record) {
   const struct mr__record *shape = &layout->records[layout->schema->columns[column].domain];
-  struct mr__stored part = {.words = record + shape->fixed + 4 * mr__record_bag_words(shape, record)};
+  struct mr__stored part = {.words =
+                                record + shape->fixed + 4 * mr__record_bag_words(shape, record)};
   for (int q = 0;; q++) {
     const struct mr__record_sequence *sequence = &shape->sequences[q];
     uint32_t n = mr__record_count(shape, record, q);
@@ -180,7 +181,8 @@ static struct mr__stored member_part(const struct mr__layout *layout, int column
   }
 }
 
-struct mr__stored mr__record_stored(const struct mr__layout *layout, int column, const char *record) {
+struct mr__stored mr__record_stored(const struct mr__layout *layout, int column,
+                                    const char *record) {
   const struct mr__column *spec = &layout->schema->columns[column];
   const char *words = record + layout->at[column];
   struct mr__stored part = {.words = words, .n_words = spec->type == MR_GROUP ? 2 : 1};

@@ -63,7 +63,8 @@ struct mr__stored {
   const char *codes; /* those that are codes; NULL: none */
   size_t n_codes;
 };
-struct mr__stored mr__record_stored(const struct mr__layout *layout, int column, const char *record);
+struct mr__stored mr__record_stored(const struct mr__layout *layout, int column,
+                                    const char *record);
 
 static inline uint32_t mr__record_word(const char *words, size_t i) {
   uint32_t word;
@@ -80,8 +81,7 @@ static inline size_t mr__record_bag_words(const struct mr__record *shape, const 
 }
 
 /* The count of the q-th sequence. */
-static inline uint32_t mr__record_count(const struct mr__record *shape, const char *record,
-                                        int q) {
+static inline uint32_t mr__record_count(const struct mr__record *shape, const char *record, int q) {
   return mr__record_word(record + shape->counts_at, (size_t)(shape->n_bags + q));
 }
 

@@ -45,12 +45,12 @@ struct mr__row_parser {
   uint32_t *stops;     /* [n_rows] end of the last cell, before \r\n or \n */
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
-  struct bags *bags;      /* [columns] */
+  struct bags *bags;                 /* [columns] */
   struct mr__behaviours *behaviours; /* [columns] of those of sequences */
-  size_t *tails;          /* [n_rows] where what comes next in a record goes */
-  uint32_t *marks;        /* [2 * n_rows] of one column's cells */
-  uint64_t *keys;         /* [n_rows] of one column */
-  uint32_t *codes;        /* [n_rows] of one column */
+  size_t *tails;                     /* [n_rows] where what comes next in a record goes */
+  uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
+  uint64_t *keys;                    /* [n_rows] of one column */
+  uint32_t *codes;                   /* [n_rows] of one column */
   struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
@@ -77,8 +77,8 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->rows.views = mr__calloc((size_t)layout->n_views, sizeof *parser->rows.views);
   parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
-  if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request || !parser->rows.views ||
-      !parser->rows.new_keys)
+  if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request ||
+      !parser->rows.views || !parser->rows.new_keys)
     status = mr__fail_memory();
   if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
   if (status != MR_OK) {
@@ -225,16 +225,15 @@ static int check_lengths(struct mr__row_parser *parser, size_t row, int s) {
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &parser->layout->schema->columns[item.column];
     if (column->sequence != s) continue;
-    uint32_t n =
-        mr__count_behaviours(read_cell(parser, row, item.position), sequence->separator);
+    uint32_t n = mr__count_behaviours(read_cell(parser, row, item.position), sequence->separator);
     if (!first) first = column, wanted = n;
     if (n == wanted) continue;
     struct mr__problem *problem = &parser->rows.problem;
     if (parser->first_row + row == 0) parser->rows.uneven |= UINT32_C(1) << s;
     if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return 0;
     snprintf(problem->text, sizeof problem->text,
-             "sequence \"%s\": column \"%s\" has %u behaviour%s, column \"%s\" has %u", sequence->name,
-             column->source, n, n == 1 ? "" : "s", first->source, wanted);
+             "sequence \"%s\": column \"%s\" has %u behaviour%s, column \"%s\" has %u",
+             sequence->name, column->source, n, n == 1 ? "" : "s", first->source, wanted);
     return 0;
   }
   return 1;
@@ -589,8 +588,7 @@ static int copy_behaviours(struct mr__row_parser *parser, int column) {
   char *records = parser->rows.sides[spec->domain].records;
   size_t n_new = 0, n = 0, n_keys = 0;
   if (spec->table >= 0)
-    n_new =
-        mr__dictionary_find(parser->recent, spec->table, from->keys, from->n_keys, from->codes);
+    n_new = mr__dictionary_find(parser->recent, spec->table, from->keys, from->n_keys, from->codes);
   for (size_t i = 0; i < list->n; i++) {
     const struct mr__history *cell = &from->cells[i];
     char *at = records + parser->tails[i];
@@ -598,8 +596,8 @@ static int copy_behaviours(struct mr__row_parser *parser, int column) {
     if (cell->words > 0 && spec->type == MR_IDS) at = put_words(at, from->sizes + n, cell->kept);
     if (cell->words > 0) put_words(at, from->codes + n_keys, cell->keys);
     if (cell->words > 0 && n_new > 0)
-      MR_TRY(put_new_codes(parser, column, list->rows[i], from->keys + n_keys,
-                           from->codes + n_keys, cell->keys, (size_t)(at - records)));
+      MR_TRY(put_new_codes(parser, column, list->rows[i], from->keys + n_keys, from->codes + n_keys,
+                           cell->keys, (size_t)(at - records)));
     n += cell->kept;
     n_keys += cell->keys;
     parser->tails[i] += 4 * (size_t)cell->words;
@@ -808,8 +806,8 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     bags->n = 0;
     MR_TRY(split_bag(bags, column, text, &n));
     struct mr__stored before = mr__record_stored(layout, item.column, record);
-    *differs = n != before.n_codes ||
-               !are_codes_of(parser, column->table, before.codes, bags->keys, n);
+    *differs =
+        n != before.n_codes || !are_codes_of(parser, column->table, before.codes, bags->keys, n);
   } else {
     uint64_t key = mr__key(text.at, text.size, column->seed);
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
@@ -834,8 +832,7 @@ static void count_again(struct mr__row_parser *parser, int column, const char *r
 static const char *request_record(const struct mr__row_parser *parser, int64_t request) {
   const struct mr__side *side = &parser->rows.sides[MR_REQUEST];
   const struct mr__record *shape = &parser->layout->records[MR_REQUEST];
-  return side->records +
-         (shape->varies ? side->offsets[request] : request * (int64_t)shape->fixed);
+  return side->records + (shape->varies ? side->offsets[request] : request * (int64_t)shape->fixed);
 }
 
 static void note_difference(struct mr__row_parser *parser, size_t row, struct mr__item item) {

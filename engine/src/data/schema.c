@@ -129,13 +129,12 @@ int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec) {
                   sizeof *schema->sequences));
   char *copy = mr__strdup(spec->name);
   if (!copy) return mr__fail_memory();
-  schema->sequences[schema->n_sequences++] =
-      (struct mr__sequence){.name = copy,
-                            .domain = spec->domain,
-                            .max = spec->max,
-                            .keep = spec->keep,
-                            .separator = spec->separator ? spec->separator
-                                                         : DEFAULT_BEHAVIOUR_SEPARATOR};
+  schema->sequences[schema->n_sequences++] = (struct mr__sequence){
+      .name = copy,
+      .domain = spec->domain,
+      .max = spec->max,
+      .keep = spec->keep,
+      .separator = spec->separator ? spec->separator : DEFAULT_BEHAVIOUR_SEPARATOR};
   return MR_OK;
 }
 

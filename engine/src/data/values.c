@@ -75,8 +75,8 @@ static int64_t most_keys(const struct mr__column *column) {
 
 static int bad_offset(const struct mr__column *column, const char *what, const int32_t *offsets,
                       int64_t i) {
-  return mr__fail(MR_EINVAL, "column \"%s\": %s[%lld] is %d, expected %d or more", column->name, what,
-                  (long long)i + 1, offsets[i + 1], offsets[i] < 0 ? 0 : offsets[i]);
+  return mr__fail(MR_EINVAL, "column \"%s\": %s[%lld] is %d, expected %d or more", column->name,
+                  what, (long long)i + 1, offsets[i + 1], offsets[i] < 0 ? 0 : offsets[i]);
 }
 
 static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *column,
@@ -165,8 +165,8 @@ static int length_at(const mr_schema *schema, const mr_values *values, int64_t r
 }
 
 /* The same, all columns of the sequence agreeing; 0 where none is given. */
-static int common_length(const mr_schema *schema, int s, const mr_values *const *given,
-                         int64_t row, int64_t *n) {
+static int common_length(const mr_schema *schema, int s, const mr_values *const *given, int64_t row,
+                         int64_t *n) {
   const struct mr__column *first = NULL;
   *n = 0;
   for (size_t c = 0; c < schema->n_columns; c++) {
@@ -175,11 +175,12 @@ static int common_length(const mr_schema *schema, int s, const mr_values *const 
     MR_TRY(length_at(schema, given[c], row, &here));
     if (!first) first = &schema->columns[c], *n = here;
     if (here != *n)
-      return mr__fail(MR_EDATA,
-                      "sequence \"%s\", row %lld: column \"%s\" has %lld behaviour%s, column \"%s\" "
-                      "has %lld",
-                      schema->sequences[s].name, (long long)row + 1, schema->columns[c].name,
-                      (long long)here, here == 1 ? "" : "s", first->name, (long long)*n);
+      return mr__fail(
+          MR_EDATA,
+          "sequence \"%s\", row %lld: column \"%s\" has %lld behaviour%s, column \"%s\" "
+          "has %lld",
+          schema->sequences[s].name, (long long)row + 1, schema->columns[c].name, (long long)here,
+          here == 1 ? "" : "s", first->name, (long long)*n);
   }
   return MR_OK;
 }
@@ -202,7 +203,8 @@ static int set_length(mr_batch *batch, int s, int64_t row, int64_t n) {
   return MR_OK;
 }
 
-/* Behaviours of one row of a call, from the `skip`-th on, and the rows of the batch that they go to. */
+/* Behaviours of one row of a call, from the `skip`-th on, and the rows of the batch that they go
+ * to. */
 struct piece_of_row {
   int64_t row, skip;
   int32_t at, end;
@@ -263,8 +265,7 @@ static int put_behaviours(mr_batch *batch, const mr_values *values, const struct
   const struct mr__column *column = &batch->schema->columns[values->column];
   struct mr__batch_column *to = &batch->columns[values->column];
   int separator = batch->schema->sequences[column->sequence].separator;
-  if (values->texts)
-    return put_behaviour_texts(to, column, text_at(values, p->row), separator, p);
+  if (values->texts) return put_behaviour_texts(to, column, text_at(values, p->row), separator, p);
   int64_t from = values->behaviours[p->row] + p->skip;
   if (values->floats) {
     int64_t width = column->type == MR_VECTOR ? column->width : 1;

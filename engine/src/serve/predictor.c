@@ -18,9 +18,9 @@
 
 struct mr_predictor {
   mr_model *model;
-  mr_graph *graph;     /* owned with the model, or NULL: both are the caller's */
-  int32_t *nodes;      /* [2 * tasks]: logit and probability of each */
-  unsigned char *read; /* [columns]: whether a task depends on it */
+  mr_graph *graph;              /* owned with the model, or NULL: both are the caller's */
+  int32_t *nodes;               /* [2 * tasks]: logit and probability of each */
+  unsigned char *read;          /* [columns]: whether a task depends on it */
   unsigned char *read_sequence; /* [sequences]: whether it depends on any column of it */
   atomic_int references;
 };
