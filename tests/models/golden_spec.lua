@@ -143,9 +143,8 @@ local function set_weights(case, schema, model, dense_names)
   mr.check(C.mr_model_changed(model))
 end
 
--- `scale`: how large the terms are that `want` is a sum of, where that may be much more than itself.
-local function near(want, got, what, scale)
-  local allowed = math.max(1e-5 * math.max(1e-2, math.abs(want)), 1e-6 * (scale or 0))
+local function near(want, got, what)
+  local allowed = 1e-5 * math.max(1e-2, math.abs(want))
   if got ~= got or math.abs(want - got) > allowed then
     error(("%s is %.9g, expected %.9g"):format(what, got, want), 2)
   end
@@ -200,11 +199,8 @@ end
 local function check_forward(case, model, b, batch, n)
   local z = logits(model, b, batch, n)
   local p = g.predict(model, Pool.new(1), batch, b.tasks[1].probability, n)
-  -- In small logits terms as large as the largest one cancel.
-  local scale = 0
-  for _, logit in ipairs(case.expected.logits) do scale = math.max(scale, math.abs(logit)) end
   for i = 1, n do
-    near(case.expected.logits[i], z[i - 1], "logit " .. i, scale)
+    near(case.expected.logits[i], z[i - 1], "logit " .. i)
     near(case.expected.probabilities[i], p[i - 1], "probability " .. i)
   end
 end
