@@ -66,8 +66,8 @@ local function check_leave_last_out(parts, users, item_column, history)
   for id, items in pairs(users) do assert.equal(#items + 1, next_k[id], id) end
 end
 
--- The experiments beside the script read the rows: each is trained for an epoch, on test rows, since
--- so little data may have no others.
+-- The experiments beside the script read the rows: each is trained for an epoch, on test rows,
+-- since so little data may have no others.
 local function check_experiments(example, out)
   local n = 0
   for _, file in ipairs(path_of.glob(("examples/%s/*.yaml"):format(example))) do

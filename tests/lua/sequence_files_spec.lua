@@ -1,4 +1,5 @@
--- Sequences from fields.yaml and text files to a trained din and its predictions, by the command.
+-- The scripts about histories on files with sequences: what they learn, and how often each node is
+-- computed. (Bits, stops and wrong cells: sequence_train_spec.)
 local helper = require "helper"
 
 local FIELDS = [[
@@ -77,73 +78,36 @@ end
 local function grouped(n) return require "moonrank.progress".grouped(n) end
 
 describe("sequences in files", function()
-  local dir, lines, counts = helper.temp_dir(), nil, nil
-  local din = "model: {script: din, attention: [16, 8], hidden: [32, 16]}"
-
+  local dir, counts = helper.temp_dir(), nil
   local function experiment(name, model)
     helper.write(dir .. "/" .. name, "fields: fields.yaml\n" .. model
       .. "\ntrain: {batch: 128, epochs: 3, seed: 2, optimizer: {adam: {lr: 0.01}}}\n")
-  end
-
-  local function train(name, out, more)
-    local status, said, err = helper.run(("train %s/%s --out %s/%s %s"):format(dir, name, dir, out,
-      more or ""))
-    assert.same({ 0, "" }, { status, err })
-    return tonumber(said:match "\ntest +[%d,]+ +(%S+)")
   end
 
   setup(function()
     helper.write(dir .. "/fields.yaml", FIELDS)
     write_rows(dir .. "/train.csv", (make_rows(1, 1500)))
     write_rows(dir .. "/valid.csv", (make_rows(2, 300)))
+    local lines
     lines, counts = make_rows(3, 300)
     write_rows(dir .. "/test.csv", lines)
-    experiment("din.yaml", din)
+    experiment("din.yaml", "model: {script: din, attention: [16, 8], hidden: [32, 16]}")
     experiment("base.yaml", "model: {script: base, hidden: [32, 16]}")
     experiment("youtube_dnn.yaml", "model: {script: youtube_dnn, hidden: [32, 16]}")
     experiment("dnn.yaml", "model: {script: dnn, hidden: [32, 16]}")
-    train("din.yaml", "din", "--set train.threads=1")
   end)
 
   it("train each script, and what looks at the ad learns most", function()
     local auc = {}
     for _, name in ipairs { "din", "base", "youtube_dnn", "dnn" } do
-      auc[name] = train(name .. ".yaml", "of_" .. name)
+      local status, said, err = helper.run(("train %s/%s.yaml --out %s/%s"):format(dir, name, dir,
+        name))
+      assert.same({ 0, "" }, { status, err })
+      auc[name] = tonumber(said:match "\ntest +[%d,]+ +(%S+)")
     end
     assert(auc.din > 0.7 and auc.din > auc.dnn + 0.05, auc.din .. " " .. auc.dnn)
     assert(auc.din > auc.base, auc.din .. " " .. auc.base)
     assert(auc.youtube_dnn > 0.5)
-  end)
-
-  it("give the same model for any number of threads, and after a stop", function()
-    local expected = helper.read(dir .. "/din/model.mr")
-    for _, threads in ipairs { 2, 3, 8 } do
-      train("din.yaml", "din" .. threads, "--set train.threads=" .. threads)
-      assert(expected == helper.read(("%s/din%d/model.mr"):format(dir, threads)), threads)
-    end
-    local run = ("train %s/din.yaml --quiet --out %s/stopped"):format(dir, dir)
-    assert.equal(0, (helper.run(run .. " --stop-after 1")))
-    assert.equal(0, (helper.run(run .. " --resume")))
-    assert(expected == helper.read(dir .. "/stopped/model.mr"))
-  end)
-
-  local function predict(rows)
-    write_rows(dir .. "/rows.csv", rows)
-    local status, out, err = helper.run(("predict %s/din --data %s/rows.csv"):format(dir, dir))
-    assert.same({ 0, "" }, { status, err })
-    local list = {}
-    for line in out:gmatch "[^\n]+" do list[#list + 1] = line end
-    return list
-  end
-
-  it("predict the same digits for a row alone and in the other order", function()
-    local together, backward = predict(lines), {}
-    assert.equal(#lines, #together)
-    for i, line in ipairs(lines) do backward[#lines + 1 - i] = line end
-    for i, p in ipairs(predict(backward)) do assert.equal(together[#lines + 1 - i], p) end
-    for _, i in ipairs { 1, 7, 100, #lines } do
-      assert.same({ together[i] }, predict { lines[i] })
-    end
   end)
 
   it("have domains, whose rows are counted", function()
@@ -161,18 +125,5 @@ describe("sequences in files", function()
     assert.equal("1", widths["column click"])
     assert.truthy(out:find(("\n%%d+ +concat +sample x click +%s +%d +"):format(
       grouped(counts.pairs), 4 * 12 + 1)))
-  end)
-
-  it("say in one line what is wrong with a row", function()
-    local function wrong(message, row)
-      write_rows(dir .. "/bad.csv", { row })
-      local status, out, err = helper.run(("predict %s/din --data %s/bad.csv"):format(dir, dir))
-      assert.same({ 1, "", ("moonrank: %s/bad.csv:%s\n"):format(dir, message) },
-        { status, out, err })
-    end
-    wrong('2:12: sequence "click": column "click_cates" has 1 behaviour, column "click_items" has '
-      .. "2", "1,u1,i1 i2,c1,t1 t2,3 4,i3,c3,t1,1,,0")
-    wrong('2:26: "x" is not a number (column "click_gaps", behaviour 2)',
-      "1,u1,i1 i2,c1 c2,t1 t2,3 x,i3,c3,t1,1,,0")
   end)
 end)
