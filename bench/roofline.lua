@@ -14,7 +14,15 @@ local function network_flops()
   return 6 * weights -- forward, gradient of the input, gradient of the weights: 2 each
 end
 
+-- DIN with embeddings of 64 + 64, attention 80-40, top 200-80: weights of a behaviour as one ad
+-- sees it (the attention unit, whose first layer is one product with a weight of the ad's own, and
+-- the pooling), and of an ad (that weight, which takes as much to make as a behaviour's product,
+-- the ad's part of the layer, and the top).
+local PAIR = 128 * 80 + 80 * 40 + 40 + 128
+local AD = 2 * 128 * 80 + 256 * 200 + 200 * 80 + 80
+
 local MODELS = {
+  din = { width = 64, ids = 2 * 41, flops = 6 * (40 * PAIR + AD) },
   lr = { width = 1, flops = 2 * FIELDS },
   mlr = { width = 24, flops = 2 * FIELDS * 24 },
   fm = { width = 17, flops = FIELDS * (2 + 7 * 16) },
@@ -35,7 +43,7 @@ function M.bound(model, optimizer, limits, distinct)
   local of = MODELS[model]
   -- Each occurrence: its code, the memo's entry, its place written and read by forward and update;
   -- the row's value read, and its gradient.
-  local cache = FIELDS * (4 + 8 + 3 * 4 + 2 * 4 * of.width)
+  local cache = (of.ids or FIELDS) * (4 + 8 + 3 * 4 + 2 * 4 * of.width)
   -- Each distinct key: a line of the memo, and the row with its states.
   local lines = distinct * (1 + math.ceil(4 * of.width * (1 + STATES[optimizer]) / 64))
   local seconds, what = of.flops / limits.flops, "products"
@@ -44,6 +52,16 @@ function M.bound(model, optimizer, limits, distinct)
   end
   if lines / limits.rows > seconds then seconds, what = lines / limits.rows, "rows" end
   return 1 / seconds, what
+end
+
+--- The least time of scoring one user's ads, each with all of the user's behaviours.
+-- @tparam integer ads
+-- @tparam integer behaviours
+-- @tparam table limits
+-- @treturn number milliseconds
+-- @treturn string "products"
+function M.scoring(ads, behaviours, limits)
+  return 1e3 * 2 * ads * (behaviours * PAIR + AD) / limits.flops, "products"
 end
 
 return M

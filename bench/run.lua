@@ -7,7 +7,8 @@
 -- Lines of training: samples a second, everything included that a step costs a user, batches from
 -- the column cache. Lines of text: rows a second from a text file to a model trained for one pass,
 -- a logistic regression, or dnn beside the same pass from the column cache. Lines of a command:
--- milliseconds until it is done. A line of the table is:
+-- milliseconds until it is done. Lines of scoring: milliseconds for one user with 100 behaviours
+-- and so many ads, the median. A line of the table is:
 --
 --   samples/s   moonrank, median of the rounds
 --   best        PyTorch in its best environment, the fastest of its programs (which one is said),
@@ -47,6 +48,8 @@ local BATCH = 4096
 --     it is not a number a second.
 --
 -- `programs`: PyTorch's ways that may be its fastest; in a quick run the first one only.
+local JAGGED = { "jagged-manual", "jagged-sparse", "jagged-dense" }
+local PADDED = { "padded-sparse", "padded-manual", "padded-dense" }
 local LINES = {
   { name = "lr", model = "lr", optimizer = "adagrad", threads = 2, wanted = 12,
     programs = { "sparse", "manual", "dense" } },
@@ -62,6 +65,18 @@ local LINES = {
     programs = { "sparse", "manual", "dense" } },
   { name = "dnn-1", model = "dnn", optimizer = "adagrad", threads = 1, wanted = 1.5,
     programs = { "sparse", "manual", "dense" } },
+  { name = "din-1024", model = "din", optimizer = "adagrad", batch = 1024, threads = 2,
+    wanted = 4.5, programs = JAGGED },
+  { name = "din-1024-pad", model = "din", optimizer = "adagrad", batch = 1024, threads = 2,
+    wanted = 14, programs = PADDED },
+  { name = "din-32", model = "din", optimizer = "adagrad", batch = 32, threads = 2, wanted = 4.5,
+    programs = JAGGED },
+  { name = "din-32-pad", model = "din", optimizer = "adagrad", batch = 32, threads = 2, wanted = 14,
+    programs = PADDED },
+  { name = "score-200", model = "din", ads = 200, threads = 1, wanted = 4,
+    programs = { "factored", "plain" } },
+  { name = "score-1000", model = "din", ads = 1000, threads = 1,
+    programs = { "factored", "plain" } },
   { name = "text-csv", file = "train.csv", model = "lr", threads = 2, wanted = 3.5e6,
     peer = "liblinear" },
   { name = "text-zst", file = "train.csv.zst", model = "lr", threads = 2, wanted = 3.5e6 },
@@ -86,30 +101,65 @@ local function shell(command)
   if os.execute(command) ~= 0 then stop("this failed: %s", command) end
 end
 
+local function generate(shape, folder, rows)
+  say("making data: %s rows in %s", grouped(rows), folder)
+  assert(path_of.make_folder(folder))
+  local program = root .. "build/bench/generate"
+  shell(("gcc -O2 '%sbench/generate.c' -o '%s' -lm"):format(root, program))
+  shell(("'%s' %s '%s' %d >&2"):format(program, shape, folder, rows))
+end
+
+-- Behaviours take ten times the room of clicks; there is a row of 100 among the first thousands.
+local function make_behaviours(rows)
+  rows = math.max(math.ceil(rows / 10), 4000)
+  local folder = ("%sbuild/bench/din-%d"):format(root, rows)
+  if not io.open(folder .. "/requests.yaml") then generate("din", folder, rows) end
+  return folder
+end
+
 local function make_data(rows)
   local folder = ("%sbuild/bench/data-%d"):format(root, rows)
   if not io.open(folder .. "/train.csv.zst") then
-    say("making data: %s rows in %s", grouped(rows), folder)
-    assert(path_of.make_folder(folder))
-    local program = root .. "build/bench/generate"
-    shell(("gcc -O2 '%sbench/generate.c' -o '%s' -lm"):format(root, program))
-    shell(("'%s' '%s' %d >&2"):format(program, folder, rows))
+    generate("", folder, rows)
     shell(("zstd -q -f -T0 '%s/train.csv' -o '%s/train.csv.zst.new'"):format(folder, folder))
     assert(os.rename(folder .. "/train.csv.zst.new", folder .. "/train.csv.zst"))
   end
   return folder
 end
 
+-- The first n integers of a file; all of them without n.
+local function integers(folder, name, n)
+  local file = assert(io.open(("%s/%s.i32"):format(folder, name), "rb"))
+  local text = file:read(n and 4 * n or "*a")
+  file:close()
+  local list = mr.new("int32_t[?]", #text / 4)
+  mr.copy(list, text, #text)
+  return list, #text / 4
+end
+
+-- How many different values the first n of a list have, or what `of` says of them.
+local function count_distinct(list, n, of)
+  local seen, count = {}, 0
+  for i = 0, n - 1 do
+    local id = of and of[list[i]] or list[i]
+    if not seen[id] then seen[id], count = true, count + 1 end
+  end
+  return count
+end
+
 -- Distinct ids of a batch, for each of its samples.
 local function distinct_ids(folder)
-  local file = assert(io.open(folder .. "/ids.i32", "rb"))
-  local text = file:read(BATCH * 39 * 4)
-  file:close()
-  local ids, seen, n = mr.cast("const int32_t *", text), {}, 0
-  for i = 0, #text / 4 - 1 do
-    if not seen[ids[i]] then seen[ids[i]], n = true, n + 1 end
-  end
-  return n * 39 / (#text / 4)
+  local ids, n = integers(folder, "ids", BATCH * 39)
+  return count_distinct(ids, n) * 39 / n
+end
+
+-- The same of behaviours: items and categories. The ads are nearly all among them.
+local function distinct_behaviours(folder, batch)
+  local lengths, n = integers(folder, "lengths", batch)
+  local behaviours = 0
+  for r = 0, n - 1 do behaviours = behaviours + lengths[r] end
+  local items, cates = integers(folder, "history", behaviours), integers(folder, "cates")
+  return (count_distinct(items, behaviours) + count_distinct(items, behaviours, cates)) / n
 end
 
 -- The figures of a program: the last line that it prints, as JSON.
@@ -130,10 +180,12 @@ local function our_program(line, folder)
       line.file and "text" or "train", folder, line.threads)
 end
 
--- Samples a second of one PyTorch, the fastest of the line's programs, which the first round finds.
+-- Samples a second of one PyTorch, the fastest of the line's programs, which the first round finds;
+-- milliseconds of scoring.
 local function fastest(line, given, column, torch, folder)
   local function speed_of(program)
-    return run(torch.command("best", root, folder, line, given, program)).samples_per_s
+    local figures = run(torch.command("best", root, folder, line, given, program))
+    return figures.samples_per_s or figures.p50_ms
   end
   line.program = line.program or {}
   local known = line.program[column]
@@ -142,9 +194,27 @@ local function fastest(line, given, column, torch, folder)
   for i, program in ipairs(line.programs) do
     if i > 1 and given.quick then break end
     local speed_here = speed_of(program)
-    if not most or speed_here > most then most, line.program[column] = speed_here, program end
+    if not most or (speed_here > most) == not line.ads then
+      most, line.program[column] = speed_here, program
+    end
   end
   return most
+end
+
+local function peers_of_training(line, given, folder, torch, note)
+  if torch.debian then
+    note("best", fastest(line, given, "best", torch.debian, folder))
+    local figures = run(torch.debian.command("default", root, folder, line, given,
+      line.program.best))
+    note("default", figures.samples_per_s or figures.p50_ms)
+  end
+  if torch.newer then note("newer", fastest(line, given, "newer", torch.newer, folder)) end
+end
+
+local function our_din(line, given, folder, more)
+  return run(("env -u OPENBLAS_CORETYPE luajit '%sbench/din_speed.lua' --data '%s' --threads %d "
+    .. "--seconds %g --windows %d --warm-up %g %s"):format(root, folder, line.threads,
+    given.seconds, given.windows, given.warm_up, more))
 end
 
 local KINDS = {
@@ -154,15 +224,25 @@ local KINDS = {
         :format(our_program(line, folder), line.model, line.optimizer, BATCH, given.seconds,
           given.windows, given.warm_up)).samples_per_s
     end,
-    peer = function(line, given, folder, torch, note)
-      if torch.debian then
-        note("best", fastest(line, given, "best", torch.debian, folder))
-        note("default", run(torch.debian.command("default", root, folder, line, given,
-          line.program.best)).samples_per_s)
-      end
-      if torch.newer then note("newer", fastest(line, given, "newer", torch.newer, folder)) end
-    end,
+    peer = peers_of_training,
     wanted = function(line) return ("%g x"):format(line.wanted) end,
+  },
+  behaviours = {
+    measure = function(line, given, folder)
+      return our_din(line, given, folder, "--batch " .. line.batch).samples_per_s
+    end,
+    peer = peers_of_training,
+    wanted = function(line) return ("%g x"):format(line.wanted) end,
+  },
+  scoring = {
+    measure = function(line, given, folder)
+      local figures = our_din(line, given, folder, "--score " .. line.ads)
+      if not line.details or figures.p50_ms < line.details.p50_ms then line.details = figures end
+      return figures.p50_ms
+    end,
+    peer = peers_of_training,
+    wanted = function(line) return line.wanted and ("< %g ms"):format(line.wanted) or "-" end,
+    figure = function(value) return ("%.2f ms"):format(value) end,
   },
   text = {
     measure = function(line, _, folder, note)
@@ -204,6 +284,8 @@ local KINDS = {
 }
 
 local function kind_of(line)
+  if line.ads then return KINDS.scoring end
+  if line.model == "din" then return KINDS.behaviours end
   return KINDS[line.file and "text" or line.model and "training" or "command"]
 end
 
@@ -269,28 +351,44 @@ local function row_of(line, limits, distinct)
     moonrank = median(line.moonrank), best = median(line.best), default = median(line.default),
     newer = median(line.newer), program = line.program and line.program.best,
     wanted = kind_of(line).wanted(line),
-    has_peer = kind_of(line) == KINDS.training or line.peer ~= nil }
-  if kind_of(line) == KINDS.training then
-    row.bound, row.binds =
-      roofline.bound(line.model, line.optimizer, limits[line.threads], distinct)
+    has_peer = line.programs ~= nil or line.peer ~= nil }
+  if line.optimizer then
+    row.bound, row.binds = roofline.bound(line.model, line.optimizer, limits[line.threads],
+      line.distinct or distinct)
+    row.share = row.moonrank / row.bound
+  elseif line.ads then
+    row.bound, row.binds = roofline.scoring(line.ads, 100, limits[line.threads])
+    row.share = row.bound / row.moonrank
   end
   return row
 end
 
 local function best_of(r)
-  if r.best then return grouped(r.best) end
+  if r.best then return figure_of(r.line, r.best) end
   return r.has_peer and "not installed" or "-"
 end
 
--- moonrank's speed as a multiple of that of a column.
+-- moonrank's speed as a multiple of that of a column; of times, the other way round.
 local function ratio_to(column)
-  return { "ratio", "%.2f", function(r) return r[column] and r.moonrank / r[column] end, width = 6 }
+  return { "ratio", "%.2f", function(r)
+    if not r[column] then return nil end
+    return r.line.ads and r[column] / r.moonrank or r.moonrank / r[column]
+  end, width = 6 }
+end
+
+-- The best round's scoring, beside its median.
+local function print_details(line)
+  local d = line.details
+  if d then
+    say("%-12s  99th percentile %.2f ms, the machine's own %.2f ms; each ad as a request %.2f ms",
+      line.name, d.p99_ms, d.jitter_p99_ms, d.row_by_row_ms)
+  end
 end
 
 local function print_table(rows, torch)
   say ""
   local columns = {
-    { "line", "%s", function(r) return r.name end, width = 8 },
+    { "line", "%s", function(r) return r.name end, width = 12 },
     { "threads", "%d", function(r) return r.threads end },
     { " samples/s", "%s", function(r)
       return ("%10s"):format(figure_of(r.line, r.moonrank))
@@ -299,16 +397,22 @@ local function print_table(rows, torch)
     { "program", "%s", function(r) return r.program or "-" end, width = 9 },
     ratio_to "best",
     { "wanted", "%s", function(r) return r.wanted end, width = 7 },
-    { "default", ",", function(r) return r.default end, width = 8 },
+    { "default", "%s", function(r)
+      return ("%8s"):format(r.default and figure_of(r.line, r.default) or "-")
+    end, width = 8 },
     ratio_to "default",
   }
   if torch.newer then
-    columns[#columns + 1] = { "newer", ",", function(r) return r.newer end, width = 8 }
+    columns[#columns + 1] = { "newer", "%s", function(r)
+      return ("%8s"):format(r.newer and figure_of(r.line, r.newer) or "-")
+    end, width = 8 }
     columns[#columns + 1] = ratio_to "newer"
   end
   for _, column in ipairs {
-    { "roofline", ",", function(r) return r.bound end, width = 10 },
-    { "share", "%.0f%%", function(r) return r.bound and 100 * r.moonrank / r.bound end },
+    { "roofline", "%s", function(r)
+      return ("%10s"):format(r.bound and figure_of(r.line, r.bound) or "-")
+    end, width = 10 },
+    { "share", "%.0f%%", function(r) return r.share and 100 * r.share end },
     { "binds", "%s", function(r) return r.binds or "-" end },
   } do columns[#columns + 1] = column end
   local report = report_table.new(columns)
@@ -344,14 +448,20 @@ if not given.alone then
 end
 print_machine(given, torch)
 local folder = make_data(given.rows)
-local distinct = distinct_ids(folder)
+local distinct, behaviours = distinct_ids(folder), nil
+for _, line in ipairs(lines) do
+  if line.model == "din" then
+    behaviours = behaviours or make_behaviours(given.rows)
+    line.distinct = line.batch and distinct_behaviours(behaviours, line.batch)
+  end
+end
 local limits = { {}, {} }
 for number = 1, given.rounds do
   raise_limits(limits)
   for _, line in ipairs(lines) do
     local start = clock.now()
-    round(given, line, folder, torch)
-    say("round %d  %-9s %13s  %3.0f s", number, line.name,
+    round(given, line, line.model == "din" and behaviours or folder, torch)
+    say("round %d  %-12s %13s  %3.0f s", number, line.name,
       figure_of(line, line.moonrank[#line.moonrank]), clock.now() - start)
   end
 end
@@ -359,3 +469,4 @@ print_limits(limits, distinct)
 local rows = {}
 for i, line in ipairs(lines) do rows[i] = row_of(line, limits, distinct) end
 print_table(rows, torch)
+for _, line in ipairs(lines) do print_details(line) end

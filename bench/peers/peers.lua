@@ -78,12 +78,16 @@ local function torch_of(python, version)
       and "OpenMP OpenBLAS, AVX-512 where there is, malloc tuned"
       or "without libopenblas0-openmp, which is not installed"),
     command = function(environment, root, folder, line, given, program)
+      local what = ("torch_train.py' --model %s --rows %s --optimizer %s"):format(line.model,
+        program, line.optimizer)
+      if line.model == "din" then
+        what = ("torch_din.py' --program %s --batch %d --score %d"):format(program,
+          line.batch or 1024, line.ads or 0)
+      end
       return ("env -u OPENBLAS_CORETYPE OMP_NUM_THREADS=%d OPENBLAS_NUM_THREADS=%d %s '%s' "
-        .. "-W ignore '%sbench/peers/torch_train.py' --data '%s' --model %s --rows %s "
-        .. "--optimizer %s --threads %d --seconds %g --windows %d --warm-up %g"):format(
-        line.threads, line.threads, environment == "best" and best or "", python, root, folder,
-        line.model, program, line.optimizer, line.threads, given.seconds, given.windows,
-        given.warm_up)
+        .. "-W ignore '%sbench/peers/%s --data '%s' --threads %d --seconds %g --windows %d "
+        .. "--warm-up %g"):format(line.threads, line.threads, environment == "best" and best or "",
+        python, root, what, folder, line.threads, given.seconds, given.windows, given.warm_up)
     end,
   }
 end

@@ -198,6 +198,25 @@ describe("bench/generate din", function()
     assert.equal(("%d rows, %.1f %% positives\n"):format(rows, 100 * positives / rows), said)
     assert.is_true(positives > 0.3 * rows and positives < 0.39 * rows)
   end)
+
+  it("feeds the program of DIN, training and scoring", function()
+    local command = "luajit bench/din_speed.lua --threads 1 --data " .. helper.quote(folder)
+    local status, out, err = helper.shell(command
+      .. " --batch 64 --seconds 0.02 --windows 2 --warm-up 0.02")
+    assert.same({ 0, "" }, { status, err })
+    local figures = assert(json.decode(out))
+    assert.is_true(figures.samples_per_s > 0 and figures.steps >= 3)
+    assert.is_true(figures.loss > 0.3 and figures.loss < 1)
+    status, out, err = helper.shell(command .. " --batch 64 --profile 2")
+    assert.same({ 0, "" }, { status, err })
+    assert.truthy(out:find("\nbackward dense_pairs 80 ", 1, true) and out:find "\nprobe +%d")
+    status, out, err = helper.shell(command
+      .. " --score 8 --behaviours 5 --seconds 0.01 --windows 1")
+    assert.same({ 0, "" }, { status, err })
+    figures = assert(json.decode(out))
+    assert.is_true(figures.p50_ms > 0 and figures.p99_ms >= figures.p50_ms)
+    assert.is_true(figures.calls >= 20 and figures.row_by_row_ms > 0 and figures.jitter_p99_ms > 0)
+  end)
 end)
 
 describe("bench/run", function()
@@ -222,8 +241,8 @@ describe("bench/run", function()
 
   it("says which lines there are", function()
     assert.same({ 1, "", 'bench: no line "lx", there are lr, mlr, fm, dnn, dnn-adam, deepfm, '
-      .. "dnn-1, text-csv, text-zst, dnn-text, help\n" },
-      { helper.shell "luajit bench/run.lua --only lx" })
+      .. "dnn-1, din-1024, din-1024-pad, din-32, din-32-pad, score-200, score-1000, text-csv, "
+      .. "text-zst, dnn-text, help\n" }, { helper.shell "luajit bench/run.lua --only lx" })
   end)
 
   it("says which options there are", function()
@@ -358,7 +377,8 @@ describe("figures of many rows", function()
 end)
 
 describe("the roofline", function()
-  local bound = load_module("roofline").bound
+  local roofline = load_module "roofline"
+  local bound = roofline.bound
   local limits = { flops = 1e11, cache_bytes = 1e11, rows = 1e8 }
 
   local function says(samples, what, ...)
@@ -370,6 +390,14 @@ describe("the roofline", function()
   it("is the least of products, cache and rows", function()
     -- dnn: 624 x 400 + 2 x 400 x 400 + 400 weights, six operations each.
     says(1e11 / (6 * 570000), "products", "dnn", "adagrad", limits, 5)
+    -- din: 40 behaviours with an attention unit, the ad's part twice, and the top.
+    says(1e11 / (6 * (40 * (128 * 80 + 80 * 40 + 40 + 128) + 2 * 128 * 80 + 256 * 200 + 200 * 80
+      + 80)), "products", "din", "adagrad", limits, 5)
+    -- scoring: forward alone, 200 ads with 100 behaviours each.
+    local least, binds = roofline.scoring(200, 100, limits)
+    assert.equal("products", binds)
+    assert(math.abs(least - 1e3 * 2 * 200 * (100 * (128 * 80 + 80 * 40 + 40 + 128) + 2 * 128 * 80
+      + 256 * 200 + 200 * 80 + 80) / 1e11) < 1e-9)
     -- lr: five keys, each a line of the memo and one of the row.
     says(1e8 / (5 * 2), "rows", "lr", "adagrad", limits, 5)
     -- mlr with adam: 24 floats with two states are 288 bytes, five lines.
