@@ -52,8 +52,8 @@ train: {batch: 64, epochs: 2, seed: 3, checkpoint: {steps: 4}, optimizer: {adam:
 ]])
 
 local function train(out, more)
-  local status, _, err = helper.run(("train %s/din.yaml --quiet --out %s/%s %s"):format(dir, dir, out,
-    more or ""))
+  local status, _, err = helper.run(("train %s/din.yaml --quiet --out %s/%s %s"):format(dir, dir,
+    out, more or ""))
   assert.same({ 0, "" }, { status, err })
   return helper.read(dir .. "/" .. out .. "/model.mr")
 end
