@@ -367,6 +367,9 @@ describe("a sequence that is wrong", function()
     changes('FILE:4:7: sequence "h": column "ages" has 3 behaviours, column "ads" has 2',
       "s,x y,1 2 3,p|q p,1")
     changes('FILE:4:9: "b" is not a number (column "ages", behaviour 2)', "s,x y,1 b,p|q p,1")
+    changes('FILE:4:7: "b" is not a number (column "ages", behaviour 1)', "s,x y,b 1 2,p|q p,1")
+    changes('FILE:4:7: sequence "h": column "ages" has 3 behaviours, column "ads" has 2',
+      "s,x y,1 b 2,p|q p,1")
     -- Other spellings, and what is cut, are no change.
     local rows = assert(data.parse(request,
       "q,ads,ages,tags,n\ns,x y z u,1 2 3 4,p|q p q r,1\ns,x y z,1.0 2e0 3,|p|q p q,2\n"

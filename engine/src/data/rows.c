@@ -769,13 +769,12 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   struct mr__stored before = mr__record_stored(layout, item.column, record);
   struct mr__bad_behaviour bad;
   *differs = 0;
-  if (!check_lengths(parser, row, column->sequence)) return MR_OK;
   mr__behaviours_start(now);
   MR_TRY(mr__behaviours_add(now, column, sequence_of(parser, column), cell, &bad));
-  if (bad.kind != MR__NUMBER_OK) {
-    note_bad_behaviour(parser, row, item, &bad);
-    return MR_OK;
-  }
+  /* In this order, as in a row that starts a request: of two problems at one place the first stays.
+   */
+  if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);
+  if (!check_lengths(parser, row, column->sequence) || bad.kind != MR__NUMBER_OK) return MR_OK;
   *differs = now->n != mr__record_word(record + layout->at[item.column], 0) ||
              now->cells[0].words != before.n_words;
   if (*differs) return MR_OK;
