@@ -53,7 +53,7 @@ def read(path, places):
         labels.append(float(cells[number["label"]]))
         columns = []
         for place, (_, ad, behaviours) in zip(places, TABLES):
-            values = [cells[number[ad]]] + cells[number[behaviours]].split(",")
+            values = [cells[number[ad]]] + cells[number[behaviours]].split()
             if fill:
                 for value in values:
                     place.setdefault(value, len(place) + 1)
@@ -161,6 +161,7 @@ def main():
         if best is None or figures["auc"] > best["valid"]:
             best = {"epoch": epoch, "valid": figures["auc"], **evaluate(model, test)}
     print(json.dumps({"seed": a.seed, **best, "seconds": round(seconds, 1),
+                      "rows": len(train.labels), "behaviours": len(train.past),
                       "torch": torch.__version__}))
 
 
