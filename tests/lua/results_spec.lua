@@ -1,0 +1,75 @@
+-- examples/results.lua: tables of results by one command, on made-up data.
+local cjson = require "cjson"
+local helper = require "helper"
+
+local function results(words)
+  local status, out, err = helper.shell("luajit examples/results.lua " .. words)
+  assert.equal("", (err:gsub("results: [^\n]* seeds\n", "")))
+  assert.equal(0, status)
+  return out
+end
+
+-- Of a Markdown table the rows, lists of cells.
+local function rows_of(text)
+  local rows = {}
+  for line in text:gmatch "[^\n]+" do
+    local cells = {}
+    for cell in line:gmatch "|%s*([^|]-)%s*%f[|]" do cells[#cells + 1] = cell end
+    rows[#rows + 1] = cells
+  end
+  return rows
+end
+
+describe("a table of results", function()
+  it("has mean and spread of each experiment, and is there at once when asked again", function()
+    local dir, random = helper.temp_dir(), helper.random(2)
+    local train, meta = { "user_id\titem_id\ttime" }, { "item_id\ti_category\tr\ts" }
+    for item = 1, 60 do meta[item + 1] = ("%d\t%d\t[]\t[]"):format(item, item % 5) end
+    for user = 1, 80 do
+      local first = random(60)
+      for k = 0, 6 do
+        train[#train + 1] = ("%d\t%d\t%d"):format(user, (first + 5 * k) % 60 + 1, k)
+      end
+    end
+    helper.write(dir .. "/train.csv", table.concat(train, "\n") .. "\n")
+    helper.write(dir .. "/item_meta.csv", table.concat(meta, "\n") .. "\n")
+    assert.equal(0, (helper.shell(("luajit examples/grocery/prepare.lua --data %s --out %s/grocery")
+      :format(dir, dir))))
+    local words = ("grocery --data %s --out %s/runs --repeat 2 --set train.epochs=2 "):format(dir,
+      dir)
+    local text = results(words)
+    local rows = rows_of(text)
+    assert.same({ "model", "AUC", "GAUC", "logloss", "seconds of training" }, rows[1])
+    assert.same({ "base", "din" }, { rows[3][1], rows[4][1] })
+    for i, name in ipairs { "base", "din" } do
+      local all = cjson.decode(helper.read(("%s/runs/grocery/%s/seeds.json"):format(dir, name)))
+      assert.equal(2, #all.seeds)
+      assert.equal(("%.4f ± %.4f"):format(all.mean.auc, all.spread.auc), rows[i + 2][2])
+      assert.equal(("%.4f ± %.4f"):format(all.mean.logloss, all.spread.logloss), rows[i + 2][4])
+    end
+    assert.equal(text, results(words))
+  end)
+
+  it("holds models of the simulated exchange against the best possible", function()
+    local dir = helper.temp_dir()
+    local out = results(("exchange --data %s --out %s/runs --repeat 1 --requests 700 "
+      .. "--set train.epochs=1"):format(dir, dir))
+    local row = rows_of(out)[3]
+    assert.equal(9, #row)
+    local _, best = helper.run(("eval --truth %s/exchange-1"):format(dir))
+    assert.equal(("%.4f"):format(best:match "best possible +%S+ +(%S+)"), row[6])
+    local function figure(name)
+      local path = ("%s/runs/exchange-1/%s/seed-1/metrics.jsonl"):format(dir, name)
+      return cjson.decode(helper.read(path):match "([^\n]*)\n$").test.auc
+    end
+    for i, name in ipairs { "base_sum", "base_mean", "din_softmax", "din" } do
+      assert.equal(("%.4f"):format(figure(name)), row[i + 1])
+    end
+    assert.equal(("%+.4f"):format(figure "din" - figure "base_mean"), row[8]:match "^%S+")
+  end)
+
+  it("is one that there is", function()
+    assert.same({ 1, "", 'results: there is no table "groceries"\n' },
+      { helper.shell "luajit examples/results.lua groceries" })
+  end)
+end)
