@@ -35,40 +35,54 @@ static inline float dice(float x, float normal, float alpha) {
   return mr__fma(p, x, (1.0f - p) * alpha * x);
 }
 
+/* The loops over a row are functions, whose arguments the compiler may take not to overlap. */
+static void forward_row(float *restrict y, const float *restrict x, const float *restrict mean,
+                        const float *restrict inverse, const float *restrict alpha, int width) {
+  for (int e = 0; e < width; e++) y[e] = dice(x[e], (x[e] - mean[e]) * inverse[e], alpha[e]);
+}
+
+static void predict_row(float *restrict y, const float *restrict x, const float *restrict mean,
+                        const float *restrict variance, const float *restrict alpha, float eps,
+                        int width) {
+  for (int e = 0; e < width; e++)
+    y[e] = dice(x[e], (x[e] - mean[e]) * (1.0f / sqrtf(variance[e] + eps)), alpha[e]);
+}
+
 static void forward(const struct mr__call *c) {
   int width = c->y.width;
-  const float *alpha = c->param[ALPHA];
+  const float *mean = c->statistics, *alpha = c->param[ALPHA];
   float eps = (float)mr__option_number(c->node, EPS);
   for (int64_t r = 0; r < c->rows; r++) {
     const float *x = mr__row(&c->x[0], r);
     float *y = mr__row(&c->y, r);
-    if (c->step->train) {
-      const float *mean = c->statistics, *inverse = mean + MR__INVERSE_DEVIATION * width;
-      for (int e = 0; e < width; e++) y[e] = dice(x[e], (x[e] - mean[e]) * inverse[e], alpha[e]);
-    } else {
-      const float *mean = c->param[MOVING_MEAN], *variance = c->param[MOVING_VARIANCE];
-      for (int e = 0; e < width; e++)
-        y[e] = dice(x[e], (x[e] - mean[e]) * (1.0f / sqrtf(variance[e] + eps)), alpha[e]);
-    }
+    if (c->step->train)
+      forward_row(y, x, mean, mean + MR__INVERSE_DEVIATION * width, alpha, width);
+    else
+      predict_row(y, x, c->param[MOVING_MEAN], c->param[MOVING_VARIANCE], alpha, eps, width);
+  }
+}
+
+static void collect_row(double *restrict sum, double *restrict sum_x, double *restrict sum_alpha,
+                        const float *restrict x, const float *restrict dy,
+                        const float *restrict mean, const float *restrict inverse,
+                        const float *restrict alpha, int width) {
+  for (int e = 0; e < width; e++) {
+    float normal = (x[e] - mean[e]) * inverse[e], p = mr__sigmoid(normal);
+    float g = dy[e] * x[e] * (1.0f - p), h = g * p * (1.0f - alpha[e]);
+    sum[e] += (double)h;
+    sum_x[e] += (double)(h * normal);
+    sum_alpha[e] += (double)g;
   }
 }
 
 /* [sum h, sum h x^, sum dy x (1 - p)] of the lane. */
 static void collect_backward(const struct mr__call *c) {
   int width = c->y.width;
-  double *sum = c->lane_statistics, *sum_x = sum + width, *sum_alpha = sum_x + width;
-  const float *alpha = c->param[ALPHA], *mean = c->statistics;
-  const float *inverse = c->statistics + MR__INVERSE_DEVIATION * width;
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r), *dy = mr__row(&c->dy, r);
-    for (int e = 0; e < width; e++) {
-      float normal = (x[e] - mean[e]) * inverse[e], p = mr__sigmoid(normal);
-      float g = dy[e] * x[e] * (1.0f - p), h = g * p * (1.0f - alpha[e]);
-      sum[e] += (double)h;
-      sum_x[e] += (double)(h * normal);
-      sum_alpha[e] += (double)g;
-    }
-  }
+  double *sum = c->lane_statistics;
+  const float *mean = c->statistics, *inverse = mean + MR__INVERSE_DEVIATION * width;
+  for (int64_t r = 0; r < c->rows; r++)
+    collect_row(sum, sum + width, sum + 2 * width, mr__row(&c->x[0], r), mr__row(&c->dy, r), mean,
+                inverse, c->param[ALPHA], width);
 }
 
 static void settle_backward(const struct mr__settle *s) {
@@ -83,24 +97,33 @@ static void settle_backward(const struct mr__settle *s) {
   }
 }
 
+static inline float gradient(float x, float dy, float mean, float inverse, float alpha,
+                             float mean_h, float mean_h_x, float weight) {
+  float normal = (x - mean) * inverse, p = mr__sigmoid(normal), q = 1.0f - p;
+  float h = dy * x * (1.0f - alpha) * p * q;
+  float centred = h - weight * mr__fma(normal, mean_h_x, mean_h);
+  return mr__fma(dy, mr__fma(q, alpha, p), centred * inverse);
+}
+
+static void backward_row(float *restrict dx, const float *restrict x, const float *restrict dy,
+                         const float *restrict s, const float *restrict alpha, float weight,
+                         int add, int width) {
+  const float *mean = s + MR__MEAN * width, *inverse = s + MR__INVERSE_DEVIATION * width;
+  const float *h = s + MEAN_H * width, *h_x = s + MEAN_H_X * width;
+  if (add)
+    for (int e = 0; e < width; e++)
+      dx[e] += gradient(x[e], dy[e], mean[e], inverse[e], alpha[e], h[e], h_x[e], weight);
+  else
+    for (int e = 0; e < width; e++)
+      dx[e] = gradient(x[e], dy[e], mean[e], inverse[e], alpha[e], h[e], h_x[e], weight);
+}
+
 static void backward(const struct mr__call *c) {
-  int width = c->y.width;
-  const float *alpha = c->param[ALPHA], *mean = c->statistics;
-  const float *inverse = c->statistics + MR__INVERSE_DEVIATION * width;
-  const float *mean_h = c->statistics + MEAN_H * width;
-  const float *mean_h_x = c->statistics + MEAN_H_X * width;
-  for (int64_t r = 0; r < c->rows; r++) {
-    const float *x = mr__row(&c->x[0], r), *dy = mr__row(&c->dy, r);
-    float *dx = mr__row(&c->dx[0], r);
-    float weight = (float)mr__row_weight(c->step, c->node->domain, c->first_row + r);
-    for (int e = 0; e < width; e++) {
-      float normal = (x[e] - mean[e]) * inverse[e], p = mr__sigmoid(normal), q = 1.0f - p;
-      float h = dy[e] * x[e] * (1.0f - alpha[e]) * p * q;
-      float centred = h - weight * mr__fma(normal, mean_h_x[e], mean_h[e]);
-      float g = mr__fma(dy[e], mr__fma(q, alpha[e], p), centred * inverse[e]);
-      dx[e] = c->add[0] ? dx[e] + g : g;
-    }
-  }
+  for (int64_t r = 0; r < c->rows; r++)
+    backward_row(mr__row(&c->dx[0], r), mr__row(&c->x[0], r), mr__row(&c->dy, r), c->statistics,
+                 c->param[ALPHA],
+                 (float)mr__row_weight(c->step, c->node->domain, c->first_row + r), c->add[0],
+                 c->y.width);
 }
 
 static void finish(const struct mr__settle *s) {
