@@ -27,6 +27,13 @@ static inline size_t mr__packed_size(int inputs, int outputs) {
   return (size_t)inputs * columns;
 }
 
+/* How wide the panel is that begins at a column; 0 behind the last one. */
+static inline int mr__panel_width(int columns, int first) {
+  int left = columns - first;
+  if (left <= 0) return 0;
+  return left < MR__PANEL ? (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR : MR__PANEL;
+}
+
 void mr__pack(const float *weights, int inputs, int outputs, float *packed);
 
 /* The packed form of the transposed weights, [outputs, inputs]. */

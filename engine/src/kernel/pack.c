@@ -3,7 +3,7 @@
 void mr__pack(const float *weights, int inputs, int outputs, float *packed) {
   for (int first = 0; first < outputs; first += MR__PANEL) {
     int left = outputs - first < MR__PANEL ? outputs - first : MR__PANEL;
-    int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
+    int width = mr__panel_width(outputs, first);
     for (int i = 0; i < inputs; i++) {
       const float *row = weights + (size_t)i * outputs + first;
       for (int c = 0; c < left; c++) packed[c] = row[c];
@@ -16,7 +16,7 @@ void mr__pack(const float *weights, int inputs, int outputs, float *packed) {
 void mr__pack_transposed(const float *weights, int inputs, int outputs, float *packed) {
   for (int first = 0; first < inputs; first += MR__PANEL) {
     int left = inputs - first < MR__PANEL ? inputs - first : MR__PANEL;
-    int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
+    int width = mr__panel_width(inputs, first);
     for (int o = 0; o < outputs; o++) {
       const float *column = weights + (size_t)first * outputs + o;
       for (int c = 0; c < left; c++) packed[c] = column[(size_t)c * outputs];

@@ -1,9 +1,10 @@
 /* Which rows of a dense layer's weight a part of it multiplies its inputs by (graph/split.h), as an
  * option of text, "first:count" for each run of inputs, in their order:
  *
- *   0:128+256,512:16        the first 128 inputs by rows 0 to 127, to each of which the row 256
- * behind is added; the next 16 by rows 512 to 527 128:128-256*384         by rows 128 to 255 less
- * rows 256 to 383, and by q times rows 384 to 511 */
+ *   0:128+256,512:16    the first 128 inputs by rows 0 to 127 plus rows 256 to 383, the next 16 by
+ *                       rows 512 to 527
+ *   128:128-256*384     by rows 128 to 255 less rows 256 to 383, and by q times rows 384 to 511
+ */
 #ifndef MR_OPS_WEIGHT_ROWS_H
 #define MR_OPS_WEIGHT_ROWS_H
 
@@ -77,12 +78,6 @@ static inline void mr__write_row(const float *weights, int outputs,
     float sign = (float)run->sign[f];
     for (int o = 0; o < n; o++) to[o * step] += sign * from[o];
   }
-}
-
-/* How wide the panel of a packed form is that begins at a column. */
-static inline int mr__panel_width(int columns, int first) {
-  int left = columns - first;
-  return left < MR__PANEL ? (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR : MR__PANEL;
 }
 
 /* What mr__pack does, of the rows that a text names. */

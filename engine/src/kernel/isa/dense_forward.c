@@ -84,17 +84,10 @@ static inline void ask_ahead(struct ahead *ahead) {
         store_columns(y + (int64_t)r * call->ldy + v * LANES, sum[r][v], there[v]);               \
   }
 
-/* Where a panel starts and how wide it is; none is behind the last. */
-static int panel_width(const struct mr__dense_call *call, int column) {
-  int left = call->outputs - column;
-  if (left <= 0) return 0;
-  return left < MR__PANEL ? (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR : MR__PANEL;
-}
-
 static struct ahead panel_behind(const struct mr__dense_call *call, const float *panel,
                                  int column) {
-  const float *next = panel + (size_t)call->inputs * (size_t)panel_width(call, column);
-  size_t width = (size_t)panel_width(call, column + MR__PANEL);
+  const float *next = panel + (size_t)call->inputs * (size_t)mr__panel_width(call->outputs, column);
+  size_t width = (size_t)mr__panel_width(call->outputs, column + MR__PANEL);
   return (struct ahead){next, next + (size_t)call->inputs * width};
 }
 
@@ -121,7 +114,7 @@ COLUMNS(3) COLUMNS(2) COLUMNS(1)
 void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
   const float *panel = call->packed;
   for (int column = 0; column < call->outputs; column += MR__PANEL) {
-    int left = call->outputs - column, width = panel_width(call, column);
+    int left = call->outputs - column, width = mr__panel_width(call->outputs, column);
     struct ahead ahead = panel_behind(call, panel, column);
     if (width == 3 * LANES)
       columns_3(call, &ahead, panel, width, column, left);
@@ -147,7 +140,7 @@ static void columns_2(const struct mr__dense_call *call, struct ahead *ahead, co
 void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
   const float *panel = call->packed;
   for (int column = 0; column < call->outputs; column += MR__PANEL) {
-    int left = call->outputs - column, width = panel_width(call, column);
+    int left = call->outputs - column, width = mr__panel_width(call->outputs, column);
     struct ahead ahead = panel_behind(call, panel, column);
     for (int c = 0; c < width; c += MR__VECTOR)
       columns_2(call, &ahead, panel + c, width, column + c, left - c);

@@ -4,11 +4,6 @@
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
 
-static int panel_width(int columns, int first) {
-  int left = columns - first;
-  return left < MR__PANEL ? (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR : MR__PANEL;
-}
-
 /* to = w + q p, 16 of each; q is one number or as many. */
 static inline __attribute__((always_inline)) void
 one_vector(float *to, const float *w, const float *p, const float *q, const int one) {
@@ -24,7 +19,7 @@ void MR_FAMILY(mr__pack_paired)(const struct mr__paired_pack *form) {
   const size_t n = mr__packed_size(form->inputs, form->outputs);
   size_t at = 0;
   for (int first = 0; first < form->outputs; first += MR__PANEL) {
-    int width = panel_width(form->outputs, first);
+    int width = mr__panel_width(form->outputs, first);
     for (int i = 0; i < form->inputs; i++)
       for (int c = 0; c < width; c += MR__VECTOR, at += MR__VECTOR)
         one_vector(form->to + at, form->packed + at, form->packed + n + at, form->q + i, 1);
@@ -35,7 +30,7 @@ void MR_FAMILY(mr__pack_paired_back)(const struct mr__paired_pack *form) {
   const size_t n = mr__packed_size(form->outputs, form->inputs);
   size_t at = 0;
   for (int first = 0; first < form->inputs; first += MR__PANEL) {
-    int width = panel_width(form->inputs, first), there = form->inputs - first;
+    int width = mr__panel_width(form->inputs, first), there = form->inputs - first;
     float q[MR__PANEL] = {0};
     for (int i = 0; i < MR__PANEL && i < there; i++) q[i] = form->q[first + i];
     for (int o = 0; o < form->outputs; o++)
