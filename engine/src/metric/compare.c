@@ -8,11 +8,12 @@
  *
  * Rows are sorted by each model's score once; a draw is then one walk over them, with w as weights.
  * Draws are tasks; the threads change nothing. */
+#include "metric/scores.h"
+
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
-#include "metric/scores.h"
 
 enum { MODELS = 2, AUC = 0, GAUC = 1, LOGLOSS = 2, FIGURES = 3, DIGIT = 11, VALUES = 1 << DIGIT };
 
@@ -46,12 +47,6 @@ struct slot {
   uint32_t number_plus_1;
 };
 
-static uint64_t mix(uint64_t key) {
-  key = (key ^ key >> 33) * 0xFF51AFD7ED558CCDu;
-  key = (key ^ key >> 33) * 0xC4CEB9FE1A85EC53u;
-  return key ^ key >> 33;
-}
-
 static int number_groups(struct job *job) {
   int64_t n = job->rows->n;
   size_t slots = 16;
@@ -59,7 +54,7 @@ static int number_groups(struct job *job) {
   struct slot *map = mr__calloc(slots, sizeof *map);
   if (!map) return mr__fail_memory();
   for (int64_t i = 0; i < n; i++) {
-    size_t at = mix(job->rows->groups[i]) & (slots - 1);
+    size_t at = mr__scores_mix(job->rows->groups[i]) & (slots - 1);
     while (map[at].number_plus_1 && map[at].key != job->rows->groups[i]) at = (at + 1) & (slots - 1);
     if (!map[at].number_plus_1)
       map[at] = (struct slot){job->rows->groups[i], (uint32_t)++job->n_groups};
@@ -67,11 +62,6 @@ static int number_groups(struct job *job) {
   }
   mr__free(map);
   return MR_OK;
-}
-
-static double loss_of(double logit, int positive) {
-  double against = positive ? -logit : logit;
-  return (against > 0 ? against : 0) + log1p(exp(-fabs(logit)));
 }
 
 static int make_groups(struct job *job) {
@@ -91,7 +81,10 @@ static int make_groups(struct job *job) {
     int positive = job->rows->labels[i] != 0.0f;
     group->rows++;
     group->positives += positive;
-    for (int m = 0; m < MODELS; m++) group->loss[m] += loss_of((double)job->scores[m][i], positive);
+    for (int m = 0; m < MODELS; m++) {
+      double logit = (double)job->scores[m][i];
+      group->loss[m] += mr__scores_loss(logit, exp(-fabs(logit)), positive);
+    }
   }
   return MR_OK;
 }

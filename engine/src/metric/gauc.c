@@ -37,20 +37,13 @@ struct job {
   struct tally tallies[BYTES];
 };
 
-/* One to one, so groups stay apart. It spreads keys that are small numbers over the parts. */
-static uint64_t mix(uint64_t key) {
-  key = (key ^ key >> 33) * 0xFF51AFD7ED558CCDu;
-  key = (key ^ key >> 33) * 0xC4CEB9FE1A85EC53u;
-  return key ^ key >> 33;
-}
-
 static int count_block(void *argument, int64_t block, int worker) {
   (void)worker;
   struct job *job = argument;
   const mr_scores *from = job->from;
   int64_t end = mr__scores_cut(from->n, BLOCKS, block + 1);
   for (int64_t i = mr__scores_cut(from->n, BLOCKS, block); i < end; i++)
-    job->next[block][mix(from->groups[i]) >> 56]++;
+    job->next[block][mr__scores_mix(from->groups[i]) >> 56]++;
   return MR_OK;
 }
 
@@ -60,7 +53,7 @@ static int fill_block(void *argument, int64_t block, int worker) {
   const mr_scores *from = job->from;
   int64_t end = mr__scores_cut(from->n, BLOCKS, block + 1);
   for (int64_t i = mr__scores_cut(from->n, BLOCKS, block); i < end; i++) {
-    uint64_t group = mix(from->groups[i]);
+    uint64_t group = mr__scores_mix(from->groups[i]);
     job->rows[job->next[block][group >> 56]++] = (struct row){
         .group = group, .score = mr__score_key(from->scores[i]), .label = from->labels[i] != 0.0f};
   }

@@ -26,11 +26,9 @@ struct job {
   int32_t form;
 };
 
-/* softplus(a) = max(a, 0) + log1p(exp(-|a|)), with `against` the logit of what did not happen. An
- * infinite logit costs nothing on the right side and infinity on the wrong one, never NaN. */
 static void add_logit(struct sums *sums, double logit, int positive) {
-  double small = exp(-fabs(logit)), against = positive ? -logit : logit;
-  sums->loss += (against > 0 ? against : 0) + log1p(small);
+  double small = exp(-fabs(logit));
+  sums->loss += mr__scores_loss(logit, small, positive);
   sums->p += (logit < 0 ? small : 1) / (1 + small);
   sums->positives += positive;
 }

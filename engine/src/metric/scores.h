@@ -32,6 +32,21 @@ static inline uint32_t mr__score_key(float score) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+/* One to one, so groups stay apart; it spreads keys that are small numbers. */
+static inline uint64_t mr__scores_mix(uint64_t key) {
+  key = (key ^ key >> 33) * 0xFF51AFD7ED558CCDu;
+  key = (key ^ key >> 33) * 0xC4CEB9FE1A85EC53u;
+  return key ^ key >> 33;
+}
+
+/* softplus(a) = max(a, 0) + log1p(exp(-|a|)), with a the logit of what did not happen, and `small`
+ * exp(-|logit|). An infinite logit costs nothing on the right side and infinity on the wrong one,
+ * never NaN. */
+static inline double mr__scores_loss(double logit, double small, int positive) {
+  double against = positive ? -logit : logit;
+  return (against > 0 ? against : 0) + log1p(small);
+}
+
 /* Pairs counted so far, over rows that arrive in ascending order of score. */
 struct mr__pairs {
   mr__u128 twice_won; /* 2 a pair with the positive above, 1 a tie; 128 bits: n^2 / 2 at most */
