@@ -73,24 +73,6 @@ static void backward_one(const struct mr__call *c) {
   MR_FAMILY(mr__one_backward)(&call);
 }
 
-/* It reads x, for its sign or only so that the weights' gradient finds it near. */
-static void backward_inputs(const struct mr__call *c) {
-  const struct mr__dense_call call = {.x = c->dy.p,
-                                      .ldx = c->dy.ld,
-                                      .rows = c->rows,
-                                      .inputs = c->dy.width,
-                                      .outputs = c->x[0].width,
-                                      .packed = c->packed_back,
-                                      .start = c->add[0] ? c->dx[0].p : NULL,
-                                      .ld_start = c->dx[0].ld,
-                                      .y = c->dx[0].p,
-                                      .ldy = c->dx[0].ld,
-                                      .mask = c->mask,
-                                      .beside = c->x[0].p,
-                                      .ld_beside = c->x[0].ld};
-  MR_FAMILY(mr__dense_forward)(&call);
-}
-
 static void backward_weights(const struct mr__call *c) {
   const struct mr__weight_call call = {.x = c->x[0].p,
                                        .ldx = c->x[0].ld,
@@ -115,7 +97,7 @@ static void backward(const struct mr__call *c) {
   if (c->rows == 0 && c->opens_lane)
     memset(c->dparam[0], 0, (size_t)c->x[0].width * (size_t)c->dy.width * sizeof(float));
   if (c->rows == 0) return;
-  if (c->dx[0].p) backward_inputs(c);
+  mr__dense_backward_x(c, 0, 0, c->rows, 0, c->add[0]);
   backward_weights(c);
 }
 

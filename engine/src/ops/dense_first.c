@@ -46,13 +46,13 @@ static int shape(struct mr__shape *s) {
 }
 
 static void prepare(const struct mr__node *node, float *const *param, float *packed) {
-  mr__pack_rows(mr__option_text(node, ROWS), param[0], mr__input_width(node, 0),
-                (int)mr__option_number(node, MR__DENSE_OUT), packed);
+  mr__pack_rows(mr__option_text(node, ROWS), param[0], mr__input_width(node, 0), node->width,
+                packed);
 }
 
 static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
   mr__pack_rows_transposed(mr__option_text(node, ROWS), param[0], mr__input_width(node, 0),
-                (int)mr__option_number(node, MR__DENSE_OUT), packed);
+                           node->width, packed);
 }
 
 static void forward(const struct mr__call *c) {
@@ -82,21 +82,7 @@ static void unfold_gradient(const struct mr__call *c) {
 
 static void backward(const struct mr__call *c) {
   if (c->rows > 0) {
-    if (c->dx[0].p) {
-      const struct mr__dense_call call = {.x = c->dy.p,
-                                          .ldx = c->dy.ld,
-                                          .rows = c->rows,
-                                          .inputs = c->dy.width,
-                                          .outputs = c->x[0].width,
-                                          .packed = c->packed_back,
-                                          .start = c->add[0] ? c->dx[0].p : NULL,
-                                          .ld_start = c->dx[0].ld,
-                                          .y = c->dx[0].p,
-                                          .ldy = c->dx[0].ld,
-                                          .beside = c->x[0].p,
-                                          .ld_beside = c->x[0].ld};
-      MR_FAMILY(mr__dense_forward)(&call);
-    }
+    mr__dense_backward_x(c, 0, 0, c->rows, 0, c->add[0]);
     mr__part_weights(c, mr__option_text(c->node, ROWS), c->x[0].p, c->x[0].ld, 0, c->rows,
                      c->dparam[1]);
   }

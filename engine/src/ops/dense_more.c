@@ -13,7 +13,7 @@ static void prepare(const struct mr__node *node, float *const *param, float *pac
 
 static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
   mr__pack_rows_transposed(mr__option_text(node, ROWS), param[0], mr__input_width(node, MR__LINK_X),
-                node->width, packed);
+                           node->width, packed);
 }
 
 static int reads_own_rows(const struct mr__call *c) {
@@ -76,22 +76,8 @@ static void forward(const struct mr__call *c) {
 /* dx and dW of the rows from `first` on. */
 static void backward_rows(const struct mr__call *c, int64_t first, int64_t rows, int64_t x_row,
                           int add) {
-  const struct mr__matrix *x = &c->x[MR__LINK_X], *dx = &c->dx[MR__LINK_X];
-  if (dx->p) {
-    const struct mr__dense_call call = {.x = mr__row(&c->dy, first),
-                                        .ldx = c->dy.ld,
-                                        .rows = rows,
-                                        .inputs = c->dy.width,
-                                        .outputs = x->width,
-                                        .packed = c->packed_back,
-                                        .start = add ? mr__row(dx, x_row) : NULL,
-                                        .ld_start = dx->ld,
-                                        .y = mr__row(dx, x_row),
-                                        .ldy = dx->ld,
-                                        .beside = mr__row(x, x_row),
-                                        .ld_beside = x->ld};
-    MR_FAMILY(mr__dense_forward)(&call);
-  }
+  const struct mr__matrix *x = &c->x[MR__LINK_X];
+  mr__dense_backward_x(c, MR__LINK_X, first, rows, x_row, add);
   mr__part_weights(c, mr__option_text(c->node, ROWS), mr__row(x, x_row), x->ld, first, rows, NULL);
 }
 

@@ -44,6 +44,28 @@ static inline void mr__dense_params(struct mr__shape *s, int inputs) {
                               .scale = (float)mr__option_number(s->node, MR__DENSE_OFFSET)};
 }
 
+/* dx = dy W^T of so many rows, W packed transposed, from `first` on of dy and `to` on of the input's.
+ * It reads x beside, for its sign (`mask`) or only so that the weights' gradient finds it near. */
+static inline void mr__dense_backward_x(const struct mr__call *c, int input, int64_t first,
+                                        int64_t rows, int64_t to, int add) {
+  const struct mr__matrix *x = &c->x[input], *dx = &c->dx[input];
+  if (!dx->p) return;
+  const struct mr__dense_call call = {.x = mr__row(&c->dy, first),
+                                      .ldx = c->dy.ld,
+                                      .rows = rows,
+                                      .inputs = c->dy.width,
+                                      .outputs = x->width,
+                                      .packed = c->packed_back,
+                                      .start = add ? mr__row(dx, to) : NULL,
+                                      .ld_start = dx->ld,
+                                      .y = mr__row(dx, to),
+                                      .ldy = dx->ld,
+                                      .mask = c->mask,
+                                      .beside = mr__row(x, to),
+                                      .ld_beside = x->ld};
+  MR_FAMILY(mr__dense_forward)(&call);
+}
+
 /* ---- links of a chain: y = start + x W, start of the row above or of the row itself ---- */
 
 enum { MR__LINK_START, MR__LINK_X, MR__LINK_Q };
