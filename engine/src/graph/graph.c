@@ -271,6 +271,15 @@ static const char *domain_name(const mr_schema *schema, int domain, char text[DO
   return text;
 }
 
+static int is_broadcast(const mr_graph *graph, int node) {
+  return strcmp(graph->nodes[node].op_name, "broadcast") == 0;
+}
+
+int mr__before_broadcasts(const mr_graph *graph, int node) {
+  while (is_broadcast(graph, node)) node = graph->nodes[node].inputs[0];
+  return node;
+}
+
 /* The value of a node for the rows of a domain that sees it: made once for all who ask for it, one
  * step at a time. */
 static int broadcast(mr_graph *graph, int node, int to, int *out) {
@@ -280,7 +289,7 @@ static int broadcast(mr_graph *graph, int node, int to, int *out) {
   if (!is_right_above(graph->schema, from, to))
     MR_TRY(broadcast(graph, node, mr__parent_domain(graph->schema, to), &node));
   for (size_t i = 0; i < graph->n_nodes; i++)
-    if (strcmp(graph->nodes[i].op_name, "broadcast") == 0 && graph->nodes[i].inputs[0] == node &&
+    if (is_broadcast(graph, (int)i) && graph->nodes[i].inputs[0] == node &&
         graph->nodes[i].domain == to) {
       *out = (int)i;
       return MR_OK;
@@ -390,10 +399,14 @@ static int add_params(mr_graph *graph, struct mr__node *node, const char *name,
   return MR_OK;
 }
 
+/* All but the first n. */
+static void drop_params(mr_graph *graph, size_t n) {
+  while (graph->n_params > n) mr__free(graph->params[--graph->n_params].name);
+}
+
 /* The weights of the node that the first input comes from. */
 static int borrow_params(const mr_graph *graph, struct mr__node *node, struct mr__shape *shape) {
-  int from = node->inputs[0];
-  while (strcmp(graph->nodes[from].op_name, "broadcast") == 0) from = graph->nodes[from].inputs[0];
+  int from = mr__before_broadcasts(graph, node->inputs[0]);
   if (!(mr__node_op(&graph->nodes[from])->flags & (MR__LENDS | MR__BORROWS)))
     return mr__fail(MR_ESHAPE, "the first input is of %s, which has no weights to share",
                     graph->nodes[from].op_name);
@@ -538,7 +551,7 @@ static int try_split(mr_graph *graph, const struct mr__op *op, const char *name,
   int status = mr__split_dense(graph, name, inputs[0], options, n_given, width, out);
   if (status == MR_OK) return MR_OK;
   while (graph->n_nodes > n_nodes) clear_node(&graph->nodes[--graph->n_nodes]);
-  while (graph->n_params > n_params) mr__free(graph->params[--graph->n_params].name);
+  drop_params(graph, n_params);
   graph->n_inputs = n_inputs;
   return status;
 }
@@ -565,9 +578,9 @@ int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const i
                       sizeof *graph->nodes);
   if (status != MR_OK) {
     clear_node(&node);
-    while (graph->n_params > n_params) mr__free(graph->params[--graph->n_params].name);
+    drop_params(graph, n_params);
     graph->n_lookups = n_lookups;
-    return status == MR_EMEMORY ? status : mr__fail_at(status, "%s", descriptor->part_of ? descriptor->part_of : op_name);
+    return status == MR_EMEMORY ? status : mr__fail_at(status, "%s", mr__op_in_words(descriptor));
   }
   graph->nodes[graph->n_nodes] = node;
   graph->n_inputs += (size_t)n;

@@ -77,6 +77,9 @@ struct mr_graph {
 
 const struct mr__op *mr__node_op(const struct mr__node *node); /* of the family in use */
 
+/* Where a value is computed, before any broadcast of it. */
+int mr__before_broadcasts(const mr_graph *graph, int node);
+
 /* The domain of which each row has any number of rows of `domain`; -1 of the request. */
 int mr__parent_domain(const mr_schema *schema, int domain);
 /* Whether a domain is the request's: its samples have no part in it. */

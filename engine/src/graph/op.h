@@ -175,6 +175,11 @@ struct mr__op {
   const char *samples[6];
 };
 
+/* What messages call an op. */
+static inline const char *mr__op_in_words(const struct mr__op *op) {
+  return op->part_of ? op->part_of : op->name;
+}
+
 /* For the shape rule of an op of two inputs a and b: whether they are equally wide. */
 int mr__equal_widths(const struct mr__shape *shape);
 

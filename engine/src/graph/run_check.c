@@ -16,7 +16,7 @@ static const char *word(float x) { return isnan(x) ? "nan" : x > 0 ? "inf" : "-i
 /* Node "dense_1" (dense), or node 3 (dense). */
 static const char *name_of(const mr_run *run, int i, char text[NAME_BYTES]) {
   const struct mr__node *node = &run->model->graph->nodes[i];
-  const char *part_of = mr__node_op(node)->part_of, *op = part_of ? part_of : node->op_name;
+  const char *op = mr__op_in_words(mr__node_op(node));
   if (node->name)
     snprintf(text, NAME_BYTES, "node \"%.120s\" (%s)", node->name, op);
   else

@@ -42,11 +42,6 @@ static int is_op(const struct split *s, int node, const char *op) {
   return strcmp(node_of(s, node)->op_name, op) == 0;
 }
 
-static int before_broadcasts(const struct split *s, int node) {
-  while (is_op(s, node, "broadcast")) node = node_of(s, node)->inputs[0];
-  return node;
-}
-
 static int level_of(const struct split *s, int domain) {
   if (domain == s->domain) return OF_SELF;
   return domain == MR_REQUEST ? OF_REQUEST : domain == MR_SAMPLE ? OF_SAMPLE : OF_SEQUENCE;
@@ -62,7 +57,7 @@ static int is_mixed(const struct split *s, int node) {
 
 static int list_pieces(struct split *s, int concat, int *row) {
   for (int k = 0; k < node_of(s, concat)->n_inputs; k++) {
-    int input = node_of(s, concat)->inputs[k], source = before_broadcasts(s, input);
+    int input = node_of(s, concat)->inputs[k], source = mr__before_broadcasts(s->graph, input);
     if (is_mixed(s, source)) {
       MR_TRY(list_pieces(s, source, row));
       continue;
@@ -110,7 +105,7 @@ static void fold_product(struct split *s, struct piece *piece) {
   const struct mr__node *node = node_of(s, piece->input);
   int above = mr__parent_domain(s->graph->schema, s->domain);
   for (int i = 0; i < 2 && s->domain >= MR_DOMAINS; i++) {
-    int q = before_broadcasts(s, node->inputs[i]);
+    int q = mr__before_broadcasts(s->graph, node->inputs[i]);
     struct piece *k = piece_of(s, node->inputs[1 - i]);
     if (!k || k == piece || k->q >= 0 || node_of(s, q)->domain != above) continue;
     if (k->level != OF_SEQUENCE && k->level != OF_SELF) continue;
