@@ -26,6 +26,11 @@ enum mr__number {
   MR__NUMBER_HUGE     /* infinite, or beyond FLT_MAX */
 };
 
+/* What is said of text that is MR__NUMBER_BAD or MR__NUMBER_HUGE. */
+static inline const char *mr__number_trouble(enum mr__number kind) {
+  return kind == MR__NUMBER_HUGE ? "too large for a float" : "not a number";
+}
+
 /* The float nearest to the decimal number in `text`, ties to even, whatever the locale. The whole
  * text must be the number: no blanks, no hexadecimal. Never -0. */
 enum mr__number mr__parse_number(struct mr__text text, float *out);

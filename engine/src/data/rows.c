@@ -196,7 +196,7 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
              shown, column->source);
   else
     snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\")", shown,
-             kind == MR__NUMBER_HUGE ? "too large for a float" : "not a number", column->source);
+             mr__number_trouble(kind), column->source);
 }
 
 static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct mr__item item,
@@ -210,8 +210,7 @@ static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct
   char shown[MR__EXCERPT_BYTES];
   mr__excerpt(shown, bad->text);
   snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\", behaviour %u)", shown,
-           bad->kind == MR__NUMBER_HUGE ? "too large for a float" : "not a number", column->source,
-           bad->number);
+           mr__number_trouble(bad->kind), column->source, bad->number);
 }
 
 /* Whether all columns of a sequence have equally many behaviours in a row; notes the first, in the

@@ -123,7 +123,7 @@ static int bad_number(const struct mr__column *column, const mr_values *values, 
                     (long long)row + 1, (double)values->floats[row]);
   return mr__fail(MR_EDATA, "column \"%s\", row %lld: \"%s\" is %s", column->name,
                   (long long)row + 1, mr__excerpt(shown, text_at(values, row)),
-                  kind == MR__NUMBER_HUGE ? "too large for a float" : "not a number");
+                  mr__number_trouble(kind));
 }
 
 static int put_numbers(struct mr__batch_column *to, const struct mr__column *column,
@@ -212,7 +212,7 @@ struct piece_of_row {
 
 static int bad_behaviour(const struct mr__column *column, const struct piece_of_row *p, int32_t at,
                          const char *shown, const char *trouble) {
-  return mr__fail(MR_EDATA, "column \"%s\", row %lld, behaviour %lld: %s %s", column->name,
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld, behaviour %lld: %s is %s", column->name,
                   (long long)p->row + 1, (long long)(p->skip + at - p->at + 1), shown, trouble);
 }
 
@@ -234,9 +234,7 @@ static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__col
       char text[MR__EXCERPT_BYTES], shown[MR__EXCERPT_BYTES + 2];
       if (kind > MR__NUMBER_MISSING) {
         snprintf(shown, sizeof shown, "\"%s\"", mr__excerpt(text, piece));
-        return bad_behaviour(column, p, at, shown,
-                             kind == MR__NUMBER_HUGE ? "is too large for a float"
-                                                     : "is not a number");
+        return bad_behaviour(column, p, at, shown, mr__number_trouble(kind));
       }
     }
     at++;
@@ -256,7 +254,7 @@ static int put_behaviour_floats(struct mr__batch_column *to, const struct mr__co
     if (fits) continue;
     char shown[32];
     snprintf(shown, sizeof shown, "%g", (double)from[i]);
-    return bad_behaviour(column, p, p->at + (int32_t)(i / width), shown, "is no finite number");
+    return bad_behaviour(column, p, p->at + (int32_t)(i / width), shown, "no finite number");
   }
   return MR_OK;
 }
