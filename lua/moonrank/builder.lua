@@ -5,6 +5,7 @@
 -- script's own line.
 -- @classmod moonrank.Builder
 local mr = require "moonrank.ffi"
+local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
 local C = mr.C
 
@@ -244,9 +245,7 @@ local function check_names(what, opt, known)
     fail(("%s: expected a table of options, got %s"):format(what,
       opt == nil and "nothing" or tostring(opt)))
   end
-  local names = {}
-  for name in pairs(known) do names[#names + 1] = name end
-  table.sort(names)
+  local names = sorted_keys(known)
   for name in pairs(opt) do
     if not known[name] then
       fail(('%s: unknown option "%s"%s'):format(what, tostring(name),
@@ -305,6 +304,14 @@ local function column_of(self, field)
   end)
 end
 
+-- The number fields of a selection, behind other nodes.
+local function add_columns(self, which, nodes)
+  for _, field in ipairs(select_fields(self, which)) do
+    if field.type == "number" then nodes[#nodes + 1] = column_of(self, field) end
+  end
+  return nodes
+end
+
 local EMBED_OPTIONS = { dim = true, part = true, pool = true, start = true, scale = true }
 
 local function lookup_of(self, field, opt)
@@ -357,11 +364,7 @@ function Builder:embed(which, opt) return joined(self, lookups(self, which, opt 
 -- @treturn ?Node nil where there is no number field
 function Builder:numbers(which)
   check_self(self, "numbers")
-  local nodes = {}
-  for _, field in ipairs(select_fields(self, which)) do
-    if field.type == "number" then nodes[#nodes + 1] = column_of(self, field) end
-  end
-  return joined(self, nodes)
+  return joined(self, add_columns(self, which, {}))
 end
 
 --- Embeddings and numbers, side by side: what a network reads.
@@ -370,10 +373,7 @@ end
 -- @treturn Node
 -- @raise when there is no field
 function Builder:inputs(which, opt)
-  local nodes = lookups(self, which, opt or {})
-  for _, field in ipairs(select_fields(self, which)) do
-    if field.type == "number" then nodes[#nodes + 1] = column_of(self, field) end
-  end
+  local nodes = add_columns(self, which, lookups(self, which, opt or {}))
   return joined(self, nodes) or fail("inputs: there is no field")
 end
 

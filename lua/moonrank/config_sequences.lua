@@ -2,6 +2,7 @@
 -- of its type has, taken from the field of its name where it does not say otherwise.
 -- @module moonrank.config_sequences
 local config_keys = require "moonrank.config_keys"
+local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
 
 local M = {}
@@ -17,13 +18,6 @@ local function keys_of(name)
 end
 
 local FIELD = keys_of "fields"
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 local function check_name(self, sequence, path)
   local name, place = sequence.name, self.context.places[path .. ".name"]
@@ -43,7 +37,7 @@ end
 local function type_of(self, name, member, field, path)
   local kind = member.type or field and field.type
   if kind then return kind end
-  local hint = suggest.phrase(name, sorted(self.fields))
+  local hint = suggest.phrase(name, sorted_keys(self.fields))
   return self.stop(self.context.key_places[path], "%s needs a type: no field has this name%s", path,
     hint)
 end
@@ -101,10 +95,11 @@ local function check_tables(self, values)
     end
   end
   known[""] = nil
-  for _, path in ipairs(sorted(self.named)) do
-    if not known[self.named[path]] then
+  for _, path in ipairs(sorted_keys(self.named)) do
+    local name = self.named[path]
+    if not known[name] then
       self.stop(self.context.places[path .. ".table"], '%s.table is "%s", but no field uses such '
-        .. "a table%s", path, self.named[path], suggest.phrase(self.named[path], sorted(known)))
+        .. "a table%s", path, name, suggest.phrase(name, sorted_keys(known)))
     end
   end
 end
@@ -127,7 +122,7 @@ function M.expand(values, context, stop)
     elseif not next(sequence.of) then
       stop(context.places[path .. ".of"], "%s.of is an empty map", path)
     end
-    for _, name in ipairs(sorted(sequence.of)) do
+    for _, name in ipairs(sorted_keys(sequence.of)) do
       sequence.of[name] = expand_member(self, sequence, name, ("%s.of.%s"):format(path, name))
     end
   end
@@ -145,7 +140,7 @@ function M.members(values, sequence)
   for _, field in ipairs(values.fields) do
     if sequence.of[field.name] then names[#names + 1], there[field.name] = field.name, true end
   end
-  for _, name in ipairs(sorted(sequence.of)) do
+  for _, name in ipairs(sorted_keys(sequence.of)) do
     if not there[name] then names[#names + 1] = name end
   end
   return names

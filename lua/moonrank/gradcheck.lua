@@ -120,7 +120,7 @@ local function fill_bags(batch, schema, column, rows, random)
 end
 
 local function rows_of(batch, domain)
-  return tonumber(C.mr_batch_rows(batch, domain == "request" and C.MR_REQUEST or C.MR_SAMPLE))
+  return tonumber(C.mr_batch_rows(batch, Schema.domain_number(domain)))
 end
 
 local function fill_field(batch, schema, field, rows, random)

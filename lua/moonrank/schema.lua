@@ -6,6 +6,7 @@
 -- @classmod moonrank.Schema
 local config_sequences = require "moonrank.config_sequences"
 local mr = require "moonrank.ffi"
+local sorted_keys = require "moonrank.sorted_keys"
 local C = mr.C
 
 local Schema = {}
@@ -17,6 +18,13 @@ local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER }
 local function domain_of(side, config)
   if side == "ad" or not config.request then return "sample" end
   return "request"
+end
+
+--- A domain of fields in the engine.
+-- @tparam string domain  request or sample
+-- @treturn integer
+function Schema.domain_number(domain)
+  return domain == "request" and C.MR_REQUEST or C.MR_SAMPLE
 end
 
 local function add_column(self, spec)
@@ -36,7 +44,7 @@ local function add_field(self, field, config, in_sequence)
     source = field.source,
     table = field.table,
     type = TYPES[field.type],
-    domain = domain == "request" and C.MR_REQUEST or C.MR_SAMPLE,
+    domain = Schema.domain_number(domain),
     separator = field.separator and field.separator:byte() or 0,
     max = field.max or 0,
     transform = field.transform == "log1p" and C.MR_LOG1P or C.MR_PLAIN_NUMBER,
@@ -61,7 +69,7 @@ local function add_sequence(self, sequence, config)
   local domain = domain_of(sequence.side, config)
   mr.check(C.mr_schema_add_sequence(self.handle, mr.new("mr_sequence_spec", {
     name = sequence.name,
-    domain = domain == "request" and C.MR_REQUEST or C.MR_SAMPLE,
+    domain = Schema.domain_number(domain),
     max = sequence.max or 0,
     keep = sequence.keep == "first" and C.MR_KEEP_FIRST or C.MR_KEEP_LAST,
     separator = sequence.separator:byte(),
@@ -77,15 +85,8 @@ local function add_sequence(self, sequence, config)
   return seen
 end
 
-local function sorted(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 local function add_labels(self, config)
-  for _, task in ipairs(sorted(config.label)) do
+  for _, task in ipairs(sorted_keys(config.label)) do
     local name = "label:" .. task
     local column = add_column(self, { name = name, source = config.label[task],
       type = C.MR_LABEL, domain = C.MR_SAMPLE })
@@ -112,7 +113,7 @@ function Schema.new(config, options)
   mr.check(C.mr_schema_new(out))
   local self = setmetatable({ handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
     sequences = {}, tasks = {}, config = config }, Schema)
-  for _, name in ipairs(sorted(config.tables)) do
+  for _, name in ipairs(sorted_keys(config.tables)) do
     mr.check(C.mr_schema_add_table(self.handle, name, config.tables[name].min_count))
   end
   self.fields.schema = self
@@ -134,7 +135,7 @@ function Schema:column(name)
   if type(name) == "number" then return name end
   local column = self.columns[name]
   if not column then
-    local hint = require "moonrank.suggest".phrase(tostring(name), sorted(self.columns))
+    local hint = require "moonrank.suggest".phrase(tostring(name), sorted_keys(self.columns))
     error(('no column "%s"%s'):format(tostring(name), hint), 2)
   end
   return column

@@ -11,6 +11,7 @@ local Split = require "moonrank.split"
 local clock = require "moonrank.clock"
 local mr = require "moonrank.ffi"
 local schedule = require "moonrank.schedule"
+local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
 local tensors = require "moonrank.tensors"
 local C = mr.C
@@ -33,9 +34,7 @@ local function set_optimizer(spec, given, keep)
   if type(name) ~= "string" or type(given[name]) ~= "table" or next(given, name) ~= nil then
     error("an optimizer is given as { name = { options } }, for one name", 5)
   end
-  local names = {}
-  for option in pairs(given[name]) do names[#names + 1] = option end
-  table.sort(names)
+  local names = sorted_keys(given[name])
   local options = mr.new("mr_option[?]", math.max(#names, 1))
   for i, option in ipairs(names) do
     options[i - 1].name = option

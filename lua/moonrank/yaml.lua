@@ -15,6 +15,8 @@
 --     index    of a map: the entries by key
 --     source, line, column (from 1), option: see where()
 -- @module moonrank.yaml
+local sorted_keys = require "moonrank.sorted_keys"
+
 local M = {}
 
 local MAX_BYTES, MAX_DEPTH, MAX_NODES = 1024 * 1024, 32, 100000
@@ -296,13 +298,6 @@ local function write_list(list)
     parts[i] = write_value(item)
   end
   return "[" .. table.concat(parts, ", ") .. "]"
-end
-
-local function sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
 end
 
 -- Lists of maps and of lists: a line an item.
