@@ -29,6 +29,7 @@ local Builder = require "moonrank.builder"
 local clock = require "moonrank.clock"
 local json = require "moonrank.json"
 local mr = require "moonrank.ffi"
+local numbers = require "numbers"
 local Pool = require "moonrank.pool"
 local speed = require "moonrank.speed"
 local Trainer = require "moonrank.trainer"
@@ -48,14 +49,12 @@ end
 
 -- ---- data ----
 
-local function numbers(name, kind, size)
-  local file = assert(io.open(("%s/%s"):format(given.data, name), "rb"))
-  local text = file:read "*a"
-  file:close()
-  return { at = mr.cast(kind, text), n = #text / size, text = text } -- the text holds the memory
+local function read_list(name, kind)
+  local list, n = numbers(given.data .. "/" .. name, kind)
+  return { at = list, n = n }
 end
 
-local function integers(name) return numbers(name .. ".i32", "const int32_t *", 4) end
+local function integers(name) return read_list(name .. ".i32", "int32_t") end
 
 -- What every id is as a key of each table. The text is that of the data's own file.
 local function make_keys(schema, n_items, cates)
@@ -74,7 +73,7 @@ end
 local function read()
   local data = { items = integers "items", lengths = integers "lengths",
     history = integers "history", cates = integers "cates",
-    labels = numbers("labels.u8", "const uint8_t *", 1) }
+    labels = read_list("labels.u8", "uint8_t") }
   data.first = mr.new("int32_t[?]", data.items.n + 1)
   for r = 0, data.items.n - 1 do data.first[r + 1] = data.first[r] + data.lengths.at[r] end
   return data

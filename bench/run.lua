@@ -28,6 +28,7 @@ local clock = require "moonrank.clock"
 local grouped = require "moonrank.progress".grouped
 local json = require "moonrank.json"
 local mr = require "moonrank.ffi"
+local numbers = require "numbers"
 local path_of = require "moonrank.path"
 local peers = require "peers.peers"
 local report_table = require "moonrank.report_table"
@@ -129,12 +130,7 @@ end
 
 -- The first n integers of a file; all of them without n.
 local function integers(folder, name, n)
-  local file = assert(io.open(("%s/%s.i32"):format(folder, name), "rb"))
-  local text = file:read(n and 4 * n or "*a")
-  file:close()
-  local list = mr.new("int32_t[?]", #text / 4)
-  mr.copy(list, text, #text)
-  return list, #text / 4
+  return numbers(("%s/%s.i32"):format(folder, name), "int32_t", n)
 end
 
 -- How many different values the first n of a list have, or what `of` says of them.
@@ -217,6 +213,8 @@ local function our_din(line, given, folder, more)
     given.seconds, given.windows, given.warm_up, more))
 end
 
+local function times_wanted(line) return ("%g x"):format(line.wanted) end
+
 local KINDS = {
   training = {
     measure = function(line, given, folder)
@@ -225,14 +223,14 @@ local KINDS = {
           given.windows, given.warm_up)).samples_per_s
     end,
     peer = peers_of_training,
-    wanted = function(line) return ("%g x"):format(line.wanted) end,
+    wanted = times_wanted,
   },
   behaviours = {
     measure = function(line, given, folder)
       return our_din(line, given, folder, "--batch " .. line.batch).samples_per_s
     end,
     peer = peers_of_training,
-    wanted = function(line) return ("%g x"):format(line.wanted) end,
+    wanted = times_wanted,
   },
   scoring = {
     measure = function(line, given, folder)
@@ -376,6 +374,13 @@ local function ratio_to(column)
   end, width = 6 }
 end
 
+-- A column of the line's own figures, to the right.
+local function figure_column(title, name, width)
+  return { title, "%s", function(r)
+    return ("%" .. width .. "s"):format(r[name] and figure_of(r.line, r[name]) or "-")
+  end, width = width }
+end
+
 -- The best round's scoring, beside its median.
 local function print_details(line)
   local d = line.details
@@ -390,28 +395,20 @@ local function print_table(rows, torch)
   local columns = {
     { "line", "%s", function(r) return r.name end, width = 12 },
     { "threads", "%d", function(r) return r.threads end },
-    { " samples/s", "%s", function(r)
-      return ("%10s"):format(figure_of(r.line, r.moonrank))
-    end, width = 10 },
+    figure_column(" samples/s", "moonrank", 10),
     { "peer, best", "%s", best_of, width = 13 },
     { "program", "%s", function(r) return r.program or "-" end, width = 9 },
     ratio_to "best",
     { "wanted", "%s", function(r) return r.wanted end, width = 7 },
-    { "default", "%s", function(r)
-      return ("%8s"):format(r.default and figure_of(r.line, r.default) or "-")
-    end, width = 8 },
+    figure_column("default", "default", 8),
     ratio_to "default",
   }
   if torch.newer then
-    columns[#columns + 1] = { "newer", "%s", function(r)
-      return ("%8s"):format(r.newer and figure_of(r.line, r.newer) or "-")
-    end, width = 8 }
+    columns[#columns + 1] = figure_column("newer", "newer", 8)
     columns[#columns + 1] = ratio_to "newer"
   end
   for _, column in ipairs {
-    { "roofline", "%s", function(r)
-      return ("%10s"):format(r.bound and figure_of(r.line, r.bound) or "-")
-    end, width = 10 },
+    figure_column("roofline", "bound", 10),
     { "share", "%.0f%%", function(r) return r.share and 100 * r.share end },
     { "binds", "%s", function(r) return r.binds or "-" end },
   } do columns[#columns + 1] = column end
