@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "scoring.h"
 
 enum { ROWS = 100000, MOST = 40, TEXT = 24, THREADS = 8, COLUMNS = 6, REQUEST_COLUMNS = 3 };
 
@@ -34,16 +34,7 @@ static int first_row[ROWS + 1]; /* of each request */
 static int n_requests;
 static unsigned char left_out[ROWS][COLUMNS]; /* by request */
 
-static char folder[64] = "/tmp/moonrank-test-XXXXXX";
-static char model_path[96], text_path[96], cache_path[96];
-
 /* ---- data ---- */
-
-static unsigned drawn = 1;
-static unsigned draw(unsigned below) {
-  drawn = drawn * 1664525u + 1013904223u;
-  return (drawn >> 8) % below;
-}
 
 /* A fifth of the ids is beyond those that the model has seen. */
 static unsigned some_id(unsigned seen) { return draw(5) ? draw(seen) : seen + draw(100000); }
@@ -117,70 +108,25 @@ static mr_schema *new_schema(int labels) {
   return schema;
 }
 
-static int32_t add(mr_graph *graph, const char *op, int n_inputs, const int32_t *inputs,
-                   int n_options, const mr_option *options) {
-  int32_t node;
-  NEED(mr_graph_add(graph, op, NULL, inputs, n_inputs, options, n_options, &node) == MR_OK);
-  return node;
-}
-
-static int32_t lookup(mr_graph *graph, const char *column, double dim) {
-  return add(graph, "lookup", 0, NULL, 3,
-             (mr_option[]){{"column", 0, column}, {"dim", dim, NULL}, {"scale", 0.5, NULL}});
-}
-
-static int32_t floats(mr_graph *graph, const char *column) {
-  return add(graph, "column", 0, NULL, 1, (mr_option[]){{"column", 0, column}});
-}
-
-static int32_t dense(mr_graph *graph, int32_t x, double out) {
-  return add(graph, "dense", 1, &x, 1, (mr_option[]){{"out", out, NULL}});
-}
-
 /* A tower of the request, one of the candidate, and both together; with `pooled` also what the
  * candidates of a request have in common. */
 static void save_model(int pooled) {
   mr_schema *schema = new_schema(1);
   mr_graph *graph;
-  mr_model *model;
   NEED(mr_graph_new(&graph, schema) == MR_OK);
-  int32_t user[] = {lookup(graph, "user", 8), lookup(graph, "seen", 8), floats(graph, "age")};
+  int32_t user[] = {lookup(graph, "user", 8), lookup(graph, "seen", 8), of_column(graph, "column", "age")};
   int32_t tower = dense(graph, add(graph, "concat", 3, user, 0, NULL), 20);
   tower = add(graph, "tanh", 1, &tower, 0, NULL);
-  int32_t ad[] = {lookup(graph, "ad", 8), lookup(graph, "tags", 5), floats(graph, "price"), tower};
+  int32_t ad[] = {lookup(graph, "ad", 8), lookup(graph, "tags", 5), of_column(graph, "column", "price"), tower};
   int32_t x = dense(graph, add(graph, "concat", 4, ad, 0, NULL), 33);
   x = add(graph, "relu", 1, &x, 0, NULL);
   if (pooled) {
     int32_t both[] = {x, dense(graph, add(graph, "pool", 1, &x, 0, NULL), 4)};
     x = add(graph, "concat", 2, both, 0, NULL);
   }
-  int32_t logit = dense(graph, x, 1), label = floats(graph, "click");
-  add(graph, "logloss", 2, (int32_t[]){logit, label}, 0, NULL);
-  int32_t probability = add(graph, "sigmoid", 1, &logit, 0, NULL);
-  NEED(mr_graph_add_task(graph, "ctr", logit, probability) == MR_OK);
-  NEED(mr_model_new(&model, graph, 11) == MR_OK);
-  static const struct {
-    const char *table;
-    int column, n;
-    char letter;
-  } rows[] = {{"user", 0, 500, 'u'}, {"ad", 3, 900, 'a'}, {"tags", 4, 30, 't'}};
-  for (int t = 0; t < 3; t++)
-    for (int i = 0; i < rows[t].n; i++) {
-      char text[TEXT];
-      float *row;
-      snprintf(text, sizeof text, "%c%d", rows[t].letter, i);
-      uint64_t key = mr_schema_key(schema, rows[t].column, text, strlen(text));
-      for (int m = 0; m < mr_model_tables(model); m++) {
-        mr_table_info info;
-        NEED(mr_model_table(model, m, &info) == MR_OK);
-        if (strcmp(info.name, rows[t].table) == 0)
-          NEED(mr_model_make_row(model, m, key, &row) == MR_OK);
-      }
-    }
-  NEED(mr_model_save(model, model_path, "a test") == MR_OK);
-  mr_model_free(model);
-  mr_graph_free(graph);
-  mr_schema_free(schema);
+  static const struct ids ids[] = {
+      {"user", 0, 500, 'u'}, {"ad", 3, 900, 'a'}, {"tags", 4, 30, 't'}};
+  save_graph(schema, graph, dense(graph, x, 1), ids, 3);
 }
 
 /* ---- scoring ---- */
@@ -188,33 +134,8 @@ static void save_model(int pooled) {
 static float offline[ROWS];
 
 static void score_offline(const mr_predictor *predictor) {
-  const mr_text_format format = {.delimiter = ',', .quotes = 1};
-  const char *paths[] = {text_path};
-  mr_schema *schema = new_schema(0);
-  mr_pool *pool;
-  mr_dataset *dataset;
-  mr_loader *loader;
-  mr_run *run;
-  mr_batch *batch;
-  int64_t at = 0;
-  NEED(mr_pool_new(&pool, 2) == MR_OK);
-  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 0, pool) == MR_OK);
-  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
-  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = 3000}) == MR_OK);
-  NEED(mr_predictor_run(&run, predictor, pool, 3000) == MR_OK);
-  while (mr_loader_next(loader, &batch) == MR_OK) {
-    static float logits[ROWS];
-    int64_t rows = mr_batch_rows(batch, MR_SAMPLE);
-    NEED(mr_run_predict(run, batch, (float *[]){logits, offline + at}) == MR_OK);
-    at += rows;
-  }
-  NEED(at == ROWS);
-  mr_run_free(run);
-  mr_loader_free(loader);
-  mr_dataset_close(dataset);
-  mr_schema_free(schema);
-  mr_pool_free(pool);
-  unlink(cache_path);
+  static float logits[ROWS];
+  score_file(predictor, new_schema(0), 3000, ROWS, logits, offline);
 }
 
 /* The values of a request's columns, or of some of its candidates. */
@@ -385,13 +306,6 @@ static void check_forms(mr_predictor *predictor) {
 
 /* ---- mistakes ---- */
 
-static void refused(mr_scratch *scratch, const mr_values *values, int32_t n, const char *expected) {
-  float out[2] = {0};
-  int status = mr_predictor_score(scratch, 2, values, n, out);
-  CHECK(status < 0 && strcmp(mr_last_error(), expected) == 0, "status %d: %s", status,
-        status < 0 ? mr_last_error() : "fine");
-}
-
 static void check_mistakes(mr_predictor *predictor) {
   mr_scratch *scratch;
   const char *texts[] = {"1", "x\ny"}, *huge[] = {"1e39", "1"};
@@ -472,10 +386,7 @@ static void check_model(int pooled) {
 
 int main(void) {
   int64_t live = mr_alloc_live();
-  NEED(mkdtemp(folder));
-  snprintf(model_path, sizeof model_path, "%s/model.mr", folder);
-  snprintf(text_path, sizeof text_path, "%s/rows.csv", folder);
-  snprintf(cache_path, sizeof cache_path, "%s/rows.columns", folder);
+  make_folder();
   make_data();
   write_text();
   check_model(0);

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "check.h"
+#include "scoring.h"
 
 enum { ROWS = 3000, MOST = 40, TEXT = 200, MOST_BEHAVIOURS = 12, MOST_KEYS = 4 };
 
@@ -43,16 +43,7 @@ static int first_row[ROWS + 1]; /* of each request */
 static int n_requests;
 static unsigned char left_out[ROWS][COLUMNS]; /* by request: not given in its calls */
 
-static char folder[64] = "/tmp/moonrank-test-XXXXXX";
-static char model_path[96], text_path[96], cache_path[96];
-
 /* ---- data ---- */
-
-static unsigned drawn = 1;
-static unsigned draw(unsigned below) {
-  drawn = drawn * 1664525u + 1013904223u;
-  return (drawn >> 8) % below;
-}
 
 /* One value of a column; one in eight is empty where that says no value. */
 static void add_value(char *cell, int c, int may_be_empty) {
@@ -162,28 +153,6 @@ static mr_schema *new_schema(int labels, int max) {
   return schema;
 }
 
-static int32_t add(mr_graph *graph, const char *op, int n_inputs, const int32_t *inputs,
-                   int n_options, const mr_option *options) {
-  int32_t node;
-  int status = mr_graph_add(graph, op, NULL, inputs, n_inputs, options, n_options, &node);
-  if (status != MR_OK) fprintf(stderr, "%s: %s\n", op, mr_last_error());
-  NEED(status == MR_OK);
-  return node;
-}
-
-static int32_t of_column(mr_graph *graph, const char *op, const char *column) {
-  return add(graph, op, 0, NULL, 1, (mr_option[]){{"column", 0, column}});
-}
-
-static int32_t lookup(mr_graph *graph, const char *column) {
-  return add(graph, "lookup", 0, NULL, 3,
-             (mr_option[]){{"column", 0, column}, {"dim", 8, NULL}, {"scale", 0.5, NULL}});
-}
-
-static int32_t dense(mr_graph *graph, int32_t x, double out) {
-  return add(graph, "dense", 1, &x, 1, (mr_option[]){{"out", out, NULL}});
-}
-
 static int32_t join(mr_graph *graph, const char *op, int32_t a, int32_t b) {
   return add(graph, op, 2, (int32_t[]){a, b}, 0, NULL);
 }
@@ -192,49 +161,25 @@ static int32_t join(mr_graph *graph, const char *op, int32_t a, int32_t b) {
 static void save_model(int max) {
   mr_schema *schema = new_schema(1, max);
   mr_graph *graph;
-  mr_model *model;
   NEED(mr_graph_new(&graph, schema) == MR_OK);
-  int32_t ad = lookup(graph, "ad"), clicked = lookup(graph, "click.ad");
-  int32_t click[] = {clicked, lookup(graph, "click.tags"), of_column(graph, "column", "click.gap")};
+  int32_t ad = lookup(graph, "ad", 8), clicked = lookup(graph, "click.ad", 8);
+  int32_t click[] = {clicked, lookup(graph, "click.tags", 8), of_column(graph, "column", "click.gap")};
   int32_t inner = dense(graph, add(graph, "concat", 3, click, 0, NULL), 6); /* of the request */
   inner = add(graph, "tanh", 1, &inner, 0, NULL);
   int32_t weight = add(graph, "softmax", 1, (int32_t[]){join(graph, "dot", ad, clicked)}, 0, NULL);
   int32_t like =
-      join(graph, "concat", lookup(graph, "like.ad"), of_column(graph, "column", "like.n"));
+      join(graph, "concat", lookup(graph, "like.ad", 8), of_column(graph, "column", "like.n"));
   int32_t all[] = {ad,
-                   lookup(graph, "user"),
+                   lookup(graph, "user", 8),
                    join(graph, "pool_weighted", inner, weight),
                    add(graph, "pool", 1, &like, 0, NULL),
                    of_column(graph, "length", "click.ad"),
                    of_column(graph, "length", "like.ad")};
   int32_t x = dense(graph, add(graph, "concat", 6, all, 0, NULL), 16);
   int32_t logit = dense(graph, add(graph, "tanh", 1, &x, 0, NULL), 1);
-  join(graph, "logloss", logit, of_column(graph, "column", "click"));
-  int32_t probability = add(graph, "sigmoid", 1, &logit, 0, NULL);
-  NEED(mr_graph_add_task(graph, "ctr", logit, probability) == MR_OK);
-  NEED(mr_model_new(&model, graph, 11) == MR_OK);
-  static const struct {
-    const char *table;
-    int column, n;
-    char letter;
-  } rows[] = {{"user", USER, 60, 'u'}, {"ad", AD, 90, 'a'}, {"tag", CLICK_TAGS, 20, 't'}};
-  for (int t = 0; t < 3; t++)
-    for (int i = -1; i < rows[t].n; i++) {
-      char text[16] = "";
-      float *row;
-      if (i >= 0) snprintf(text, sizeof text, "%c%d", rows[t].letter, i);
-      uint64_t key = mr_schema_key(schema, rows[t].column, text, strlen(text));
-      for (int m = 0; m < mr_model_tables(model); m++) {
-        mr_table_info info;
-        NEED(mr_model_table(model, m, &info) == MR_OK);
-        if (strcmp(info.name, rows[t].table) == 0)
-          NEED(mr_model_make_row(model, m, key, &row) == MR_OK);
-      }
-    }
-  NEED(mr_model_save(model, model_path, "a test") == MR_OK);
-  mr_model_free(model);
-  mr_graph_free(graph);
-  mr_schema_free(schema);
+  static const struct ids ids[] = {
+      {"user", USER, 60, 'u'}, {"ad", AD, 90, 'a'}, {"tag", CLICK_TAGS, 20, 't'}};
+  save_graph(schema, graph, logit, ids, 3);
 }
 
 /* ---- scoring ---- */
@@ -242,32 +187,8 @@ static void save_model(int max) {
 static float offline[ROWS];
 
 static void score_offline(const mr_predictor *predictor, int max) {
-  const mr_text_format format = {.delimiter = ',', .quotes = 1};
-  const char *paths[] = {text_path};
-  mr_schema *schema = new_schema(0, max);
-  mr_pool *pool;
-  mr_dataset *dataset;
-  mr_loader *loader;
-  mr_run *run;
-  mr_batch *batch;
-  int64_t at = 0;
-  NEED(mr_pool_new(&pool, 2) == MR_OK);
-  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 0, pool) == MR_OK);
-  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
-  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = 500}) == MR_OK);
-  NEED(mr_predictor_run(&run, predictor, pool, 500) == MR_OK);
-  while (mr_loader_next(loader, &batch) == MR_OK) {
-    static float logits[ROWS];
-    NEED(mr_run_predict(run, batch, (float *[]){logits, offline + at}) == MR_OK);
-    at += mr_batch_rows(batch, MR_SAMPLE);
-  }
-  NEED(at == ROWS);
-  mr_run_free(run);
-  mr_loader_free(loader);
-  mr_dataset_close(dataset);
-  mr_schema_free(schema);
-  mr_pool_free(pool);
-  unlink(cache_path);
+  static float logits[ROWS];
+  score_file(predictor, new_schema(0, max), 500, ROWS, logits, offline);
 }
 
 /* The values of some rows as a program has them: split by hand. */
@@ -485,13 +406,6 @@ static void check_allocations(void) {
 
 /* ---- mistakes ---- */
 
-static void refused(mr_scratch *scratch, const mr_values *values, int32_t n, const char *expected) {
-  float out[2] = {0};
-  int status = mr_predictor_score(scratch, 2, values, n, out);
-  CHECK(status < 0 && strcmp(mr_last_error(), expected) == 0, "status %d: %s", status,
-        status < 0 ? mr_last_error() : "fine");
-}
-
 static void check_mistakes(mr_predictor *predictor) {
   mr_scratch *scratch;
   float out[2];
@@ -533,10 +447,7 @@ int main(void) {
   enum { MAX = 5 };
   int64_t live = mr_alloc_live();
   mr_predictor *predictor;
-  NEED(mkdtemp(folder));
-  snprintf(model_path, sizeof model_path, "%s/model.mr", folder);
-  snprintf(text_path, sizeof text_path, "%s/rows.csv", folder);
-  snprintf(cache_path, sizeof cache_path, "%s/rows.columns", folder);
+  make_folder();
   make_data();
   write_text();
   save_model(MAX);
