@@ -207,6 +207,36 @@ function M.with_failing_memory(f)
   error "it never succeeded"
 end
 
+--- Make a schema, build a cache and read its rows, while every allocation fails in turn: each time
+-- one message, no file left over, and at the end nothing in use that was not before. Gives how many
+-- failed.
+function M.read_without_memory(columns, source, cache, build, read)
+  local assert, lfs = require "luassert", require "lfs"
+  local before = M.live_blocks()
+  local failures = M.with_failing_memory(function()
+    os.remove(cache)
+    local schema = mr.new "mr_schema *[1]"
+    if not mr.ok(C.mr_schema_new(schema)) then return false end
+    local ok, message, rows = true, nil, nil
+    for _, sequence in ipairs(columns.sequences or {}) do
+      if ok then ok, message = M.add_sequence(schema[0], sequence) end
+    end
+    for _, column in ipairs(columns) do
+      if ok then ok, message = M.add_column(schema[0], column) end
+    end
+    if ok then ok, message = M.build(schema[0], source, cache, build) end
+    if ok then rows, message = M.rows(schema[0], columns, cache, read) end
+    C.mr_schema_free(schema[0])
+    collectgarbage()
+    collectgarbage()
+    if not rows then assert.equal("memory ran out", message) end
+    assert.is_nil(lfs.attributes(cache .. ".tmp"))
+    return rows ~= nil
+  end)
+  assert.equal(before, M.live_blocks())
+  return failures
+end
+
 --- Blocks of memory in use, garbage aside.
 function M.live_blocks()
   collectgarbage()

@@ -54,6 +54,34 @@ function M.batch(schema, sizes)
   return mr.gc(out[0], C.mr_batch_free)
 end
 
+--- A batch of requests, each with a list `samples`; gives the batch and all samples, in order.
+function M.batch_of(schema, requests)
+  local sizes, samples = {}, {}
+  for i, q in ipairs(requests) do
+    sizes[i] = #q.samples
+    for _, s in ipairs(q.samples) do samples[#samples + 1] = s end
+  end
+  return M.batch(schema, sizes), samples
+end
+
+--- Give each owner the behaviours that it has as a list under the sequence's name; gives all of
+-- them, in order.
+function M.set_behaviours(batch, schema, name, owners)
+  local lengths, rows = {}, {}
+  for i, owner in ipairs(owners) do
+    lengths[i] = #owner[name]
+    for _, row in ipairs(owner[name]) do rows[#rows + 1] = row end
+  end
+  M.set_lengths(batch, schema, name, lengths)
+  return rows
+end
+
+--- Fill an id column from the texts that rows have under `of`.
+function M.fill_ids(batch, schema, name, rows, of)
+  local keys = C.mr_batch_keys(batch, schema.columns[name])
+  for i, row in ipairs(rows) do keys[i - 1] = M.key(schema, name, row[of]) end
+end
+
 --- Fill a column of floats by a function of the position.
 function M.fill(batch, schema, name, n, value)
   local floats = C.mr_batch_floats(batch, schema.columns[name])

@@ -59,12 +59,7 @@ local function draw_requests(seed, n)
 end
 
 local function make_batch(schema, requests)
-  local sizes, samples = {}, {}
-  for i, q in ipairs(requests) do
-    sizes[i] = #q.samples
-    for _, s in ipairs(q.samples) do samples[#samples + 1] = s end
-  end
-  local batch = g.batch(schema, sizes)
+  local batch, samples = g.batch_of(schema, requests)
   local function each(rows, name, f) for i, row in ipairs(rows) do f(i - 1, row[name]) end end
   local function bags_of(rows, name)
     local bags = {}

@@ -2,7 +2,6 @@
 -- (engine/src/data/{behaviours,rows,record,loader}.c). Against a reader that splits texts by hand.
 local data = require "data_helper"
 local helper = require "helper"
-local lfs = require "lfs"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
@@ -413,32 +412,8 @@ describe("a build of sequences", function()
   it("gives everything back when memory runs out, whenever that is", function()
     helper.write(source, make_text(15, 3))
     local pool = data.pool(2)
-    local before = data.live_blocks()
-    local failures = data.with_failing_memory(function()
-      os.remove(cache)
-      local schema = mr.new "mr_schema *[1]"
-      if not mr.ok(C.mr_schema_new(schema)) then return false end
-      local ok, message, rows = true, nil, nil
-      for _, sequence in ipairs(columns.sequences) do
-        if ok then ok, message = data.add_sequence(schema[0], sequence) end
-      end
-      for _, column in ipairs(columns) do
-        if ok then ok, message = data.add_column(schema[0], column) end
-      end
-      if ok then
-        ok, message = data.build(schema[0], source, cache, { pool = pool, block = 900, fit = true })
-      end
-      if ok then
-        rows, message = data.rows(schema[0], columns, cache, { shuffle = true, batch = 8 })
-      end
-      C.mr_schema_free(schema[0])
-      collectgarbage()
-      collectgarbage()
-      if not rows then assert.equal("memory ran out", message) end
-      assert.is_nil(lfs.attributes(cache .. ".tmp"))
-      return rows ~= nil
-    end)
+    local failures = data.read_without_memory(columns, source, cache,
+      { pool = pool, block = 900, fit = true }, { shuffle = true, batch = 8 })
     assert.is_true(failures > 200)
-    assert.equal(before, data.live_blocks())
   end)
 end)

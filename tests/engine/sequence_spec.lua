@@ -51,27 +51,13 @@ local function samples_of(requests)
 end
 
 local function make_batch(schema, requests)
-  local sizes, samples = {}, samples_of(requests)
-  for i, q in ipairs(requests) do sizes[i] = #q.samples end
-  local batch = g.batch(schema, sizes)
-  local function keys(rows, name, of)
-    local p = C.mr_batch_keys(batch, schema.columns[name])
-    for i, row in ipairs(rows) do p[i - 1] = g.key(schema, name, row[of]) end
-  end
-  local function members(owners, sequence)
-    local lengths, rows = {}, {}
-    for i, owner in ipairs(owners) do
-      lengths[i] = #owner[sequence]
-      for _, row in ipairs(owner[sequence]) do rows[#rows + 1] = row end
-    end
-    g.set_lengths(batch, schema, sequence, lengths)
-    return rows
-  end
-  keys(samples, "ad", "ad")
-  keys(requests, "user", "user")
-  local clicks, seen = members(requests, "click"), members(samples, "seen")
-  keys(clicks, "click.ad", "ad")
-  keys(seen, "seen.ad", "ad")
+  local batch, samples = g.batch_of(schema, requests)
+  g.fill_ids(batch, schema, "ad", samples, "ad")
+  g.fill_ids(batch, schema, "user", requests, "user")
+  local clicks = g.set_behaviours(batch, schema, "click", requests)
+  local seen = g.set_behaviours(batch, schema, "seen", samples)
+  g.fill_ids(batch, schema, "click.ad", clicks, "ad")
+  g.fill_ids(batch, schema, "seen.ad", seen, "ad")
   local tags = {}
   for i, row in ipairs(clicks) do tags[i] = row.tags end
   g.fill_bags(batch, schema, "click.tags", tags)

@@ -514,31 +514,9 @@ describe("a build", function()
     assert.equal(0, (helper.shell("gzip -n " .. source)))
     for _, threads in ipairs { 1, 3 } do
       local pool = data.pool(threads)
-      local before = data.live_blocks()
-      local failures = data.with_failing_memory(function()
-        os.remove(cache)
-        local schema = mr.new "mr_schema *[1]"
-        if not mr.ok(C.mr_schema_new(schema)) then return false end
-        local ok, message, rows = true, nil, nil
-        for _, column in ipairs(columns) do
-          if ok then ok, message = data.add_column(schema[0], column) end
-        end
-        if ok then
-          ok, message = data.build(schema[0], source .. ".gz", cache, { pool = pool, block = 300,
-            fit = true })
-        end
-        if ok then
-          rows, message = data.rows(schema[0], columns, cache, { shuffle = true, batch = 16 })
-        end
-        C.mr_schema_free(schema[0])
-        collectgarbage()
-        collectgarbage()
-        if not rows then assert.equal("memory ran out", message) end
-        assert.is_nil(lfs.attributes(cache .. ".tmp"))
-        return rows ~= nil
-      end)
+      local failures = data.read_without_memory(columns, source .. ".gz", cache,
+        { pool = pool, block = 300, fit = true }, { shuffle = true, batch = 16 })
       assert.is_true(failures > 100)
-      assert.equal(before, data.live_blocks())
     end
   end)
 end)

@@ -47,37 +47,18 @@ local function draw_requests(seed, n, longest)
   return list
 end
 
-local function fill_ids(schema, batch, name, rows, key)
-  local keys = C.mr_batch_keys(batch, schema.columns[name])
-  for i, row in ipairs(rows) do keys[i - 1] = g.key(schema, name, row[key]) end
-end
-
-local function fill_sequence(schema, batch, name, owners)
-  local lengths, rows = {}, {}
-  for i, owner in ipairs(owners) do
-    lengths[i] = #owner[name]
-    for _, row in ipairs(owner[name]) do rows[#rows + 1] = row end
-  end
-  g.set_lengths(batch, schema, name, lengths)
-  return rows
-end
-
 local function make_batch(schema, requests)
-  local sizes, samples = {}, {}
-  for i, q in ipairs(requests) do
-    sizes[i] = #q.samples
-    for _, s in ipairs(q.samples) do samples[#samples + 1] = s end
-  end
-  local batch = g.batch(schema, sizes)
-  fill_ids(schema, batch, "person", requests, "person")
-  fill_ids(schema, batch, "item", samples, "item")
-  fill_ids(schema, batch, "cate", samples, "cate")
+  local batch, samples = g.batch_of(schema, requests)
+  g.fill_ids(batch, schema, "person", requests, "person")
+  g.fill_ids(batch, schema, "item", samples, "item")
+  g.fill_ids(batch, schema, "cate", samples, "cate")
   g.fill(batch, schema, "label:ctr", #samples, function(i) return samples[i + 1].label end)
-  local clicks = fill_sequence(schema, batch, "click", requests)
-  fill_ids(schema, batch, "click.item", clicks, "item")
-  fill_ids(schema, batch, "click.cate", clicks, "cate")
+  local clicks = g.set_behaviours(batch, schema, "click", requests)
+  g.fill_ids(batch, schema, "click.item", clicks, "item")
+  g.fill_ids(batch, schema, "click.cate", clicks, "cate")
   g.fill(batch, schema, "click.gap", #clicks, function(i) return clicks[i + 1].gap end)
-  fill_ids(schema, batch, "seen.person", fill_sequence(schema, batch, "seen", samples), "person")
+  local seen = g.set_behaviours(batch, schema, "seen", samples)
+  g.fill_ids(batch, schema, "seen.person", seen, "person")
   return batch, #samples
 end
 
