@@ -45,18 +45,7 @@ static void forward(const struct mr__call *c) {
     forward_one(c);
     return;
   }
-  const struct mr__dense_call call = {.x = c->x[0].p,
-                                      .ldx = c->x[0].ld,
-                                      .rows = c->rows,
-                                      .inputs = c->x[0].width,
-                                      .outputs = c->y.width,
-                                      .packed = c->packed,
-                                      .start = c->param[1],
-                                      .ld_start = 0,
-                                      .y = c->y.p,
-                                      .ldy = c->y.ld,
-                                      .relu = c->relu};
-  MR_FAMILY(mr__dense_forward)(&call);
+  mr__dense_forward_x(c);
 }
 
 static void backward_one(const struct mr__call *c) {

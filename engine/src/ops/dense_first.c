@@ -55,19 +55,6 @@ static void prepare_back(const struct mr__node *node, float *const *param, float
                            node->width, packed);
 }
 
-static void forward(const struct mr__call *c) {
-  const struct mr__dense_call call = {.x = c->x[0].p,
-                                      .ldx = c->x[0].ld,
-                                      .rows = c->rows,
-                                      .inputs = c->x[0].width,
-                                      .outputs = c->y.width,
-                                      .packed = c->packed,
-                                      .start = c->param[1],
-                                      .y = c->y.p,
-                                      .ldy = c->y.ld};
-  MR_FAMILY(mr__dense_forward)(&call);
-}
-
 static void unfold_gradient(const struct mr__call *c) {
   const char *text = mr__option_text(c->node, FOLDS);
   size_t width = (size_t)c->dy.width;
@@ -110,7 +97,7 @@ const struct mr__op MR_FAMILY(mr__op_dense_first) = {
     .flags = MR__READS_X | MR__INTERNAL | MR__LENDS,
     .options = options,
     .shape = shape,
-    .forward = forward,
+    .forward = mr__dense_forward_x,
     .backward = backward,
     .prepare = prepare,
     .prepare_back = prepare_back,

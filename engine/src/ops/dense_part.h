@@ -44,6 +44,21 @@ static inline void mr__dense_params(struct mr__shape *s, int inputs) {
                               .scale = (float)mr__option_number(s->node, MR__DENSE_OFFSET)};
 }
 
+/* y = x W + b of the only input, W packed. */
+static inline void mr__dense_forward_x(const struct mr__call *c) {
+  const struct mr__dense_call call = {.x = c->x[0].p,
+                                      .ldx = c->x[0].ld,
+                                      .rows = c->rows,
+                                      .inputs = c->x[0].width,
+                                      .outputs = c->y.width,
+                                      .packed = c->packed,
+                                      .start = c->param[1],
+                                      .y = c->y.p,
+                                      .ldy = c->y.ld,
+                                      .relu = c->relu};
+  MR_FAMILY(mr__dense_forward)(&call);
+}
+
 /* dx = dy W^T of so many rows, W packed transposed, from `first` on of dy and `to` on of the input's.
  * It reads x beside, for its sign (`mask`) or only so that the weights' gradient finds it near. */
 static inline void mr__dense_backward_x(const struct mr__call *c, int input, int64_t first,
