@@ -3,6 +3,7 @@
 -- @module moonrank.config_reference
 local config = require "moonrank.config"
 local config_keys = require "moonrank.config_keys"
+local suggest = require "moonrank.suggest"
 
 local M = {}
 
@@ -47,6 +48,14 @@ local function explained(description)
   return doc
 end
 
+-- The lines of one key.
+local function entry(name, description)
+  local notes = { config.expected(description) }
+  local when = condition(description)
+  if when ~= "" then notes[2] = when end
+  return ("  %s: %s\n      %s"):format(name, table.concat(notes, "; "), explained(description))
+end
+
 local SECTIONS = {
   { "The fields file", "What the data is; experiments name it by `fields:`.", "fields" },
   { "The experiment file", "What to run: `moonrank train FILE`.", "experiment" },
@@ -59,16 +68,55 @@ function M.text()
   for _, section in ipairs(SECTIONS) do
     lines[#lines + 1] = section[1] .. ". " .. section[2]:gsub("`", "")
     walk(config_keys[section[3]], "", function(name, description)
-      local notes = { config.expected(description) }
-      local when = condition(description)
-      if when ~= "" then notes[2] = when end
-      lines[#lines + 1] = ("  %s: %s"):format(name, table.concat(notes, "; "))
-      lines[#lines + 1] = "      " .. explained(description)
+      lines[#lines + 1] = entry(name, description)
     end)
     lines[#lines + 1] = ""
   end
   lines[#lines + 1] = "Every key can be set on the command line: --set train.batch=1024"
   return table.concat(lines, "\n") .. "\n"
+end
+
+-- How a key is asked for: lists and free names may be left out.
+local function simple(name) return (name:gsub("%[%]", ""):gsub("%.NAME", "")) end
+
+-- A key below one whose inner keys are described elsewhere, by its name there.
+local function described(key)
+  for _, section in ipairs(SECTIONS) do
+    walk(config_keys[section[3]], "", function(name, description)
+      local start = simple(name) .. "."
+      if description.alike and key:sub(1, #start) == start then
+        key = simple(description.alike) .. "." .. key:sub(#start + 1)
+      end
+    end)
+  end
+  return key
+end
+
+--- Text for the terminal about one key and those below it.
+-- @tparam string key  such as train.optimizer or fields[].type; [] and NAME may be left out
+-- @treturn ?string
+-- @treturn ?string what is wrong
+function M.key(key)
+  local wanted, lines, names, known = described(simple(key)), {}, {}, {}
+  for _, section in ipairs(SECTIONS) do
+    local heading = #lines + 1
+    walk(config_keys[section[3]], "", function(name, description)
+      local short = simple(name)
+      if not known[short] then names[#names + 1], known[short] = short, true end
+      if short ~= wanted and short:sub(1, #wanted + 1) ~= wanted .. "." then return end
+      lines[heading] = lines[heading] or section[1] .. "."
+      lines[#lines + 1] = entry(name, description)
+    end)
+  end
+  if #lines > 0 then return table.concat(lines, "\n") .. "\n" end
+  local hint = suggest.phrase(simple(key), names)
+  for _, name in ipairs(names) do -- the last word alone
+    if hint == "" and name:match "[^.]*$" == key then
+      hint = ('; did you mean "%s"?'):format(name)
+    end
+  end
+  return nil, ('no configuration key "%s"%s'):format(key,
+    hint ~= "" and hint or "; try: moonrank help config")
 end
 
 local INTRODUCTION = [[

@@ -215,7 +215,10 @@ end
 -- @treturn ?string what is wrong, one line with its place
 function M.parse(text, source, option)
   if #text > MAX_BYTES then
-    return nil, ("%s: larger than %d bytes"):format(option or source, MAX_BYTES)
+    local rows = text:sub(1, MAX_BYTES)
+    local _, breaks = rows:gsub("\n", "")
+    return nil, ("%s: larger than %d bytes"):format(M.where { source = source, option = option,
+      line = breaks + 1, column = #rows:match "[^\n]*$" + 1 }, MAX_BYTES)
   end
   local reader = setmetatable({ parser = require "yaml".parser(text), text = text,
     source = source, option = option, n_nodes = 0 }, Reader)

@@ -19,6 +19,44 @@ describe("the command", function()
     assert.equal(out, again)
   end)
 
+  it("explains one configuration key, or those below one", function()
+    assert.same({ 0, [[
+The experiment file.
+  train.batch: a whole number >= 1; default 4096
+      samples per update
+]], "" }, { helper.run "help config train.batch" })
+    local reference = require "moonrank.config_reference"
+    local function names(key)
+      local list = {}
+      for name in assert(reference.key(key)):gmatch "\n  ([%w_.%[%]]+): " do
+        list[#list + 1] = name
+      end
+      return list
+    end
+    assert.same({ "train.clip", "train.clip.value", "train.clip.row", "train.clip.norm" },
+      names "train.clip")
+    assert.same({ "tables.NAME.dim" }, names "tables.dim")
+    assert.same({ "fields[].type" }, names "fields[].type")
+    assert.same(names "fields[].type", names "fields.type")
+    assert.same({ "train.optimizer.sgd", "train.optimizer.sgd.lr" },
+      names "train.tables.optimizer.sgd")
+    assert.same({ "base", "base" }, names "base") -- of both files
+    -- Every key of the list is found by its own name.
+    for name in reference.text():gmatch "\n  ([%w_.%[%]]+): " do
+      assert.equal(name, names(name)[1])
+    end
+  end)
+
+  it("says what an unknown key may have meant, with status 2", function()
+    local function says(message, key)
+      assert.same({ 2, "", "moonrank: " .. message .. "\n" }, { helper.run("help config " .. key) })
+    end
+    says('no configuration key "train.bacth"; did you mean "train.batch"?', "train.bacth")
+    says('no configuration key "min_count"; did you mean "defaults.min_count"?', "min_count")
+    says('no configuration key "xyzzy"; try: moonrank help config', "xyzzy")
+    says('unexpected argument "--x"; try: moonrank help', "--x")
+  end)
+
   it("says what an unknown command may have meant, with status 2", function()
     local result = { helper.run "trian" }
     assert.same({ 2, "", 'moonrank: unknown command "trian"; did you mean "train"?\n' }, result)

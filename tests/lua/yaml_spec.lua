@@ -68,6 +68,17 @@ describe("yaml refuses", function()
     fails("x.yaml:1:1: anchors (&a) are not allowed", "&a [*a]")
   end)
 
+  it("a billion laughs, and merged keys, at their first anchor or alias", function()
+    local lines = { "a: &a [ha, ha, ha, ha, ha, ha, ha, ha, ha]" }
+    for i = 1, 9 do
+      lines[i + 1] = ("%s: &%s [%s]"):format(("bcdefghij"):sub(i, i), ("bcdefghij"):sub(i, i),
+        ("*" .. ("abcdefghi"):sub(i, i) .. ", "):rep(9))
+    end
+    fails("x.yaml:1:4: anchors (&a) are not allowed", table.concat(lines, "\n"))
+    fails("x.yaml:1:4: anchors (&a) are not allowed", "a: &a {b: 1}\nc: {<<: *a}")
+    fails("x.yaml:1:8: aliases (*a) are not allowed; write the value out", "c: {x: *a}")
+  end)
+
   it("a key given twice", function()
     fails('x.yaml:3:2: key "a" is given twice, first in line 2', "a: 1\nb: {a: 1,\n a: 2}")
   end)
@@ -92,7 +103,10 @@ describe("yaml refuses", function()
   it("what is too deep, too long or too large", function()
     fails("x.yaml:1:33: nested deeper than 32 levels", ("["):rep(40))
     fails("x.yaml:100000:3: more than 100000 values", ("- a\n"):rep(100001))
-    fails("x.yaml: larger than 1048576 bytes", ("#"):rep(1048577))
+    fails("x.yaml:1:1048577: larger than 1048576 bytes", ("#"):rep(1048577))
+    fails("x.yaml:524289:1: larger than 1048576 bytes", ("#\n"):rep(600000))
+    helper.fails_with("--set a=[...: larger than 1048576 bytes",
+      yaml.parse(("#"):rep(1048577), "--set", "--set a=[..."))
   end)
 
   it("a hundred thousand open brackets without ado", function()

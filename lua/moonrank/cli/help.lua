@@ -4,12 +4,12 @@ local M = {
   summary = "list the commands, or explain one",
   usage = [[
 usage: moonrank help [COMMAND]
-       moonrank help config [--markdown]
+       moonrank help config [KEY | --markdown]
        moonrank help ops [--markdown]
 
 Without a name, lists the commands. `help config` explains every key of the fields file and the
-experiment file, `help ops` what a model script can call; with --markdown as the pages
-docs/config.md and docs/ops.md.
+experiment file, `help config train.optimizer` one of them and those below it; `help ops` what a
+model script can call; with --markdown as the pages docs/config.md and docs/ops.md.
 ]],
 }
 
@@ -34,6 +34,10 @@ function M.run(args)
   if REFERENCES[topic] and #args <= 2 and (option == nil or option == "--markdown") then
     local reference = require(REFERENCES[topic])
     io.write(option and reference.markdown() or reference.text())
+  elseif topic == "config" and #args == 2 and option:sub(1, 1) ~= "-" then
+    local text, message = require(REFERENCES.config).key(option)
+    if not text then cli.usage_error("%s", message) end
+    io.write(text)
   elseif #args > 1 then
     cli.usage_error('unexpected argument "%s"; try: moonrank help', args[2])
   elseif topic then
