@@ -1,6 +1,6 @@
 -- Every key that moonrank.config_keys describes, made wrong in every way: what is said has the
--- place of the mistake, the key, what was found and what is allowed. Places are counted here, in files
--- that are written line by line.
+-- place of the mistake, the key, what was found and what is allowed. Places are counted here, in
+-- files that are written line by line.
 local config = require "moonrank.config"
 local config_keys = require "moonrank.config_keys"
 local helper = require "helper"
