@@ -171,6 +171,17 @@ int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
 const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column);
 const uint64_t *mr_dataset_keys(const mr_dataset *dataset, int32_t column);
 
+/* The text of one file as it stands, for a look before it is described: plain, gzip or zstd, told by
+ * content. */
+typedef struct mr_peek mr_peek;
+int mr_peek_open(mr_peek **out, const char *path);
+void mr_peek_close(mr_peek *text);
+int32_t mr_peek_is_plain(const mr_peek *text); /* 1: the file is not compressed */
+/* The next bytes; *got is less than `size` only at the end, 0 after it. */
+int mr_peek_read(mr_peek *text, char *buffer, int64_t size, int64_t *got);
+/* Go past so many bytes, or to the end. At once where the file is plain, else all are unpacked. */
+int mr_peek_skip(mr_peek *text, int64_t size);
+
 /* ---- batch ---- */
 
 typedef struct mr_batch mr_batch;

@@ -643,6 +643,33 @@ static int sink_close(void) {
   return status;
 }
 
+static int peek_open(void) {
+  mr_peek *t;
+  MAKES(t, mr_peek_open(&t, gzip_path), mr_peek_close);
+}
+
+static mr_peek *new_peek(void) {
+  mr_peek *t;
+  SOUND(mr_peek_open(&t, gzip_path));
+  return t;
+}
+
+static int peek_read(void) {
+  char buffer[16];
+  int64_t got;
+  mr_peek *t = new_peek();
+  int status = ARMED(mr_peek_read(t, buffer, sizeof buffer, &got));
+  mr_peek_close(t);
+  return status;
+}
+
+static int peek_skip(void) {
+  mr_peek *t = new_peek();
+  int status = ARMED(mr_peek_skip(t, 16));
+  mr_peek_close(t);
+  return status;
+}
+
 static int file_sync(void) { return ARMED(mr_file_sync(text_path)); }
 
 static int folder_names(void) {
@@ -732,6 +759,9 @@ static const struct {
     {"mr_sink_open", sink_open},
     {"mr_sink_write", sink_write},
     {"mr_sink_close", sink_close},
+    {"mr_peek_open", peek_open},
+    {"mr_peek_read", peek_read},
+    {"mr_peek_skip", peek_skip},
     {"mr_file_sync", file_sync},
     {"mr_folder_names", folder_names}};
 enum { CALLS = sizeof calls / sizeof *calls };

@@ -272,3 +272,26 @@ int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t
   if (now.size == source->stamp.size && now.mtime_ns == source->stamp.mtime_ns) return MR_OK;
   return mr__fail(MR_EIO, "%s: the file was changed while it was read", source->path);
 }
+
+int mr__source_is_plain(const struct mr__source *source) { return source->read == read_plain; }
+
+static int skip_plain(struct mr__source *source, int64_t size) {
+  int64_t held = (int64_t)(source->input_size - source->input_at);
+  if (held > size) held = size;
+  source->input_at += (size_t)held;
+  if (size > held && lseek(source->file, (off_t)(size - held), SEEK_CUR) < 0)
+    return fail_system(source->path);
+  return MR_OK;
+}
+
+int mr__source_skip(struct mr__source *source, int64_t size) {
+  if (mr__source_is_plain(source)) return skip_plain(source, size);
+  char buffer[4096];
+  while (size > 0) {
+    size_t want = size < (int64_t)sizeof buffer ? (size_t)size : sizeof buffer, got;
+    MR_TRY(mr__source_read(source, buffer, want, &got));
+    if (got < want) break;
+    size -= (int64_t)got;
+  }
+  return MR_OK;
+}

@@ -22,4 +22,10 @@ void mr__source_close(struct mr__source *source);
  * compressed data is MR_EIO, as is a file that is no longer the one that was opened. */
 int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got);
 
+/* Whether the file is as the text is, not compressed. */
+int mr__source_is_plain(const struct mr__source *source);
+
+/* Go past so many bytes of the text, or to its end. Costs nothing where the file is plain. */
+int mr__source_skip(struct mr__source *source, int64_t size);
+
 #endif

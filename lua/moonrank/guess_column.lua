@@ -1,0 +1,121 @@
+--- What the cells of a column tell: how many values, numbers or text, lists.
+-- @module moonrank.guess_column
+local M = {}
+
+-- The characters that lists are written with, the likeliest first. A blank stands in names too.
+local SEPARATORS = { "|", ";", "\1", "\2", "\3", "^", "#", ",", " " }
+local LIST_SHARE = 0.02 -- of the cells that are not empty
+
+--- The number that a text is by the rules of the engine's reader, or nil.
+-- @tparam string text
+-- @treturn ?number
+function M.number(text)
+  if not text:find "^[-+]?[%d.]+[eE]?[-+]?%d*$" or not text:find "%d" then return nil end
+  return tonumber(text)
+end
+
+local function moments(numbers)
+  local n, sum = #numbers, 0
+  for _, x in ipairs(numbers) do sum = sum + x end
+  local mean, m2, m3 = sum / n, 0, 0
+  for _, x in ipairs(numbers) do
+    local d = x - mean
+    m2, m3 = m2 + d * d, m3 + d * d * d
+  end
+  m2, m3 = m2 / n, m3 / n
+  return mean, math.sqrt(m2), m2 > 0 and m3 / m2 ^ 1.5 or 0
+end
+
+-- Whether pieces between blanks are words of a language rather than values: then the blank is no
+-- separator.
+local function are_words(list)
+  local words = 0
+  for piece, count in pairs(list.pieces) do
+    if not piece:find "%d" then words = words + count end
+  end
+  return words * 2 > list.total
+end
+
+-- The pieces of all cells at a separator: how often each, how many different ones, how many in all,
+-- in each row, and at most.
+local function split(cells, separator)
+  local pieces, distinct, total, lengths, most = {}, 0, 0, {}, 0
+  local pattern = ("[^%%%s]+"):format(separator)
+  if separator:find "%c" then pattern = "[^" .. separator .. "]+" end
+  for i, cell in ipairs(cells) do
+    local n = 0
+    for piece in cell:gmatch(pattern) do
+      n = n + 1
+      if not pieces[piece] then distinct = distinct + 1 end
+      pieces[piece] = (pieces[piece] or 0) + 1
+    end
+    lengths[i], total, most = n, total + n, math.max(most, n)
+  end
+  return { separator = separator, pieces = pieces, distinct = distinct, total = total,
+    lengths = lengths, most = most }
+end
+M.split = split
+
+-- How the cells of a column are lists, or nil.
+local function list_of(cells, filled, delimiter)
+  for _, separator in ipairs(SEPARATORS) do
+    local with = 0
+    if separator ~= delimiter then
+      for _, cell in ipairs(cells) do
+        if cell:find(separator, 1, true) then with = with + 1 end
+      end
+    end
+    if with > 0 and with >= LIST_SHARE * filled then
+      local list = split(cells, separator)
+      -- Pieces come again in other cells; those of free text and of dates do less.
+      local again = list.distinct * 2 <= list.total or filled < 50
+      local words = (separator == " " or separator == ",") and are_words(list)
+      if again and not words then return list end
+    end
+  end
+end
+
+--- Look at the cells of a column.
+-- @tparam {string,...} cells
+-- @tparam string delimiter  of the file, which separates no lists
+-- @treturn table n, filled (not empty), distinct, values (how often each), text and longest (of a
+-- cell, in bytes, on average and at most); numeric (all that are filled are numbers), whole, min,
+-- max, median, mean, deviation, skew; binary (0 and 1 alone); dates; list: as of split, or nil
+function M.look(cells, delimiter)
+  local c = { n = #cells, filled = 0, distinct = 0, values = {}, longest = 0, numeric = true,
+    whole = true, binary = true }
+  local numbers, bytes = {}, 0
+  for _, cell in ipairs(cells) do
+    if cell ~= "" then
+      c.filled = c.filled + 1
+      bytes, c.longest = bytes + #cell, math.max(c.longest, #cell)
+      if not c.values[cell] then c.distinct = c.distinct + 1 end
+      c.values[cell] = (c.values[cell] or 0) + 1
+      local number = cell:lower() ~= "nan" and M.number(cell)
+      if number then
+        numbers[#numbers + 1] = number
+        c.whole = c.whole and number % 1 == 0
+        c.binary = c.binary and (number == 0 or number == 1)
+      elseif cell:lower() ~= "nan" then
+        c.numeric = false
+      end
+    else
+      c.binary = false
+    end
+  end
+  c.text = bytes / math.max(c.filled, 1)
+  c.numeric = c.numeric and #numbers > 0
+  if c.numeric then
+    c.mean, c.deviation, c.skew = moments(numbers)
+    table.sort(numbers)
+    c.min, c.max, c.median = numbers[1], numbers[#numbers], numbers[math.ceil(#numbers / 2)]
+  else
+    c.whole, c.binary = false, false
+    local first = next(c.values)
+    c.dates = first ~= nil and first:find "^%d%d%d%d[-/]%d%d?[-/]%d" ~= nil
+    if not c.dates then c.list = list_of(cells, c.filled, delimiter) end
+  end
+  return c
+end
+
+return M

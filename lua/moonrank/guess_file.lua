@@ -1,0 +1,179 @@
+--- The text of a fields file, and of a first experiment, from what moonrank.guess found.
+-- @module moonrank.guess_file
+local yaml = require "moonrank.yaml"
+
+local M = {}
+
+local WIDTH = 100
+
+-- A map in the form {name: x, ...}, its keys in the order given.
+local function flow(entries)
+  local parts = {}
+  for _, entry in ipairs(entries) do
+    local key, value = entry[1], entry[2]
+    if value ~= nil then
+      local text = yaml.write { { [key] = value } } -- "- {key: value}"
+      parts[#parts + 1] = text:match "^%- {(.*)}\n$"
+    end
+  end
+  return parts
+end
+
+-- Parts with commas between, on as many lines as they need.
+local function wrapped(start, parts, finish, indent)
+  local lines, line = {}, start
+  for i, part in ipairs(parts) do
+    local piece = part .. (i < #parts and "," or finish)
+    if #line + #piece + 1 > WIDTH and line ~= start then
+      lines[#lines + 1], line = line, indent .. piece
+    else
+      line = line .. ((line == start or line == indent) and "" or " ") .. piece
+    end
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n")
+end
+
+local function comment(text, indent)
+  local lines, line = {}, indent .. "#"
+  for word in text:gmatch "%S+" do
+    if #line + #word + 1 > WIDTH then lines[#lines + 1], line = line, indent .. "#" end
+    line = line .. " " .. word
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n")
+end
+
+-- Columns that are described by the same words stand in one entry, if they need no source.
+local function alike(a, b)
+  return a.side == b.side and a.type == b.type and a.transform == b.transform
+    and a.separator == b.separator and a.table == b.table and a.side_why == b.side_why
+    and a.name == a.source and b.name == b.source
+end
+
+local function names_of(group)
+  local list = {}
+  for i, column in ipairs(group) do list[i] = column.name end
+  return list
+end
+
+local function field_entry(group)
+  local first = group[1]
+  local lines = {}
+  if #group == 1 then
+    lines[1] = comment(("%s; %s: %s"):format(first.why, first.side, first.side_why), "  ")
+  else
+    for _, column in ipairs(group) do
+      lines[#lines + 1] = comment(("%s: %s"):format(column.name, column.why), "  ")
+    end
+    lines[#lines + 1] = comment(("%s: %s"):format(first.side, first.side_why), "  ")
+  end
+  local start, parts = "  - {", flow {
+    { "side", first.side }, { "type", first.type },
+    { "source", first.source ~= first.name and first.source or nil },
+    { "table", first.table },
+    { "separator", first.type == "ids" and first.separator or nil },
+    { "transform", first.transform } }
+  local list = yaml.write { { name = #group > 1 and names_of(group) or first.name } }
+    :match "^%- {(.*)}\n$"
+  local all = {}
+  for piece in (list .. ", "):gmatch "(.-), " do all[#all + 1] = piece end
+  for _, part in ipairs(parts) do all[#all + 1] = part end
+  lines[#lines + 1] = wrapped(start, all, "}", "     ")
+  return table.concat(lines, "\n")
+end
+
+local function sequence_entry(sequence)
+  local members = {}
+  for _, member in ipairs(sequence.members) do
+    local value = member.column.source
+    if not member.field then value = { column = member.column.source, type = "id" } end
+    members[member.key] = value
+  end
+  local parts = flow { { "name", sequence.name }, { "side", sequence.side }, { "max", 100 },
+    { "separator", sequence.separator ~= " " and sequence.separator or nil }, { "of", members } }
+  return comment(sequence.why, "  ") .. "\n" .. wrapped("  - {", parts, "}", "     ")
+end
+
+local function left_out(guess)
+  local lines = {}
+  for _, column in ipairs(guess.columns) do
+    if column.role == "out" then
+      lines[#lines + 1] = comment(("%s: %s"):format(column.source:gsub("%c", "?"), column.why), "")
+    end
+  end
+  if #lines == 0 then return nil end
+  return "\n# Columns that are left out:\n" .. table.concat(lines, "\n")
+end
+
+local function share_of_ones(label)
+  local ones, n = 0, 0
+  for value, count in pairs(label.look.values) do
+    n = n + count
+    if tonumber(value) == 1 then ones = ones + count end
+  end
+  return ones / math.max(n, 1)
+end
+
+local function line(key, value)
+  return (yaml.write { [key] = value }:gsub("\n$", ""))
+end
+
+--- The text of a fields file.
+-- @tparam table guess  as of moonrank.guess
+-- @tparam table data  of the file: root (nil: its own folder), train, valid, test
+-- @treturn string
+function M.fields(guess, data)
+  local label = guess.label
+  local out = { ("# Guessed by moonrank init from %s %s rows: a start, to be read and corrected.")
+    :format(guess.whole and "all" or "a sample of",
+    require "moonrank.progress".grouped(guess.rows)), "version: 1" }
+  local named = data.train:gsub("%.gz$", ""):gsub("%.zst$", ""):gsub("%.lz4$", "")
+  out[#out + 1] = ("data: {%s}"):format(table.concat(flow { { "root", data.root },
+    { "train", data.train }, { "valid", data.valid }, { "test", data.test },
+    { "format", not named:find("%." .. guess.format .. "$") and guess.format or nil } }, ", "))
+  out[#out + 1] = "defaults: {dim: 16}"
+  local place = label.by_place and (" in the %s column"):format(label.by_place) or ""
+  out[#out + 1] = comment(("0 and 1%s; %.4g %% of the rows are 1"):format(place,
+    100 * share_of_ones(label)), "")
+  out[#out + 1] = line("label", label.source)
+  if guess.request then
+    out[#out + 1] = "# consecutive rows with an equal value share all fields but the ad's"
+    out[#out + 1] = line("request", guess.request.source)
+  end
+  if guess.group then
+    out[#out + 1] = "# GAUC is the mean of the AUC of each"
+    out[#out + 1] = line("group", guess.group.source)
+  end
+  out[#out + 1] = "fields:"
+  local group
+  for _, column in ipairs(guess.columns) do
+    if column.role == "field" then
+      if group and alike(group[1], column) then
+        group[#group + 1] = column
+      else
+        if group then out[#out + 1] = field_entry(group) end
+        group = { column }
+      end
+    end
+  end
+  out[#out + 1] = field_entry(group)
+  if guess.sequences[1] then
+    out[#out + 1] = "sequences:"
+    for _, sequence in ipairs(guess.sequences) do out[#out + 1] = sequence_entry(sequence) end
+  end
+  out[#out + 1] = left_out(guess)
+  return table.concat(out, "\n") .. "\n"
+end
+
+--- The text of a first experiment: logistic regression.
+-- @tparam string fields  the name of the fields file
+-- @treturn string
+function M.experiment(fields)
+  return table.concat({
+    "# A first experiment: logistic regression. Try --set model.script=dnn too.",
+    line("fields", fields), "model: {script: lr}",
+    "train: {batch: 1024, epochs: 1, seed: 1, optimizer: {adam: {lr: 0.01}}}", "" }, "\n")
+end
+
+return M

@@ -1,0 +1,209 @@
+-- moonrank init: what it guesses of generated data, and that what it writes trains as it is.
+local config = require "moonrank.config"
+local helper = require "helper"
+
+-- A file of rows; `row(i, random)` gives the cells.
+local function write(path, names, n, row, delimiter)
+  local random, lines = helper.random(7), { table.concat(names, delimiter) }
+  for i = 1, n do lines[i + 1] = table.concat(row(i, random), delimiter) end
+  return helper.write(path, table.concat(lines, "\n") .. "\n")
+end
+
+-- Run init in the folder of the data and hand over what the fields file says.
+local function init(dir, arguments)
+  local status, out, err = helper.run("init " .. arguments, dir)
+  assert.same({ 0, "" }, { status, err })
+  return assert(config.fields(dir .. "/fields.yaml")), helper.read(dir .. "/fields.yaml"), out
+end
+
+local function trains(dir)
+  local status, out, err = helper.run("train lr.yaml --threads 1 --out run", dir)
+  assert.same({ 0, "" }, { status, err })
+  return out
+end
+
+local function field(fields, name)
+  for _, one in ipairs(fields.fields) do
+    if one.name == name then return one end
+  end
+end
+
+local function show(one) -- what is said of a field, without its defaults
+  return one and ("%s %s %s"):format(one.side, one.type, one.transform or one.separator or
+    one.table or "")
+end
+
+describe("moonrank init", function()
+  it("guesses a log of clicks in csv, which trains as it is", function()
+    local dir = helper.temp_dir()
+    local names = { "click", "user_id", "age", "item_id", "price", "item_tags", "hour", "version",
+      "purchase", "play_time_ms", "timestamp", "ts", "row_key", "note", "same", "income" }
+    local function row(i, random)
+      local user, item = random(40), random(60)
+      local click = random(4) == 1 and 1 or 0
+      return { click, "u" .. user, 18 + user % 50, "i" .. item,
+        ("%.2f"):format(math.exp(10 * random())), ("%s|t%d"):format("t" .. item % 7, item % 5),
+        random(24) - 1, 3, click * (random(2) - 1), click * random(1000), 1600000000 + i, 10 * i,
+        ("k%d"):format(i), ("%s word%d of a long text, with commas and more"):format(
+          ("word "):rep(10), random(1e6)):gsub(",", ";"):gsub("|", " "), click,
+        random(3) == 1 and "" or math.floor(math.exp(9 * random())) }
+    end
+    write(dir .. "/train.csv", names, 1200, row, ",")
+    write(dir .. "/val.csv", names, 300, row, ",")
+    write(dir .. "/test.csv", names, 300, row, ",")
+    local fields, text, out = init(dir, "train.csv")
+    assert.same({ train = "train.csv", valid = "val.csv", test = "test.csv" },
+      { train = fields.data.train, valid = fields.data.valid, test = fields.data.test })
+    assert.same({ ctr = "click" }, fields.label)
+    assert.equal("user_id", fields.group)
+    assert.same({
+      user_id = "user id user_id", age = "user id age", item_id = "ad id item_id",
+      price = "ad number log1p", item_tags = "ad ids |", hour = "context id hour",
+      income = "user number log1p",
+    }, {
+      user_id = show(field(fields, "user_id")), age = show(field(fields, "age")),
+      item_id = show(field(fields, "item_id")), price = show(field(fields, "price")),
+      item_tags = show(field(fields, "item_tags")), hour = show(field(fields, "hour")),
+      income = show(field(fields, "income")),
+    })
+    assert.equal(7, #fields.fields)
+    for _, line in ipairs {
+      "# version: 3 in all of the sample",
+      "# purchase: known only after the click by its name: as a field it would tell the label",
+      "# play_time_ms: known only after the click by its name: as a field it would tell the label",
+      "# timestamp: a time: new ones come after the training, so models know none of them",
+      "# ts: a time: new ones come after the training, so models know none of them",
+      "# row_key: another value in every row: it tells nothing of other rows",
+      "# note: free text, which is not read", "# same: the same as the label",
+      '  # text, 40 values; user: "user" in its name',
+    } do
+      assert.truthy(text:find(line .. "\n", 1, true), line .. "\nis not in\n" .. text)
+    end
+    assert.equal("fields.yaml: 8 columns of train.csv, 8 left out, the label is click\n"
+      .. "lr.yaml: a first experiment\n\nnext: " .. require "moonrank.path".quote(
+      helper.root() .. "/moonrank"):gsub("^'(.*)'$", "%1") .. " train lr.yaml\n",
+      (out:gsub("next: %S+ ", "next: " .. helper.root() .. "/moonrank ")))
+    assert.truthy(trains(dir):find "\ntest +300 ")
+  end)
+
+  it("guesses requests and sequences in tsv, which train as they are", function()
+    local dir = helper.temp_dir()
+    local names = { "request_id", "user_id", "gender", "position", "ad_id", "cate", "click_ads",
+      "click_cates", "label" }
+    local user, history, cates
+    write(dir .. "/x-train.tsv", names, 1500, function(i, random)
+      if i % 5 == 1 then
+        user, history, cates = random(50), {}, {}
+        for k = 1, random(6) - 1 do
+          history[k] = random(80)
+          cates[k] = "c" .. history[k] % 9
+        end
+      end
+      local ad = random(80)
+      return { math.floor((i - 1) / 5), user, user % 2 == 0 and "m" or "f", i % 5, ad,
+        "c" .. ad % 9, table.concat(history, " "), table.concat(cates, " "), random(2) - 1 }
+    end, "\t")
+    local fields, text = init(dir, "x-train.tsv")
+    assert.equal("request_id", fields.request)
+    assert.equal("user", field(fields, "gender").side)
+    assert.equal("ad", field(fields, "position").side)
+    assert.truthy(text:find("it differs within a request", 1, true))
+    assert.equal(1, #fields.sequences)
+    local sequence = fields.sequences[1]
+    assert.same({ "click", "user", " ", "click_ads", "ad_id", "click_cates", "cate" },
+      { sequence.name, sequence.side, sequence.separator, sequence.of.ad_id.column,
+        sequence.of.ad_id.table, sequence.of.cate.column, sequence.of.cate.table })
+    trains(dir)
+    local status, _, err = helper.run("train lr.yaml --threads 1 --out din --set model.script=din",
+      dir)
+    assert.same({ 0, "" }, { status, err })
+  end)
+
+  it("takes types from a header NAME:TYPE", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/x.inter", { "user_id:token", "item_id:token", "title:token_seq", "click:float",
+      "price:float", "code:float_seq" }, 600, function(_, random)
+      local item = random(50)
+      return { random(30), item, ("big film %d"):format(item % 6), random(2) - 1,
+        ("%.1f"):format(random() * 9), "0.5 " .. random(9) }
+    end, "\t")
+    local fields, text = init(dir, "x.inter")
+    assert.equal("tsv", fields.data.format)
+    assert.same({ ctr = "click:float" }, fields.label)
+    assert.equal("user_id:token", fields.group)
+    assert.same({ "user_id", "user_id:token", "user", "id" }, { fields.fields[1].name,
+      fields.fields[1].source, fields.fields[1].side, fields.fields[1].type })
+    assert.equal("ad ids  ", show(field(fields, "title")))
+    assert.equal("ad number none", show(field(fields, "price")))
+    assert.truthy(text:find("# code:float_seq: of the type float_seq, which is not read", 1, true))
+    trains(dir)
+  end)
+
+  it("writes names and lists that YAML and csv need quotes for", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/x.csv", { "target", "101", '"a ""b"": c"', "true", '"ids, all"' }, 300,
+      function(_, random)
+        return { random(2) - 1, random(9), '"x, ' .. random(5) .. '"', "v" .. random(4),
+          ('"%d;%d"'):format(random(20), random(20)) }
+      end, ",")
+    local fields = init(dir, "x.csv")
+    assert.equal("101", field(fields, "101").source)
+    assert.equal('a "b": c', field(fields, 'a_"b"_c').source)
+    assert.equal("true", field(fields, "true").source)
+    assert.equal(";", field(fields, "ids,_all").separator)
+    trains(dir)
+  end)
+
+  it("names the data from the folder of the file it writes", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/data/x.csv", { "click", "ad" }, 100, function(i)
+      return { i % 2, i % 7 } end, ",")
+    local status, out = helper.run("init data/x.csv --out conf/f.yaml", dir)
+    assert.equal(0, status)
+    assert.truthy(out:find("\nconf/lr.yaml: a first experiment\n", 1, true))
+    assert.equal(dir .. "/data", assert(config.fields(dir .. "/conf/f.yaml")).data.root)
+    status = helper.run("train conf/lr.yaml --threads 1 --out run", dir)
+    assert.equal(0, status)
+  end)
+
+  it("writes over nothing without --force", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/x.csv", { "click", "ad" }, 100, function(i) return { i % 2, i % 7 } end, ",")
+    for _, name in ipairs { "fields.yaml", "lr.yaml" } do
+      helper.write(dir .. "/" .. name, "mine")
+      assert.same({ 1, "", ("moonrank: %s is there already; write another with --out FILE, or over "
+        .. "it with --force\n"):format(name) }, { helper.run("init x.csv", dir) })
+      assert.equal("mine", helper.read(dir .. "/" .. name))
+      assert.equal(0, (helper.run("init x.csv --force", dir)))
+      assert.not_equal("mine", helper.read(dir .. "/" .. name))
+      os.remove(dir .. "/fields.yaml")
+      os.remove(dir .. "/lr.yaml")
+    end
+  end)
+
+  it("says what it cannot guess", function()
+    local dir = helper.temp_dir()
+    local function says(message, text, arguments)
+      helper.write(dir .. "/x.csv", text)
+      assert.same({ 1, "", "moonrank: " .. message .. "\n" },
+        { helper.run("init x.csv " .. (arguments or ""), dir) })
+      assert.is_false(helper.exists(dir .. "/fields.yaml"))
+    end
+    says("x.csv: no column looks like a label, which is 0 or 1 in every row; name one with --label "
+      .. "COLUMN", "stars,ad\n3,1\n4,2\n")
+    says('x.csv:1: no column is called "clik"; did you mean "click"?', "click,ad\n1,2\n0,3\n",
+      "--label clik")
+    says('x.csv: column "stars" has other values than 0 and 1, which a label has',
+      "stars,ad\n3,1\n4,2\n", "--label stars")
+    says("x.csv: no tabs or commas divide its lines into equally many cells; expected csv or tsv",
+      "a\nb\nc\n")
+    says("x.csv: no rows follow the header", "click,ad\n")
+    says("x.csv: no column is left that could be a field", "click,ad\n1,2\n0,2\n")
+    says("x.csv: the file is empty", "")
+    os.remove(dir .. "/x.csv")
+    assert.same({ 1, "", "moonrank: x.csv: No such file or directory\n" },
+      { helper.run("init x.csv", dir) })
+    assert.same({ 1, "", "moonrank: no file matches y-*.csv\n" },
+      { helper.run("init 'y-*.csv'", dir) })
+  end)
+end)
