@@ -64,7 +64,7 @@ function M.pool(threads)
   return mr.gc(out[0], C.mr_pool_free)
 end
 
---- Build a cache. Options: delimiter, quotes (default true), block, row, fit, pool.
+--- Build a cache. Options: delimiter, quotes (default true), block, row, names, fit, pool.
 -- @return true, or nil and the message
 function M.build(schema, paths, cache, options)
   options = options or {}
@@ -72,6 +72,8 @@ function M.build(schema, paths, cache, options)
   local format = mr.new("mr_text_format", {
     delimiter = (options.delimiter or ","):byte(), quotes = options.quotes == false and 0 or 1,
     block_bytes = options.block or 0, row_bytes = options.row or 0 })
+  local names = options.names and mr.new("const char *[?]", #options.names, options.names)
+  if names then format.names, format.n_names = names, #options.names end
   local list = mr.new("const char *[?]", #paths, paths)
   return mr.ok(C.mr_dataset_build(schema, format, list, #paths, cache, options.fit and 1 or 0,
     options.pool))

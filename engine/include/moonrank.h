@@ -149,11 +149,13 @@ typedef struct mr_text_format {
   int32_t quotes;    /* 1: RFC 4180 quoting */
   int64_t block_bytes; /* text read at a time; 0: 1 MB. For tuning and tests: changes no result */
   int64_t row_bytes;   /* the longest row; 0: 256 MB. A block grows up to this for one row */
+  const char *const *names; /* of the cells of files without a header, in their order */
+  int32_t n_names;          /* 0: the first row of each file names them */
 } mr_text_format;
 
 typedef struct mr_dataset mr_dataset;
 
-/* Read text files with a header (plain, gzip or zstd, told by content) into the column cache at
+/* Read text files (plain, gzip, zstd or lz4, told by content) into the column cache at
  * `cache_path`, unless it is there already and was built from the same files and schema.
  * fit: 1 for training data: keys seen less often than their table's min_count become unknown. */
 int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,

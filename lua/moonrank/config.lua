@@ -439,8 +439,7 @@ end
 
 local function format_of(values, context)
   local name = type(values.data.train) == "table" and values.data.train[1] or values.data.train
-  local plain = name:gsub("%.gz$", ""):gsub("%.zst$", "")
-  local format = plain:match "%.([ct]sv)$"
+  local format = path_of.uncompressed(name):match "%.([ct]sv)$"
   if not format then
     stop(context.places["data.train"],
       'data.format is missing, and the name "%s" does not tell csv from tsv', name)
@@ -448,11 +447,25 @@ local function format_of(values, context)
   return format
 end
 
-local function resolve_fields(values, context)
-  if not values.data.header then
+local function check_columns(data, context)
+  local columns, seen = data.columns, {}
+  if not data.header and not columns then
     stop(context.places["data.header"],
-      "data.header is false, expected true (files without a header are not read yet)")
+      "data.header is false, so data.columns must name the columns, such as [click, user, ad]")
+  elseif data.header and columns then
+    stop(context.places["data.columns"],
+      "data.columns is for files without a header, and needs header: false")
   end
+  for i, name in ipairs(columns or {}) do
+    if seen[name] then
+      stop(context.places[("data.columns[%d]"):format(i)], 'data.columns has "%s" twice', name)
+    end
+    seen[name] = true
+  end
+end
+
+local function resolve_fields(values, context)
+  check_columns(values.data, context)
   if type(values.label) == "string" then values.label = { ctr = values.label } end
   if not next(values.label) then stop(context.places.label, "label is an empty map") end
   values.data.format = values.data.format or format_of(values, context)
@@ -493,6 +506,11 @@ end
 
 -- ---- interface ----
 
+--- What of `data` says how files are read, wherever they are.
+-- @tparam table data  of a resolved configuration
+-- @treturn table
+function M.text(data) return { format = data.format, columns = data.columns } end
+
 --- Read a fields file.
 -- @tparam string path
 -- @tparam[opt] {string,...} set  overrides such as "data.root=elsewhere"
@@ -512,7 +530,7 @@ end
 
 --- Hold a resolved fields configuration that was stored without its data (in a model file, which
 -- anybody can write) against the descriptions.
--- @tparam table values  as of fields(); of `data` only the format counts
+-- @tparam table values  as of fields(); of `data` only what M.text gives counts
 -- @tparam string source  what says so, for messages
 -- @treturn ?table the configuration, with every default filled in
 -- @treturn ?string what is wrong
@@ -520,12 +538,13 @@ function M.stored(values, source)
   return caught(function()
     local copy = {}
     for key, value in pairs(values) do copy[key] = value end
-    local format = type(values.data) == "table" and values.data.format
-    copy.base, copy.data = nil, { train = "none", format = format or nil }
+    local data = type(values.data) == "table" and values.data or {}
+    copy.base, copy.data = nil, { train = "none", format = data.format or nil,
+      header = data.columns == nil, columns = data.columns }
     local context = { file = source, places = {}, key_places = {} }
     local root = node_of(copy, { option = source })
     local resolved = resolve_fields(check(context, config_keys.fields, root, ""), context)
-    resolved.data = { format = resolved.data.format }
+    resolved.data = M.text(resolved.data)
     return resolved
   end)
 end

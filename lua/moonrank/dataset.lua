@@ -12,6 +12,7 @@ local path_of = require "moonrank.path"
 local Pool = require "moonrank.pool"
 local Schema = require "moonrank.schema"
 local Split = require "moonrank.split"
+local text_format = require "moonrank.text_format"
 local yaml = require "moonrank.yaml"
 
 local C = mr.C
@@ -51,7 +52,7 @@ local function contents_of(values, paths, labels)
   for i, path in ipairs(paths) do files[i] = path_of.absolute(path) end
   return yaml.write { fields = fields, sequences = sequences, min_counts = min_counts,
     files = files, label = labels and values.label or {}, group = labels and values.group,
-    request = values.request, format = values.data.format }
+    request = values.request, format = values.data.format, columns = values.data.columns }
 end
 
 -- The files of one entry: a path or a pattern, relative to the root.
@@ -101,13 +102,11 @@ function methods:open_files(paths, name, options)
   local file = ("%s-%s.columns"):format(name,
     sum_of(contents_of(self.config, paths, #self.schema.tasks > 0)))
   local cache = path_of.join(folder, file)
-  local tab = self.config.data.format == "tsv"
-  local format = mr.new("mr_text_format", { delimiter = (tab and "\t" or ","):byte(),
-    quotes = tab and 0 or 1 })
+  local format = text_format.new(self.config.data)
   local list = mr.new("const char *[?]", #paths)
   for i, path in ipairs(paths) do list[i - 1] = path end
   local ok
-  ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format, list, #paths, cache,
+  ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format.struct, list, #paths, cache,
     options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads")))
   if not ok then return nil, message end
   return Split.open(self.schema, cache, name)

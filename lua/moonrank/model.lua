@@ -13,7 +13,7 @@ local function portable(config)
   return { version = config.version, label = config.label, group = config.group,
     request = config.request, fields = config.fields, sequences = config.sequences,
     tables = config.tables,
-    data = { format = config.data.format } }
+    data = require "moonrank.config".text(config.data) }
 end
 
 local function finish(self, seed)

@@ -40,10 +40,12 @@ local function copy(map)
   return result
 end
 
--- csv or tsv by the file's name; else as the training data was.
-local function format_of(path, opened)
-  local plain = path:gsub("%.gz$", ""):gsub("%.zst$", "")
-  return plain:match "%.([ct]sv)$" or opened.data and opened.data.format or "csv"
+-- How files are read: csv or tsv by the name, all else as the training data was.
+local function text_of(path, opened)
+  local text = config.text(opened.data or opened.model.fields_config.data)
+  text.format = path_of.uncompressed(path):match "%.([ct]sv)$" or text.format or "csv"
+  text.root = "."
+  return text
 end
 
 local function open_files(data, pattern)
@@ -69,7 +71,7 @@ function M.split(opened, what)
     return nil, ("%s does not say where the %s data is; name a file with --data"):format(
       opened.file, what)
   end
-  values.data = is_split and opened.data or { root = ".", format = format_of(what, opened) }
+  values.data = is_split and opened.data or text_of(what, opened)
   local data, message = Dataset.open(values, { pool = opened.pool, labels = opened.labels,
     places = opened.places })
   if not data then return nil, message end

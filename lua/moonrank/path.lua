@@ -17,6 +17,11 @@ function M.base(path) return path:match "([^/]*)$" end
 --- The name of a file without folder and ending: "din" of "examples/din.yaml".
 function M.stem(path) return (M.base(path):gsub("(.)%.[^.]*$", "%1")) end
 
+--- A path without the ending that says how the file is compressed.
+function M.uncompressed(path)
+  return (path:gsub("%.gz$", ""):gsub("%.zst$", ""):gsub("%.lz4$", ""))
+end
+
 --- A path as seen from a folder; absolute paths stay. "a/.." is left out unless `a` is a link.
 function M.join(folder, path)
   local whole = path

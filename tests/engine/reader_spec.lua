@@ -349,6 +349,43 @@ describe("a header", function()
   end)
 end)
 
+describe("a file without a header", function()
+  local names = { names = { "u", "b", "a" } }
+
+  it("has its columns named beforehand, in every file", function()
+    check_ab({ { "1", "x" }, { "2", "y" } }, ",x,1\n9,y,2\n", names)
+    check_ab({ { "1", "x" } }, '\239\187\191"\n",x,"1"\r\n', names)
+    for block = 1, 12 do
+      check_ab({ { "1", "x" }, { "2", "y" } }, ",x,1\n9,y,2",
+        { names = names.names, block = block })
+    end
+    local dir, schema = helper.temp_dir(), data.schema(ab)
+    local paths = { helper.write(dir .. "/1.csv", "0,x,1\n"),
+      helper.write(dir .. "/2.csv", "0,y,2\n") }
+    assert(data.build(schema, paths, dir .. "/cache", names))
+    assert.equal(2, #assert(data.rows(schema, ab, dir .. "/cache")))
+    -- Other names are another cache.
+    assert(data.build(schema, paths, dir .. "/cache", { names = { "a", "b", "u" } }))
+    local rows = assert(data.rows(schema, ab, dir .. "/cache"))
+    assert.equal(data.key(schema, "a", "0"), rows[1].a)
+  end)
+
+  it("has its first row in line 1", function()
+    local columns = { { name = "n", type = "number" } }
+    fails('FILE:1:3: "x" is not a number (column "n")', columns, "1,x\n", { names = { "u", "n" } })
+    fails("FILE:2: 1 cell, expected 2 (one for each name)", columns, "1,2\n3\n",
+      { names = { "u", "n" } })
+  end)
+
+  it("must have its columns named, once, and rows", function()
+    fails('FILE: column "b" is missing; did you mean "B"? (columns: a, B)', ab, "1,2\n",
+      { names = { "a", "B" } })
+    fails('FILE: column "a" is there twice (cells 1 and 3)', ab, "1,2,3\n",
+      { names = { "a", "b", "a" } })
+    fails("FILE: the file is empty, expected rows", ab, "", names)
+  end)
+end)
+
 describe("a row", function()
   it("must have as many cells as the header", function()
     fails("FILE:3: 3 cells, expected 2 (as in the header)", ab, "a,b\n1,x\n2,y,z\n3,w\n")
@@ -672,6 +709,13 @@ describe("a compressed file", function()
     check "{ printf 'P*M\\030\\003\\000\\000\\000abc'; zstd -q -c all; } > packed"
   end)
 
+  it("may be lz4, in several frames", function()
+    check "lz4 -q -c all > packed"
+    check "{ lz4 -q -c half1; lz4 -q -c nothing; lz4 -q -9 -BD --content-size -c half2; } > packed"
+    check("{ lz4 -q -c half1; lz4 -q --no-frame-crc -c half2; } > packed", { block = 100 })
+    check "{ lz4 -q -c half1; printf 'P*M\\030\\003\\000\\000\\000abc'; lz4 -q -c half2; } > packed"
+  end)
+
   it("is known by its content and not by its name", function()
     helper.shell(("cd %s && mv all all.gz && zstd -q -c all.gz > all.csv"):format(dir))
     assert(data.build(schema, dir .. "/all.gz", dir .. "/cache1"))
@@ -685,7 +729,11 @@ describe("a compressed file", function()
         "gzip -c all | head -c " .. size .. " > packed")
       refuses("the zstd data ends too early; the file is not complete",
         "zstd -q -c all | head -c " .. size .. " > packed")
+      refuses("the lz4 data ends too early; the file is not complete",
+        "lz4 -q -c all | head -c " .. size .. " > packed")
     end
+    refuses("the lz4 data ends too early; the file is not complete",
+      "lz4 -q -c all | head -c -1 > packed")
     refuses("the gzip data ends too early; the file is not complete",
       "gzip -c all | head -c -1 > packed")
     refuses("the zstd data ends too early; the file is not complete",
@@ -702,20 +750,27 @@ describe("a compressed file", function()
       "{ gzip -c half1; cat half2; } > packed")
     refuses("the zstd data is damaged (Unknown frame descriptor)",
       "{ zstd -q -c half1; cat half2; } > packed")
+    refuses("the lz4 data is damaged (ERROR_contentChecksum_invalid)", "lz4 -q -c all > packed",
+      function(bytes) return bytes:sub(1, -5) .. "abcd" end)
+    refuses("the lz4 data is damaged (ERROR_frameType_unknown)",
+      "{ lz4 -q -c half1; cat half2; } > packed")
   end)
 
   it("must be of a format that is known", function()
-    refuses("the file is xz, expected text in UTF-8, plain, gzip or zstd",
+    refuses("the file is xz, expected text in UTF-8, plain, gzip, zstd or lz4",
       "printf '\\3757zXZ\\000rest' > packed")
-    refuses("the file is UTF-16, expected text in UTF-8, plain, gzip or zstd",
+    refuses("the file is UTF-16, expected text in UTF-8, plain, gzip, zstd or lz4",
       "printf '\\377\\376a\\000' > packed")
-    refuses("the file is parquet, expected text in UTF-8, plain, gzip or zstd",
+    refuses("the file is parquet, expected text in UTF-8, plain, gzip, zstd or lz4",
       "printf 'PAR1rest' > packed")
+    refuses("the file is lz4 of the old form, expected text in UTF-8, plain, gzip, zstd or lz4",
+      "lz4 -q -l -c all > packed")
   end)
 
   it("may be empty inside, and then it is an empty file", function()
     refuses("the file is empty, expected a header", "gzip -c nothing > packed")
     refuses("the file is empty, expected a header", "zstd -q -c nothing > packed")
+    refuses("the file is empty, expected a header", "lz4 -q -c nothing > packed")
   end)
 end)
 

@@ -161,7 +161,7 @@ local ROWS = {
   "0,u2,,,,a1,x|y z|z|x,1e-3,r2", "1,u1,30.0,a3|b a4 a1 a2 a1,3  1 7 9,a3,z,17,r3",
 }
 -- As in text_fuzz.c.
-local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS = 1, 2, 4, 8, 16, 32, 64
+local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS, NAMED = 1, 2, 4, 8, 16, 32, 64, 128
 
 local function text_seed(name, choices, block, text)
   put("text", name, string.char(choices, block) .. text)
@@ -177,6 +177,7 @@ local function text_seeds()
     .. '0,"u,1",30,"a1 ""a2","1 2","a\n2",,,r1\r\n')
   text_seed("headed", HEADED + SHORT + THREADS, 30, table.concat(ROWS, "\n"))
   text_seed("headed_quotes", HEADED + QUOTES + KEYED, 3, table.concat(ROWS, "\n"))
+  text_seed("named", NAMED + KEYED + QUOTES, 25, "\239\187\191" .. table.concat(ROWS, "\r\n"))
   text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more,gaps\n"
     .. "r1,1,x,a1,a2,3,u1,0,?,4\n")
   text_seed("uneven", HEADED + KEYED, 9, ROWS[1] .. "\n0,u1,30,a1 a2,1 2 3,a2,,0,r1\n")
@@ -239,7 +240,8 @@ local function source_seeds()
   local text = (HEADER .. "\n"):rep(20)
   helper.write(dir .. "/text", text)
   for name, command in pairs { gzip = "gzip -n", zstd = "zstd -q --check",
-    zstd_fast = "zstd -q -1 --no-check" } do
+    zstd_fast = "zstd -q -1 --no-check", lz4 = "lz4 -q -9 --content-size",
+    lz4_linked = "lz4 -q -BD --no-frame-crc" } do
     local status, out = helper.shell(("%s -c %s/text"):format(command, dir))
     assert(status == 0, command)
     put("source", name, "\3" .. out)

@@ -1,5 +1,5 @@
-/* Input files, plain, gzip or zstd (data/source.h): any bytes are read or refused, and the size of
- * the buffer changes neither the bytes nor the verdict. The first byte chooses that size.
+/* Input files, plain, gzip, zstd or lz4 (data/source.h): any bytes are read or refused, and the
+ * size of the buffer changes neither the bytes nor the verdict. The first byte chooses that size.
  *
  * One thing is libzstd's: a frame that says how long its content is and ends with an empty block is
  * refused only when the buffer takes it as a whole. */

@@ -309,8 +309,12 @@ describe("a wrong fields file", function()
     fields_fail("fields.yaml:5:5: fields[2].side is missing", more "  - {name: ad, type: id}")
     fields_fail("fields.yaml:5:48: fields[2].source does not go with a list of names",
       more "  - {name: [a, b], side: ad, type: id, source: c}")
-    fields_fail("fields.yaml:1:34: data.header is false, expected true (files without a header are "
-      .. "not read yet)", (FIELDS:gsub("csv}", "csv, header: false}")))
+    fields_fail("fields.yaml:1:34: data.header is false, so data.columns must name the columns, "
+      .. "such as [click, user, ad]", (FIELDS:gsub("csv}", "csv, header: false}")))
+    fields_fail("fields.yaml:1:35: data.columns is for files without a header, and needs header: "
+      .. "false", (FIELDS:gsub("csv}", "csv, columns: [a, b]}")))
+    fields_fail('fields.yaml:1:54: data.columns has "a" twice',
+      (FIELDS:gsub("csv}", "csv, header: false, columns: [a, a]}")))
     fields_fail("fields.yaml:3:9: fields is an empty list",
       "data: {train: a.csv}\nlabel: click\nfields: []\n")
   end)

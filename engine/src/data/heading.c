@@ -1,4 +1,4 @@
-/* Finding the schema's columns in a header row. */
+/* Finding the schema's columns among the names of a file's columns. */
 #include "data/heading.h"
 
 #include <stdio.h>
@@ -6,8 +6,9 @@
 
 #include "base/alloc.h"
 
-/* The names of a header row while it is read; `text` holds them one after another. */
+/* The names of a file's columns; `text` holds those of a header row one after another. */
 struct names {
+  const char *place; /* of the header in the file */
   char *text;
   struct mr__text *list;
   size_t n, capacity;
@@ -90,13 +91,22 @@ static void list_names(char *out, size_t size, const struct names *names) {
   }
 }
 
+static int list_given(struct names *names, const mr_text_format *format) {
+  size_t n = (size_t)format->n_names;
+  MR_TRY(mr__grow(&names->list, &names->capacity, n, sizeof *names->list));
+  for (; names->n < n; names->n++)
+    names->list[names->n] =
+        (struct mr__text){format->names[names->n], strlen(format->names[names->n])};
+  return MR_OK;
+}
+
 static int fail_missing(const struct names *names, const char *path, const char *wanted) {
   char list[320], shown[MR__EXCERPT_BYTES], guess[MR__EXCERPT_BYTES + 32] = "";
   const struct mr__text *near = nearest(names, wanted);
   if (near) snprintf(guess, sizeof guess, "; did you mean \"%s\"?", mr__excerpt(shown, *near));
   list_names(list, sizeof list, names);
-  return mr__fail(MR_EDATA, "%s:1: column \"%s\" is missing%s (columns: %s)", path, wanted, guess,
-                  list);
+  return mr__fail(MR_EDATA, "%s%s: column \"%s\" is missing%s (columns: %s)", path, names->place,
+                  wanted, guess, list);
 }
 
 static int find_position(const struct names *names, const char *path, const char *wanted,
@@ -105,8 +115,8 @@ static int find_position(const struct names *names, const char *path, const char
   for (size_t i = 0; i < names->n; i++) {
     if (!same(names->list[i], wanted)) continue;
     if (*position >= 0)
-      return mr__fail(MR_EDATA, "%s:1: column \"%s\" is there twice (cells %d and %zu)", path,
-                      wanted, *position + 1, i + 1);
+      return mr__fail(MR_EDATA, "%s%s: column \"%s\" is there twice (cells %d and %zu)", path,
+                      names->place, wanted, *position + 1, i + 1);
     *position = (int)i;
   }
   return *position < 0 ? fail_missing(names, path, wanted) : MR_OK;
@@ -133,17 +143,28 @@ static int map_columns(struct mr__heading *heading, const mr_schema *schema,
   return MR_OK;
 }
 
-int mr__heading_read(struct mr__heading *out, const mr_schema *schema, const mr_text_format *format,
-                     const char *path, struct mr__text row) {
-  struct names names = {0};
-  *out = (struct mr__heading){.path = path};
-  int status = split_row(&names, format, path, row);
-  out->n_cells = (int)names.n;
-  if (status == MR_OK) status = map_columns(out, schema, &names);
-  mr__free(names.text);
-  mr__free(names.list);
+static int finish(struct mr__heading *out, const mr_schema *schema, struct names *names,
+                  int status) {
+  out->n_cells = (int)names->n;
+  if (status == MR_OK) status = map_columns(out, schema, names);
+  mr__free(names->text);
+  mr__free(names->list);
   if (status != MR_OK) mr__heading_clear(out);
   return status;
+}
+
+int mr__heading_read(struct mr__heading *out, const mr_schema *schema, const mr_text_format *format,
+                     const char *path, struct mr__text row) {
+  struct names names = {.place = ":1"};
+  *out = (struct mr__heading){.path = path, .in_file = 1};
+  return finish(out, schema, &names, split_row(&names, format, path, row));
+}
+
+int mr__heading_given(struct mr__heading *out, const mr_schema *schema,
+                      const mr_text_format *format, const char *path) {
+  struct names names = {.place = ""};
+  *out = (struct mr__heading){.path = path};
+  return finish(out, schema, &names, list_given(&names, format));
 }
 
 void mr__heading_clear(struct mr__heading *heading) {

@@ -1,4 +1,4 @@
-/* The header row of one file: which cell of a row feeds which columns of the schema. */
+/* The header of one file: which cell of a row feeds which columns of the schema. */
 #ifndef MR_DATA_HEADING_H
 #define MR_DATA_HEADING_H
 
@@ -11,6 +11,7 @@ struct mr__item {
 
 struct mr__heading {
   const char *path; /* borrowed from the caller of mr__heading_read */
+  int in_file;      /* it is a row of the file; else its names were given */
   int n_cells;
   struct mr__item *items; /* by position, then column: every column that is read from text */
   int n_items;
@@ -20,6 +21,9 @@ struct mr__heading {
  * schema does not name are skipped. On failure *out is empty. */
 int mr__heading_read(struct mr__heading *out, const mr_schema *schema, const mr_text_format *format,
                      const char *path, struct mr__text row);
+/* The same of the names that the format gives to the cells of a file without a header. */
+int mr__heading_given(struct mr__heading *out, const mr_schema *schema,
+                      const mr_text_format *format, const char *path);
 void mr__heading_clear(struct mr__heading *heading);
 
 #endif

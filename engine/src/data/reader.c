@@ -33,6 +33,8 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
                     delimiter);
   if (format->quotes != 0 && format->quotes != 1)
     return mr__fail(MR_EINVAL, "quotes is %d, expected 0 or 1", format->quotes);
+  if (format->n_names < 0 || (format->n_names > 0 && !format->names))
+    return mr__fail(MR_EINVAL, "n_names is %d, expected the number of names", format->n_names);
   if (format->block_bytes == 0) format->block_bytes = default_block;
   if (format->row_bytes == 0) format->row_bytes = default_row;
   if (format->block_bytes < 1 || format->block_bytes > most_bytes)
@@ -192,27 +194,34 @@ static void close_file(struct mr__reader *reader) {
   reader->source = NULL;
 }
 
+static void skip_mark(struct mr__block_text *text) {
+  if (text->size < 3 || memcmp(text->text, "\xEF\xBB\xBF", 3) != 0) return;
+  text->text += 3;
+  text->size -= 3;
+}
+
 /* Take the byte order mark and the header from the front of a file's first block. */
 static int read_header(struct mr__reader *reader, struct mr__block *block) {
   const char *path = reader->paths[reader->next_path - 1];
+  struct mr__heading *heading = &reader->headings[reader->next_path - 1];
   struct mr__block_text *text = &block->text;
-  if (text->size >= 3 && memcmp(text->text, "\xEF\xBB\xBF", 3) == 0) {
-    text->text += 3;
-    text->size -= 3;
-  }
-  if (text->size == 0) return mr__fail(MR_EDATA, "%s: the file is empty, expected a header", path);
+  int in_file = reader->format.n_names == 0;
+  skip_mark(text);
+  if (text->size == 0)
+    return mr__fail(MR_EDATA, "%s: the file is empty, expected %s", path,
+                    in_file ? "a header" : "rows");
+  block->first_line = 1;
+  if (!in_file) return mr__heading_given(heading, reader->schema, &reader->format, path);
   if (text->long_row > 0)
     return mr__fail(MR_EDATA, "%s:1: the header is longer than %zu bytes", path, text->long_row);
   size_t size = first_row_end(reader, text->text, text->size);
   struct mr__text row = {text->text, size - 1};
   if (row.size > 0 && row.at[row.size - 1] == '\r') row.size--;
   if (row.size == 0) return mr__fail(MR_EDATA, "%s:1: the header is an empty line", path);
-  block->first_line = 1;
   for (size_t i = 0; i < size; i++) block->first_line += row.at[i] == '\n';
   text->text += size;
   text->size -= size;
-  return mr__heading_read(&reader->headings[reader->next_path - 1], reader->schema, &reader->format,
-                          path, row);
+  return mr__heading_read(heading, reader->schema, &reader->format, path, row);
 }
 
 static int read_block(struct mr__reader *reader, struct mr__block *block, int is_first) {

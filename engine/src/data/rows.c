@@ -243,8 +243,9 @@ static void note_cell_count(struct mr__row_parser *parser, size_t row) {
   struct mr__problem *problem = &parser->rows.problem;
   if (!is_first_problem(parser, scan->starts[row], 1)) return;
   uint32_t n = scan->first[row + 1] - scan->first[row];
-  snprintf(problem->text, sizeof problem->text, "%u cell%s, expected %d (as in the header)", n,
-           n == 1 ? "" : "s", parser->heading->n_cells);
+  snprintf(problem->text, sizeof problem->text, "%u cell%s, expected %d (%s)", n, n == 1 ? "" : "s",
+           parser->heading->n_cells,
+           parser->heading->in_file ? "as in the header" : "one for each name");
 }
 
 /* The scanner gave up, or text is left that has no end: name the cell whose quotes are wrong. */

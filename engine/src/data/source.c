@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <lz4frame.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,7 +29,8 @@ struct mr__source {
   z_stream gzip;
   int gzip_ready, gzip_ended; /* initialised; between two members */
   ZSTD_DCtx *zstd;
-  size_t zstd_wants; /* 0 between two frames */
+  LZ4F_dctx *lz4;
+  size_t frame_wants; /* zstd, lz4: 0 between two frames */
 };
 
 static int fail_system(const char *path) {
@@ -166,19 +168,46 @@ static int read_zstd(struct mr__source *source, char *buffer, size_t size, size_
   *got = 0;
   while (out.pos < size) {
     MR_TRY(want_input(source));
-    if (input_ended(source) && source->zstd_wants == 0) break;
+    if (input_ended(source) && source->frame_wants == 0) break;
     ZSTD_inBuffer in = {source->input, source->input_size, source->input_at};
     size_t before = out.pos, wants = ZSTD_decompressStream(source->zstd, &out, &in);
     if (ZSTD_isError(wants))
       return mr__fail(MR_EIO, "%s: the zstd data is damaged (%s)", source->path,
                       ZSTD_getErrorName(wants));
-    source->zstd_wants = wants;
+    source->frame_wants = wants;
     source->input_at = in.pos;
     if (input_ended(source) && wants > 0 && out.pos == before)
       return mr__fail(MR_EIO, "%s: the zstd data ends too early; the file is not complete",
                       source->path);
   }
   *got = out.pos;
+  return MR_OK;
+}
+
+/* ---- lz4 ---- */
+
+static int open_lz4(struct mr__source *source) {
+  LZ4F_errorCode_t code = LZ4F_createDecompressionContext(&source->lz4, LZ4F_VERSION);
+  return LZ4F_isError(code) ? mr__fail_memory() : MR_OK;
+}
+
+static int read_lz4(struct mr__source *source, char *buffer, size_t size, size_t *got) {
+  for (*got = 0; *got < size;) {
+    MR_TRY(want_input(source));
+    if (input_ended(source) && source->frame_wants == 0) break;
+    size_t made = size - *got, used = source->input_size - source->input_at;
+    size_t wants = LZ4F_decompress(source->lz4, buffer + *got, &made,
+                                   source->input + source->input_at, &used, NULL);
+    if (LZ4F_isError(wants))
+      return mr__fail(MR_EIO, "%s: the lz4 data is damaged (%s)", source->path,
+                      LZ4F_getErrorName(wants));
+    source->frame_wants = wants;
+    source->input_at += used;
+    *got += made;
+    if (input_ended(source) && wants > 0 && made == 0)
+      return mr__fail(MR_EIO, "%s: the lz4 data ends too early; the file is not complete",
+                      source->path);
+  }
   return MR_OK;
 }
 
@@ -204,6 +233,7 @@ static const char *foreign_format(const struct mr__source *source) {
       memcmp(source->input + 4, "1AY&SY", 6) == 0)
     return "bzip2";
   if (starts_with(source, "PK\x03\x04", 4)) return "zip";
+  if (starts_with(source, "\x02\x21\x4C\x18", 4)) return "lz4 of the old form";
   if (starts_with(source, "PAR1", 4)) return "parquet";
   if (starts_with(source, "\xFF\xFE", 2) || starts_with(source, "\xFE\xFF", 2)) return "UTF-16";
   return NULL;
@@ -220,9 +250,13 @@ static int choose_format(struct mr__source *source) {
     source->read = read_zstd;
     return open_zstd(source);
   }
+  if (starts_with(source, "\x04\x22\x4D\x18", 4)) {
+    source->read = read_lz4;
+    return open_lz4(source);
+  }
   const char *foreign = foreign_format(source);
   if (foreign)
-    return mr__fail(MR_EIO, "%s: the file is %s, expected text in UTF-8, plain, gzip or zstd",
+    return mr__fail(MR_EIO, "%s: the file is %s, expected text in UTF-8, plain, gzip, zstd or lz4",
                     source->path, foreign);
   return MR_OK;
 }
@@ -258,6 +292,7 @@ void mr__source_close(struct mr__source *source) {
   if (!source) return;
   if (source->gzip_ready) inflateEnd(&source->gzip);
   ZSTD_freeDCtx(source->zstd);
+  LZ4F_freeDecompressionContext(source->lz4);
   if (source->file >= 0) close(source->file);
   mr__free(source->input);
   mr__free(source->path);

@@ -1,4 +1,4 @@
-/* The bytes of one input file: plain, gzip (any number of members) or zstd (any number of
+/* The bytes of one input file: plain, gzip (any number of members), zstd or lz4 (any number of
  * frames), told by the first bytes and never by the name. */
 #ifndef MR_DATA_SOURCE_H
 #define MR_DATA_SOURCE_H
