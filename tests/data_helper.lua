@@ -64,7 +64,8 @@ function M.pool(threads)
   return mr.gc(out[0], C.mr_pool_free)
 end
 
---- Build a cache. Options: delimiter, quotes (default true), block, row, names, fit, pool.
+--- Build a cache. Options: delimiter, quotes (default true), block, row, names, layout ("libsvm"),
+-- fit, pool.
 -- @return true, or nil and the message
 function M.build(schema, paths, cache, options)
   options = options or {}
@@ -72,6 +73,7 @@ function M.build(schema, paths, cache, options)
   local format = mr.new("mr_text_format", {
     delimiter = (options.delimiter or ","):byte(), quotes = options.quotes == false and 0 or 1,
     block_bytes = options.block or 0, row_bytes = options.row or 0 })
+  if options.layout then format.layout = C["MR_" .. options.layout:upper()] end
   local names = options.names and mr.new("const char *[?]", #options.names, options.names)
   if names then format.names, format.n_names = names, #options.names end
   local list = mr.new("const char *[?]", #paths, paths)

@@ -144,6 +144,11 @@ int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name); /* i
 
 /* ---- dataset ---- */
 
+/* How rows lie in text: as cells between delimiters, or as pairs behind a label. Of pairs the
+ * source of a column is label, features (all of them), a number (libsvm: of an index; libffm: of a
+ * field) or, of libsvm, qid. */
+enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2 };
+
 typedef struct mr_text_format {
   int32_t delimiter; /* ',' or '\t' */
   int32_t quotes;    /* 1: RFC 4180 quoting */
@@ -151,6 +156,7 @@ typedef struct mr_text_format {
   int64_t row_bytes;   /* the longest row; 0: 256 MB. A block grows up to this for one row */
   const char *const *names; /* of the cells of files without a header, in their order */
   int32_t n_names;          /* 0: the first row of each file names them */
+  int32_t layout;           /* MR_CELLS ..; of the others only block_bytes and row_bytes count */
 } mr_text_format;
 
 typedef struct mr_dataset mr_dataset;

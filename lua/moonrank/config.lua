@@ -8,6 +8,7 @@ local config_keys = require "moonrank.config_keys"
 local config_sequences = require "moonrank.config_sequences"
 local path_of = require "moonrank.path"
 local suggest = require "moonrank.suggest"
+local text_format = require "moonrank.text_format"
 local yaml = require "moonrank.yaml"
 
 local M = {}
@@ -407,7 +408,7 @@ local function expand_fields(values, context)
     for _, name in ipairs(check_field(context, field, ("fields[%d]"):format(i))) do
       local one = {}
       for key, value in pairs(field) do one[key] = value end
-      one.name, one.source = name, field.source or name
+      one.name, one.source = name, tostring(field.source or name)
       if field.type ~= "number" then one.table = field.table or name end
       fields[#fields + 1] = one
     end
@@ -439,16 +440,24 @@ end
 
 local function format_of(values, context)
   local name = type(values.data.train) == "table" and values.data.train[1] or values.data.train
-  local format = path_of.uncompressed(name):match "%.([ct]sv)$"
+  local format = text_format.of_name(name)
   if not format then
     stop(context.places["data.train"],
-      'data.format is missing, and the name "%s" does not tell csv from tsv', name)
+      'data.format is missing, and the name "%s" does not tell which of csv, tsv, libsvm and '
+        .. "libffm it is", name)
   end
   return format
 end
 
 local function check_columns(data, context)
   local columns, seen = data.columns, {}
+  if text_format.has_pairs(data.format) then
+    if columns then
+      stop(context.places["data.columns"], "data.columns: the columns of %s have no names",
+        data.format)
+    end
+    return
+  end
   if not data.header and not columns then
     stop(context.places["data.header"],
       "data.header is false, so data.columns must name the columns, such as [click, user, ad]")
@@ -465,10 +474,11 @@ local function check_columns(data, context)
 end
 
 local function resolve_fields(values, context)
-  check_columns(values.data, context)
   if type(values.label) == "string" then values.label = { ctr = values.label } end
   if not next(values.label) then stop(context.places.label, "label is an empty map") end
+  values.group = values.group and tostring(values.group)
   values.data.format = values.data.format or format_of(values, context)
+  check_columns(values.data, context)
   values.data.cache = values.data.cache or path_of.join(values.data.root, ".moonrank-cache")
   values.fields = expand_fields(values, context)
   values.sequences = config_sequences.expand(values, context, stop)

@@ -98,6 +98,9 @@ local function min_count(default)
     doc = "values seen less often in the training data count as unknown" })
 end
 
+-- In files of pairs columns are numbers.
+local COLUMN_FORMS = { { type = "text" }, { type = "whole", min = 0 } }
+
 local FIELD = { type = "map", keys = {
   key("name", { type = "either", required = true, forms = SPLIT_FORMS,
     doc = "what models call the field; a list describes several fields at once" }),
@@ -105,7 +108,9 @@ local FIELD = { type = "map", keys = {
     doc = "whose it is; all but ad are the same in every row of a request" }),
   key("type", { type = "word", words = { "id", "ids", "number" }, required = true,
     doc = "one value, several values, or a number" }),
-  key("source", { type = "text", doc = "the column of the file; default: the field's name" }),
+  key("source", { type = "either", forms = COLUMN_FORMS,
+    doc = "the column of the file; default: the field's name. libsvm: the number of an index, "
+      .. "libffm: of a field, both: features, which are all pairs" }),
   key("table", { type = "text", only = { "id", "ids" },
     doc = "the embedding table, shared by all fields that name it; default: the field's name" }),
   key("separator", { type = "text", only = { "ids" }, default = ",",
@@ -168,10 +173,10 @@ M.fields = { type = "map", keys = {
     split("train", "a file, a pattern such as train-*.tsv.zst, or a list of them", true),
     split("valid", "the same, for the figures after each epoch"),
     split("test", "the same, for the figures at the end"),
-    key("format", { type = "word", words = { "csv", "tsv" },
-      doc = "default: by the name of the first training file" }),
+    key("format", { type = "word", words = { "csv", "tsv", "libsvm", "libffm" },
+      doc = "default: by the name of the first training file, in which svm and ffm do, too" }),
     key("header", { type = "boolean", default = true,
-      doc = "the first line of each file names its columns; false: data.columns does" }),
+      doc = "the first line of each csv or tsv names its columns; false: data.columns does" }),
     key("columns", { type = "list", of = { type = "text" },
       doc = "the names of the columns of files without a header, in their order" }),
     key("cache", { type = "text", path = true,
@@ -184,7 +189,8 @@ M.fields = { type = "map", keys = {
   }, doc = "the column with 0 and 1; or a map from task to column; a column alone is task ctr" }),
   key("request", { type = "text",
     doc = "consecutive rows with an equal value here share all fields but the ad's" }),
-  key("group", { type = "text", doc = "the column whose values are the groups of GAUC" }),
+  key("group", { type = "either", forms = COLUMN_FORMS,
+    doc = "the column whose values are the groups of GAUC" }),
   key("fields", { type = "list", of = FIELD, required = true, doc = "what models see" }),
   key("sequences", { type = "list", of = SEQUENCE,
     doc = "behaviours, any number of them for each request or, on the side of the ad, row" }),

@@ -106,7 +106,7 @@ function methods:open_files(paths, name, options)
   local list = mr.new("const char *[?]", #paths)
   for i, path in ipairs(paths) do list[i - 1] = path end
   local ok
-  ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format.struct, list, #paths, cache,
+  ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format, list, #paths, cache,
     options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads")))
   if not ok then return nil, message end
   return Split.open(self.schema, cache, name)

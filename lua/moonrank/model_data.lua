@@ -3,6 +3,7 @@
 local config = require "moonrank.config"
 local Dataset = require "moonrank.dataset"
 local path_of = require "moonrank.path"
+local text_format = require "moonrank.text_format"
 
 local M = {}
 
@@ -40,10 +41,11 @@ local function copy(map)
   return result
 end
 
--- How files are read: csv or tsv by the name, all else as the training data was.
+-- How files are read: in the format that the name tells, all else as the training data was.
 local function text_of(path, opened)
   local text = config.text(opened.data or opened.model.fields_config.data)
-  text.format = path_of.uncompressed(path):match "%.([ct]sv)$" or text.format or "csv"
+  text.format = text_format.of_name(path) or text.format or "csv"
+  if text_format.has_pairs(text.format) then text.columns = nil end
   text.root = "."
   return text
 end

@@ -1,23 +1,41 @@
 --- How the engine is to read text files.
 -- @module moonrank.text_format
-local mr = require "moonrank.ffi"
+local path_of = require "moonrank.path"
 
 local M = {}
 
 local FORMATS = {
   csv = { delimiter = (","):byte(), quotes = 1 },
   tsv = { delimiter = ("\t"):byte(), quotes = 0 },
+  libsvm = { layout = "MR_LIBSVM" },
+  libffm = { layout = "MR_LIBFFM" },
 }
+local ENDINGS = { csv = "csv", tsv = "tsv", svm = "libsvm", libsvm = "libsvm", ffm = "libffm",
+  libffm = "libffm" }
+
+--- What the name of a file says.
+-- @tparam string path
+-- @treturn ?string csv, tsv, libsvm or libffm; nil where the name does not tell
+function M.of_name(path) return ENDINGS[path_of.uncompressed(path):match "%.([^./]*)$"] end
+
+--- Whether rows are pairs behind a label, and no columns have names.
+function M.has_pairs(format) return FORMATS[format].layout ~= nil end
+
+local held = setmetatable({}, { __mode = "k" }) -- what a format points into lives as long as it
 
 --- The format of files.
 -- @tparam table data  `format`, and of files without a header `columns`, as in a configuration
--- @treturn table `struct`, an mr_text_format, valid while the table is held
+-- @return an mr_text_format
 function M.new(data)
-  local format = { struct = mr.new("mr_text_format", FORMATS[data.format]) }
+  local mr = require "moonrank.ffi" -- names are known without the engine
+  local format = mr.new "mr_text_format"
+  for key, value in pairs(FORMATS[data.format]) do
+    format[key] = key == "layout" and mr.C[value] or value
+  end
   if data.columns then
-    format.columns = data.columns
-    format.names = mr.new("const char *[?]", #data.columns, data.columns)
-    format.struct.names, format.struct.n_names = format.names, #data.columns
+    local names = mr.new("const char *[?]", #data.columns, data.columns)
+    format.names, format.n_names = names, #data.columns
+    held[format] = { names, data.columns }
   end
   return format
 end

@@ -178,6 +178,11 @@ local function text_seeds()
   text_seed("headed", HEADED + SHORT + THREADS, 30, table.concat(ROWS, "\n"))
   text_seed("headed_quotes", HEADED + QUOTES + KEYED, 3, table.concat(ROWS, "\n"))
   text_seed("named", NAMED + KEYED + QUOTES, 25, "\239\187\191" .. table.concat(ROWS, "\r\n"))
+  text_seed("libsvm", TABS + QUOTES + THREADS, 9,
+    "1 qid:4 1:1 7:1 12:1\n-1 3:1.0  9:1 \r\n+1 # none\n")
+  text_seed("libffm", TABS + QUOTES + KEYED + RARE, 30,
+    "1 3:3:1 7:9:1 12:a:1 12:b:1\n-1 12:a:1 12:c:1.0\n0 7:9:1e0 1:1:1 # 9\n")
+  text_seed("libffm_twice", TABS + QUOTES + KEYED, 30, "1 12:a:1\n1 12:a:1 7:9:1 12:b:1\n")
   text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more,gaps\n"
     .. "r1,1,x,a1,a2,3,u1,0,?,4\n")
   text_seed("uneven", HEADED + KEYED, 9, ROWS[1] .. "\n0,u1,30,a1 a2,1 2 3,a2,,0,r1\n")

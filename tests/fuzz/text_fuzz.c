@@ -13,18 +13,42 @@ enum {
   RARE = 16,
   SHORT_ROWS = 32,
   THREADS = 64,
-  NAMED = 128 /* the file has no header of its own; wins over HEADED */
+  NAMED = 128,          /* the file has no header of its own; wins over HEADED */
+  PAIRS = TABS | QUOTES /* both: libsvm, with KEYED libffm; HEADED and NAMED do not count */
 };
 enum { ONE_BLOCK = 1 << 14 }; /* larger than any input */
 
 static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid";
+
+static int has_pairs(unsigned choices) { return (choices & PAIRS) == PAIRS; }
+
+/* Columns of files of pairs; those that only one of the two has come last. */
+static mr_schema *new_pairs_schema(int ffm, int64_t min_count) {
+  static const mr_column_spec specs[] = {
+      {.name = "click", .source = "label", .type = MR_LABEL, .domain = MR_SAMPLE},
+      {.name = "all", .source = "features", .table = "t", .type = MR_IDS, .domain = MR_SAMPLE},
+      {.name = "price", .source = "3", .type = MR_NUMBER, .domain = MR_SAMPLE, .missing = 2},
+      {.name = "ad", .source = "7", .table = "t", .type = MR_ID, .domain = MR_SAMPLE},
+      {.name = "age", .source = "7", .type = MR_NUMBER, .domain = MR_REQUEST},
+      {.name = "who", .source = "7", .type = MR_GROUP, .domain = MR_SAMPLE},
+      {.name = "some", .source = "12", .type = MR_IDS, .domain = MR_SAMPLE, .max = 2},
+      {.name = "group", .source = "qid", .type = MR_ID, .domain = MR_SAMPLE},
+  };
+  mr_schema *schema;
+  FUZZ_CHECK(mr_schema_new(&schema) == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(mr_schema_add_table(schema, "t", min_count) == MR_OK, "%s", mr_last_error());
+  for (int c = 0; c < 6; c++)
+    FUZZ_CHECK(mr_schema_add_column(schema, &specs[c]) == MR_OK, "%s", mr_last_error());
+  FUZZ_CHECK(mr_schema_add_column(schema, &specs[ffm ? 6 : 7]) == MR_OK, "%s", mr_last_error());
+  return schema;
+}
 
 static const char *const names[] = {"click", "user", "age",   "seen", "gaps",
                                     "ad",    "tags", "price", "rid"};
 
 /* The text of the file: with HEADED after a header that has all columns. */
 static char *make_text(const struct fuzz_input *input, unsigned choices, size_t *size) {
-  size_t n = choices & HEADED && !(choices & NAMED) ? sizeof header : 0;
+  size_t n = choices & HEADED && !(choices & NAMED) && !has_pairs(choices) ? sizeof header : 0;
   char *text = malloc(n + input->size + 1);
   if (n) memcpy(text, header, n - 1), text[n - 1] = '\n';
   for (size_t i = 0; i < n; i++)
@@ -41,6 +65,7 @@ static int build(const mr_schema *schema, const char *path, unsigned choices, in
                            .block_bytes = block,
                            .row_bytes = choices & SHORT_ROWS ? 256 : 0};
   if (choices & NAMED) format.names = names, format.n_names = sizeof names / sizeof *names;
+  if (has_pairs(choices)) format.layout = choices & KEYED ? MR_LIBFFM : MR_LIBSVM;
   remove(cache);
   int status =
       mr_dataset_build(schema, &format, &path, 1, cache, !!(choices & RARE), fuzz_pool(threads));
@@ -69,15 +94,36 @@ static int is_compressed(const char *text, size_t size) {
           memcmp(text, "\x04\x22\x4D", 3) == 0 || memcmp(text + 1, "\x2A\x4D\x18", 3) == 0);
 }
 
+/* Only that batches come, with numbers that are finite. */
+static void read_pairs(const mr_dataset *dataset, const mr_schema *schema) {
+  mr_loader_options options = {.batch = 5};
+  mr_loader *loader;
+  mr_batch *batch;
+  int64_t samples = 0;
+  int price = mr_schema_find(schema, "price");
+  FUZZ_CHECK(mr_loader_new(&loader, dataset, &options) == MR_OK, "%s", mr_last_error());
+  while (mr_loader_next(loader, &batch) == MR_OK) {
+    int64_t rows = mr_batch_rows(batch, MR_SAMPLE);
+    const float *prices = mr_batch_floats(batch, price);
+    for (int64_t i = 0; i < rows; i++) FUZZ_CHECK(prices[i] - prices[i] == 0, "not finite");
+    FUZZ_CHECK(mr_batch_keys(batch, mr_schema_find(schema, "all")) != NULL, "no keys");
+    samples += rows;
+  }
+  FUZZ_CHECK(samples == mr_dataset_samples(dataset), "%lld samples", (long long)samples);
+  mr_loader_free(loader);
+}
+
 static void read_back(const mr_schema *schema, const char *cache, const char *text, size_t size,
                       unsigned choices) {
   mr_dataset *dataset;
   FUZZ_CHECK(mr_dataset_open(&dataset, schema, cache) == MR_OK, "%s", mr_last_error());
-  int64_t rows = count_rows(text, size, !(choices & NAMED));
-  if (!(choices & QUOTES) && !is_compressed(text, size))
+  int pairs = has_pairs(choices);
+  int64_t rows = count_rows(text, size, !(choices & NAMED) && !pairs);
+  if ((pairs || !(choices & QUOTES)) && !is_compressed(text, size))
     FUZZ_CHECK(mr_dataset_samples(dataset) == rows, "%lld rows of %lld",
                (long long)mr_dataset_samples(dataset), (long long)rows);
-  for (int shuffle = 0; shuffle < 2; shuffle++)
+  if (pairs) read_pairs(dataset, schema);
+  for (int shuffle = 0; shuffle < 2 && !pairs; shuffle++)
     FUZZ_CHECK(read_dataset(dataset, schema, shuffle, 1) == MR_OK, "%s", mr_last_error());
   mr_dataset_close(dataset);
 }
@@ -106,7 +152,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int64_t live = mr_alloc_live();
   size_t n;
   char *text = make_text(&input, choices, &n);
-  mr_schema *schema = new_schema(choices & KEYED, choices & RARE ? 2 : 1);
+  int keyed = choices & KEYED, min_count = choices & RARE ? 2 : 1;
+  mr_schema *schema =
+      has_pairs(choices) ? new_pairs_schema(keyed, min_count) : new_schema(keyed, min_count);
   build_twice(schema, fuzz_write("text.csv", text, n), choices, block, text, n);
   mr_schema_free(schema);
   free(text);

@@ -27,3 +27,74 @@ describe("a file without a header", function()
     assert.is_true(expected == run("predict alone.mr --data bare.csv", dir))
   end)
 end)
+
+describe("a file of pairs", function()
+  -- The project's rows with a column for each field of libffm, and as one bag for libsvm.
+  local function write_pairs(dir, file)
+    local ffm, csv, svm, bag = {}, { "label,0,1,2" }, {}, { "label,all" }
+    for line in helper.read(dir .. "/" .. file .. ".csv"):gmatch "\n([^\n]+)" do
+      local click, user, ad, tags, hour = line:match "^(%d),([^,]*),([^,]*),([^,]*),([^,]*)"
+      local pairs_of = { ("%s 0:%s:1"):format(click, user), "1:" .. ad .. ":1" }
+      local all = { "u" .. user, "a" .. ad, "h" .. hour }
+      for tag in tags:gmatch "[^|]+" do pairs_of[#pairs_of + 1] = "2:" .. tag .. ":1" end
+      ffm[#ffm + 1] = table.concat(pairs_of, " ")
+      csv[#csv + 1] = ("%s,%s,%s,%s"):format(click, user, ad, tags)
+      svm[#svm + 1] = ("%s %s:1"):format(click == "0" and "-1" or "+1", table.concat(all, ":1 "))
+      bag[#bag + 1] = ("%s,%s"):format(click, table.concat(all, "|"))
+    end
+    for ending, lines in pairs { ffm = ffm, svm = svm, ["ffm.csv"] = csv, ["svm.csv"] = bag } do
+      helper.write(("%s/%s.%s"):format(dir, file, ending), table.concat(lines, "\n") .. "\n")
+    end
+  end
+
+  local fields = { ffm = [[
+data: {train: train.%s, valid: valid.%s, test: test.%s}
+label: label
+group: 0
+fields:
+  - {name: user, side: user, type: id, source: 0}
+  - {name: ad, side: ad, type: id, source: 1}
+  - {name: tags, side: ad, type: ids, source: 2, separator: "|"}
+]], svm = [[
+data: {train: train.%s, valid: valid.%s, test: test.%s}
+label: label
+fields:
+  - {name: all, side: ad, type: ids, source: %s, separator: "|", pool: sum}
+]] }
+
+  for kind, text in pairs(fields) do
+    it("trains and predicts as the same rows of a csv do: " .. kind, function()
+      local dir = helper.make_project { rows = 300 }
+      for _, split in ipairs { "train", "valid", "test" } do write_pairs(dir, split) end
+      local out = {}
+      for i, ending in ipairs { kind, kind .. ".csv" } do
+        helper.write(dir .. "/fields.yaml",
+          text:format(ending, ending, ending, i == 1 and "features" or "all"))
+        run("train lr.yaml --quiet --out run" .. i, dir)
+        out[i] = run(("predict run%d --data valid.%s"):format(i, ending), dir)
+      end
+      assert.equal(75, select(2, out[1]:gsub("\n", "")))
+      assert.is_true(out[2] == out[1])
+    end)
+  end
+
+  it("says what is wrong with its fields, its rows and its configuration", function()
+    local dir = helper.make_project { rows = 20 }
+    local function fails(message, config, rows)
+      helper.write(dir .. "/train.svm", rows or "1 1:1\n")
+      helper.write(dir .. "/fields.yaml", config)
+      local status, out, err = helper.run("train lr.yaml --quiet --out run", dir)
+      assert.same({ 1, "", "moonrank: " .. message .. "\n" }, { status, out, err })
+    end
+    local good = "data: {train: train.svm}\nlabel: label\n"
+      .. "fields: [{name: a, side: ad, type: ids, source: features}]\n"
+    fails('train.svm:2:5: value "2" of a key, expected 1 (keys are not weighted)', good,
+      "1 1:1\n0 1:2\n")
+    fails("train.svm: the file is empty, expected rows", good, "")
+    fails("fields.yaml:1:35: data.columns: the columns of libsvm have no names",
+      (good:gsub("svm}", "svm, columns: [a]}")))
+    fails('column "a": its source is "ads", expected label, qid, features or the number of an '
+      .. "index",
+      (good:gsub("features", "ads")))
+  end)
+end)

@@ -280,7 +280,8 @@ static void clear(struct build *build) {
 /* What decides the content besides the schema; of the format only what changes the meaning. */
 static int fingerprint_sources(const mr_text_format *format, const char *const *paths,
                                int32_t n_paths, int32_t fit, uint64_t *out) {
-  int64_t numbers[] = {format->delimiter, format->quotes, fit != 0, n_paths, format->n_names};
+  int64_t numbers[] = {format->delimiter, format->quotes,  fit != 0,
+                       n_paths,           format->n_names, format->layout};
   uint64_t sum = mr__hash(numbers, sizeof numbers, 0);
   for (int32_t i = 0; i < format->n_names; i++)
     sum = mr__hash(format->names[i], strlen(format->names[i]), sum + 1);

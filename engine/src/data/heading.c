@@ -122,7 +122,7 @@ static int find_position(const struct names *names, const char *path, const char
   return *position < 0 ? fail_missing(names, path, wanted) : MR_OK;
 }
 
-static void add_item(struct mr__heading *heading, struct mr__item item) {
+void mr__heading_add(struct mr__heading *heading, struct mr__item item) {
   int i = heading->n_items++;
   for (; i > 0 && heading->items[i - 1].position > item.position; i--)
     heading->items[i] = heading->items[i - 1];
@@ -138,7 +138,7 @@ static int map_columns(struct mr__heading *heading, const mr_schema *schema,
     struct mr__item item = {.column = (int)i};
     if (column->type == MR_VECTOR) continue;
     MR_TRY(find_position(names, heading->path, column->source, &item.position));
-    add_item(heading, item);
+    mr__heading_add(heading, item);
   }
   return MR_OK;
 }
@@ -169,5 +169,6 @@ int mr__heading_given(struct mr__heading *out, const mr_schema *schema,
 
 void mr__heading_clear(struct mr__heading *heading) {
   mr__free(heading->items);
+  mr__free(heading->sparse);
   *heading = (struct mr__heading){0};
 }

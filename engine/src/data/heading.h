@@ -15,7 +15,12 @@ struct mr__heading {
   int n_cells;
   struct mr__item *items; /* by position, then column: every column that is read from text */
   int n_items;
+  struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */
+  int n_unnumbered;               /* of these that come first: not of a numbered field or index */
 };
+
+/* Add an item in its place. */
+void mr__heading_add(struct mr__heading *heading, struct mr__item item);
 
 /* `row` is the header without its end of line. Columns may come in any order; those that the
  * schema does not name are skipped. On failure *out is empty. */

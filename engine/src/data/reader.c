@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "data/source.h"
+#include "data/sparse.h"
 
 /* A block stays in the second-level cache from the copy out of the file to the last cell. */
 static const int64_t default_block = 1 << 20, default_row = 256 << 20, most_bytes = 1 << 30;
@@ -25,8 +26,16 @@ struct mr__reader {
 
 int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
   int delimiter = format->delimiter;
-  if (delimiter < 1 || delimiter > 255 || delimiter == '"' || delimiter == '\n' ||
-      delimiter == '\r')
+  if (format->layout < MR_CELLS || format->layout > MR_LIBFFM)
+    return mr__fail(MR_EINVAL, "layout is %d, expected MR_CELLS, MR_LIBSVM or MR_LIBFFM",
+                    format->layout);
+  if (format->layout != MR_CELLS) {
+    MR_TRY(mr__sparse_check(schema, format->layout));
+    delimiter = format->delimiter = '\n'; /* a row is one cell until it is taken apart */
+    format->quotes = format->n_names = 0;
+  }
+  if (format->layout == MR_CELLS && (delimiter < 1 || delimiter > 255 || delimiter == '"' ||
+                                     delimiter == '\n' || delimiter == '\r'))
     return mr__fail(MR_EINVAL,
                     "delimiter is byte %d, expected 1 to 255 and neither a quote nor the end of "
                     "a line",
@@ -45,7 +54,8 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
                     (long long)format->row_bytes, (long long)most_bytes);
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
-    if (column->type == MR_IDS && column->separator == delimiter && !format->quotes)
+    if (column->type == MR_IDS && column->separator == delimiter && format->layout == MR_CELLS &&
+        !format->quotes)
       return mr__fail(MR_EINVAL,
                       "column \"%s\": its separator is the delimiter of the cells, which needs "
                       "quotes",
@@ -205,12 +215,14 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
   const char *path = reader->paths[reader->next_path - 1];
   struct mr__heading *heading = &reader->headings[reader->next_path - 1];
   struct mr__block_text *text = &block->text;
-  int in_file = reader->format.n_names == 0;
+  int sparse = reader->format.layout != MR_CELLS;
+  int in_file = !sparse && reader->format.n_names == 0;
   skip_mark(text);
   if (text->size == 0)
     return mr__fail(MR_EDATA, "%s: the file is empty, expected %s", path,
                     in_file ? "a header" : "rows");
   block->first_line = 1;
+  if (sparse) return mr__heading_sparse(heading, reader->schema, &reader->format, path);
   if (!in_file) return mr__heading_given(heading, reader->schema, &reader->format, path);
   if (text->long_row > 0)
     return mr__fail(MR_EDATA, "%s:1: the header is longer than %zu bytes", path, text->long_row);

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/behaviours.h"
+#include "data/sparse.h"
 #include "kernel/family.h"
 
 /* The bags of one column in a step. */
@@ -43,6 +44,7 @@ struct mr__row_parser {
   size_t n_rows;       /* whose number of cells is right */
   uint32_t first_row;  /* of the block */
   uint32_t *stops;     /* [n_rows] end of the last cell, before \r\n or \n */
+  uint32_t *places;    /* [n_rows, cells, 2] of rows of pairs: see mr__sparse_row */
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
   struct bags *bags;                 /* [columns] */
@@ -56,7 +58,7 @@ struct mr__row_parser {
   struct bags other_bag;  /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
   size_t stops_capacity, request_of_capacity, keys_capacity, codes_capacity, unquoted_capacity;
-  size_t marks_capacity, tails_capacity;
+  size_t marks_capacity, tails_capacity, places_capacity;
 };
 
 /* ---- life cycle ---- */
@@ -129,6 +131,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->tails);
   mr__free(parser->above);
   mr__free(parser->stops);
+  mr__free(parser->places);
   mr__free(parser->request_of);
   mr__free(parser->marks);
   mr__free(parser->keys);
@@ -144,6 +147,10 @@ static inline struct mr__text raw_cell(const struct mr__row_parser *parser, size
                                        int position) {
   const struct mr__scan *scan = &parser->scan;
   int n_cells = parser->heading->n_cells;
+  if (parser->heading->sparse) {
+    const uint32_t *places = parser->places + 2 * (row * (size_t)n_cells + (size_t)position);
+    return (struct mr__text){scan->text + (places[0] + 1), places[1] - (places[0] + 1)};
+  }
   const uint32_t *ends = scan->ends + row * (size_t)n_cells;
   uint32_t start = position > 0 ? ends[position - 1] + 1 : scan->starts[row];
   uint32_t stop = position < n_cells - 1 ? ends[position] : parser->stops[row];
@@ -192,8 +199,9 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
   char shown[MR__EXCERPT_BYTES];
   mr__excerpt(shown, read_cell(parser, row, item.position));
   if (column->type == MR_LABEL)
-    snprintf(problem->text, sizeof problem->text, "label \"%s\" in column \"%s\", expected 0 or 1",
-             shown, column->source);
+    snprintf(problem->text, sizeof problem->text,
+             "label \"%s\" in column \"%s\", expected 0 or 1%s", shown, column->source,
+             parser->heading->sparse ? ", or -1 for 0" : "");
   else
     snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\")", shown,
              mr__number_trouble(kind), column->source);
@@ -278,6 +286,28 @@ static void check_cell_counts(struct mr__row_parser *parser) {
   if (row < scan->n_rows) note_cell_count(parser, row);
 }
 
+/* Take rows of pairs apart, up to the first that is wrong. */
+static int take_pairs(struct mr__row_parser *parser) {
+  const struct mr__scan *scan = &parser->scan;
+  size_t n_cells = (size_t)parser->heading->n_cells;
+  struct mr__sparse_trouble trouble;
+  MR_TRY(mr__grow(&parser->places, &parser->places_capacity, 2 * n_cells * scan->n_rows,
+                  sizeof *parser->places));
+  for (size_t row = 0; row < scan->n_rows; row++) {
+    struct mr__text text = {scan->text + scan->starts[row], scan->ends[row] - scan->starts[row]};
+    parser->n_rows = row;
+    if (!mr__sparse_row(parser->heading, parser->format.layout, scan->text, text,
+                        parser->places + 2 * n_cells * row, &trouble)) {
+      struct mr__problem *problem = &parser->rows.problem;
+      if (is_first_problem(parser, (size_t)(trouble.at - scan->text), 0))
+        snprintf(problem->text, sizeof problem->text, "%s", trouble.text);
+      return MR_OK;
+    }
+  }
+  parser->n_rows = scan->n_rows;
+  return MR_OK;
+}
+
 static int reserve_rows(struct mr__row_parser *parser) {
   size_t n = parser->n_rows;
   const struct mr__scan *scan = &parser->scan;
@@ -308,6 +338,7 @@ static int reserve_rows(struct mr__row_parser *parser) {
 
 static void find_stops(struct mr__row_parser *parser) {
   const struct mr__scan *scan = &parser->scan;
+  if (parser->heading->sparse) return;
   size_t n_cells = (size_t)parser->heading->n_cells;
   for (size_t row = 0; row < parser->n_rows; row++) {
     const uint32_t *ends = scan->ends + row * n_cells;
@@ -420,12 +451,17 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
 
 /* ---- bags ---- */
 
+static int next_piece(struct mr__text *rest, int layout, int separator, struct mr__text *piece) {
+  return layout == MR_CELLS ? mr__next_piece(rest, separator, piece)
+                            : mr__sparse_next(rest, layout, piece);
+}
+
 /* Append the keys of one cell; *count of them. */
-static int split_bag(struct bags *bags, const struct mr__column *column, struct mr__text text,
-                     uint32_t *count) {
+static int split_bag(struct bags *bags, const struct mr__column *column, int layout,
+                     struct mr__text text, uint32_t *count) {
   struct mr__text piece;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
-  while (n < max && mr__next_piece(&text, column->separator, &piece)) {
+  while (n < max && next_piece(&text, layout, column->separator, &piece)) {
     if (bags->n == bags->keys_capacity)
       MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
     bags->keys[bags->n++] = mr__key(piece.at, piece.size, column->seed);
@@ -443,7 +479,7 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   MR_TRY(mr__grow(&bags->counts, &bags->counts_capacity, list->n, sizeof *bags->counts));
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
-    MR_TRY(split_bag(bags, column, text, &bags->counts[i]));
+    MR_TRY(split_bag(bags, column, parser->format.layout, text, &bags->counts[i]));
   }
   MR_TRY(mr__grow(&bags->codes, &bags->codes_capacity, bags->n, sizeof *bags->codes));
   mr__dictionary_find(parser->recent, column->table, bags->keys, bags->n, bags->codes);
@@ -650,6 +686,8 @@ static struct marks find_cells(struct mr__row_parser *parser, const struct list 
                                int position) {
   const struct mr__scan *scan = &parser->scan;
   size_t n_cells = (size_t)parser->heading->n_cells;
+  if (parser->heading->sparse && list->n == parser->n_rows)
+    return (struct marks){parser->places + 2 * position, 2 * n_cells};
   int is_inner = position > 0 && position < parser->heading->n_cells - 1;
   if (is_inner && list->n == parser->n_rows && !scan->has_quotes)
     return (struct marks){scan->ends + position - 1, n_cells};
@@ -691,8 +729,12 @@ static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   return MR_OK;
 }
 
-static inline enum mr__number parse_float(const struct mr__column *column, struct mr__text text,
+static inline enum mr__number parse_float(const struct mr__row_parser *parser,
+                                          const struct mr__column *column, struct mr__text text,
                                           float *value) {
+  if (column->type == MR_LABEL && parser->heading->sparse && text.size == 2 &&
+      memcmp(text.at, "-1", 2) == 0)
+    text = (struct mr__text){"0", 1};
   if (column->type == MR_LABEL) return mr__cell_label(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
   return mr__cell_number(column, text, value);
 }
@@ -707,7 +749,7 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
     float value = 0;
-    enum mr__number kind = parse_float(column, text, &value);
+    enum mr__number kind = parse_float(parser, column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, list->rows[i], item, kind);
     memcpy(records + list->record_at[i] + at, &value, 4);
     if (out) memcpy(out + 4 * i, &value, 4);
@@ -796,14 +838,14 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
   const char *stored = record + layout->at[item.column];
   if (column->type == MR_NUMBER) {
     float value = 0;
-    enum mr__number kind = parse_float(column, text, &value);
+    enum mr__number kind = parse_float(parser, column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, row, item, kind);
     *differs = memcmp((const char *)&value, stored, 4) != 0; /* bit by bit */
   } else if (column->type == MR_IDS) {
     struct bags *bags = &parser->other_bag;
     uint32_t n;
     bags->n = 0;
-    MR_TRY(split_bag(bags, column, text, &n));
+    MR_TRY(split_bag(bags, column, parser->format.layout, text, &n));
     struct mr__stored before = mr__record_stored(layout, item.column, record);
     *differs =
         n != before.n_codes || !are_codes_of(parser, column->table, before.codes, bags->keys, n);
@@ -885,7 +927,10 @@ static int compare_columns(struct mr__row_parser *parser) {
 /* ---- blocks ---- */
 
 static int run_step(struct mr__row_parser *parser) {
-  check_cell_counts(parser);
+  if (parser->heading->sparse)
+    MR_TRY(take_pairs(parser));
+  else
+    check_cell_counts(parser);
   if (parser->n_rows == 0) return MR_OK; /* the first one is the problem */
   MR_TRY(reserve_rows(parser));
   find_stops(parser);

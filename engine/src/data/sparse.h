@@ -1,0 +1,57 @@
+/* libsvm and libffm: rows of pairs instead of cells.
+ *
+ *   libsvm   label [qid:group] index:value index:value ... [# comment]
+ *   libffm   label field:index:value field:index:value ... [# comment]
+ *
+ * Blanks and tabs stand between pairs. A column of the schema names its source:
+ *
+ *   label      the label; -1 is taken for 0
+ *   qid        libsvm: the group
+ *   features   all pairs, for MR_IDS: the keys are those of the indices
+ *   a number   libsvm: the value at this index; libffm: the pairs of this field, of which an id or
+ *              a group has the index, ids the indices, a number the value
+ *
+ * So a row is put back into cells here: for each source and use of it the bytes of the row that it
+ * is in, none where the row does not have it. Values that weigh a key are 1: there is nothing to
+ * keep others in. */
+#ifndef MR_DATA_SPARSE_H
+#define MR_DATA_SPARSE_H
+
+#include "data/heading.h"
+
+/* What of its source a cell holds. */
+enum mr__sparse_part {
+  MR__SPARSE_LABEL,
+  MR__SPARSE_QID,
+  MR__SPARSE_ALL,   /* all pairs */
+  MR__SPARSE_PAIRS, /* the pairs of a field, one beside the other */
+  MR__SPARSE_INDEX, /* of the one pair of a field */
+  MR__SPARSE_VALUE  /* of an index, or of the one pair of a field */
+};
+
+struct mr__sparse_cell {
+  enum mr__sparse_part part;
+  uint32_t number; /* of a field or index */
+};
+
+/* Which cells the schema's columns need, by number; the same for every file. */
+int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
+                       const mr_text_format *format, const char *path);
+
+/* MR_EINVAL for columns that such files cannot have. */
+int mr__sparse_check(const mr_schema *schema, int layout);
+
+struct mr__sparse_trouble {
+  const char *at;
+  char text[160];
+};
+
+/* Find the cells of a row, [heading->n_cells] places of the byte before each and the byte after it,
+ * counted from `text`. Returns 0 where the row is wrong. */
+int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
+                   struct mr__text row, uint32_t *places, struct mr__sparse_trouble *trouble);
+
+/* The index of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved on. */
+int mr__sparse_next(struct mr__text *rest, int layout, struct mr__text *index);
+
+#endif

@@ -1,0 +1,170 @@
+-- libsvm and libffm (engine/src/data/sparse.c): rows of pairs behind a label.
+local data = require "data_helper"
+local helper = require "helper"
+
+local function fails(message, layout, columns, text, options)
+  options = options or {}
+  options.layout = layout
+  local rows, actual = data.parse(columns, text, options)
+  helper.fails_with(message, rows, actual)
+end
+
+local svm = { { name = "y", source = "label", type = "label" },
+  { name = "f", source = "features", type = "ids", table = "t" },
+  { name = "n", source = "7", type = "number", missing = -2 },
+  { name = "v", source = "9", type = "id" }, { name = "q", source = "qid", type = "group" } }
+
+describe("a libsvm file", function()
+  local text = "1 qid:a 1:1 7:1.0 18446744073709551615:1\n-1 0:1\t9:1  \r\n0\n"
+    .. "+1 7:1 9:1.0 # a comment: 1:2\n1.0 qid:a 9:1"
+  local function check(options)
+    options = options or {}
+    options.layout = "libsvm"
+    local rows, schema = assert(data.parse(svm, text, options))
+    assert.same({ 1, 0, 0, 1, 1 }, data.column(rows, "y"))
+    assert.same({ 1, -2, -2, 1, -2 }, data.column(rows, "n"))
+    for i, keys in ipairs { { "1", "7", "18446744073709551615" }, { "0", "9" }, {}, { "7", "9" },
+      { "9" } } do
+      assert.equal(data.bag(schema, "f", keys), rows[i].f)
+    end
+    for i, key in ipairs { "", "1", "", "1.0", "1" } do
+      assert.equal(data.key(schema, "v", key), rows[i].v)
+    end
+    for i, key in ipairs { "a", "", "", "", "a" } do
+      assert.equal(data.key(schema, "q", key), rows[i].q)
+    end
+  end
+
+  it("has a label, perhaps a group, and pairs of an index and a value", function() check() end)
+
+  it("is the same wherever a block is cut, on any number of threads", function()
+    local pool = data.pool(3)
+    for block = 1, 60 do check { block = block, pool = block % 2 == 0 and pool or nil } end
+  end)
+
+  it("may have numbers at some indices and no keys, with any values", function()
+    local columns = { { name = "a", source = "3", type = "number" },
+      { name = "b", source = "10", type = "number", log1p = true } }
+    local rows = assert(data.parse(columns, "9 3:-0.25 5:x 10:0\n9 10:1e-3 x:y\n",
+      { layout = "libsvm" }))
+    assert.same({ -0.25, 0 }, data.column(rows, "a"))
+    assert.near(math.log(1.001), rows[2].b, 1e-9)
+  end)
+
+  it("is refused with the place of what is wrong", function()
+    fails('FILE:2:5: "7" is not index:value', "libsvm", svm, "1 1:1\n1   7\n")
+    fails('FILE:1:3: ":1" is not index:value', "libsvm", svm, "1 :1\n")
+    fails('FILE:1:3: "1:" is not index:value', "libsvm", svm, "1 1:\n")
+    fails('FILE:1:3: "1:2:3" is not index:value', "libsvm", svm, "1 1:2:3\n")
+    fails('FILE:1:5: value "0.5" of a key, expected 1 (keys are not weighted)', "libsvm", svm,
+      "1 3:0.5\n")
+    fails("FILE:1:7: index 9 is there twice", "libsvm", svm, "1 9:1 9:1\n")
+    fails('FILE:1:5: "x" is not a number (column "7")', "libsvm", { svm[3] }, "1 7:x\n")
+    fails('FILE:1:5: "1e39" is too large for a float (column "7")', "libsvm", { svm[3] },
+      "1 7:1e39\n")
+    fails('FILE:2:1: label "2" in column "label", expected 0 or 1, or -1 for 0', "libsvm", svm,
+      "1\n2\n")
+    for _, row in ipairs { "", "  ", "# 1", "1:1 2:1" } do
+      fails("FILE:2:1: the row has no label", "libsvm", svm, "1\n" .. row .. "\n")
+    end
+    fails("FILE: the file is empty, expected rows", "libsvm", svm, "")
+  end)
+end)
+
+local ffm = { { name = "y", source = "label", type = "label" },
+  { name = "user", source = "0", type = "id", table = "t" },
+  { name = "tags", source = "12", type = "ids", max = 2, table = "t" },
+  { name = "price", source = "3", type = "number", missing = 5 },
+  { name = "who", source = "0", type = "group" } }
+
+describe("a libffm file", function()
+  it("has pairs of a field, an index and a value", function()
+    local rows, schema = assert(data.parse(ffm, "1 0:u1:1 3:3:2.5 12:a:1\t12:b:1 12:c:1\n"
+      .. "-1 12:18446744073709551615:1.0 7:9:0.1 0:0:1\n+1\n0 3:1:nan # end",
+      { layout = "libffm" }))
+    assert.same({ 1, 0, 1, 0 }, data.column(rows, "y"))
+    assert.same({ 2.5, 5, 5, 5 }, data.column(rows, "price"))
+    for i, key in ipairs { "u1", "0", "", "" } do
+      assert.equal(data.key(schema, "user", key), rows[i].user)
+      assert.equal(data.key(schema, "who", key), rows[i].who)
+    end
+    for i, keys in ipairs { { "a", "b" }, { "18446744073709551615" }, {}, {} } do
+      assert.equal(data.bag(schema, "tags", keys), rows[i].tags)
+    end
+  end)
+
+  it("reads as the same cells of a csv do", function()
+    local random, lines, cells = helper.random(5), {}, { "label,0,12,3" }
+    for i = 1, 300 do
+      local user, n = random(1, 40), random(0, 3)
+      local tags, words = {}, { tostring(random(0, 1)) }
+      for k = 1, n do tags[k] = tostring(random(1, 99)) end
+      local price = random(1, 3) > 1 and tostring(random(1, 1000) / 8) or ""
+      local parts = { "0:" .. user .. ":1" }
+      if price ~= "" then parts[#parts + 1] = "3:0:" .. price end
+      for k, tag in ipairs(tags) do tags[k], parts[#parts + 1] = tag, "12:" .. tag .. ":1" end
+      if random(1, 2) == 1 then -- fields in another order
+        table.insert(parts, table.remove(parts, 1))
+      end
+      lines[i] = words[1] .. " " .. table.concat(parts, (" "):rep(random(1, 2)))
+      cells[i + 1] = ("%s,%d,%s,%s"):format(words[1], user, table.concat(tags, "|"), price)
+    end
+    local as_csv = {}
+    for i, column in ipairs(ffm) do
+      as_csv[i] = {}
+      for key, value in pairs(column) do as_csv[i][key] = value end
+      if column.type == "ids" then as_csv[i].separator = "|" end
+    end
+    local expected = assert(data.parse(as_csv, table.concat(cells, "\n")))
+    for _, block in ipairs { 0, 1, 700 } do
+      assert.same(expected, (assert(data.parse(ffm, table.concat(lines, "\n"),
+        { layout = "libffm", block = block }))))
+    end
+  end)
+
+  it("is refused with the place of what is wrong", function()
+    fails('FILE:1:3: "0:1" is not field:index:value', "libffm", ffm, "1 0:1\n")
+    fails('FILE:1:3: "0:1:2:3" is not field:index:value', "libffm", ffm, "1 0:1:2:3\n")
+    fails('FILE:1:3: field "x" is not a number', "libffm", ffm, "1 x:1:1\n")
+    fails('FILE:1:3: field "4294967296" is not a number', "libffm", ffm, "1 4294967296:1:1\n")
+    fails('FILE:1:7: value "0.5" of a key, expected 1 (keys are not weighted)', "libffm", ffm,
+      "1 0:1:0.5\n")
+    fails("FILE:1:9: field 0 has several pairs, which only a field of type ids can hold", "libffm",
+      ffm, "1 0:1:1 0:2:1\n")
+    fails("FILE:1:16: field 12 comes again behind others; its pairs must stand together", "libffm",
+      ffm, "1 12:1:1 0:2:1 12:3:1\n")
+    fails('FILE:1:7: "old" is not a number (column "3")', "libffm", ffm, "1 3:1:old\n")
+  end)
+end)
+
+describe("a file of pairs", function()
+  local function refuses(message, layout, columns, sequences)
+    columns.sequences = sequences
+    local schema = data.schema(columns)
+    helper.fails_with(message, data.build(schema, "x", "y", { layout = layout }))
+  end
+
+  it("has columns of its own only", function()
+    refuses('column "a": its source is "user", expected label, qid, features or the number of an '
+      .. "index", "libsvm", { { name = "a", source = "user", type = "id" } })
+    refuses('column "a": its source is "qid", expected label, features or the number of a field',
+      "libffm", { { name = "a", source = "qid", type = "id" } })
+    refuses('column "a": features are several values, which only a field of type ids can hold',
+      "libsvm", { { name = "a", source = "features", type = "id" } })
+    refuses('column "a": 3 is one value, and a field of type ids reads pairs', "libsvm",
+      { { name = "a", source = "3", type = "ids" } })
+    refuses('column "q": files of libsvm have no requests', "libsvm",
+      { { name = "q", source = "qid", type = "request_key", side = "request" } })
+    refuses('sequence "s": files of libffm have no sequences', "libffm",
+      { { name = "s.a", source = "3", type = "id", sequence = "s" } }, { { name = "s" } })
+  end)
+
+  it("is of a layout that there is", function()
+    local schema = data.schema(svm)
+    local mr = require "moonrank.ffi"
+    local paths = mr.new("const char *[1]", { "x" })
+    helper.fails_with("layout is 3, expected MR_CELLS, MR_LIBSVM or MR_LIBFFM",
+      mr.ok(mr.C.mr_dataset_build(schema, mr.new("mr_text_format", { layout = 3 }), paths, 1, "y",
+        0, nil)))
+  end)
+end)
