@@ -113,9 +113,11 @@ describe("codes", function()
     train, valid, more = new_split(1, 60), new_split(2, 90), new_split(3, 60)
   end)
 
-  local function trained(form, threads)
+  local function trained(form, threads, options)
     local model, logit = new_model()
-    local run = g.run(model, { optimizer = "adagrad", batch = 90, threads = threads })
+    options = options or { optimizer = "adagrad" }
+    options.batch, options.threads = 90, threads
+    local run = g.run(model, options)
     for epoch = 1, EPOCHS do
       train_epoch(run, epoch == 2 and more or train, form, epoch)
     end
@@ -128,6 +130,21 @@ describe("codes", function()
     for _, threads in ipairs { 1, 3 } do
       for form in pairs(forms) do
         assert.is_true(expected == saved(trained(form, threads)), form .. " give another model")
+      end
+    end
+  end)
+
+  -- rows: all walked over the slots of a table, whose notes codes pass by: every row of a batch took
+  -- a second step, with no gradient.
+  it("train the same model as keys do with rows: all", function()
+    local function all(form, threads)
+      return (saved(trained(form, threads, { optimizer = "adam", rows_all = true,
+        table_l2 = 0.01 })))
+    end
+    local expected = all("keys", 1)
+    for _, threads in ipairs { 1, 3 } do
+      for form in pairs(forms) do
+        assert.is_true(expected == all(form, threads), form .. " give another model")
       end
     end
   end)

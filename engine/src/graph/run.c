@@ -785,6 +785,7 @@ void mr_run_free(mr_run *run) {
     mr__free(run->workers[w].add);
     mr__free(run->workers[w].gradient);
     mr__free(run->workers[w].touched);
+    mr__free(run->workers[w].stepped);
     mr__free(run->workers[w].readers);
     mr__free(run->workers[w].scratch);
   }

@@ -49,7 +49,8 @@ struct mr__worker {
   /* Of the share that is worked on. */
   float *gradient;        /* [distinct keys, width of the table] */
   unsigned char *touched; /* [distinct keys, parts of the table]: which parts were read at all */
-  size_t gradient_capacity, touched_capacity;
+  unsigned char *stepped; /* [places of the table] with rows: all: which rows are among the keys */
+  size_t gradient_capacity, touched_capacity, stepped_capacity;
 };
 
 /* A stretch of one dense parameter: the unit of reducing and stepping. */

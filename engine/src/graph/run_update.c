@@ -231,6 +231,8 @@ static int grow_gradient(const mr_run *run, const struct mr__share *share,
   size_t keys = (size_t)share->n + 1; /* one at least: rows: all needs it without any key */
   MR_TRY(mr__grow(&worker->gradient, &worker->gradient_capacity, keys * (size_t)table->width,
                   sizeof *worker->gradient));
+  if (run->options.rows_all)
+    MR_TRY(mr__grow(&worker->stepped, &worker->stepped_capacity, mr__table_places(table), 1));
   return mr__grow(&worker->touched, &worker->touched_capacity, keys * table->n_parts, 1);
 }
 

@@ -187,6 +187,24 @@ static int add_chunk(struct mr__table *table, struct mr__shard *shard, int chunk
   return MR_OK;
 }
 
+static size_t first_place(int chunk) {
+  return (size_t)MR__SHARDS * MR__FIRST_CHUNK * (((size_t)1 << chunk) - 1);
+}
+
+size_t mr__table_place(const struct mr__table *table, const float *row) {
+  int c = 0;
+  while ((uintptr_t)row - (uintptr_t)table->memory.chunks[c] >= chunk_block_bytes(table, c)) c++;
+  size_t floats = (size_t)(row - (float *)table->memory.chunks[c]), of_one = chunk_floats(table, c);
+  return first_place(c) + (floats / of_one) * ((size_t)MR__FIRST_CHUNK << c)
+         + floats % of_one / (size_t)table->stride;
+}
+
+size_t mr__table_places(const struct mr__table *table) {
+  int c = MR__CHUNKS;
+  while (c > 0 && !table->memory.chunks[c - 1]) c--;
+  return first_place(c);
+}
+
 void mr__table_map(struct mr__table *table, const struct mr__mapped *mapped) {
   free_rows(table);
   table->layout++;

@@ -178,6 +178,11 @@ float *mr__table_find(const struct mr__table *table, uint64_t key);
 int64_t mr__table_find_number(const struct mr__table *table, uint64_t key);
 float *mr__table_numbered(const struct mr__table *table, int shard, int64_t number);
 
+/* Where a row of the table's own memory lies, as a number below mr__table_places: the same for as
+ * long as `layout` is. */
+size_t mr__table_place(const struct mr__table *table, const float *row);
+size_t mr__table_places(const struct mr__table *table);
+
 /* The rows of `n` keys, that of unknown values for those that have none; [n]. */
 void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int64_t n,
                         float **rows);

@@ -271,14 +271,18 @@ static void step_others(const struct job *job, const struct mr__share *share,
   const mr_run *run = job->run;
   const struct mr__table *table = &run->model->tables[share->table];
   const unsigned char *learns = run->part_learns + run->first_part[share->table];
+  memset(worker->stepped, 0, mr__table_places(table));
+  for (uint32_t u = 0; u < share->n; u++)
+    worker->stepped[mr__table_place(table, share->row[u])] = 1;
   for (int s = share->first_shard; s < share->first_shard + share->n_shards; s++) {
     const struct mr__shard *shard = &table->shards[s];
     for (size_t i = 0; i < mr__shard_all_slots(shard); i++) {
       const struct mr__slot *slot = mr__shard_slot(shard, i);
-      if (!slot->row_plus_1 || slot->note >= share->note) continue;
+      if (!slot->row_plus_1) continue;
+      float *row = mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
+      if (worker->stepped[mr__table_place(table, row)]) continue;
       memset(worker->gradient, 0, (size_t)table->width * sizeof(float));
-      step_row(job, table, mr__shard_row(shard, slot->row_plus_1 - 1, table->stride),
-               worker->gradient, learns);
+      step_row(job, table, row, worker->gradient, learns);
     }
   }
 }
