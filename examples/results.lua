@@ -26,6 +26,9 @@ local TABLES = {
     experiments = { "base", "youtube_dnn", "din" } },
   beauty = { of = "beauty", data = "beauty", experiments = { "base", "din" } },
   grocery = { of = "grocery", data = "grocery", experiments = { "base", "din" } },
+  movielens_random = { of = "movielens_random", data = "movielens_random",
+    experiments = { "lr", "fm", "dnn" } },
+  census = { of = "census", data = "census", experiments = { "lr", "mlr" } },
   frappe = { of = "frappe", data = "frappe_x1", experiments = { "lr", "fm", "dnn", "wide_deep",
     "deepfm", "dcn", "dcn_v2" } },
 }
@@ -129,7 +132,8 @@ end
 
 local function main(words)
   local p = require "argparse"("results", "Train and print a table of docs/results.md.")
-  p:argument("table", "exchange, movielens, movielens_date, beauty, grocery or frappe")
+  p:argument("table", "exchange, movielens, movielens_date, movielens_random, beauty, grocery, "
+    .. "census or frappe")
   p:option("--data", "the folder of folders of data", "data")
   p:option("--out", "where the runs go", "runs/results")
   p:option("--repeat", "seeds", "3"):argname "N":target "times":convert(tonumber)

@@ -122,22 +122,15 @@ local function by_date(given, users, films, genres)
 end
 
 local function at_random(given, users, films)
-  local out = prepare.writer(given.out, columns(USER_COLUMNS, FILM_COLUMNS))
-  local n = 0
-  for _, user in ipairs(users) do n = n + #user.events end
-  local order, request = prepare.shuffled(n, given.seed), 0
-  local tenth = math.floor(n / 10)
+  local rows = {}
   for _, user in ipairs(users) do
     for _, event in ipairs(user.events) do
-      request = request + 1
-      local place = order[request]
-      local split = place <= tenth and "test" or place <= 2 * tenth and "valid" or "train"
-      out:put(split, ("%d\t%d\t%s\t%s\t%d"):format(request, event.time, user.profile,
-        films[event.film], event.liked and 1 or 0))
+      rows[#rows + 1] = ("%d\t%d\t%s\t%s\t%d"):format(#rows + 1, event.time, user.profile,
+        films[event.film], event.liked and 1 or 0)
     end
   end
-  out:close()
-  return out.rows, { ("split  8:1:1 at random (seed %d)"):format(given.seed), RULE, "past   none" }
+  local counts, rule = prepare.write_at_random(given, columns(USER_COLUMNS, FILM_COLUMNS), rows)
+  return counts, { rule, RULE, "past   none" }
 end
 
 prepare.main({ name = "movielens", summary = "Rows of MovieLens-1M with histories.",

@@ -207,6 +207,24 @@ function M.write_leave_last_out(given, columns, users, catalogue, shared, item)
     ("past   what the user had before, the last %d of it"):format(given.max) }
 end
 
+--- Write rows in their order, each to a part that is drawn: a tenth of them, rounded down, are test
+-- data, as many validation data.
+-- @tparam table given  the options of `main`
+-- @tparam {string,...} columns
+-- @tparam {string,...} rows  cells with tabs between them
+-- @treturn table rows by split
+-- @treturn string the rule
+function M.write_at_random(given, columns, rows)
+  local out, order = M.writer(given.out, columns), M.shuffled(#rows, given.seed)
+  local tenth = math.floor(#rows / 10)
+  for i, row in ipairs(rows) do
+    local place = order[i]
+    out:put(place <= tenth and "test" or place <= 2 * tenth and "valid" or "train", row)
+  end
+  out:close()
+  return out.rows, ("split  8:1:1 at random (seed %d)"):format(given.seed)
+end
+
 -- ---- the program ----
 
 local function whole(text)

@@ -208,6 +208,7 @@ describe("rows of MovieLens", function()
   it("at random: every rating once, 8:1:1, no histories", function()
     local parts, counts, said, out = prepared("movielens", folder, "--split random --seed 3")
     assert.same({ 8, 1, 1 }, counts)
+    check_experiments("movielens_random", out)
     assert.truthy(said:find "^split  8:1:1 at random %(seed 3%)\n")
     local seen = {}
     for _, split in ipairs(SPLITS) do
@@ -295,6 +296,55 @@ describe("rows of Grocery", function()
     assert.same({ "2 4", "5 5", "300", "6" }, { parts.test[1].items, parts.test[1].items_cates,
       parts.test[1].time, parts.test[1].cate })
     check_experiments("grocery", out)
+  end)
+end)
+
+describe("rows of Census-Income", function()
+  -- A line of the raw file: column c of row i is c * 100 + i, but for those of the labels.
+  local function line(i)
+    local cells = {}
+    for c = 1, 42 do cells[c] = c * 100 + i end
+    cells[1], cells[2] = 30 + i, " Not in universe"
+    cells[8] = i % 2 == 0 and " Never married" or " Married-civilian spouse present"
+    cells[42] = i % 5 == 0 and " 50000+." or " - 50000."
+    return table.concat(cells, ", ") .. "\n"
+  end
+
+  local function write(folder, n)
+    local lines = {}
+    for i = 1, n do lines[i] = line(i) end
+    helper.write(folder .. "/census-income.data", table.concat(lines))
+  end
+
+  it("have all columns but three, two labels, and parts drawn at random", function()
+    local folder, seen = helper.temp_dir(), {}
+    write(folder, 29)
+    local parts, counts, said, out = prepared("census", folder)
+    assert.same({ 25, 2, 2 }, counts)
+    assert.truthy(said:find("split  8:1:1 at random (seed 1)\nrule   income is 1 from 50,000 on, "
+      .. "single where somebody never married\n", 1, true), said)
+    for _, split in ipairs(SPLITS) do
+      for _, row in ipairs(parts[split]) do
+        local i = row.age - 30
+        assert.is_nil(seen[i])
+        seen[i] = true
+        assert.same({ "Not in universe", tostring(700 + i), tostring(900 + i), tostring(2400 + i),
+          tostring(2600 + i), tostring(4100 + i) }, { row.worker_class, row.enrolled,
+          row.major_industry, row.household_summary, row.migration_msa, row.year })
+        assert.same({ i % 5 == 0 and "1" or "0", i % 2 == 0 and "1" or "0" },
+          { row.income, row.single })
+        assert.same({}, { row.marital, row.instance_weight })
+      end
+    end
+    check_experiments("census", out)
+  end)
+
+  it("say which line is not one", function()
+    local folder = helper.temp_dir()
+    helper.write(folder .. "/census-income.data", line(1) .. "30, Private\n")
+    local _, status, said, err = run("census", folder)
+    assert.same({ 1, "", ("prepare: %s/census-income.data:2: expected 42 columns, found 2\n")
+      :format(folder) }, { status, said, err })
   end)
 end)
 
