@@ -4,8 +4,10 @@
 --
 -- Trains what the table compares, three seeds each, and prints the table in Markdown: mean and
 -- spread (standard deviation) on the test data, which is read once a run, by the epoch that is best
--- on the validation data. Runs that are there already are kept. `exchange` simulates its logs; the
--- other tables are of data that prepare.lua, or the README, of the example has put into data/.
+-- on the validation data; the seconds of training, by the clock and of all processors together, and
+-- the most memory that the process had. Runs that are there already are kept. `exchange` simulates
+-- its logs; the other tables are of data that prepare.lua, or the README, of the example has put
+-- into data/.
 --
 --     --data DIR      the folder of folders of data; default: data
 --     --out DIR       where the runs go; default: runs/results
@@ -68,25 +70,27 @@ end
 
 -- ---- seeds of one experiment ----
 
-local function with_spread(all, name, format)
+local function with_spread(all, name, format, unit)
   local mean, spread = all.mean[name], all.spread[name]
   if not mean then return "-" end
+  mean, spread = mean / (unit or 1), spread and spread / (unit or 1)
   if not spread then return format:format(mean) end
   return (format .. " ± " .. format):format(mean, spread)
 end
 
 local function table_of(about, given)
   io.stderr:write(("results: %s, %d seeds\n"):format(about.data, given.times))
-  print "| model | AUC | GAUC | logloss | seconds of training |"
-  print "|---|---|---|---|---|"
+  print "| model | AUC | GAUC | logloss | seconds | of the processors | peak memory, MB |"
+  print "|---|---|---|---|---|---|---|"
   for _, name in ipairs(about.experiments) do
     local out = ("%s/%s/%s"):format(given.out, about.data, name)
     train(about.of, name, given, { out = out, root = ("%s/%s"):format(given.data, about.data),
       seed = 1, times = given.times })
     local all = read_json(out .. "/seeds.json")
-    print(("| %s | %s | %s | %s | %s |"):format(name, with_spread(all, "auc", "%.4f"),
+    print(("| %s | %s | %s | %s | %s | %s | %s |"):format(name, with_spread(all, "auc", "%.4f"),
       with_spread(all, "gauc", "%.4f"), with_spread(all, "logloss", "%.4f"),
-      with_spread(all, "seconds", "%.0f")))
+      with_spread(all, "seconds", "%.0f"), with_spread(all, "processor_seconds", "%.0f"),
+      with_spread(all, "peak_memory", "%.0f", 2 ^ 20)))
     io.stdout:flush()
   end
 end

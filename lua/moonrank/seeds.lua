@@ -9,7 +9,8 @@ local path_of = require "moonrank.path"
 local Seeds = {}
 Seeds.__index = Seeds
 
-local FIGURES = { "auc", "gauc", "logloss", "calibration", "seconds" }
+local FIGURES = { "auc", "gauc", "logloss", "calibration", "seconds",
+  "processor_seconds", "peak_memory" }
 
 --- No seeds yet.
 -- @tparam string folder  that the run folders are in
@@ -24,7 +25,8 @@ function Seeds:run_folder(seed) return ("%s/seed-%d"):format(self.folder, seed) 
 
 --- Take a run that came to its end.
 -- @tparam integer seed
--- @tparam table figures  as of Predictor:evaluate; seconds become those of training
+-- @tparam table figures  as of Predictor:evaluate; seconds become those of training, and
+-- what else training took comes to them
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
 function Seeds:add(seed, figures)
@@ -33,7 +35,15 @@ function Seeds:add(seed, figures)
   local epochs, message = RunFolder.epochs(self:run_folder(seed))
   if not epochs then return nil, message end
   entry.seconds, entry.epochs = 0, #epochs
-  for _, epoch in ipairs(epochs) do entry.seconds = entry.seconds + epoch.seconds end
+  for _, epoch in ipairs(epochs) do
+    entry.seconds = entry.seconds + epoch.seconds
+    if epoch.processor_seconds then
+      entry.processor_seconds = (entry.processor_seconds or 0) + epoch.processor_seconds
+    end
+    if epoch.peak_memory then
+      entry.peak_memory = math.max(entry.peak_memory or 0, epoch.peak_memory)
+    end
+  end
   table.insert(self.list, entry)
   return true
 end

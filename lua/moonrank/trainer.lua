@@ -175,9 +175,10 @@ function Trainer.new(model, options)
 end
 
 --- Be told: "epoch" after each epoch, with { number, train = { logloss }, valid = figures or nil,
--- rows_per_second, seconds, best (whether it is the best so far), rate }; "progress" some times a
--- second, with { epoch, rows, total, rows_per_second }; "step" after each step, with { number,
--- loss, rows }; "checkpoint" before one is written, with the state, to which a hook may add.
+-- rows_per_second, seconds, processor_seconds (of all threads), peak_memory (of the process until
+-- then, bytes), best (whether it is the best so far), rate }; "progress" some times a second, with
+-- { epoch, rows, total, rows_per_second }; "step" after each step, with { number, loss, rows };
+-- "checkpoint" before one is written, with the state, to which a hook may add.
 -- @tparam string event
 -- @tparam function hook
 function Trainer:on(event, hook)
@@ -305,7 +306,7 @@ end
 
 local function train_epoch(self, split)
   local part, total = self.part, split:samples()
-  local start, rows_before = clock.now(), part.rows
+  local start, processor, rows_before = clock.now(), clock.processor(), part.rows
   local told = start
   for batch in self:batches(split, self.epoch, part.batches) do
     local n = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
@@ -325,7 +326,7 @@ local function train_epoch(self, split)
     if self.interrupted then break end
     if self.checkpoints and is_due(self) then save_checkpoint(self) end
   end
-  return part.rows - rows_before, clock.now() - start
+  return part.rows - rows_before, clock.now() - start, clock.processor() - processor
 end
 
 -- A figure that the data does not define must not look like one: comparing with it says nothing.
@@ -432,10 +433,11 @@ function Trainer:fit(data, options)
     if not self.part then
       self.epoch, self.part = self.epoch + 1, start_part()
     end
-    local rows, seconds = train_epoch(self, train)
+    local rows, seconds, processor_seconds = train_epoch(self, train)
     if self.interrupted then break end
     local loss = self.part.loss / math.max(self.part.rows, 1)
     local e = { number = self.epoch, train = { logloss = loss }, seconds = seconds,
+      processor_seconds = processor_seconds, peak_memory = clock.peak_memory(),
       rows_per_second = rows / math.max(seconds, 1e-9), rate = self.rate }
     if C.mr_model_check(self.model.handle) == C.MR_ENAN then
       stop_not_finite(self, ("after step %d %s"):format(tonumber(C.mr_run_steps(self.handle)),

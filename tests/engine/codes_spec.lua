@@ -134,8 +134,8 @@ describe("codes", function()
     end
   end)
 
-  -- rows: all walked over the slots of a table, whose notes codes pass by: every row of a batch took
-  -- a second step, with no gradient.
+  -- rows: all walked over the slots of a table, whose notes codes pass by: every row of a batch
+  -- took a second step, with no gradient.
   it("train the same model as keys do with rows: all", function()
     local function all(form, threads)
       return (saved(trained(form, threads, { optimizer = "adam", rows_all = true,

@@ -39,13 +39,20 @@ describe("a table of results", function()
       dir)
     local text = results(words)
     local rows = rows_of(text)
-    assert.same({ "model", "AUC", "GAUC", "logloss", "seconds of training" }, rows[1])
+    assert.same({ "model", "AUC", "GAUC", "logloss", "seconds",
+      "of the processors", "peak memory, MB" }, rows[1])
     assert.same({ "base", "din" }, { rows[3][1], rows[4][1] })
     for i, name in ipairs { "base", "din" } do
       local all = cjson.decode(helper.read(("%s/runs/grocery/%s/seeds.json"):format(dir, name)))
       assert.equal(2, #all.seeds)
       assert.equal(("%.4f ± %.4f"):format(all.mean.auc, all.spread.auc), rows[i + 2][2])
       assert.equal(("%.4f ± %.4f"):format(all.mean.logloss, all.spread.logloss), rows[i + 2][4])
+      assert.equal(("%.0f ± %.0f"):format(all.mean.peak_memory / 2 ^ 20, all.spread.peak_memory
+        / 2 ^ 20), rows[i + 2][7])
+      for _, seed in ipairs(all.seeds) do
+        assert.is_true(seed.peak_memory > 2 ^ 20 and seed.peak_memory < 2 ^ 32)
+        assert.is_true(seed.processor_seconds > 0)
+      end
     end
     assert.equal(text, results(words))
   end)

@@ -89,7 +89,8 @@ local function fit(run, data, configuration, out, say, progress, stop_after)
     progress:clear()
     say(epochs.row(e))
     out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
-      rows_per_second = e.rows_per_second, seconds = e.seconds }
+      rows_per_second = e.rows_per_second, seconds = e.seconds,
+      processor_seconds = e.processor_seconds, peak_memory = e.peak_memory }
   end)
   mr.C.mr_signals_catch()
   local cli = require "moonrank.cli"
