@@ -5,9 +5,9 @@
 -- Trains what the table compares, three seeds each, and prints the table in Markdown: mean and
 -- spread (standard deviation) on the test data, which is read once a run, by the epoch that is best
 -- on the validation data; the seconds of training, by the clock and of all processors together, and
--- the most memory that the process had. Runs that are there already are kept. `exchange` simulates
--- its logs; the other tables are of data that prepare.lua, or the README, of the example has put
--- into data/.
+-- the most memory that the process had. Runs that are there already are kept. `exchange` and
+-- `baselines` simulate their logs; the other tables are of data that prepare.lua, or the README, of
+-- the example has put into data/.
 --
 --     --data DIR      the folder of folders of data; default: data
 --     --out DIR       where the runs go; default: runs/results
@@ -36,6 +36,7 @@ local TABLES = {
 }
 
 local EXCHANGE = { "base_sum", "base_mean", "din_softmax", "din" }
+local BASELINES = { "lr", "mlr", "fm", "dnn", "wide_deep", "deepfm", "dcn", "dcn_v2" }
 
 local function fail(message)
   io.stderr:write("results: ", message, "\n")
@@ -78,20 +79,28 @@ local function with_spread(all, name, format, unit)
   return (format .. " ± " .. format):format(mean, spread)
 end
 
-local function table_of(about, given)
-  io.stderr:write(("results: %s, %d seeds\n"):format(about.data, given.times))
+local function print_heading()
   print "| model | AUC | GAUC | logloss | seconds | of the processors | peak memory, MB |"
   print "|---|---|---|---|---|---|---|"
+end
+
+-- `all` has the means and spreads of figures by name.
+local function print_row(name, all)
+  print(("| %s | %s | %s | %s | %s | %s | %s |"):format(name, with_spread(all, "auc", "%.4f"),
+    with_spread(all, "gauc", "%.4f"), with_spread(all, "logloss", "%.4f"),
+    with_spread(all, "seconds", "%.0f"), with_spread(all, "processor_seconds", "%.0f"),
+    with_spread(all, "peak_memory", "%.0f", 2 ^ 20)))
+  io.stdout:flush()
+end
+
+local function table_of(about, given)
+  io.stderr:write(("results: %s, %d seeds\n"):format(about.data, given.times))
+  print_heading()
   for _, name in ipairs(about.experiments) do
     local out = ("%s/%s/%s"):format(given.out, about.data, name)
     train(about.of, name, given, { out = out, root = ("%s/%s"):format(given.data, about.data),
       seed = 1, times = given.times })
-    local all = read_json(out .. "/seeds.json")
-    print(("| %s | %s | %s | %s | %s | %s | %s |"):format(name, with_spread(all, "auc", "%.4f"),
-      with_spread(all, "gauc", "%.4f"), with_spread(all, "logloss", "%.4f"),
-      with_spread(all, "seconds", "%.0f"), with_spread(all, "processor_seconds", "%.0f"),
-      with_spread(all, "peak_memory", "%.0f", 2 ^ 20)))
-    io.stdout:flush()
+    print_row(name, read_json(out .. "/seeds.json"))
   end
 end
 
@@ -99,12 +108,17 @@ end
 
 local function interval(d) return ("%+.4f (%+.4f to %+.4f)"):format(d.difference, d.low, d.high) end
 
-local function exchange_row(seed, given)
+local function exchange_log(seed, given)
   local log = ("%s/exchange-%d"):format(given.data, seed)
   if require "lfs".attributes(log .. "/simulation.tsv") == nil then
     run { "simulate", "--out", log, "--requests", given.requests, "--seed", tostring(seed),
       "--quiet" }
   end
+  return log
+end
+
+local function exchange_row(seed, given)
+  local log = exchange_log(seed, given)
   local pool = require "moonrank.pool".new()
   local auc = {}
   local function folder(name) return ("%s/exchange-%d/%s"):format(given.out, seed, name) end
@@ -132,12 +146,34 @@ local function exchange(given)
   for seed = 1, given.times do exchange_row(seed, given) end
 end
 
+local function baselines(given)
+  local Seeds = require "moonrank.seeds"
+  local pool, best, of = require "moonrank.pool".new(), Seeds.new(given.out, "test"), {}
+  for _, name in ipairs(BASELINES) do of[name] = Seeds.new(given.out, "test") end
+  for seed = 1, given.times do
+    local log = exchange_log(seed, given)
+    best.list[seed] = assert(require "moonrank.truth".figures(log, "test", nil, pool))
+    for _, name in ipairs(BASELINES) do
+      local out = ("%s/exchange-%d/%s"):format(given.out, seed, name)
+      train("adworld", name, given, { out = out, root = log, seed = seed, times = 1 })
+      of[name].list[seed] = read_json(out .. "/seeds.json").seeds[1]
+    end
+  end
+  print_heading()
+  local function print_mean(name, seeds)
+    local mean, spread = seeds:summary()
+    print_row(name, { mean = mean, spread = spread })
+  end
+  for _, name in ipairs(BASELINES) do print_mean(name, of[name]) end
+  print_mean("best possible", best)
+end
+
 -- ---- the command ----
 
 local function main(words)
   local p = require "argparse"("results", "Train and print a table of docs/results.md.")
-  p:argument("table", "exchange, movielens, movielens_date, movielens_random, beauty, grocery, "
-    .. "census or frappe")
+  p:argument("table", "exchange, baselines, movielens, movielens_date, movielens_random, beauty, "
+    .. "grocery, census or frappe")
   p:option("--data", "the folder of folders of data", "data")
   p:option("--out", "where the runs go", "runs/results")
   p:option("--repeat", "seeds", "3"):argname "N":target "times":convert(tonumber)
@@ -145,6 +181,7 @@ local function main(words)
   p:option("--set", "a key of the experiments"):argname "KEY=VALUE":count "*"
   local given = p:parse(words)
   if given.table == "exchange" then return exchange(given) end
+  if given.table == "baselines" then return baselines(given) end
   local about = TABLES[given.table]
   if not about then fail(('there is no table "%s"'):format(given.table)) end
   return table_of(about, given)

@@ -75,6 +75,31 @@ describe("a table of results", function()
     assert.equal(("%+.4f"):format(figure "din" - figure "base_mean"), row[8]:match "^%S+")
   end)
 
+  it("holds the baselines against the best possible", function()
+    local dir = helper.temp_dir()
+    local out = results(("baselines --data %s --out %s/runs --repeat 2 --requests 300 "
+      .. "--set train.epochs=1"):format(dir, dir))
+    local rows = rows_of(out)
+    assert.equal(2 + 9, #rows)
+    for i, name in ipairs { "lr", "mlr", "fm", "dnn", "wide_deep", "deepfm", "dcn", "dcn_v2" } do
+      local sum = 0
+      for seed = 1, 2 do
+        local path = ("%s/runs/exchange-%d/%s/seed-%d/metrics.jsonl"):format(dir, seed, name, seed)
+        sum = sum + cjson.decode(helper.read(path):match "([^\n]*)\n$").test.auc
+      end
+      assert.same({ name, ("%.4f"):format(sum / 2) },
+        { rows[i + 2][1], rows[i + 2][2]:match "^%S+" })
+    end
+    local best = 0
+    for seed = 1, 2 do
+      local _, text = helper.run(("eval --truth %s/exchange-%d"):format(dir, seed))
+      best = best + text:match "best possible +%S+ +(%S+)"
+    end
+    local row = rows[11]
+    assert.equal("best possible", row[1])
+    assert.is_true(math.abs(row[2]:match "^%S+" - best / 2) < 1e-4)
+  end)
+
   it("is one that there is", function()
     assert.same({ 1, "", 'results: there is no table "groceries"\n' },
       { helper.shell "luajit examples/results.lua groceries" })
