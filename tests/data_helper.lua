@@ -7,7 +7,11 @@ local C = mr.C
 local M = {}
 
 local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
-  group = C.MR_GROUP, request_key = C.MR_REQUEST_KEY, vector = C.MR_VECTOR }
+  group = C.MR_GROUP, request_key = C.MR_REQUEST_KEY, vector = C.MR_VECTOR, weight = C.MR_WEIGHT,
+  scenario = C.MR_SCENARIO, time = C.MR_TIME }
+
+-- Columns that batches do not have.
+local NOT_IN_BATCHES = { request_key = true, vector = true, scenario = true, time = true }
 
 --- What a column is, for mr_schema_add_column. Points into the texts of `column`.
 function M.spec(column)
@@ -121,7 +125,9 @@ function M.bag(schema, column, texts)
 end
 
 local function value_of(batch, column, kind, row)
-  if kind == "number" or kind == "label" then return C.mr_batch_floats(batch, column)[row] end
+  if kind == "number" or kind == "label" or kind == "weight" then
+    return C.mr_batch_floats(batch, column)[row]
+  end
   local keys = C.mr_batch_keys(batch, column)
   if kind ~= "ids" then return tostring(keys[row]) end
   local offsets, bag = C.mr_batch_offsets(batch, column), {}
@@ -148,7 +154,7 @@ function M.samples(batch, schema, columns)
     for i = first[request], first[request + 1] - 1 do
       local sample = { row = tonumber(index[i]), request = request }
       for _, column in ipairs(columns) do
-        if column.type ~= "request_key" and column.type ~= "vector" then
+        if not NOT_IN_BATCHES[column.type] then
           local at = column.side == "request" and request or i
           sample[column.name] = column.sequence and behaviours_of(batch, schema, column, at)
             or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at)

@@ -7,7 +7,7 @@ local C = mr.C
 local M = {}
 
 local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
-  vector = C.MR_VECTOR }
+  vector = C.MR_VECTOR, weight = C.MR_WEIGHT }
 
 local function domain_of(spec) return spec.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE end
 

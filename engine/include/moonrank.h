@@ -93,7 +93,10 @@ enum {
   MR_LABEL = 4,       /* one float, 0 or 1 */
   MR_GROUP = 5,       /* one value kept as a key, for GAUC; no table */
   MR_REQUEST_KEY = 6, /* consecutive rows with an equal value are one request */
-  MR_VECTOR = 7       /* `width` floats; filled by the caller, not read from text yet */
+  MR_VECTOR = 7,      /* `width` floats; filled by the caller, not read from text yet */
+  MR_WEIGHT = 8,      /* one float, 0 to 1e9: how often its sample counts in losses and figures */
+  MR_SCENARIO = 9,    /* one value of few; of the sample, for figures of each. Not in batches */
+  MR_TIME = 10        /* one double, a number of seconds; of the sample, for splits. Not in batches */
 };
 
 enum { MR_PLAIN_NUMBER = 0, MR_LOG1P = 1 }; /* transform of a number */
@@ -175,9 +178,16 @@ int64_t mr_dataset_requests(const mr_dataset *dataset);
  * built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
 /* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
- * Labels and numbers: one float a sample. Groups: one key a sample. */
+ * Labels, weights and numbers: one float a sample. Groups: one key a sample. */
 const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column);
 const uint64_t *mr_dataset_keys(const mr_dataset *dataset, int32_t column);
+const double *mr_dataset_times(const mr_dataset *dataset, int32_t column);
+/* The scenario of each sample, a number from 0 in the order in which they first come; in a damaged
+ * cache any number. NULL where the schema names none. */
+const int32_t *mr_dataset_scenario(const mr_dataset *dataset);
+/* How many there are, and what the i-th is called, at most 40 bytes of it; NULL past the end. */
+int32_t mr_dataset_scenarios(const mr_dataset *dataset);
+const char *mr_dataset_scenario_name(const mr_dataset *dataset, int32_t scenario);
 
 /* The text of one file as it stands, for a look before it is described: plain, gzip or zstd, told by
  * content. */
@@ -557,7 +567,7 @@ typedef struct mr_scores {
   int64_t n;
   const float *scores;    /* [n] logits or probabilities; infinite is fine, NaN is MR_ENAN */
   const float *labels;    /* [n] 0 or 1 */
-  const float *weights;   /* NULL: every row counts once; nothing else is supported yet */
+  const float *weights;   /* [n] 0 to 1e9: as if the row came so often; NULL: every row counts once */
   const uint64_t *groups; /* [n] in any order; read by mr_metric_gauc only */
 } mr_scores;
 

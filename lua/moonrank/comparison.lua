@@ -26,7 +26,7 @@ local function logits_of(opened, task, pool)
   return nil, ('%s has no task "%s"'):format(opened.file, task)
 end
 
---- Compare two models. The data, its labels and groups, are those of the first one.
+--- Compare two models. The data, its labels, weights and groups, are those of the first one.
 -- @tparam string first  a run folder or a model file
 -- @tparam string second  the same
 -- @tparam string what  train, valid or test of the first run, or a file or pattern
@@ -52,7 +52,8 @@ return function(first, second, what, options)
   local groups = a.split:groups()
   local compared
   compared, message = metric.compare(x, y, a.split:labels(task), groups, n,
-    { draws = options.draws, seed = options.seed, pool = pool.handle })
+    { draws = options.draws, seed = options.seed, pool = pool.handle,
+      weights = a.split:weights() })
   if not compared then return nil, message end
   compared.rows, compared.grouped = n, groups ~= nil
   return compared

@@ -476,7 +476,9 @@ end
 local function resolve_fields(values, context)
   if type(values.label) == "string" then values.label = { ctr = values.label } end
   if not next(values.label) then stop(context.places.label, "label is an empty map") end
-  values.group = values.group and tostring(values.group)
+  for _, name in ipairs { "group", "weight", "scenario", "time" } do
+    values[name] = values[name] and tostring(values[name])
+  end
   values.data.format = values.data.format or format_of(values, context)
   check_columns(values.data, context)
   values.data.cache = values.data.cache or path_of.join(values.data.root, ".moonrank-cache")

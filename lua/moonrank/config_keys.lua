@@ -191,6 +191,14 @@ M.fields = { type = "map", keys = {
     doc = "consecutive rows with an equal value here share all fields but the ad's" }),
   key("group", { type = "either", forms = COLUMN_FORMS,
     doc = "the column whose values are the groups of GAUC" }),
+  key("weight", { type = "either", forms = COLUMN_FORMS,
+    doc = "the column with a weight for each row, 0 to 1e9: the row counts as if it came so often, "
+      .. "in losses and in figures" }),
+  key("scenario", { type = "either", forms = COLUMN_FORMS,
+    doc = "a column of at most 4096 values, such as the place of an ad: figures are given for each "
+      .. "of them besides" }),
+  key("time", { type = "either", forms = COLUMN_FORMS,
+    doc = "the column with the time of each row, a number of seconds, for splits" }),
   key("fields", { type = "list", of = FIELD, required = true, doc = "what models see" }),
   key("sequences", { type = "list", of = SEQUENCE,
     doc = "behaviours, any number of them for each request or, on the side of the ad, row" }),

@@ -52,7 +52,9 @@ local function contents_of(values, paths, labels)
   for i, path in ipairs(paths) do files[i] = path_of.absolute(path) end
   return yaml.write { fields = fields, sequences = sequences, min_counts = min_counts,
     files = files, label = labels and values.label or {}, group = labels and values.group,
-    request = values.request, format = values.data.format, columns = values.data.columns }
+    weight = labels and values.weight or nil, scenario = labels and values.scenario or nil,
+    time = labels and values.time or nil, request = values.request, format = values.data.format,
+    columns = values.data.columns }
 end
 
 -- The files of one entry: a path or a pattern, relative to the root.

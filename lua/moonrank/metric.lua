@@ -1,20 +1,22 @@
 --- Figures that say how good scores are: AUC, GAUC, logloss and calibration, exact on any amount
 -- of data. What each means, to the last tie: docs/numerics.md.
 --
--- Scores, labels and groups are FFI arrays or pointers (`float`, `float`, `uint64_t`) that hold at
--- least `n` elements. A figure that the rows do not define, such as the AUC of clicks alone, is
--- NaN; `metric.text` shows it as "-".
+-- Scores, labels, weights and groups are FFI arrays or pointers (`float`, `float`, `float`,
+-- `uint64_t`) that hold at least `n` elements. A row of weight 2 counts as if it came twice. A
+-- figure that the rows do not define, such as the AUC of clicks alone, is NaN; `metric.text` shows
+-- it as "-".
 -- @module moonrank.metric
 local mr = require "moonrank.ffi"
 local C = mr.C
 
 local M = {}
 
-local function view(scores, labels, n, groups)
+local function view(scores, labels, n, groups, weights)
   if type(n) ~= "cdata" and (type(n) ~= "number" or n % 1 ~= 0) then
     error(("n is %s, expected a whole number"):format(tostring(n)), 3)
   end
-  return mr.new("mr_scores", { n = n, scores = scores, labels = labels, groups = groups })
+  return mr.new("mr_scores", { n = n, scores = scores, labels = labels, groups = groups,
+    weights = weights })
 end
 
 -- Scores that are NaN, from a model that diverged, and lack of memory are troubles of the world.
@@ -30,13 +32,14 @@ end
 -- @param labels  0 or 1
 -- @tparam integer n
 -- @param[opt] pool  threads to use; the figure does not depend on them
+-- @param[opt] weights  0 to 1e9; default: every row counts once
 -- @treturn number the AUC, NaN when a class is missing; or nil and a message
 -- @treturn integer positives
 -- @treturn integer negatives
 -- @raise when a label is neither 0 nor 1
-function M.auc(scores, labels, n, pool)
+function M.auc(scores, labels, n, pool, weights)
   local out = mr.new "mr_auc[1]"
-  local fine, message = ok(C.mr_metric_auc(out, view(scores, labels, n), pool))
+  local fine, message = ok(C.mr_metric_auc(out, view(scores, labels, n, nil, weights), pool))
   if not fine then return nil, message end
   return out[0].auc, tonumber(out[0].positives), tonumber(out[0].negatives)
 end
@@ -48,12 +51,13 @@ end
 -- @param groups  keys, in any order
 -- @tparam integer n
 -- @param[opt] pool  threads to use; the figures do not depend on them
+-- @param[opt] weights  as of `auc`; a group then weighs their sum
 -- @treturn table gauc, gauc_by_clicks (the same with the group's positives as weights), groups,
 -- groups_used (those of both classes), rows_used; or nil and a message
 -- @raise when a label is neither 0 nor 1
-function M.gauc(scores, labels, groups, n, pool)
+function M.gauc(scores, labels, groups, n, pool, weights)
   local out = mr.new "mr_gauc[1]"
-  local fine, message = ok(C.mr_metric_gauc(out, view(scores, labels, n, groups), pool))
+  local fine, message = ok(C.mr_metric_gauc(out, view(scores, labels, n, groups, weights), pool))
   if not fine then return nil, message end
   local r = out[0]
   return {
@@ -80,11 +84,12 @@ end
 -- @param labels  0 or 1
 -- @tparam integer n
 -- @param[opt] pool  threads to use; the figures do not depend on them
+-- @param[opt] weights  as of `auc`
 -- @treturn table logloss (the mean), calibration (sum p / sum y, NaN without positives),
 -- mean_label, mean_probability, positives; or nil and a message
 -- @raise when a label is neither 0 nor 1
-function M.logloss(logits, labels, n, pool)
-  local out, rows = mr.new "mr_logloss[1]", view(logits, labels, n)
+function M.logloss(logits, labels, n, pool, weights)
+  local out, rows = mr.new "mr_logloss[1]", view(logits, labels, n, nil, weights)
   local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_LOGIT, pool))
   if not fine then return nil, message end
   return loss_figures(out[0])
@@ -95,10 +100,11 @@ end
 -- @param labels  0 or 1
 -- @tparam integer n
 -- @param[opt] pool
+-- @param[opt] weights
 -- @return as `logloss`
 -- @raise when a probability is not within [0, 1], a label neither 0 nor 1
-function M.logloss_of_probabilities(probabilities, labels, n, pool)
-  local out, rows = mr.new "mr_logloss[1]", view(probabilities, labels, n)
+function M.logloss_of_probabilities(probabilities, labels, n, pool, weights)
+  local out, rows = mr.new "mr_logloss[1]", view(probabilities, labels, n, nil, weights)
   local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_PROBABILITY, pool))
   if not fine then return nil, message end
   return loss_figures(out[0])
@@ -112,14 +118,15 @@ end
 -- @param labels  0 or 1
 -- @param groups  keys, in any order, or nil: each row is one
 -- @tparam integer n
--- @tparam[opt] table options  draws (1000), seed (1), pool
+-- @tparam[opt] table options  draws (1000), seed (1), pool, weights
 -- @treturn table figures are NaN where they are not defined; or nil and a message
 -- @raise when a label is neither 0 nor 1
 function M.compare(first, second, labels, groups, n, options)
   local o = options or {}
   local out = mr.new "mr_comparison[1]"
-  local fine, message = ok(C.mr_metric_compare(out, view(first, labels, n, groups), second,
-    o.draws or 1000, o.seed or 1, o.pool))
+  local rows = view(first, labels, n, groups, o.weights)
+  local fine, message = ok(C.mr_metric_compare(out, rows, second, o.draws or 1000, o.seed or 1,
+    o.pool))
   if not fine then return nil, message end
   local result = { groups = tonumber(out[0].groups) }
   for _, name in ipairs { "auc", "gauc", "logloss" } do

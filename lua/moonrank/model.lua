@@ -11,6 +11,7 @@ Model.__index = Model
 -- What of a fields configuration a model depends on; where the data lies is none of it.
 local function portable(config)
   return { version = config.version, label = config.label, group = config.group,
+    weight = config.weight, scenario = config.scenario, time = config.time,
     request = config.request, fields = config.fields, sequences = config.sequences,
     tables = config.tables,
     data = require "moonrank.config".text(config.data) }

@@ -2,6 +2,7 @@
 -- @classmod moonrank.Predictor
 local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
+local scenarios = require "moonrank.scenarios"
 local C = mr.C
 
 local Predictor = {}
@@ -63,26 +64,51 @@ function Predictor:logits(split, task)
   return scores
 end
 
-local function figures_of(self, split, task, seconds)
-  local n, labels = split:samples(), split:labels(self.model.tasks[task].name)
-  if labels == nil then
-    error(('the data has no label of task "%s"'):format(self.model.tasks[task].name), 3)
-  end
-  local logits = self:logits(split, task)
-  local loss = assert(metric.logloss(logits, labels, n, self.pool.handle))
-  local auc = assert(metric.auc(logits, labels, n, self.pool.handle))
-  local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc,
-    seconds = seconds() }
-  local groups = split:groups()
-  if groups then
-    local gauc = assert(metric.gauc(logits, labels, groups, n, self.pool.handle))
+-- The figures of rows as moonrank.scenarios has them.
+local function judge(rows, pool)
+  local n, scores, labels, weights = rows.n, rows.scores, rows.labels, rows.weights
+  local loss = assert(metric.logloss(scores, labels, n, pool.handle, weights))
+  local auc = assert(metric.auc(scores, labels, n, pool.handle, weights))
+  local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc }
+  if rows.groups then
+    local gauc = assert(metric.gauc(scores, labels, rows.groups, n, pool.handle, weights))
     figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
   end
   return figures
 end
 
+-- The same of each scenario, by name.
+local function judge_scenarios(rows, split, pool)
+  local numbers, names = split:scenarios()
+  if not numbers then return nil end
+  local cut = scenarios.cut(rows, numbers, #names)
+  if not cut then error(split.cache .. ": the cache is damaged; build it again", 0) end
+  local list = {}
+  for i, name in ipairs(names) do
+    list[i] = judge(cut[i], pool)
+    list[i].name = name
+  end
+  table.sort(list, function(a, b) return a.name < b.name end)
+  return list
+end
+
+local function figures_of(self, split, task, seconds)
+  local labels = split:labels(self.model.tasks[task].name)
+  if labels == nil then
+    error(('the data has no label of task "%s"'):format(self.model.tasks[task].name), 3)
+  end
+  local rows = { n = split:samples(), scores = self:logits(split, task), labels = labels,
+    weights = split:weights(), groups = split:groups() }
+  local figures = judge(rows, self.pool)
+  figures.scenarios = judge_scenarios(rows, split, self.pool)
+  figures.seconds = seconds()
+  return figures
+end
+
 --- The figures of the first task: rows, logloss, calibration (sum p / sum y), auc, gauc with
 -- groups and groups_used where a group is declared, seconds; those of every task under `tasks`.
+-- Where a scenario is declared, `scenarios` has the same of each, with its `name`, in the order of
+-- names. Rows count by their weights, where the data has them.
 -- AUC and GAUC rank logits, which tie less often than their probabilities.
 -- @tparam Split split
 -- @treturn table

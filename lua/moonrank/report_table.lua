@@ -56,6 +56,18 @@ function M.epochs()
   }
 end
 
+--- The lines of a row of evaluations: its own, then one for each scenario.
+-- @tparam table report  as of evaluations()
+-- @tparam table row  of it
+-- @treturn {string,...}
+function M.lines(report, row)
+  local lines = { report.row(row) }
+  for _, figures in ipairs(row.figures.scenarios or {}) do
+    lines[#lines + 1] = report.row { what = "  " .. figures.name, figures = figures }
+  end
+  return lines
+end
+
 --- The table of evaluations. Rows: { what, figures = { logloss, auc, gauc, calibration, rows,
 -- seconds } }.
 -- @tparam[opt] integer width  least width of the first column

@@ -1,8 +1,8 @@
 --- The engine's schema of a fields configuration, and the fields as model scripts see them.
 --
 -- Columns are added in a fixed order: the fields as written, the members of the sequences
--- ("click.ad"), the request key, the labels by task name, the group. So the fields have the same
--- numbers with and without labels.
+-- ("click.ad"), the request key, the labels by task name, the group, the weight, the scenario, the
+-- time. So the fields have the same numbers with and without labels.
 -- @classmod moonrank.Schema
 local config_sequences = require "moonrank.config_sequences"
 local mr = require "moonrank.ffi"
@@ -85,6 +85,10 @@ local function add_sequence(self, sequence, config)
   return seen
 end
 
+-- What the keys of a fields file say of samples beside labels.
+local OF_SAMPLES = { { "group", C.MR_GROUP }, { "weight", C.MR_WEIGHT },
+  { "scenario", C.MR_SCENARIO }, { "time", C.MR_TIME } }
+
 local function add_labels(self, config)
   for _, task in ipairs(sorted_keys(config.label)) do
     local name = "label:" .. task
@@ -92,21 +96,25 @@ local function add_labels(self, config)
       type = C.MR_LABEL, domain = C.MR_SAMPLE })
     table.insert(self.tasks, { name = task, column = column, column_name = name })
   end
-  if config.group then
-    self.group = add_column(self, { name = "group:" .. config.group, source = config.group,
-      type = C.MR_GROUP, domain = C.MR_SAMPLE })
+  for _, kind in ipairs(OF_SAMPLES) do
+    local source = config[kind[1]]
+    if source then
+      self[kind[1]] = add_column(self, { name = kind[1] .. ":" .. source, source = source,
+        type = kind[2], domain = C.MR_SAMPLE })
+    end
   end
 end
 
 --- Describe data to the engine.
 -- @tparam table config  a resolved fields configuration (moonrank.config)
--- @tparam[opt] table options  labels = false: without labels and group, for data to predict
+-- @tparam[opt] table options  labels = false: without labels and what else figures need, for data
+-- to predict
 -- @treturn Schema with `fields` (list of { name, side, type, table, dim, domain, column, pool };
 -- its key `schema` leads back here),
 -- `sequences` (list of { name, side, domain = of its owner, members }; a member is like a field, in
 -- the domain of the sequence's name, with the `field` of the same name and table, if any),
--- `tasks` (list of { name, column, column_name }), `group` (a column or nil), `columns` (numbers by
--- name, counted from 0) and `config`
+-- `tasks` (list of { name, column, column_name }), `group`, `weight`, `scenario`, `time` (columns
+-- or nil), `columns` (numbers by name, counted from 0) and `config`
 -- @raise when the engine refuses the configuration
 function Schema.new(config, options)
   local out = mr.new "mr_schema *[1]"

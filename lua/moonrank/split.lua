@@ -74,6 +74,32 @@ function Split:groups()
   return self.schema.group and self:keys(self.schema.group)
 end
 
+--- The weights of samples.
+-- @return `const float *`, or nil where no weight is declared
+function Split:weights()
+  return self.schema.weight and self:floats(self.schema.weight)
+end
+
+--- The times of samples, in seconds.
+-- @return `const double *`, or nil where no time is declared
+function Split:times()
+  local view = self.schema.time and C.mr_dataset_times(handle_of(self), self.schema.time)
+  return view ~= nil and view or nil
+end
+
+--- The scenarios of samples.
+-- @return `const int32_t *`, numbers from 0, or nil where no scenario is declared; valid until the
+-- split is closed
+-- @treturn ?{string,...} what they are called, by number + 1
+function Split:scenarios()
+  if not self.schema.scenario then return nil end
+  local handle, names = handle_of(self), {}
+  for i = 0, C.mr_dataset_scenarios(handle) - 1 do
+    names[i + 1] = mr.string(C.mr_dataset_scenario_name(handle, i))
+  end
+  return C.mr_dataset_scenario(handle), names
+end
+
 local Loader = {}
 Loader.__index = Loader
 

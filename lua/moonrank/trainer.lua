@@ -253,13 +253,14 @@ function Trainer:keep_checkpoints(folder)
 end
 
 -- What of the epoch is done: batches, and the sums over their samples.
-local function start_part() return { batches = 0, loss = 0, rows = 0 } end
+local function start_part() return { batches = 0, loss = 0, rows = 0, weight = 0 } end
 
 local function state_of(self)
   local part = self.part or start_part()
   return { epoch = self.epoch, batches = self.part and part.batches or -1, -- -1: between epochs
-    loss = part.loss, rows = part.rows, rate = self.rate, waited = self.waited,
-    best_value = self.best_value, best_epoch = self.best_epoch, stopped = self.stopped or false }
+    loss = part.loss, rows = part.rows, weight = part.weight, rate = self.rate,
+    waited = self.waited, best_value = self.best_value, best_epoch = self.best_epoch,
+    stopped = self.stopped or false }
 end
 
 -- Write one now. Saving changes nothing in the run.
@@ -290,7 +291,8 @@ function Trainer:resume()
   self.best_value, self.best_epoch = state.best_value, state.best_epoch
   self.stopped = state.stopped
   if state.batches >= 0 then -- in the middle of an epoch
-    self.part = { batches = state.batches, loss = state.loss, rows = state.rows }
+    self.part = { batches = state.batches, loss = state.loss, rows = state.rows,
+      weight = state.weight or state.rows }
   end
   self.saved_step = tonumber(C.mr_run_steps(self.handle))
   if self.best_epoch then
@@ -304,6 +306,14 @@ end
 
 -- ---- epochs ----
 
+-- The sum of the weights of a batch's samples.
+local function weight_of(split, batch, n)
+  if not split.schema.weight then return n end
+  local weights, sum = C.mr_batch_floats(batch, split.schema.weight), 0
+  for i = 0, n - 1 do sum = sum + weights[i] end
+  return sum
+end
+
 local function train_epoch(self, split)
   local part, total = self.part, split:samples()
   local start, processor, rows_before = clock.now(), clock.processor(), part.rows
@@ -312,6 +322,7 @@ local function train_epoch(self, split)
     local n = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
     local step_loss = self:step(batch)
     part.loss, part.rows, part.batches = part.loss + step_loss, part.rows + n, part.batches + 1
+    part.weight = part.weight + weight_of(split, batch, n)
     if self.hooks.step then
       tell(self, "step", { number = tonumber(C.mr_run_steps(self.handle)), loss = step_loss / n,
         rows = n })
@@ -435,7 +446,7 @@ function Trainer:fit(data, options)
     end
     local rows, seconds, processor_seconds = train_epoch(self, train)
     if self.interrupted then break end
-    local loss = self.part.loss / math.max(self.part.rows, 1)
+    local loss = self.part.loss / (self.part.weight > 0 and self.part.weight or 1)
     local e = { number = self.epoch, train = { logloss = loss }, seconds = seconds,
       processor_seconds = processor_seconds, peak_memory = clock.peak_memory(),
       rows_per_second = rows / math.max(seconds, 1e-9), rate = self.rate }

@@ -28,15 +28,16 @@ local function open_file(values, labels, path, folder, pool)
 end
 
 local function figures_of(p, split, pool)
-  local labels, n = split:labels(), split:samples()
-  local figures, message = metric.logloss_of_probabilities(p, labels, n, pool.handle)
+  local labels, n, weights = split:labels(), split:samples(), split:weights()
+  local figures, message = metric.logloss_of_probabilities(p, labels, n, pool.handle, weights)
   if not figures then return nil, message end
   figures.rows = n
-  figures.auc, message = metric.auc(p, labels, n, pool.handle)
+  figures.auc, message = metric.auc(p, labels, n, pool.handle, weights)
   if not figures.auc then return nil, message end
   if split:groups() then
     local of_groups
-    of_groups, message = metric.gauc(p, labels, split:groups(), n, pool.handle)
+    of_groups, message = metric.gauc(p, labels, split:groups(), n, pool.handle,
+      weights)
     if not of_groups then return nil, message end
     figures.gauc, figures.groups = of_groups.gauc, of_groups.groups
   end

@@ -12,7 +12,7 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 7, NODES = 7 };
+enum { N = 40, COLUMNS = 8, NODES = 7 };
 
 static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
 
@@ -28,7 +28,8 @@ static const mr_column_spec columns[COLUMNS] = {
      .type = MR_IDS,
      .domain = MR_SAMPLE,
      .sequence = "past",
-     .separator = '-'}};
+     .separator = '-'},
+    {.name = "place", .source = "ad", .type = MR_SCENARIO, .domain = MR_SAMPLE}};
 
 static const struct {
   const char *op;
@@ -593,10 +594,26 @@ static int optimizer_option_describe(void) {
 
 /* ---- metrics ---- */
 
-static float scores_of[N], labels_of[N];
+static float scores_of[N], labels_of[N], weights_of[N];
 static uint64_t groups_of[N];
 static const mr_scores rows = {
     .n = N, .scores = scores_of, .labels = labels_of, .groups = groups_of};
+
+static const mr_scores weighted = {.n = N,
+                                   .scores = scores_of,
+                                   .labels = labels_of,
+                                   .weights = weights_of,
+                                   .groups = groups_of};
+
+static int metric_auc_weighted(void) {
+  mr_auc out;
+  return ARMED(mr_metric_auc(&out, &weighted, NULL));
+}
+
+static int metric_compare_weighted(void) {
+  mr_comparison out;
+  return ARMED(mr_metric_compare(&out, &weighted, scores_of, 2, 1, pool));
+}
 
 static int metric_auc(void) {
   mr_auc out;
@@ -753,6 +770,8 @@ static const struct {
     {"mr_optimizer_describe", optimizer_describe},
     {"mr_optimizer_option_describe", optimizer_option_describe},
     {"mr_metric_auc", metric_auc},
+    {"mr_metric_auc", metric_auc_weighted},
+    {"mr_metric_compare", metric_compare_weighted},
     {"mr_metric_gauc", metric_gauc},
     {"mr_metric_compare", metric_compare},
     {"mr_metric_logloss", metric_logloss},
@@ -851,7 +870,7 @@ static void begin(void) {
   for (int i = 0; i < N; i++) {
     mr_batch_keys(batch, 0)[i] = (uint64_t)(i % 9) << 59;
     mr_batch_floats(batch, 3)[i] = labels_of[i] = (float)(i % 2);
-    scores_of[i] = (float)(i % 7), groups_of[i] = (uint64_t)(i % 5);
+    scores_of[i] = (float)(i % 7), weights_of[i] = (float)(i % 3), groups_of[i] = (uint64_t)(i % 5);
   }
   mr_text_format format = {.delimiter = ','};
   const char *path = text_path;

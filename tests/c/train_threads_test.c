@@ -62,6 +62,9 @@ static mr_schema *new_schema(void) {
       {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P},
       {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
       {.name = "who", .source = "user", .type = MR_GROUP, .domain = MR_SAMPLE},
+      {.name = "weight", .source = "price", .type = MR_WEIGHT, .domain = MR_SAMPLE},
+      {.name = "place", .source = "user", .type = MR_SCENARIO, .domain = MR_SAMPLE},
+      {.name = "time", .source = "price", .type = MR_TIME, .domain = MR_SAMPLE},
   };
   static const mr_sequence_spec past = {.name = "past", .domain = MR_REQUEST, .max = 6};
   mr_schema *schema;

@@ -483,12 +483,9 @@ describe("a wrong input", function()
     assert.truthy(message:find("metric_spec.lua", 1, true))
   end)
 
-  it("of the plain interface: weights and an unknown form", function()
+  it("of the plain interface: an unknown form", function()
     local one = floats { 1 }
-    local rows = ffi.new("mr_scores", { n = 1, scores = one, labels = one, weights = one })
-    assert.equal(C.MR_EINVAL, C.mr_metric_auc(ffi.new "mr_auc[1]", rows, nil))
-    assert.equal("weights are given, expected none", mr.last_error())
-    rows.weights = nil
+    local rows = ffi.new("mr_scores", { n = 1, scores = one, labels = one })
     assert.equal(C.MR_EINVAL, C.mr_metric_logloss(ffi.new "mr_logloss[1]", rows, 2, nil))
     assert.equal("form is 2, expected MR_LOGIT or MR_PROBABILITY", mr.last_error())
   end)

@@ -59,12 +59,13 @@ describe("a schema", function()
   it("says what is wrong with a column", function()
     assert(add { name = "user", type = "id" })
     assert(add { name = "session", type = "request_key" })
+    assert(add { name = "w", type = "weight" })
     local cases = {
       { { type = "id" }, "a column has no name" },
       { { name = "", type = "id" }, "a column has no name" },
       { { name = "user", type = "id" }, 'column "user" is there already' },
-      { { name = "x", type = 0 }, 'column "x": type is 0, expected 1 to 7' },
-      { { name = "x", type = 8 }, 'column "x": type is 8, expected 1 to 7' },
+      { { name = "x", type = 0 }, 'column "x": type is 0, expected 1 to 10' },
+      { { name = "x", type = 11 }, 'column "x": type is 11, expected 1 to 10' },
       { { name = "x", type = "ids", separator = '"' }, 'column "x": separator is byte 34, '
         .. "expected 1 to 255 and neither a quote nor the end of a line" },
       { { name = "x", type = "ids", max = -1 }, 'column "x": max is -1, expected 0 or more' },
@@ -73,6 +74,11 @@ describe("a schema", function()
       { { name = "x", type = "label", side = "request" },
         'column "x": a label belongs to a sample, not to a request' },
       { { name = "x", type = "request_key" }, 'column "x": "session" is the request key already' },
+      { { name = "x", type = "weight" }, 'column "x": "w" is the weight already' },
+      { { name = "x", type = "time", side = "request" },
+        'column "x": a time belongs to a sample, not to a request' },
+      { { name = "x", type = "scenario", side = "request" },
+        'column "x": a scenario belongs to a sample, not to a request' },
       { { name = "x", type = "vector" }, 'column "x": width is 0, expected 1 or more' },
     }
     for _, case in ipairs(cases) do
@@ -80,7 +86,7 @@ describe("a schema", function()
       -- The sign of a NaN is the machine's own.
       helper.fails_with(case[2], ok, (message:gsub("%-nan", "nan")))
     end
-    assert.equal(2, C.mr_schema_columns(schema))
+    assert.equal(3, C.mr_schema_columns(schema))
   end)
 
   it("refuses a transform or a domain that it does not know", function()

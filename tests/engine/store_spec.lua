@@ -15,21 +15,24 @@ local columns = {
   { name = "ad", type = "id" }, { name = "price", type = "number", log1p = true },
   { name = "tags", type = "ids", separator = "|" },
   { name = "by", source = "user", type = "group" }, { name = "image", type = "vector", width = 2 },
+  { name = "weight", type = "weight" }, { name = "place", type = "scenario" },
+  { name = "time", type = "time" },
 }
 
 --- Rows of sessions of 1 to 7 samples. The numbers repeat for the same seed.
 local function make_text(n_sessions, seed)
   math.randomseed(seed or 1)
-  local lines = { "session,user,past,age,ad,price,tags,click" }
+  local lines = { "session,user,past,age,ad,price,tags,click,weight,place,time" }
   for session = 1, n_sessions do
     local user, past = math.random(1, 50), {}
     for i = 1, math.random(0, 9) do past[i] = "ad" .. math.random(1, 300) end
     for _ = 1, math.random(1, 7) do
       local tags = {}
       for i = 1, math.random(0, 3) do tags[i] = "t" .. math.random(1, 40) end
-      lines[#lines + 1] = ("%d,%d,%s,%d,ad%d,%.2f,%s,%d"):format(session, user,
+      lines[#lines + 1] = ("%d,%d,%s,%d,ad%d,%.2f,%s,%d,%.2f,p%d,%d"):format(session, user,
         table.concat(past, "|"), user % 7, math.random(1, 300) ^ 2 % 307, math.random() * 100,
-        table.concat(tags, "|"), math.random(0, 1))
+        table.concat(tags, "|"), math.random(0, 1), session % 9 / 4, session ^ 2 % 5,
+        1700000000 + session)
     end
   end
   return table.concat(lines, "\n") .. "\n"
@@ -84,7 +87,7 @@ describe("a cache", function()
     local n = 0
     for line in helper.read(source):gmatch "[^\n]+" do
       local _, user, past, age, ad, price, tags, click =
-        line:match "^(%d+),(%d+),([^,]*),(%d+),([^,]+),([^,]+),([^,]*),(%d)$"
+        line:match "^(%d+),(%d+),([^,]*),(%d+),([^,]+),([^,]+),([^,]*),(%d),"
       if user then
         n = n + 1
         local function bag(name, text)
@@ -122,11 +125,12 @@ describe("a cache", function()
       assert.equal(row.by, tostring(users[i - 1]))
     end
     -- Keys of tables, request-side columns and what is not there have none.
-    for _, column in ipairs { -1, 1, 2, 4, 5, 7, 9, 10 } do
+    for _, column in ipairs { -1, 1, 2, 4, 5, 7, 9, 11, 12, 13 } do
       assert.is_true(C.mr_dataset_floats(dataset, column) == nil)
       assert.is_true(C.mr_dataset_keys(dataset, column) == nil)
     end
     assert.is_true(C.mr_dataset_keys(dataset, 0) == nil)
+    assert.is_true(C.mr_dataset_times(dataset, 0) == nil)
     assert.is_true(C.mr_dataset_floats(dataset, 8) == nil)
   end)
 
@@ -356,7 +360,7 @@ describe("a damaged cache", function()
   end
 
   it("is refused when its header or directory is not what it was", function()
-    local unsigned = 128 + 12 * 24 -- header; directory of 12 sections
+    local unsigned = 128 + 16 * 24 -- header; directory of 16 sections
     for i = 1, unsigned do
       for _, change in ipairs { 1, 128 } do
         with_byte(i, (bytes:byte(i) + change) % 256)
@@ -375,7 +379,7 @@ describe("a damaged cache", function()
     with_byte(1, 0)
     refuses "the file is no dataset cache"
     with_byte(9, 9)
-    refuses "the cache has format 9, expected 4; build it again"
+    refuses "the cache has format 9, expected 5; build it again"
     with_byte(13, 9)
     refuses "the cache is damaged or of a machine of other byte order"
     with_byte(17, (bytes:byte(17) + 1) % 256)
@@ -407,7 +411,7 @@ describe("a damaged cache", function()
     -- The last byte of the second place in FIRST_SAMPLE and in the OFFSETS of samples.
     local function u64(at) return bytes:byte(at + 1) + 256 * bytes:byte(at + 2) end
     local function break_section(kind, index, message)
-      for at = 128, 128 + 11 * 24, 24 do
+      for at = 128, 128 + 15 * 24, 24 do
         if bytes:byte(at + 1) == kind and bytes:byte(at + 5) == index then
           with_byte(u64(at + 8) + 16, 77)
           local _, actual = data.rows(schema, columns, cache)

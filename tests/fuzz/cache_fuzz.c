@@ -2,7 +2,7 @@
  * no wild pointer.
  *
  * Input: a byte of choices. With RAW the rest is the file. Otherwise numbers follow (samples,
- * requests, words of the records of both sides, codes of each table / 128), which make a true
+ * requests, words of the records of both sides, codes of each table / 128, scenarios), which make a true
  * header with its checksum, so that the sections, which are the rest, are believed. */
 #include "data/store.h"
 #include "read_dataset.h"
@@ -27,6 +27,7 @@ static int make_head(struct mr__store *out, struct fuzz_input *input, const mr_s
   out->header.record_bytes[MR_SAMPLE] = 4 * take16(input);
   out->header.record_bytes[MR_REQUEST] = 4 * take16(input);
   for (size_t t = 0; t < schema->n_tables; t++) out->codes[t] = MR__CODE_STEP * fuzz_byte(input);
+  out->scenarios = fuzz_byte(input);
   int status = mr__store_plan(out, layout);
   mr__layout_free(layout);
   if (status != MR_OK) return status;
@@ -47,6 +48,10 @@ static const char *write_file(struct fuzz_input *input, const mr_schema *schema)
     size_t start = (head + directory + MR__STORE_ALIGN - 1) / MR__STORE_ALIGN * MR__STORE_ALIGN;
     size_t left = size > start ? size - start : 0;
     if (input->size) memcpy(bytes + start, input->at, input->size < left ? input->size : left);
+    const struct mr__section *names = mr__store_find(&store, MR__SCENARIOS, 0);
+    for (uint64_t end = sizeof(struct mr__scenario); end <= names->bytes;
+         end += sizeof(struct mr__scenario))
+      bytes[names->offset + end - 1] = 0; /* or it is refused */
     path = fuzz_write("cache", bytes, size);
     free(bytes);
   }
@@ -56,7 +61,7 @@ static const char *write_file(struct fuzz_input *input, const mr_schema *schema)
 
 /* Training and predicting read the rows of codes by way of the dictionaries. */
 static int touch_rows(const mr_dataset *dataset, const mr_schema *schema, int trains) {
-  enum { MOST_TABLES = 8, MOST_COLUMNS = 16 };
+  enum { MOST_TABLES = 8, MOST_COLUMNS = 24 };
   struct mr__table tables[MOST_TABLES];
   struct mr__touched rows;
   int table_of[MOST_COLUMNS], offset;

@@ -206,6 +206,9 @@ local cache_columns = {
     side = "request", sequence = "past" },
   { name = "near.tag", source = "tags", type = "id", sequence = "near" },
   { name = "near.words", source = "tags", type = "ids", separator = " ", sequence = "near" },
+  { name = "weight", source = "click", type = "weight" },
+  { name = "place", source = "user", type = "scenario" },
+  { name = "time", source = "click", type = "time" },
   { name = "rid", type = "request_key", side = "request" },
 }
 
@@ -227,15 +230,17 @@ local function cache_seed(name, keyed)
   -- struct mr__store_header: what the fuzz target fills in again, and where the sections start.
   local samples, requests = number(bytes, 48, 8), number(bytes, 56, 8)
   local sizes = { number(bytes, 64, 8) / 4, number(bytes, 72, 8) / 4 }
-  local n_sections, codes = number(bytes, 80, 8), ""
+  local n_sections, codes, scenarios = number(bytes, 80, 8), "", 0
   for at = 128, 128 + 24 * (n_sections - 1), 24 do -- uint64 [codes]: 128 at a time
     if number(bytes, at, 4) == 5 then
       codes = codes .. string.char(number(bytes, at + 16, 8) / 8 / 128)
+    elseif number(bytes, at, 4) == 7 then -- struct mr__scenario
+      scenarios = number(bytes, at + 16, 8) / 56
     end
   end
   local sections = math.ceil((128 + 24 * n_sections) / 64) * 64
   put("cache", name, string.char(choice, samples, requests, sizes[1] % 256, sizes[1] / 256,
-    sizes[2] % 256, sizes[2] / 256) .. codes .. bytes:sub(sections + 1))
+    sizes[2] % 256, sizes[2] / 256) .. codes .. string.char(scenarios) .. bytes:sub(sections + 1))
 end
 
 -- ---- compressed files ----

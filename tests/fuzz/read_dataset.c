@@ -34,6 +34,9 @@ static const mr_column_spec specs[] = {
      .domain = MR_SAMPLE,
      .sequence = "near",
      .separator = ' '},
+    {.name = "weight", .source = "click", .type = MR_WEIGHT, .domain = MR_SAMPLE},
+    {.name = "place", .source = "user", .type = MR_SCENARIO, .domain = MR_SAMPLE},
+    {.name = "time", .source = "click", .type = MR_TIME, .domain = MR_SAMPLE},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };
@@ -122,7 +125,18 @@ static void read_views(const mr_dataset *dataset, const mr_schema *schema, int t
     const float *floats = mr_dataset_floats(dataset, c);
     const uint64_t *keys = mr_dataset_keys(dataset, c);
     if (floats) touch(floats, samples * sizeof *floats);
+    const double *times = mr_dataset_times(dataset, c);
     if (keys) touch(keys, samples * sizeof *keys);
+    if (times) touch(times, samples * sizeof *times);
+  }
+  const int32_t *scenario = mr_dataset_scenario(dataset);
+  for (size_t i = 0; i < samples; i++)
+    if (trusted)
+      FUZZ_CHECK(mr_dataset_scenario_name(dataset, scenario[i]), "scenario %d", scenario[i]);
+  touch(scenario, samples * sizeof *scenario);
+  for (int32_t i = 0; i < mr_dataset_scenarios(dataset); i++) {
+    const char *name = mr_dataset_scenario_name(dataset, i);
+    touch(name, strlen(name));
   }
   for (const char *const *name = (const char *const[]){"user", "ad", "tags", NULL}; *name; name++) {
     int64_t n = mr_dataset_distinct(dataset, mr_schema_find_table(schema, *name));

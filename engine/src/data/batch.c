@@ -62,6 +62,7 @@ static int resize_column(struct mr__batch_column *column, const struct mr__colum
     return MR_OK;
   case MR_NUMBER:
   case MR_LABEL:
+  case MR_WEIGHT:
     return mr__grow(&column->floats, &column->floats_capacity, rows, sizeof *column->floats);
   case MR_VECTOR: {
     size_t floats;

@@ -121,11 +121,12 @@ static int quick_value(const struct decimal *number, float *out) {
   return 1;
 }
 
+enum { KEPT = 120, WRITTEN = KEPT + 32 };
+
 /* The same number as "digits e exponent" in the C locale. Halfway cases of float have at most 112
- * digits, so 120 of them and one that stands for all others decide every rounding. */
-static float careful_value(const struct decimal *number) {
-  enum { KEPT = 120 };
-  char text[KEPT + 32];
+ * digits, so 120 of them and one that stands for all others decide every rounding. Returns 0 for
+ * zero. */
+static int write_value(const struct decimal *number, char text[WRITTEN]) {
   int n = 0, dropped = 0;
   int64_t exponent = number->exponent;
   for (const char *p = number->digits; p < number->digits_end; p++) {
@@ -141,7 +142,13 @@ static float careful_value(const struct decimal *number) {
   if (dropped) text[n++] = '1', exponent--;
   if (exponent > EXPONENT_LIMIT) exponent = EXPONENT_LIMIT;
   if (exponent < -EXPONENT_LIMIT) exponent = -EXPONENT_LIMIT;
-  snprintf(text + n, sizeof text - (size_t)n, "e%d", (int)exponent);
+  snprintf(text + n, WRITTEN - (size_t)n, "e%d", (int)exponent);
+  return 1;
+}
+
+static float careful_value(const struct decimal *number) {
+  char text[WRITTEN];
+  if (!write_value(number, text)) return 0;
   locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   float value = strtof_l(text, NULL, c_locale);
   freelocale(c_locale);
@@ -204,6 +211,27 @@ enum mr__number mr__given_number(const struct mr__column *column, float value, f
   int missing = isnan(value);
   *out = transform(column, missing ? column->missing : value);
   return missing ? MR__NUMBER_MISSING : MR__NUMBER_OK;
+}
+
+int mr__cell_time(struct mr__text text, double *out) {
+  struct decimal number;
+  char written[WRITTEN];
+  *out = 0;
+  if (!take_apart(&number, text)) return 0;
+  if (number.exponent == 0 && number.n_digits <= 15) { /* whole seconds, exact */
+    *out = (double)number.mantissa * (number.negative ? -1 : 1);
+    return 1;
+  }
+  if (!write_value(&number, written)) return 1;
+  locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  double value = strtod_l(written, NULL, c_locale);
+  freelocale(c_locale);
+  *out = number.negative ? -value : value;
+  return isfinite(value) != 0;
+}
+
+int mr__cell_weight(struct mr__text text, float *out) {
+  return mr__parse_number(text, out) == MR__NUMBER_OK && *out >= 0 && *out <= 1e9F;
 }
 
 int mr__cell_label(struct mr__text text, float *out) {

@@ -41,6 +41,12 @@ enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text
 /* What is stored of a number that a program gives instead of a text: NaN is a missing one. */
 enum mr__number mr__given_number(const struct mr__column *column, float value, float *out);
 
+/* A number of seconds as a double; returns 0 where the text is no finite number. */
+int mr__cell_time(struct mr__text text, double *out);
+
+/* 0 to 1e9; returns 0 where the text is anything else. */
+int mr__cell_weight(struct mr__text text, float *out);
+
 /* 0 or 1; returns 0 where the text is anything else. */
 int mr__cell_label(struct mr__text text, float *out);
 

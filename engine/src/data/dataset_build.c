@@ -49,6 +49,7 @@ struct build {
   int stopped;
   const struct mr__heading *heading; /* of the block appended last */
   int64_t line;                      /* of the next block's first row */
+  struct mr__scenarios scenarios;
   struct open_request open;
 };
 
@@ -201,6 +202,7 @@ static int append(struct hand *hand) {
   if (goes_on) MR_TRY(check_border(hand));
   if (rows->problem.status != MR_OK) return report(hand);
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
+  MR_TRY(mr__rows_settle_scenarios(rows, build->layout, &build->scenarios));
   MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
   if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));
   build->line += rows->n_lines;
@@ -263,13 +265,15 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
-  return mr__store_writer_finish(build->writer, build->dictionary, fingerprint, pool);
+  struct mr__kept kept = {build->dictionary, &build->scenarios};
+  return mr__store_writer_finish(build->writer, &kept, fingerprint, pool);
 }
 
 static void clear(struct build *build) {
   mr__store_writer_free(build->writer);
   mr__reader_free(build->reader);
   mr__dictionary_free(build->dictionary);
+  mr__scenarios_clear(&build->scenarios);
   mr__free(build->open.record);
   mr__free(build->open.texts);
   pthread_cond_destroy(&build->turned);

@@ -4,8 +4,18 @@
 #include "base/alloc.h"
 
 static int is_view(const struct mr__column *column) {
-  return column->domain == MR_SAMPLE && column->sequence < 0 &&
-         (column->type == MR_NUMBER || column->type == MR_LABEL || column->type == MR_GROUP);
+  if (column->domain != MR_SAMPLE || column->sequence >= 0) return 0;
+  switch (column->type) {
+  case MR_NUMBER:
+  case MR_LABEL:
+  case MR_GROUP:
+  case MR_WEIGHT:
+  case MR_SCENARIO:
+  case MR_TIME:
+    return 1;
+  default:
+    return 0;
+  }
 }
 
 static void list_column(struct mr__layout *layout, int index) {
@@ -22,6 +32,7 @@ static void list_column(struct mr__layout *layout, int index) {
     break;
   case MR_NUMBER:
   case MR_LABEL:
+  case MR_WEIGHT:
     record->floats[record->n_floats++] = index;
     break;
   case MR_IDS:
@@ -140,7 +151,8 @@ void mr__layout_free(struct mr__layout *layout) {
 }
 
 size_t mr__view_bytes(const struct mr__layout *layout, int view) {
-  return layout->schema->columns[layout->views[view]].type == MR_GROUP ? 8 : 4;
+  int type = layout->schema->columns[layout->views[view]].type;
+  return type == MR_GROUP || type == MR_TIME ? 8 : 4;
 }
 
 /* ---- what a record holds ---- */

@@ -4,9 +4,9 @@
  *   `------------------------ fixed bytes --------------------------'
  *
  * The keys are MR_GROUP columns, the codes MR_ID (data/dictionary.h: each stands for a key), the
- * floats MR_NUMBER and MR_LABEL, the bags MR_IDS, each in the order of the schema. MR_REQUEST_KEY
- * and MR_VECTOR are not stored. All but the keys are words of 4 bytes; records are aligned to 4
- * bytes, so are the keys.
+ * floats MR_NUMBER, MR_LABEL and MR_WEIGHT, the bags MR_IDS, each in the order of the schema.
+ * MR_REQUEST_KEY and MR_VECTOR are not stored, MR_SCENARIO and MR_TIME as columns besides only. All
+ * but the keys are words of 4 bytes; records are aligned to 4 bytes, so are the keys.
  *
  * A sequence lies in the record of its owner: it has one count, of its behaviours, and then, column
  * by column,
@@ -18,8 +18,8 @@
  * Why rows and not columns: batches are gathered in shuffled order, and a row kept together costs
  * a handful of neighbouring cache lines (or one page, when the data is larger than memory) where
  * 39 columns cost 39 misses. Measured, 4 M rows of 39 keys in random order with prefetching: 5.5 M
- * rows/s from columns, 23 M from rows. What is read column by column (labels, numbers, groups) is
- * kept as columns besides. */
+ * rows/s from columns, 23 M from rows. What is read column by column (labels, weights, numbers,
+ * groups) is kept as columns besides. */
 #ifndef MR_DATA_RECORD_H
 #define MR_DATA_RECORD_H
 
@@ -45,7 +45,7 @@ struct mr__layout {
   mr_schema *schema; /* holds a reference */
   struct mr__record records[MR_DOMAINS];
   size_t *at;  /* [columns] place of its key, code, float or count in its record */
-  int n_views; /* columns kept besides: sample-side numbers, labels and groups */
+  int n_views; /* columns kept besides: of samples, all but ids, vectors and keys of requests */
   int *views;
   int *view_of; /* [columns] index into views, or -1 */
 };
@@ -53,7 +53,7 @@ struct mr__layout {
 int mr__layout_new(struct mr__layout **out, const mr_schema *schema);
 void mr__layout_free(struct mr__layout *layout);
 
-/* Bytes of one element of a view: 8 for keys, 4 for floats. */
+/* Bytes of one element of a view: 8 for keys and times, 4 for floats and numbers of scenarios. */
 size_t mr__view_bytes(const struct mr__layout *layout, int view);
 
 /* What a record holds of a column, its count aside. */

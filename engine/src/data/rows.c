@@ -39,6 +39,7 @@ struct mr__row_parser {
   struct mr__recent *recent;
   struct mr__scan scan;
   struct mr__rows rows;
+  struct mr__scenarios scenarios;
 
   /* Of the current step. */
   size_t n_rows;       /* whose number of cells is right */
@@ -71,6 +72,7 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->layout = layout;
   parser->format = *format;
   parser->dictionary = dictionary;
+  parser->rows.scenarios = &parser->scenarios;
   size_t n = layout->schema->n_columns;
   parser->bags = mr__calloc(n, sizeof *parser->bags);
   parser->behaviours = mr__calloc(n, sizeof *parser->behaviours);
@@ -125,6 +127,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
     mr__behaviours_clear(&parser->behaviours[i]);
   free_bags(&parser->other_bag);
   mr__behaviours_clear(&parser->other_behaviours);
+  mr__scenarios_clear(&parser->scenarios);
   mr__recent_free(parser->recent);
   mr__free(parser->bags);
   mr__free(parser->behaviours);
@@ -202,6 +205,17 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
     snprintf(problem->text, sizeof problem->text,
              "label \"%s\" in column \"%s\", expected 0 or 1%s", shown, column->source,
              parser->heading->sparse ? ", or -1 for 0" : "");
+  else if (column->type == MR_WEIGHT)
+    snprintf(problem->text, sizeof problem->text,
+             "weight \"%s\" in column \"%s\", expected a number from 0 to 1e9", shown,
+             column->source);
+  else if (column->type == MR_TIME)
+    snprintf(problem->text, sizeof problem->text,
+             "time \"%s\" in column \"%s\", expected a number of seconds", shown, column->source);
+  else if (column->type == MR_SCENARIO)
+    snprintf(problem->text, sizeof problem->text,
+             "scenario \"%s\" in column \"%s\" is one more than the %d that are allowed", shown,
+             column->source, MR__MOST_SCENARIOS);
   else
     snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\")", shown,
              mr__number_trouble(kind), column->source);
@@ -446,6 +460,24 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
       memcpy(rows->sides[domain].records + key->at, &key->code, 4);
     }
   }
+  return MR_OK;
+}
+
+int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
+                              struct mr__scenarios *all) {
+  if (layout->schema->scenario < 0) return MR_OK;
+  int32_t map[MR__MOST_SCENARIOS];
+  for (size_t i = 0; i < rows->scenarios->n; i++) {
+    const struct mr__scenario *own = &rows->scenarios->list[i];
+    struct mr__text name = {own->name, strlen(own->name)};
+    MR_TRY(mr__scenarios_find(all, own->key, name, &map[i]));
+    if (map[i] == MR__MOST_SCENARIOS)
+      return mr__fail(MR_EDATA, "scenario column \"%s\" has more than %d values",
+                      layout->schema->columns[layout->schema->scenario].source, MR__MOST_SCENARIOS);
+  }
+  struct mr__view *view = &rows->views[layout->view_of[layout->schema->scenario]];
+  int32_t *numbers = (int32_t *)(void *)view->data;
+  for (int64_t i = 0; i < rows->sides[MR_SAMPLE].n; i++) numbers[i] = map[numbers[i]];
   return MR_OK;
 }
 
@@ -736,6 +768,8 @@ static inline enum mr__number parse_float(const struct mr__row_parser *parser,
       memcmp(text.at, "-1", 2) == 0)
     text = (struct mr__text){"0", 1};
   if (column->type == MR_LABEL) return mr__cell_label(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
+  if (column->type == MR_WEIGHT)
+    return mr__cell_weight(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
   return mr__cell_number(column, text, value);
 }
 
@@ -756,6 +790,34 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   }
 }
 
+/* Where the values of a column go that is not in records. */
+static char *view_of(const struct mr__row_parser *parser, struct mr__item item, size_t size) {
+  int view = parser->layout->view_of[item.column];
+  return parser->rows.views[view].data + size * (size_t)parser->rows.sides[MR_SAMPLE].n;
+}
+
+static void take_times(struct mr__row_parser *parser, struct mr__item item) {
+  double *out = (double *)(void *)view_of(parser, item, sizeof *out);
+  for (size_t row = 0; row < parser->n_rows; row++)
+    if (!mr__cell_time(read_cell(parser, row, item.position), &out[row]))
+      note_bad_value(parser, row, item, MR__NUMBER_BAD);
+}
+
+static int take_scenarios(struct mr__row_parser *parser, struct mr__item item) {
+  int32_t *out = (int32_t *)(void *)view_of(parser, item, sizeof *out);
+  uint64_t seed = parser->layout->schema->columns[item.column].seed;
+  for (size_t row = 0; row < parser->n_rows; row++) {
+    struct mr__text text = read_cell(parser, row, item.position);
+    uint64_t key = mr__hash(text.at, text.size, seed);
+    MR_TRY(mr__scenarios_find(&parser->scenarios, key, text, &out[row]));
+    if (out[row] == MR__MOST_SCENARIOS) {
+      out[row] = 0;
+      note_bad_value(parser, row, item, MR__NUMBER_BAD);
+    }
+  }
+  return MR_OK;
+}
+
 static int take_columns(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
   for (int i = 0; i < heading->n_items; i++) {
@@ -768,7 +830,14 @@ static int take_columns(struct mr__row_parser *parser) {
       break;
     case MR_NUMBER:
     case MR_LABEL:
+    case MR_WEIGHT:
       take_floats(parser, item);
+      break;
+    case MR_TIME:
+      take_times(parser, item);
+      break;
+    case MR_SCENARIO:
+      MR_TRY(take_scenarios(parser, item));
       break;
     default:
       break;

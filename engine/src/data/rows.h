@@ -12,6 +12,7 @@
 #include "data/heading.h"
 #include "data/record.h"
 #include "data/scan.h"
+#include "data/scenarios.h"
 
 /* The records of one domain. */
 struct mr__side {
@@ -46,6 +47,7 @@ struct mr__rows {
   struct mr__side sides[MR_DOMAINS];
   struct mr__view *views;        /* [layout->n_views], of sides[MR_SAMPLE].n elements */
   struct mr__new_keys *new_keys; /* [tables] */
+  struct mr__scenarios *scenarios; /* of all blocks of the parser, which the column has numbers of */
   /* With a request key: requests of this block, as if the first row started one. */
   int64_t *first_sample; /* [sides[MR_REQUEST].n] */
   size_t first_sample_capacity;
@@ -79,6 +81,10 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
 /* Give the new keys codes and put these into the records. In the order of the blocks. */
 int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
                     struct mr__dictionary *dictionary);
+
+/* From the parser's numbers of scenarios to those of all parsers. In the order of the blocks. */
+int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
+                              struct mr__scenarios *all);
 
 /* Whether two records of the request domain, all codes known, differ in this column. */
 int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b);

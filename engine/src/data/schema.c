@@ -16,7 +16,7 @@ int mr_schema_new(mr_schema **out) {
   *out = NULL;
   mr_schema *schema = mr__calloc(1, sizeof *schema);
   if (!schema) return mr__fail_memory();
-  schema->request_key = -1;
+  schema->request_key = schema->weight = schema->scenario = schema->time = -1;
   schema->references = 1;
   *out = schema;
   return MR_OK;
@@ -207,16 +207,47 @@ static int check_bags(const mr_schema *schema, const mr_column_spec *spec) {
                   spec->name, separator, spec->sequence);
 }
 
-static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
+/* What a schema has one of. */
+static int *only_one(mr_schema *schema, int type, const char **what) {
+  switch (type) {
+  case MR_REQUEST_KEY:
+    *what = "request key";
+    return &schema->request_key;
+  case MR_WEIGHT:
+    *what = "weight";
+    return &schema->weight;
+  case MR_SCENARIO:
+    *what = "scenario";
+    return &schema->scenario;
+  case MR_TIME:
+    *what = "time";
+    return &schema->time;
+  default:
+    return NULL;
+  }
+}
+
+static int check_only_one(mr_schema *schema, const mr_column_spec *spec) {
+  const char *what = NULL;
+  const int *there = only_one(schema, spec->type, &what);
+  if (*there >= 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is the %s already", spec->name,
+                    schema->columns[*there].name, what);
+  if (spec->type == MR_REQUEST_KEY || spec->domain == MR_SAMPLE) return MR_OK;
+  return mr__fail(MR_EINVAL, "column \"%s\": a %s belongs to a sample, not to a request", spec->name,
+                  what);
+}
+
+static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a column has no name");
   if (mr_schema_find(schema, spec->name) >= 0)
     return mr__fail(MR_EINVAL, "column \"%s\" is there already", spec->name);
   if (schema->n_columns >= MAX_COLUMNS)
     return mr__fail(MR_EINVAL, "column \"%s\": at most %d columns are allowed", spec->name,
                     MAX_COLUMNS);
-  if (spec->type < MR_ID || spec->type > MR_VECTOR)
+  if (spec->type < MR_ID || spec->type > MR_TIME)
     return mr__fail(MR_EINVAL, "column \"%s\": type is %d, expected %d to %d", spec->name,
-                    spec->type, MR_ID, MR_VECTOR);
+                    spec->type, MR_ID, MR_TIME);
   if (spec->domain < 0 || spec->domain >= MR_DOMAINS)
     return mr__fail(MR_EINVAL, "column \"%s\": domain is %d, expected %d (request) or %d (sample)",
                     spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
@@ -231,9 +262,10 @@ static int check_column(const mr_schema *schema, const mr_column_spec *spec) {
     return mr__fail(MR_EINVAL, "column \"%s\": a label belongs to a sample, not to a request",
                     spec->name);
   case MR_REQUEST_KEY:
-    if (schema->request_key < 0) return MR_OK;
-    return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is the request key already", spec->name,
-                    schema->columns[schema->request_key].name);
+  case MR_WEIGHT:
+  case MR_SCENARIO:
+  case MR_TIME:
+    return check_only_one(schema, spec);
   case MR_VECTOR:
     return check_vector(schema, spec);
   default:
@@ -276,7 +308,9 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
     return status;
   }
   column.seed = column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
-  if (column.type == MR_REQUEST_KEY) schema->request_key = (int)schema->n_columns;
+  const char *what;
+  int *only = only_one(schema, column.type, &what);
+  if (only) *only = (int)schema->n_columns;
   schema->columns[schema->n_columns++] = column;
   return MR_OK;
 }

@@ -40,6 +40,7 @@ struct mr_schema {
   struct mr__sequence *sequences;
   size_t n_sequences, sequences_capacity;
   int request_key; /* column that says where a request ends, or -1 */
+  int weight, scenario, time; /* columns, or -1 */
   int references;  /* atomic */
 };
 

@@ -22,7 +22,7 @@ static uint64_t align_up(uint64_t bytes) {
 static size_t count_sections(const struct mr__layout *layout) {
   size_t n = 1 + layout->schema->n_tables + (size_t)layout->n_views; /* DISTINCT, its keys, views */
   for (int domain = 0; domain < MR_DOMAINS; domain++) n += 1 + (layout->records[domain].varies != 0);
-  return n + (layout->schema->request_key >= 0);
+  return n + (layout->schema->request_key >= 0) + (layout->schema->scenario >= 0);
 }
 
 size_t mr__store_start(const struct mr__layout *layout) {
@@ -78,7 +78,10 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   for (size_t t = 0; t < layout->schema->n_tables; t++) MR_TRY(add_dictionary(store, (int)t));
   for (int i = 0; i < layout->n_views; i++)
     MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
-  return MR_OK;
+  if (layout->schema->scenario < 0) return MR_OK;
+  if (store->scenarios < 1 || store->scenarios > MR__MOST_SCENARIOS)
+    return mr__fail(MR_EDATA, "%lld scenarios cannot be", (long long)store->scenarios);
+  return add_section(store, MR__SCENARIOS, 0, store->scenarios, sizeof(struct mr__scenario));
 }
 
 int mr__store_plan(struct mr__store *store, const struct mr__layout *layout) {
@@ -195,7 +198,7 @@ static int check_header(const mr_dataset *dataset, const struct mr__store_header
   return MR_OK;
 }
 
-/* The numbers of codes stand in the directory alone: as it claims them. */
+/* The numbers of codes and scenarios stand in the directory alone: as it claims them. */
 static void read_codes(const mr_dataset *dataset, struct mr__store *store) {
   const char *directory = dataset->map + sizeof store->header;
   if (dataset->map_bytes < mr__store_start(dataset->layout)) return;
@@ -205,6 +208,8 @@ static void read_codes(const mr_dataset *dataset, struct mr__store *store) {
     if (section.kind == MR__DICTIONARY && section.index >= 0 &&
         (size_t)section.index < dataset->layout->schema->n_tables)
       store->codes[section.index] = (int64_t)(section.bytes / 8);
+    if (section.kind == MR__SCENARIOS)
+      store->scenarios = (int64_t)(section.bytes / sizeof(struct mr__scenario));
   }
 }
 
@@ -248,6 +253,16 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
   }
   for (int i = 0; i < dataset->layout->n_views; i++)
     dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
+  dataset->scenarios = (const void *)section_at(dataset, store, MR__SCENARIOS, 0);
+  dataset->n_scenarios = (int32_t)store->scenarios;
+}
+
+/* That names end. */
+static int check_scenarios(const mr_dataset *dataset) {
+  for (int32_t i = 0; i < dataset->n_scenarios; i++)
+    if (!memchr(dataset->scenarios[i].name, 0, MR__EXCERPT_BYTES))
+      return mr__fail(MR_EDATA, "%s: the cache is damaged; build it again", dataset->path);
+  return MR_OK;
 }
 
 static uint64_t last_serial; /* atomic */
@@ -271,7 +286,7 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
   if (status == MR_OK) status = check_store(dataset, &store);
   if (status == MR_OK) find_sections(dataset, &store);
   mr__store_clear(&store);
-  return status;
+  return status == MR_OK ? check_scenarios(dataset) : status;
 }
 
 int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path) {
@@ -316,17 +331,39 @@ int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table) {
   return dataset->distinct[table];
 }
 
-static const void *find_view(const mr_dataset *dataset, int32_t column, size_t bytes) {
-  const struct mr__layout *layout = dataset->layout;
-  if (column < 0 || (size_t)column >= layout->schema->n_columns) return NULL;
-  int view = layout->view_of[column];
-  return view >= 0 && mr__view_bytes(layout, view) == bytes ? dataset->views[view] : NULL;
+static const void *find_view(const mr_dataset *dataset, int32_t column) {
+  int view = dataset->layout->view_of[column];
+  return view >= 0 ? dataset->views[view] : NULL;
+}
+
+/* What a column holds; 0 where there is no such column. */
+static int type_of(const mr_dataset *dataset, int32_t column) {
+  const mr_schema *schema = dataset->layout->schema;
+  return column < 0 || (size_t)column >= schema->n_columns ? 0 : schema->columns[column].type;
 }
 
 const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column) {
-  return find_view(dataset, column, sizeof(float));
+  int type = type_of(dataset, column);
+  int has_floats = type == MR_NUMBER || type == MR_LABEL || type == MR_WEIGHT;
+  return has_floats ? find_view(dataset, column) : NULL;
 }
 
 const uint64_t *mr_dataset_keys(const mr_dataset *dataset, int32_t column) {
-  return find_view(dataset, column, sizeof(uint64_t));
+  return type_of(dataset, column) == MR_GROUP ? find_view(dataset, column) : NULL;
+}
+
+const double *mr_dataset_times(const mr_dataset *dataset, int32_t column) {
+  return type_of(dataset, column) == MR_TIME ? find_view(dataset, column) : NULL;
+}
+
+const int32_t *mr_dataset_scenario(const mr_dataset *dataset) {
+  int column = dataset->layout->schema->scenario;
+  return column >= 0 ? find_view(dataset, column) : NULL;
+}
+
+int32_t mr_dataset_scenarios(const mr_dataset *dataset) { return dataset->n_scenarios; }
+
+const char *mr_dataset_scenario_name(const mr_dataset *dataset, int32_t scenario) {
+  if (scenario < 0 || scenario >= dataset->n_scenarios) return NULL;
+  return dataset->scenarios[scenario].name;
 }

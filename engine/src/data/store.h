@@ -7,10 +7,11 @@
  *   FIRST_SAMPLE       int64 [requests + 1]; only with a request key
  *   DISTINCT           int64 [tables], distinct keys of each table, "unknown" aside
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
- *   VIEW (column)      float [samples] or uint64 [samples]
+ *   VIEW (column)      float, int32, uint64 or double [samples]
+ *   SCENARIOS          struct mr__scenario [number of them]; only with a column of scenarios
  *
  * Which sections there are and how long each is follows from the schema, the numbers of rows, the
- * bytes of the records and the numbers of codes: mr__store_plan computes the directory, and a file
+ * bytes of the records and the numbers of codes and scenarios: mr__store_plan computes the directory, and a file
  * is accepted only when its own is equal. A checksum covers header and directory. What the sections
  * hold is checked where it is used: a damaged cache is refused or gives wrong numbers, never a wild
  * pointer.
@@ -21,8 +22,9 @@
 
 #include "data/dictionary.h"
 #include "data/record.h"
+#include "data/scenarios.h"
 
-enum { MR__STORE_VERSION = 4, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 5, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */
@@ -42,7 +44,8 @@ enum mr__section_kind {
   MR__FIRST_SAMPLE = 3,
   MR__DISTINCT = 4,
   MR__DICTIONARY = 5,
-  MR__VIEW = 6
+  MR__VIEW = 6,
+  MR__SCENARIOS = 7
 };
 
 struct mr__section {
@@ -56,6 +59,7 @@ struct mr__store {
   struct mr__store_header header;
   struct mr__section *sections; /* [header.n_sections] */
   int64_t *codes;               /* [tables], multiples of MR__CODE_STEP */
+  int64_t scenarios;
 };
 
 /* Empty, with room for what the layout leads to. Cleared in any case. */
@@ -66,8 +70,8 @@ void mr__store_clear(struct mr__store *store);
  * mr__store_start(layout) and holds the records of samples. */
 size_t mr__store_start(const struct mr__layout *layout);
 
-/* Fill in sections, n_sections and file_bytes from samples, requests, record_bytes and codes.
- * MR_EDATA when they cannot be true. */
+/* Fill in sections, n_sections and file_bytes from samples, requests, record_bytes, codes and
+ * scenarios. * MR_EDATA when they cannot be true. */
 int mr__store_plan(struct mr__store *store, const struct mr__layout *layout);
 const struct mr__section *mr__store_find(const struct mr__store *store, enum mr__section_kind kind,
                                          int index);
@@ -95,6 +99,8 @@ struct mr_dataset {
   const int64_t *distinct;
   struct mr__coding coding;
   const char **views; /* [layout->n_views] */
+  const struct mr__scenario *scenarios;
+  int32_t n_scenarios;
 };
 
 /* Take a reference, given back with mr_dataset_close. */

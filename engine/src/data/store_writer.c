@@ -382,15 +382,18 @@ static int write_dictionary(const struct mr__store_writer *writer, const struct 
 }
 
 static int write_sections(const struct mr__store_writer *writer, struct mr__store *store,
-                          const struct mr__dictionary *dictionary) {
+                          const struct mr__kept *kept) {
   int file = writer->files[MR_SAMPLE];
   MR_TRY(copy_range(writer, writer->files[MR_REQUEST], 0, file,
                     mr__store_find(store, MR__RECORDS, MR_REQUEST)->offset,
                     writer->record_bytes[MR_REQUEST]));
   for (int i = 0; i < count_parts(writer->layout); i++) MR_TRY(write_part(writer, store, i));
-  MR_TRY(write_distinct(writer, store, dictionary));
+  MR_TRY(write_distinct(writer, store, kept->dictionary));
   for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
-    MR_TRY(write_dictionary(writer, store, dictionary, (int)t));
+    MR_TRY(write_dictionary(writer, store, kept->dictionary, (int)t));
+  const struct mr__section *scenarios = mr__store_find(store, MR__SCENARIOS, 0);
+  if (scenarios)
+    MR_TRY(write_at(writer, file, kept->scenarios->list, scenarios->bytes, scenarios->offset));
   mr__store_sign(store);
   MR_TRY(write_at(writer, file, &store->header, sizeof store->header, 0));
   MR_TRY(write_at(writer, file, store->sections, store->header.n_sections * sizeof *store->sections,
@@ -410,7 +413,7 @@ static int put_in_place(struct mr__store_writer *writer) {
 }
 
 static int plan_and_write(const struct mr__store_writer *writer, struct mr__store *store,
-                          const struct mr__dictionary *dictionary, uint64_t source_fingerprint) {
+                          const struct mr__kept *kept, uint64_t source_fingerprint) {
   const mr_schema *schema = writer->layout->schema;
   store->header.samples = writer->rows[MR_SAMPLE];
   store->header.requests = writer->rows[MR_REQUEST];
@@ -419,17 +422,18 @@ static int plan_and_write(const struct mr__store_writer *writer, struct mr__stor
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     store->header.record_bytes[domain] = writer->record_bytes[domain];
   for (size_t t = 0; t < schema->n_tables; t++)
-    store->codes[t] = mr__dictionary_codes(dictionary, (int)t);
+    store->codes[t] = mr__dictionary_codes(kept->dictionary, (int)t);
+  store->scenarios = (int64_t)kept->scenarios->n;
   MR_TRY(mr__store_plan(store, writer->layout));
-  return write_sections(writer, store, dictionary);
+  return write_sections(writer, store, kept);
 }
 
-int mr__store_writer_finish(struct mr__store_writer *writer, struct mr__dictionary *dictionary,
+int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__kept *kept,
                             uint64_t source_fingerprint, mr_pool *pool) {
-  MR_TRY(forget_rare_keys(writer, dictionary, pool));
+  MR_TRY(forget_rare_keys(writer, kept->dictionary, pool));
   struct mr__store store;
   int status = mr__store_init(&store, writer->layout);
-  if (status == MR_OK) status = plan_and_write(writer, &store, dictionary, source_fingerprint);
+  if (status == MR_OK) status = plan_and_write(writer, &store, kept, source_fingerprint);
   mr__store_clear(&store);
   if (status == MR_OK) status = put_in_place(writer);
   return status;

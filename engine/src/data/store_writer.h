@@ -39,8 +39,14 @@ int mr__store_writer_reserve(struct mr__store_writer *writer, const struct mr__r
 int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__segment *segment,
                            struct mr__rows *rows);
 
+/* What is kept of all rows together. */
+struct mr__kept {
+  struct mr__dictionary *dictionary;
+  const struct mr__scenarios *scenarios;
+};
+
 /* Make keys seen less than min_count times unknown, complete the file and put it in place. */
-int mr__store_writer_finish(struct mr__store_writer *writer, struct mr__dictionary *dictionary,
+int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__kept *kept,
                             uint64_t source_fingerprint, mr_pool *pool);
 
 #endif

@@ -12,7 +12,14 @@
 static const char *const type_names[] = {
     [MR_ID] = "an id",       [MR_IDS] = "ids",       [MR_NUMBER] = "a number",
     [MR_LABEL] = "a label",  [MR_GROUP] = "a group", [MR_REQUEST_KEY] = "a request key",
-    [MR_VECTOR] = "a vector"};
+    [MR_VECTOR] = "a vector", [MR_WEIGHT] = "a weight", [MR_SCENARIO] = "a scenario",
+    [MR_TIME] = "a time"};
+
+/* What says nothing about a prediction is never read. */
+static int is_read(const struct mr__column *column) {
+  return column->type <= MR_NUMBER || column->type == MR_VECTOR;
+}
+
 
 int mr__values_check(const mr_schema *schema, const mr_values *values) {
   if (values->column < 0 || (size_t)values->column >= schema->n_columns)
@@ -26,7 +33,7 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
                     column->name, forms);
   int keyed = column->type == MR_ID || column->type == MR_IDS;
   int fits = values->texts ? column->type != MR_VECTOR : values->keys ? keyed : !keyed;
-  if (column->type == MR_GROUP || column->type == MR_REQUEST_KEY) fits = 1; /* never read */
+  if (!is_read(column) && column->type != MR_LABEL) fits = 1;
   if (!fits)
     return mr__fail(MR_EINVAL, "column \"%s\" is %s, which is not given as %s", column->name,
                     type_names[column->type],
@@ -320,7 +327,7 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first) {
     return put_numbers(to, column, values, first, rows);
   case MR_VECTOR:
     return put_vectors(to, column, values, first, rows);
-  default: /* labels, groups and request keys say nothing about a prediction */
+  default:
     return MR_OK;
   }
 }
@@ -331,7 +338,7 @@ void mr__values_clear(mr_batch *batch, int c) {
   const struct mr__column *column = &batch->schema->columns[c];
   struct mr__batch_column *to = &batch->columns[c];
   size_t rows = (size_t)mr__batch_rows(batch, mr__column_domain(column));
-  float missing = 0;
+  float missing = column->type == MR_WEIGHT ? 1 : 0;
   if (column->type == MR_NUMBER) mr__cell_number(column, (struct mr__text){NULL, 0}, &missing);
   if (column->type == MR_IDS) {
     to->n = 0;

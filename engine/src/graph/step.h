@@ -34,6 +34,14 @@ static inline int32_t mr__row_weight(const struct mr__step *step, int domain, in
   return batch->first_sample[row + 1] - batch->first_sample[row];
 }
 
+/* How often a row counts in the loss: the weight of its sample. */
+static inline float mr__loss_weight(const struct mr__call *c, int64_t r) {
+  const mr_batch *batch = c->step->batch;
+  int weight = batch->schema->weight;
+  if (weight < 0 || c->node->domain != MR_SAMPLE) return 1;
+  return batch->columns[weight].floats[c->first_row + r];
+}
+
 /* Where the rows of a domain begin that belong to a row of its parent domain. */
 static inline int64_t mr__first_child(const mr_batch *batch, int domain, int64_t parent) {
   if (domain == MR_SAMPLE) return batch->first_sample[parent];

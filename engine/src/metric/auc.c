@@ -6,6 +6,8 @@
  * the counts of all parts become the places that each writes to, and then it moves its keys. The
  * merge is cut by positives. Sums are integers: neither cut nor threads change the result.
  *
+ * Rows with weights are judged as one group of GAUC, on one thread.
+ *
  * Not a histogram of the scores, the usual shortcut: the ties it makes up depend on where the
  * scores happen to lie. */
 #include "metric/scores.h"
@@ -189,6 +191,7 @@ static int judge(mr_auc *out, struct job *job, mr_pool *pool) {
   out->positives = job->n_positives;
   out->negatives = job->n_negatives;
   if (out->positives == 0 || out->negatives == 0) return MR_OK;
+  if (job->rows->weights) return mr__weighted_auc(&out->auc, job->rows);
   for (int part = 0; part < job->parts; part++) job->next[part][0] += job->n_positives;
   size_t size;
   if (__builtin_mul_overflow((size_t)job->rows->n, 2 * sizeof(uint32_t), &size))

@@ -7,7 +7,8 @@
  * share of draws on the smaller side of no difference.
  *
  * Rows are sorted by each model's score once; a draw is then one walk over them, with w as weights.
- * Draws are tasks; the threads change nothing. */
+ * Draws are tasks; the threads change nothing. All counts are sums of weights, where rows have none of
+ * 1 each: exact up to 2^53. */
 #include "metric/scores.h"
 
 #include <stdlib.h>
@@ -21,11 +22,11 @@ enum { MODELS = 2, AUC = 0, GAUC = 1, LOGLOSS = 2, FIGURES = 3, DIGIT = 11, VALU
 typedef uint64_t entry;
 
 struct group {
-  int64_t rows, positives;
+  double weight, positives; /* sums of its rows' weights */
   double loss[MODELS];   /* sum over its rows */
   double auc[MODELS];    /* NaN where a class is missing */
-  int64_t below, in_run; /* negatives, while rows are walked through */
-  mr__u128 twice_won;
+  double below, in_run;  /* negatives, while rows are walked through */
+  double won;
 };
 
 struct job {
@@ -35,7 +36,8 @@ struct job {
   uint32_t *group_of; /* [rows] */
   struct group *groups;
   int64_t n_groups;
-  entry *order[MODELS]; /* [rows] */
+  entry *order[MODELS];  /* [rows] */
+  float *weight[MODELS]; /* [rows] in that order; NULL: 1 each */
   int32_t draws;
   double *differences[FIGURES]; /* [draws] */
 };
@@ -79,11 +81,13 @@ static int make_groups(struct job *job) {
   for (int64_t i = 0; i < n; i++) {
     struct group *group = &job->groups[job->group_of[i]];
     int positive = job->rows->labels[i] != 0.0f;
-    group->rows++;
-    group->positives += positive;
+    double weight = job->rows->weights ? (double)job->rows->weights[i] : 1;
+    group->weight += weight;
+    group->positives += positive ? weight : 0;
     for (int m = 0; m < MODELS; m++) {
       double logit = (double)job->scores[m][i];
-      group->loss[m] += mr__scores_loss(logit, exp(-fabs(logit)), positive);
+      double loss = mr__scores_loss(logit, exp(-fabs(logit)), positive);
+      group->loss[m] += weight > 0 ? weight * loss : 0;
     }
   }
   return MR_OK;
@@ -120,6 +124,7 @@ static int sort_rows(void *argument, int64_t m, int worker) {
     uint64_t ties = i + 1 < n && from[i + 1] >> 32 == from[i] >> 32;
     uint64_t positive = job->rows->labels[row] != 0.0f;
     spare[i] = (uint64_t)job->group_of[row] << 2 | positive << 1 | ties;
+    if (job->weight[m]) job->weight[m][i] = job->rows->weights[row];
   }
   mr__free(keys);
   return MR_OK;
@@ -127,11 +132,16 @@ static int sort_rows(void *argument, int64_t m, int worker) {
 
 /* ---- the AUC inside each group ---- */
 
-static void judge_run(struct group *groups, const entry *run, int64_t n) {
-  for (int64_t i = 0; i < n; i++) groups[run[i] >> 2].in_run += !(run[i] & 2);
+static double weight_at(const float *weights, int64_t i) {
+  return weights ? (double)weights[i] : 1;
+}
+
+static void judge_run(struct group *groups, const entry *run, const float *weights, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    if (!(run[i] & 2)) groups[run[i] >> 2].in_run += weight_at(weights, i);
   for (int64_t i = 0; i < n; i++) {
     struct group *group = &groups[run[i] >> 2];
-    if (run[i] & 2) group->twice_won += (mr__u128)(2 * group->below + group->in_run);
+    if (run[i] & 2) group->won += weight_at(weights, i) * (group->below + 0.5 * group->in_run);
   }
   for (int64_t i = 0; i < n; i++) {
     struct group *group = &groups[run[i] >> 2];
@@ -140,42 +150,49 @@ static void judge_run(struct group *groups, const entry *run, int64_t n) {
   }
 }
 
+static double auc_of(double won, double positives, double negatives) {
+  return positives > 0 && negatives > 0 ? won / (positives * negatives) : NAN;
+}
+
 static void judge_groups(struct job *job, int m) {
   int64_t n = job->rows->n;
   const entry *order = job->order[m];
+  const float *weights = job->weight[m];
   for (int64_t first = 0, i = 0; i < n; i++)
     if (!(order[i] & 1)) {
-      judge_run(job->groups, order + first, i + 1 - first);
+      judge_run(job->groups, order + first, weights ? weights + first : NULL, i + 1 - first);
       first = i + 1;
     }
   for (int64_t g = 0; g < job->n_groups; g++) {
     struct group *group = &job->groups[g];
-    struct mr__pairs pairs = {group->twice_won, group->positives, group->rows - group->positives};
-    group->auc[m] = mr__pairs_auc(&pairs);
+    group->auc[m] = auc_of(group->won, group->positives, group->below);
     group->below = 0;
-    group->twice_won = 0;
+    group->won = 0;
   }
 }
 
 /* ---- figures with weights ---- */
 
-static double weighted_auc(const entry *order, int64_t n, const unsigned char *weights) {
-  struct mr__pairs pairs = {0};
-  int64_t run[2] = {0, 0}; /* negatives, positives */
+static double weighted_auc(const entry *order, const float *weight, int64_t n,
+                           const unsigned char *draws) {
+  double won = 0, sum[2] = {0, 0}, run[2] = {0, 0}; /* negatives, positives */
   for (int64_t i = 0; i < n; i++) {
-    run[order[i] >> 1 & 1] += weights[order[i] >> 2];
+    run[order[i] >> 1 & 1] += weight_at(weight, i) * draws[order[i] >> 2];
     if (order[i] & 1) continue;
-    mr__pairs_add(&pairs, run[1], run[0]);
-    run[0] = run[1] = 0;
+    won += run[1] * (sum[0] + 0.5 * run[0]);
+    for (int label = 0; label < 2; label++) {
+      sum[label] += run[label];
+      run[label] = 0;
+    }
   }
-  return mr__pairs_auc(&pairs);
+  return auc_of(won, sum[1], sum[0]);
 }
 
 static void judge(const struct job *job, const unsigned char *weights, double out[FIGURES][MODELS]) {
   double auc[MODELS] = {0}, loss[MODELS] = {0}, used = 0, rows = 0;
   for (int64_t g = 0; g < job->n_groups; g++) {
     const struct group *group = &job->groups[g];
-    double n = (double)weights[g] * (double)group->rows;
+    double n = weights[g] * group->weight;
     rows += n;
     for (int m = 0; m < MODELS; m++) loss[m] += weights[g] * group->loss[m];
     if (isnan(group->auc[0])) continue;
@@ -183,7 +200,7 @@ static void judge(const struct job *job, const unsigned char *weights, double ou
     for (int m = 0; m < MODELS; m++) auc[m] += n * group->auc[m];
   }
   for (int m = 0; m < MODELS; m++) {
-    out[AUC][m] = weighted_auc(job->order[m], job->rows->n, weights);
+    out[AUC][m] = weighted_auc(job->order[m], job->weight[m], job->rows->n, weights);
     out[GAUC][m] = job->rows->groups ? auc[m] / used : NAN;
     out[LOGLOSS][m] = loss[m] / rows;
   }
@@ -256,6 +273,9 @@ static int compare(mr_comparison *out, struct job *job, mr_pool *pool) {
   for (int m = 0; m < MODELS; m++) {
     job->order[m] = mr__malloc((size_t)n * sizeof **job->order);
     if (!job->order[m]) return mr__fail_memory();
+    if (!job->rows->weights) continue;
+    job->weight[m] = mr__malloc((size_t)n * sizeof **job->weight);
+    if (!job->weight[m]) return mr__fail_memory();
   }
   MR_TRY(mr__pool_run(pool, sort_rows, job, MODELS));
   for (int m = 0; m < MODELS; m++) judge_groups(job, m);
@@ -293,7 +313,10 @@ int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *ot
   int status = compare(out, &job, pool);
   mr__free(job.group_of);
   mr__free(job.groups);
-  for (int m = 0; m < MODELS; m++) mr__free(job.order[m]);
+  for (int m = 0; m < MODELS; m++) {
+    mr__free(job.order[m]);
+    mr__free(job.weight[m]);
+  }
   for (int f = 0; f < FIGURES; f++) mr__free(job.differences[f]);
   return status;
 }

@@ -12,7 +12,8 @@
  * there.
  *
  * n_u AUC_u is rounded once, to a multiple of 2^-64, and summed as an integer: the order of groups
- * and the number of threads change nothing. */
+ * and the number of threads change nothing. With weights n_u is the sum of the group's, and sums are
+ * of doubles, in the order of the groups. */
 #include "metric/scores.h"
 
 #include "base/alloc.h"
@@ -21,12 +22,15 @@ enum { BYTES = 256, SMALL = 32, BLOCKS = 16 };
 
 struct row {
   uint64_t group;
-  uint32_t score, label;
+  uint32_t score, mark; /* the top bit: its label; the others: those of its weight, if there is one */
 };
+
+enum { LABEL_BIT = 31 };
 
 struct tally {
   mr__u128 won_by_rows, won_by_clicks; /* in units of 2^-64 */
   int64_t groups, groups_used, rows_used, clicks_used;
+  double weighted_rows, weighted_clicks, weighted_won, weighted_won_by_clicks;
 };
 
 struct job {
@@ -36,6 +40,21 @@ struct job {
   int64_t bounds[BYTES + 1];   /* part i is rows[bounds[i]] up to rows[bounds[i + 1]] */
   struct tally tallies[BYTES];
 };
+
+/* The top bit of a weight is its sign, which is always 0. */
+static uint32_t mark_of(const mr_scores *from, int64_t i) {
+  uint32_t bits = 0;
+  if (from->weights) memcpy(&bits, &from->weights[i], sizeof bits);
+  bits &= ~(UINT32_C(1) << LABEL_BIT); /* of -0 */
+  return bits | (uint32_t)(from->labels[i] != 0.0f) << LABEL_BIT;
+}
+
+static float weight_of(const struct row *row) {
+  uint32_t bits = row->mark & ~(UINT32_C(1) << LABEL_BIT);
+  float weight;
+  memcpy(&weight, &bits, sizeof weight);
+  return weight;
+}
 
 static int count_block(void *argument, int64_t block, int worker) {
   (void)worker;
@@ -55,7 +74,7 @@ static int fill_block(void *argument, int64_t block, int worker) {
   for (int64_t i = mr__scores_cut(from->n, BLOCKS, block); i < end; i++) {
     uint64_t group = mr__scores_mix(from->groups[i]);
     job->rows[job->next[block][group >> 56]++] = (struct row){
-        .group = group, .score = mr__score_key(from->scores[i]), .label = from->labels[i] != 0.0f};
+        .group = group, .score = mr__score_key(from->scores[i]), .mark = mark_of(from, i)};
   }
   return MR_OK;
 }
@@ -167,10 +186,48 @@ static void count_groups(struct tally *tally, const struct row *rows, int64_t n)
     while (i < n && rows[i].group == group) {
       uint32_t score = rows[i].score;
       int64_t count[2] = {0};
-      for (; i < n && rows[i].group == group && rows[i].score == score; i++) count[rows[i].label]++;
+      for (; i < n && rows[i].group == group && rows[i].score == score; i++)
+        count[rows[i].mark >> LABEL_BIT]++;
       mr__pairs_add(&pairs, count[1], count[0]);
     }
     add_group(tally, &pairs);
+  }
+}
+
+static void add_weighted_group(struct tally *tally, const struct mr__weighted_pairs *pairs,
+                               int64_t rows) {
+  double auc = mr__weighted_pairs_auc(pairs);
+  tally->groups++;
+  if (isnan(auc)) return;
+  double clicks = mr__weight_of(pairs->positives), n = clicks + mr__weight_of(pairs->negatives);
+  tally->groups_used++;
+  tally->rows_used += rows;
+  tally->weighted_rows += n;
+  tally->weighted_clicks += clicks;
+  tally->weighted_won += n * auc;
+  tally->weighted_won_by_clicks += clicks * auc;
+}
+
+/* Pairs of the rows of the group that starts at `i`, which moves behind it. */
+static struct mr__weighted_pairs weigh_group(const struct row *rows, int64_t n, int64_t *at) {
+  struct mr__weighted_pairs pairs = {0};
+  int64_t i = *at;
+  uint64_t group = rows[i].group;
+  while (i < n && rows[i].group == group) {
+    uint32_t score = rows[i].score;
+    mr__u128 weight[2] = {0};
+    for (; i < n && rows[i].group == group && rows[i].score == score; i++)
+      weight[rows[i].mark >> LABEL_BIT] += mr__weight_units(weight_of(&rows[i]));
+    mr__weighted_pairs_add(&pairs, weight[1], weight[0]);
+  }
+  *at = i;
+  return pairs;
+}
+
+static void weigh_groups(struct tally *tally, const struct row *rows, int64_t n) {
+  for (int64_t i = 0, first = 0; i < n; first = i) {
+    struct mr__weighted_pairs pairs = weigh_group(rows, n, &i);
+    add_weighted_group(tally, &pairs, i - first);
   }
 }
 
@@ -180,7 +237,10 @@ static int run_part(void *argument, int64_t part, int worker) {
   struct row *rows = job->rows + job->bounds[part];
   int64_t n = job->bounds[part + 1] - job->bounds[part];
   sort_rows(rows, n);
-  count_groups(&job->tallies[part], rows, n);
+  if (job->from->weights)
+    weigh_groups(&job->tallies[part], rows, n);
+  else
+    count_groups(&job->tallies[part], rows, n);
   return MR_OK;
 }
 
@@ -194,13 +254,37 @@ static void sum_up(mr_gauc *out, const struct job *job) {
     sum.groups_used += part->groups_used;
     sum.rows_used += part->rows_used;
     sum.clicks_used += part->clicks_used;
+    sum.weighted_rows += part->weighted_rows;
+    sum.weighted_clicks += part->weighted_clicks;
+    sum.weighted_won += part->weighted_won;
+    sum.weighted_won_by_clicks += part->weighted_won_by_clicks;
   }
   out->groups = sum.groups;
   out->groups_used = sum.groups_used;
   out->rows_used = sum.rows_used;
   if (sum.groups_used == 0) return;
+  if (job->from->weights) {
+    out->gauc = sum.weighted_won / sum.weighted_rows;
+    out->gauc_by_clicks = sum.weighted_won_by_clicks / sum.weighted_clicks;
+    return;
+  }
   out->gauc = (double)sum.won_by_rows * 0x1p-64 / (double)sum.rows_used;
   out->gauc_by_clicks = (double)sum.won_by_clicks * 0x1p-64 / (double)sum.clicks_used;
+}
+
+int mr__weighted_auc(double *out, const mr_scores *rows) {
+  size_t size;
+  if (__builtin_mul_overflow((size_t)rows->n, sizeof(struct row), &size)) return mr__fail_memory();
+  struct row *sorted = mr__malloc_pages(size);
+  if (!sorted) return mr__fail_memory();
+  for (int64_t i = 0; i < rows->n; i++)
+    sorted[i] = (struct row){.score = mr__score_key(rows->scores[i]), .mark = mark_of(rows, i)};
+  sort_rows(sorted, rows->n);
+  int64_t at = 0;
+  struct mr__weighted_pairs pairs = weigh_group(sorted, rows->n, &at);
+  *out = mr__weighted_pairs_auc(&pairs);
+  mr__free_pages(sorted, size);
+  return MR_OK;
 }
 
 int mr_metric_gauc(mr_gauc *out, const mr_scores *rows, mr_pool *pool) {

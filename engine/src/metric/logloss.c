@@ -3,6 +3,8 @@
  *   logloss      mean of -log p where the label is 1, of -log(1 - p) where it is 0
  *   calibration  sum p / sum y
  *
+ * Both of weighted sums where rows have weights.
+ *
  * From logits z nothing is lost: -log sigmoid(z) = softplus(-z), which overflows nowhere. From
  * float probabilities p is held within [2^-23, 1 - 2^-23] for the logloss: a float of 0 or 1 stands
  * for a whole range of probabilities, and one such row must not make the mean infinite.
@@ -16,7 +18,7 @@
 enum { BLOCK = 65536 };
 
 struct sums {
-  double loss, p;
+  double loss, p, y, weight;
   int64_t positives;
 };
 
@@ -26,19 +28,28 @@ struct job {
   int32_t form;
 };
 
-static void add_logit(struct sums *sums, double logit, int positive) {
-  double small = exp(-fabs(logit));
-  sums->loss += mr__scores_loss(logit, small, positive);
-  sums->p += (logit < 0 ? small : 1) / (1 + small);
+static void add(struct sums *sums, double weight, double loss, double p, int positive) {
+  sums->loss += weight > 0 ? weight * loss : 0; /* also of an infinite loss */
+  sums->p += weight * p;
+  sums->y += positive ? weight : 0;
+  sums->weight += weight;
   sums->positives += positive;
 }
 
-static void add_probability(struct sums *sums, double p, int positive) {
+static void add_logit(struct sums *sums, double weight, double logit, int positive) {
+  double small = exp(-fabs(logit));
+  add(sums, weight, mr__scores_loss(logit, small, positive), (logit < 0 ? small : 1) / (1 + small),
+      positive);
+}
+
+static void add_probability(struct sums *sums, double weight, double p, int positive) {
   const double least = 0x1p-23;
   double held = p < least ? least : p > 1 - least ? 1 - least : p;
-  sums->loss -= positive ? log(held) : log1p(-held);
-  sums->p += p;
-  sums->positives += positive;
+  add(sums, weight, positive ? -log(held) : -log1p(-held), p, positive);
+}
+
+static double weight_of(const mr_scores *rows, int64_t i) {
+  return rows->weights ? (double)rows->weights[i] : 1;
 }
 
 static int run_block(void *argument, int64_t block, int worker) {
@@ -49,10 +60,11 @@ static int run_block(void *argument, int64_t block, int worker) {
   struct sums sums = {0};
   if (job->form == MR_LOGIT)
     for (int64_t i = begin; i < end; i++)
-      add_logit(&sums, (double)rows->scores[i], rows->labels[i] != 0.0f);
+      add_logit(&sums, weight_of(rows, i), (double)rows->scores[i], rows->labels[i] != 0.0f);
   else
     for (int64_t i = begin; i < end; i++)
-      add_probability(&sums, (double)rows->scores[i], rows->labels[i] != 0.0f);
+      add_probability(&sums, weight_of(rows, i), (double)rows->scores[i],
+                      rows->labels[i] != 0.0f);
   job->blocks[block] = sums;
   return MR_OK;
 }
@@ -65,18 +77,21 @@ static int check_probabilities(const mr_scores *rows) {
                   (double)rows->scores[i]);
 }
 
-static void sum_up(mr_logloss *out, const struct sums *blocks, int64_t n_blocks, int64_t n) {
+static void sum_up(mr_logloss *out, const struct sums *blocks, int64_t n_blocks) {
   struct sums sum = {0};
   for (int64_t i = 0; i < n_blocks; i++) {
     sum.loss += blocks[i].loss;
     sum.p += blocks[i].p;
+    sum.y += blocks[i].y;
+    sum.weight += blocks[i].weight;
     sum.positives += blocks[i].positives;
   }
   out->positives = sum.positives;
-  out->logloss = sum.loss / (double)n;
-  out->mean_probability = sum.p / (double)n;
-  out->mean_label = (double)sum.positives / (double)n;
-  if (sum.positives) out->calibration = sum.p / (double)sum.positives;
+  if (sum.weight == 0) return;
+  out->logloss = sum.loss / sum.weight;
+  out->mean_probability = sum.p / sum.weight;
+  out->mean_label = sum.y / sum.weight;
+  if (sum.y > 0) out->calibration = sum.p / sum.y;
 }
 
 int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool) {
@@ -92,7 +107,7 @@ int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_p
   job.blocks = mr__calloc((size_t)n_blocks, sizeof *job.blocks);
   if (!job.blocks) return mr__fail_memory();
   int status = mr__pool_run(pool, run_block, &job, n_blocks);
-  if (status == MR_OK) sum_up(out, job.blocks, n_blocks, rows->n);
+  if (status == MR_OK) sum_up(out, job.blocks, n_blocks);
   mr__free(job.blocks);
   return status;
 }

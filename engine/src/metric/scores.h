@@ -13,7 +13,7 @@
 
 typedef unsigned __int128 mr__u128;
 
-/* Counts, pointers, scores that are not NaN and labels that are 0 or 1. */
+/* Counts, pointers, scores that are not NaN, labels that are 0 or 1, weights from 0 to 1e9. */
 int mr__scores_check(const mr_scores *rows);
 
 /* The place of a row in error texts: people count from 1. */
@@ -59,6 +59,35 @@ static inline void mr__pairs_add(struct mr__pairs *pairs, int64_t positives, int
   pairs->positives += positives;
   pairs->negatives += negatives;
 }
+
+/* The same of rows with weights: a pair counts the product of its rows'. Weights are summed as
+ * integers, in units of 2^-64, so that no order of rows of equal score changes a bit. */
+struct mr__weighted_pairs {
+  mr__u128 positives, negatives;
+  double won;
+};
+
+static inline mr__u128 mr__weight_units(float weight) {
+  return (mr__u128)((double)weight * 0x1p64);
+}
+
+static inline double mr__weight_of(mr__u128 units) { return (double)units * 0x1p-64; }
+
+static inline void mr__weighted_pairs_add(struct mr__weighted_pairs *pairs, mr__u128 positives,
+                                          mr__u128 negatives) {
+  pairs->won += mr__weight_of(positives) *
+                (mr__weight_of(pairs->negatives) + 0.5 * mr__weight_of(negatives));
+  pairs->positives += positives;
+  pairs->negatives += negatives;
+}
+
+static inline double mr__weighted_pairs_auc(const struct mr__weighted_pairs *pairs) {
+  if (pairs->positives == 0 || pairs->negatives == 0) return NAN;
+  return pairs->won / mr__weight_of(pairs->positives) / mr__weight_of(pairs->negatives);
+}
+
+/* The AUC of rows with weights (gauc.c). */
+int mr__weighted_auc(double *out, const mr_scores *rows);
 
 /* NaN where a class is missing. */
 static inline double mr__pairs_auc(const struct mr__pairs *pairs) {

@@ -1,6 +1,7 @@
 /* Binary cross entropy on logits, in the stable form
  *   loss = softplus(z) - t z, softplus(z) = max(z, 0) + log1p(exp(-|z|)); dz = sigmoid(z) - t,
- * summed over samples; gradients are of the mean over the batch. */
+ * times the sample's weight, if the data has weights, summed over samples; gradients are of the mean
+ * over the batch: of n samples 1 / n of the sum, whatever their weights. */
 #include <math.h>
 
 #include "graph/step.h"
@@ -18,7 +19,8 @@ static void forward(const struct mr__call *c) {
   double loss = 0;
   for (int64_t r = 0; r < c->rows; r++) {
     double z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
-    loss += (z > 0 ? z : 0) + log1p(exp(-fabs(z))) - label * z;
+    double own = (z > 0 ? z : 0) + log1p(exp(-fabs(z))) - label * z;
+    loss += mr__loss_weight(c, r) * own;
   }
   *c->loss += loss;
 }
@@ -26,7 +28,7 @@ static void forward(const struct mr__call *c) {
 static void backward(const struct mr__call *c) {
   for (int64_t r = 0; c->dx[0].p && r < c->rows; r++) {
     float z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
-    float g = (mr__sigmoid(z) - label) * c->step->inverse_samples;
+    float g = (mr__sigmoid(z) - label) * c->step->inverse_samples * mr__loss_weight(c, r);
     float *dx = mr__row(&c->dx[0], r);
     dx[0] = c->add[0] ? dx[0] + g : g;
   }

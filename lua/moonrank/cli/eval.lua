@@ -26,7 +26,8 @@ function M.run(words)
   end
   local pool = require "moonrank.pool".new(args.whole("--threads", options.threads, 1, 256))
   local what = options.data or "test"
-  local report = require "moonrank.report_table".evaluations()
+  local tables = require "moonrank.report_table"
+  local report = tables.evaluations()
   local lines, split = { report.heading() }, nil
   if options.model then
     local model_data = require "moonrank.model_data"
@@ -35,7 +36,10 @@ function M.run(words)
     split = cli.need(model_data.split(opened, what))
     local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
     local figures = cli.guard(predictor.evaluate, predictor, split)
-    lines[2] = report.row { what = opened.model.script, figures = figures }
+    for _, line in ipairs(tables.lines(report, { what = opened.model.script,
+        figures = figures })) do
+      lines[#lines + 1] = line
+    end
   end
   if options.truth then
     local name = require "moonrank.path".base(what):gsub("%.tsv.*$", "")

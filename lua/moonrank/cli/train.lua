@@ -176,10 +176,13 @@ local function train_once(options, asked)
   local figures
   if data.test then
     figures = cli.guard(run.evaluate, run, data.test)
-    local report = require "moonrank.report_table".evaluations()
+    local tables = require "moonrank.report_table"
+    local report = tables.evaluations()
     say ""
     say(report.heading())
-    say(report.row { what = "test", figures = figures })
+    for _, line in ipairs(tables.lines(report, { what = "test", figures = figures })) do
+      say(line)
+    end
     out:metrics { test = figures_for_log(figures) }
   end
   cli.guard(out.sync_metrics, out)
