@@ -164,7 +164,8 @@ typedef struct mr_text_format {
 
 typedef struct mr_dataset mr_dataset;
 
-/* Read text files (plain, gzip, zstd or lz4, told by content) into the column cache at
+/* Read text files (plain, gzip, zstd or lz4, told by content; "-" is standard input, of which
+ * nobody can tell that it is the same as before) into the column cache at
  * `cache_path`, unless it is there already and was built from the same files and schema.
  * fit: 1 for training data: keys seen less often than their table's min_count become unknown. */
 int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,

@@ -176,6 +176,7 @@ local function read_override(text)
   if not name or name == "" or name:find "^%." or name:find "%.$" or name:find "%.%." then
     stop(option, "expected NAME=VALUE, such as train.batch=1024")
   end
+  if value_text == "-" then value_text = '"-"' end -- not a list
   local node, message = yaml.parse(value_text, "--set", option)
   if not node then error({ config = message }, 0) end
   local names = {}

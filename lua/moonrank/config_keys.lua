@@ -170,7 +170,8 @@ M.fields = { type = "map", keys = {
   key("data", { type = "map", required = true, doc = "where the data is", keys = {
     key("root", { type = "text", path = true, default = ".",
       doc = "the folder that the paths below start from" }),
-    split("train", "a file, a pattern such as train-*.tsv.zst, or a list of them", true),
+    split("train", "a file, a pattern such as train-*.tsv.zst, \"-\" for "
+      .. "standard input, or a list of them", true),
     split("valid", "the same, for the figures after each epoch"),
     split("test", "the same, for the figures at the end"),
     key("format", { type = "word", words = { "csv", "tsv", "libsvm", "libffm" },

@@ -19,6 +19,8 @@ local C = mr.C
 
 local Dataset = {}
 
+local STDIN = "-" -- as a path
+
 local NAMES = { train = true, valid = true, test = true }
 
 -- FNV-1a, 64 bits, as hexadecimal text: names files, guards nothing.
@@ -57,8 +59,17 @@ local function contents_of(values, paths, labels)
     columns = values.data.columns }
 end
 
--- The files of one entry: a path or a pattern, relative to the root.
-local function find_files(root, entry, place, found)
+-- The files of one entry: a path or a pattern, relative to the root, or standard input.
+local function find_files(self, name, entry, place, found)
+  local root = self.config.data.root
+  if entry == STDIN then
+    if self.stdin then
+      return nil, ("%s: standard input is read once, and data.%s reads it already"):format(place,
+        self.stdin)
+    end
+    self.stdin, found[#found + 1] = name, entry
+    return true
+  end
   local path = path_of.join(root, entry)
   if path_of.is_pattern(entry) then
     local matching = path_of.glob(path)
@@ -79,7 +90,7 @@ local function files_of(self, name)
   local entries, found = self.config.data[name], {}
   local place = self.places["data." .. name] or ("data." .. name)
   for _, entry in ipairs(type(entries) == "table" and entries or { entries }) do
-    local ok, message = find_files(self.config.data.root, entry, place, found)
+    local ok, message = find_files(self, name, entry, place, found)
     if not ok then return nil, message end
   end
   return found
@@ -88,19 +99,24 @@ end
 local methods = {}
 
 --- Read files into a cache and open it.
--- @tparam {string,...} paths
+-- @tparam {string,...} paths  "-" is standard input, whose cache is not kept
 -- @tparam string name  the cache's name
 -- @tparam[opt] table options  fit = true: training data; folder: of the cache
 -- @treturn ?Split
 -- @treturn ?string what is wrong
 function methods:open_files(paths, name, options)
   options = options or {}
-  local folder = options.folder or self.config.data.cache
+  local folder, spool = options.folder or self.config.data.cache, nil
   local made, message = path_of.make_folder(folder)
   if not made then
     return nil, ("cannot keep column caches in %s; choose a folder with --set data.cache=DIR")
       :format(message)
   end
+  for _, path in ipairs(paths) do
+    -- Nobody else can use this cache; it is gone when it is closed.
+    if path == STDIN and not spool then spool = path_of.temporary_folder(folder) end
+  end
+  folder = spool or folder
   local file = ("%s-%s.columns"):format(name,
     sum_of(contents_of(self.config, paths, #self.schema.tasks > 0)))
   local cache = path_of.join(folder, file)
@@ -110,8 +126,10 @@ function methods:open_files(paths, name, options)
   local ok
   ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format, list, #paths, cache,
     options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads")))
-  if not ok then return nil, message end
-  return Split.open(self.schema, cache, name)
+  local split
+  if ok then split, message = Split.open(self.schema, cache, name) end
+  if spool then path_of.remove_folder(spool) end
+  return split, message
 end
 
 --- One of the splits of the fields file, opened at first use.

@@ -79,10 +79,12 @@ function M.make_folder(path)
 end
 
 --- Make an empty folder of a name that nothing else has, among the system's temporary files.
+-- @tparam[opt] string parent  in this folder instead, hidden
 -- @treturn string
-function M.temporary_folder()
+function M.temporary_folder(parent)
   local path = os.tmpname()
   os.remove(path)
+  if parent then path = M.join(parent, "." .. M.base(path)) end
   assert(lfs.mkdir(path))
   return path
 end

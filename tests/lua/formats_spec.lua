@@ -98,3 +98,48 @@ fields:
       (good:gsub("features", "ads")))
   end)
 end)
+
+describe("standard input", function()
+  local dir, expected
+  setup(function()
+    dir = helper.make_project { rows = 200 }
+    run("train lr.yaml --quiet --out whole", dir)
+    expected = run("predict whole --data test.csv", dir)
+  end)
+
+  -- A command whose input is what another prints.
+  local function piped(source, arguments)
+    return helper.shell(("cd %s && %s | %s/moonrank %s"):format(dir, source, helper.root(),
+      arguments))
+  end
+
+  it("trains for several epochs, gives figures and is predicted, as its file is", function()
+    assert.same({ 0, "", "" }, { piped("cat train.csv", "train lr.yaml --quiet --out piped "
+      .. "--set data.train=- --set data.format=csv") })
+    assert.is_true(helper.read(dir .. "/whole/model.mr") == helper.read(dir .. "/piped/model.mr"))
+    assert.same({ 0, expected, "" }, { piped("cat test.csv", "predict whole --data -") })
+    assert.same({ 0, expected, "" }, { piped("gzip -c test.csv", "predict whole --data -") })
+    local _, figures = piped("zstd -qc test.csv", "eval whole --data -")
+    local words = run("eval whole --data test.csv", dir)
+    assert.equal(words:match "lr .*0%.%d+", figures:match "lr .*0%.%d+")
+    -- Nothing is left of it.
+    for entry in require "lfs".dir(dir .. "/.moonrank-cache") do
+      assert.is_nil(entry:find "^%.lua")
+    end
+  end)
+
+  it("is called so where its rows are wrong, and may not be read twice or be empty", function()
+    local function fails(message, source, arguments)
+      assert.same({ 1, "", "moonrank: " .. message .. "\n" }, { piped(source, arguments) })
+    end
+    local train = "train lr.yaml --quiet --out none --set data.format=csv --set data.train=-"
+    fails('standard input:2:1: label "2" in column "click", expected 0 or 1',
+      "sed '2s/^./2/' train.csv", train)
+    fails("standard input: the file is empty, expected a header", "true", train)
+    fails("standard input: the gzip data ends too early; the file is not complete",
+      "gzip -c train.csv | head -c 1000", train)
+    fails("--set data.valid=-: standard input is read once, and data.train reads it already",
+      "cat train.csv", train .. " --set data.valid=-")
+    fails("standard input: a header but no rows", "head -1 train.csv", "predict whole --data -")
+  end)
+end)

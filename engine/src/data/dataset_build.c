@@ -251,8 +251,9 @@ static int work(void *argument, int64_t task, int worker) {
 
 static int check_rows(const struct build *build, const char *const *paths, int32_t n_paths) {
   if (mr__store_writer_rows(build->writer, MR_SAMPLE) > 0) return MR_OK;
-  if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", paths[0]);
-  return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", paths[0], n_paths - 1);
+  const char *name = mr__source_name(paths[0]);
+  if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", name);
+  return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
 }
 
 static int run(struct build *build, const mr_schema *schema, const char *const *paths,

@@ -212,7 +212,7 @@ static void skip_mark(struct mr__block_text *text) {
 
 /* Take the byte order mark and the header from the front of a file's first block. */
 static int read_header(struct mr__reader *reader, struct mr__block *block) {
-  const char *path = reader->paths[reader->next_path - 1];
+  const char *path = mr__source_name(reader->paths[reader->next_path - 1]);
   struct mr__heading *heading = &reader->headings[reader->next_path - 1];
   struct mr__block_text *text = &block->text;
   int sparse = reader->format.layout != MR_CELLS;

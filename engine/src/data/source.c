@@ -16,8 +16,9 @@
 enum { INPUT_BYTES = 256 << 10 };
 
 struct mr__source {
-  char *path;
+  char *path; /* as messages say it */
   int file;
+  int is_stream;               /* a pipe or the like, which has no size and no time */
   struct mr__file_stamp stamp; /* when it was opened */
 
   char *input; /* [INPUT_BYTES] bytes read and not yet used are input[input_at..input_size] */
@@ -42,8 +43,16 @@ static struct mr__file_stamp stamp_of(const struct stat *status) {
                                                       status->st_mtim.tv_nsec};
 }
 
+static int is_standard_input(const char *path) { return strcmp(path, "-") == 0; }
+
+const char *mr__source_name(const char *path) {
+  return is_standard_input(path) ? "standard input" : path;
+}
+
 int mr__file_stamp(const char *path, struct mr__file_stamp *out) {
   struct stat status;
+  *out = (struct mr__file_stamp){0};
+  if (is_standard_input(path)) return MR_OK;
   if (stat(path, &status) != 0) return fail_system(path);
   *out = stamp_of(&status);
   return MR_OK;
@@ -261,10 +270,12 @@ static int choose_format(struct mr__source *source) {
   return MR_OK;
 }
 
-static int open_file(struct mr__source *source) {
-  source->file = open(source->path, O_RDONLY | O_CLOEXEC);
+static int open_file(struct mr__source *source, const char *path) {
+  source->file = is_standard_input(path) ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                         : open(path, O_RDONLY | O_CLOEXEC);
   struct stat status;
   if (source->file < 0 || fstat(source->file, &status) != 0) return fail_system(source->path);
+  source->is_stream = !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
   source->stamp = stamp_of(&status);
   posix_fadvise(source->file, 0, 0, POSIX_FADV_SEQUENTIAL);
   return MR_OK;
@@ -275,10 +286,10 @@ int mr__source_open(struct mr__source **out, const char *path) {
   struct mr__source *source = mr__calloc(1, sizeof *source);
   if (!source) return mr__fail_memory();
   source->file = -1;
-  source->path = mr__strdup(path);
+  source->path = mr__strdup(mr__source_name(path));
   source->input = mr__malloc(INPUT_BYTES);
   int status = source->path && source->input ? MR_OK : mr__fail_memory();
-  if (status == MR_OK) status = open_file(source);
+  if (status == MR_OK) status = open_file(source, path);
   if (status == MR_OK) status = choose_format(source);
   if (status != MR_OK) {
     mr__source_close(source);
@@ -302,7 +313,7 @@ void mr__source_close(struct mr__source *source) {
 int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got) {
   MR_TRY(source->read(source, buffer, size, got));
   struct stat status;
-  if (*got == size || fstat(source->file, &status) != 0) return MR_OK;
+  if (*got == size || source->is_stream || fstat(source->file, &status) != 0) return MR_OK;
   struct mr__file_stamp now = stamp_of(&status);
   if (now.size == source->stamp.size && now.mtime_ns == source->stamp.mtime_ns) return MR_OK;
   return mr__fail(MR_EIO, "%s: the file was changed while it was read", source->path);

@@ -11,9 +11,13 @@ struct mr__file_stamp {
   int64_t mtime_ns;
 };
 
+/* Zeros for standard input. */
 int mr__file_stamp(const char *path, struct mr__file_stamp *out);
 
 struct mr__source;
+
+/* A path as messages say it: "-" is standard input. */
+const char *mr__source_name(const char *path);
 
 int mr__source_open(struct mr__source **out, const char *path);
 void mr__source_close(struct mr__source *source);

@@ -7,7 +7,8 @@ local function parser()
 With --truth DIR, the folder of a simulated log, the best that any model could reach is printed
 beside; without a model, that alone.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL":args "?"
-  p:option("--data", "train, valid or test of the run, or a file or pattern; default: test")
+  p:option("--data", "train, valid or test of the run, or a file or pattern, - for standard input; "
+    .. "default: test")
     :argname "DATA"
   args.add_set(p)
   p:option("--truth", "the folder of a simulated log"):argname "DIR"

@@ -7,7 +7,8 @@ local function parser()
 The file needs the columns of the fields, not those of labels. A name for --out that ends in .zst is
 compressed; the file takes its place when it is whole.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
-  p:option("--data", "a file or pattern; or train, valid or test of the run"):argname "DATA"
+  p:option("--data", "a file or pattern, - for standard input; or train, valid or test of the run")
+    :argname "DATA"
   args.add_set(p)
   p:option("--out", "where to write; default: standard output"):argname "FILE"
   p:option("--threads", "threads to use; default: one per CPU"):argname "N"
