@@ -1,6 +1,7 @@
 /* Every allocation failing in turn, from the schema to a trained model and a checkpoint on disk and
  * back: a status and its text, no crash, nothing leaked. And once memory is there again the call
- * that failed can be made again: the end is the same as without the failure. */
+ * that failed can be made again: the end is the same as without the failure. Besides, blocks that
+ * share pages. */
 #include <string.h>
 #include <unistd.h>
 
@@ -294,12 +295,48 @@ static void check_files(void) {
   free_story(&s);
 }
 
+/* Blocks of all sizes, taken and given back in any order: zeroed when they come, on lines of their own,
+ * and nobody writes to a block but its owner. */
+static void check_blocks(void) {
+  enum { BLOCKS = 40, TURNS = 2000 };
+  struct {
+    unsigned char *at;
+    size_t size;
+    unsigned char filled_with;
+  } blocks[BLOCKS] = {{0}};
+  int64_t live = mr_alloc_live();
+  for (uint64_t turn = 0; turn < TURNS + BLOCKS; turn++) {
+    struct mr__random4 words = mr__random(7, MR__RANDOM_TEST, 0, turn);
+    size_t i = turn < TURNS ? words.v[0] % BLOCKS : turn - TURNS, wrong = 0;
+    for (size_t b = 0; blocks[i].at && b < blocks[i].size; b++)
+      wrong += blocks[i].at[b] != blocks[i].filled_with;
+    CHECK(wrong == 0, "%zu of %zu bytes are not what was written", wrong, blocks[i].size);
+    mr__free_block(blocks[i].at, blocks[i].size);
+    blocks[i].at = NULL;
+    if (turn >= TURNS) continue;
+    /* Of most orders of magnitude, and now and then about the size of a huge page. */
+    size_t most = words.v[1] % 16 ? (size_t)1 << words.v[1] % 18 : MR__HUGE_PAGE + 4096;
+    blocks[i].size = 1 + words.v[2] % most;
+    blocks[i].filled_with = (unsigned char)(1 + words.v[3] % 255);
+    NEED(blocks[i].at = mr__calloc_block(blocks[i].size));
+    CHECK((uintptr_t)blocks[i].at % 16 == 0, "a block begins at %p", (void *)blocks[i].at);
+    for (size_t b = 0; b < blocks[i].size; b++) wrong += blocks[i].at[b] != 0;
+    CHECK(wrong == 0, "%zu of %zu bytes are not zero", wrong, blocks[i].size);
+    memset(blocks[i].at, blocks[i].filled_with, blocks[i].size);
+  }
+  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
+  mr_alloc_fail_after(0);
+  CHECK(!mr__calloc_block(64), "a planned failure did not happen");
+  mr_alloc_fail_after(-1);
+}
+
 int main(void) {
   snprintf(folder, sizeof folder, "/tmp/moonrank-alloc-XXXXXX");
   NEED(mkdtemp(folder));
   snprintf(path, sizeof path, "%.200s/model.mr", folder);
   snprintf(checkpoint, sizeof checkpoint, "%.200s/checkpoint", folder);
   int64_t live = mr_alloc_live();
+  check_blocks();
   check_training("adam", 0);
   check_training("adagrad", 1);
   check_files();

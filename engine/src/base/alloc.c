@@ -1,6 +1,7 @@
 /* Allocation with a counter of live blocks and a planned failure, for tests. */
 #include "base/alloc.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -59,13 +60,9 @@ void *mr__malloc_aligned(size_t size) {
   return counted(block);
 }
 
-void *mr__malloc_pages(size_t size) {
+/* Zeroed, and in huge pages as far as whole ones fit. */
+static void *map_pages(size_t size) {
   enum { HUGE = MR__HUGE_PAGE };
-  if (must_fail() || size > SIZE_MAX - 2 * (size_t)HUGE) return NULL;
-  if (size < HUGE) {
-    void *small = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return small == MAP_FAILED ? NULL : counted(small);
-  }
   /* Ask for one huge page more and give back what lies outside the aligned range. */
   char *raw = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return NULL;
@@ -75,7 +72,14 @@ void *mr__malloc_pages(size_t size) {
   char *end = block + kept, *raw_end = raw + size + HUGE;
   if (raw_end > end) munmap(end, (size_t)(raw_end - end));
   madvise(block, kept, MADV_HUGEPAGE);
-  return counted(block);
+  return block;
+}
+
+void *mr__malloc_pages(size_t size) {
+  if (must_fail() || size > SIZE_MAX - 2 * (size_t)MR__HUGE_PAGE) return NULL;
+  if (size >= MR__HUGE_PAGE) return counted(map_pages(size));
+  void *small = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return small == MAP_FAILED ? NULL : counted(small);
 }
 
 void mr__free_pages(void *block, size_t size) {
@@ -84,15 +88,88 @@ void mr__free_pages(void *block, size_t size) {
   munmap(block, (size + 4095) / 4096 * 4096);
 }
 
+/* ---- blocks smaller than a huge page share some ----
+ *
+ * A shared page begins with its head, and is given back when nothing of it is in use. Where blocks are
+ * freed one by one, what is left of its page waits for the others. */
+
+struct shared_page {
+  size_t used, dirty; /* bytes: handed out; written to before */
+  size_t n;           /* blocks in use */
+};
+
+enum { HEAD = 64, MOST_SHARED = MR__HUGE_PAGE / 2 };
+
+static pthread_mutex_t sharing = PTHREAD_MUTEX_INITIALIZER;
+static struct shared_page *open_page; /* that blocks are taken from */
+
+static void drop_page(struct shared_page *page) {
+  if (page && page->n == 0 && page != open_page) munmap(page, MR__HUGE_PAGE);
+}
+
+/* A page with room for so much; it becomes the open one unless the block fills most of it. */
+static struct shared_page *find_page(size_t size) {
+  struct shared_page *before = open_page;
+  if (size <= MOST_SHARED && before && before->used + size <= MR__HUGE_PAGE) return before;
+  struct shared_page *page = map_pages(MR__HUGE_PAGE);
+  if (!page) return NULL;
+  page->used = HEAD;
+  if (size > MOST_SHARED) return page;
+  open_page = page;
+  drop_page(before);
+  return page;
+}
+
+static void *take_shared(size_t size) {
+  void *block = NULL;
+  size = (size + 63) / 64 * 64;
+  pthread_mutex_lock(&sharing);
+  struct shared_page *page = find_page(size);
+  if (page) {
+    block = (char *)page + page->used;
+    if (page->used < page->dirty) memset(block, 0, size);
+    page->used += size;
+    page->n++;
+  }
+  pthread_mutex_unlock(&sharing);
+  return block;
+}
+
+static void give_shared(void *block) {
+  struct shared_page *page = (void *)((uintptr_t)block / MR__HUGE_PAGE * MR__HUGE_PAGE);
+  pthread_mutex_lock(&sharing);
+  page->n--;
+  if (page == open_page && page->n == 0) {
+    if (page->used > page->dirty) page->dirty = page->used;
+    page->used = HEAD;
+  }
+  drop_page(page);
+  pthread_mutex_unlock(&sharing);
+}
+
+/* Not where a sanitizer is to see each block's bounds. */
+static int is_shared(size_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+  (void)size;
+  return 0;
+#else
+  return size <= MR__HUGE_PAGE - HEAD;
+#endif
+}
+
 void *mr__calloc_block(size_t size) {
-  return size >= MR__HUGE_PAGE ? mr__malloc_pages(size) : mr__calloc(size, 1);
+  if (!is_shared(size)) return size >= MR__HUGE_PAGE ? mr__malloc_pages(size) : mr__calloc(size, 1);
+  return must_fail() ? NULL : counted(take_shared(size));
 }
 
 void mr__free_block(void *block, size_t size) {
-  if (size >= MR__HUGE_PAGE)
-    mr__free_pages(block, size);
-  else
-    mr__free(block);
+  if (!block) return;
+  if (!is_shared(size)) {
+    size >= MR__HUGE_PAGE ? mr__free_pages(block, size) : mr__free(block);
+    return;
+  }
+  atomic_fetch_sub(&live_blocks, 1);
+  give_shared(block);
 }
 
 char *mr__strdup(const char *text) {

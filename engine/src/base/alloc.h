@@ -23,7 +23,7 @@ void *mr__malloc_aligned(size_t size);
 void *mr__malloc_pages(size_t size);
 void mr__free_pages(void *block, size_t size);
 
-/* Zeroed, in such pages from the size of one on. Freed with mr__free_block and the same size. */
+/* Zeroed, in such pages, which small blocks share. Freed with mr__free_block and the same size. */
 void *mr__calloc_block(size_t size);
 void mr__free_block(void *block, size_t size); /* accepts NULL */
 

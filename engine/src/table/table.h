@@ -66,7 +66,7 @@ struct mr__shard {
   float *chunks[MR__CHUNKS];
 };
 
-/* The blocks that shards have their memory in; those of 2 MB and more ask for huge pages. */
+/* The blocks that shards have their memory in (mr__calloc_block): huge pages, or parts of them. */
 struct mr__table_memory {
   void *chunks[MR__CHUNKS];
   void *slots[MR__SLOT_SIZES]; /* FIRST_SLOTS << i for each shard */
