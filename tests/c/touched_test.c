@@ -9,6 +9,8 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "check.h"
+#include "families.h"
+#include "kernel/family.h"
 
 enum { COLUMNS = 7, TABLES = 3, BATCHES = 12, MOST_BAG = 4, WIDE = 9 };
 
@@ -300,6 +302,35 @@ static void check_damage(const mr_schema *schema) {
   mr__table_clear(&table);
 }
 
+/* The loop over codes, in every family, beside a plain one: any number of them, notes of all sizes. */
+static void check_note_codes(void) {
+  enum { ENTRIES = 300, MOST = 100 };
+  struct mr__memo_entry entries[ENTRIES];
+  uint32_t codes[MOST], place_of[MOST], fresh[MOST + MR__FRESH_PAD];
+  for (int family = 0; family < FAMILIES; family++)
+    for (uint32_t n = 0; n <= MOST && family_runs(family); n++) {
+      uint32_t note = n % 2 ? 1000 : UINT32_MAX - 1000, n_fresh, k = 0;
+      for (int i = 0; i < ENTRIES; i++) {
+        uint32_t others[] = {0, 1, note - 1, note, note + 1, note + draw(900)};
+        entries[i] = (struct mr__memo_entry){draw(UINT32_MAX), others[draw(6)]};
+      }
+      for (uint32_t i = 0; i < n; i++) codes[i] = draw(ENTRIES);
+      mr_isa_set(family_names[family]);
+      n_fresh = mr__family()->note_codes(entries, codes, n, note, place_of, fresh);
+      mr_isa_set("auto");
+      for (uint32_t i = 0; i < n; i++) {
+        uint32_t noted = entries[codes[i]].note;
+        if (noted >= note) {
+          CHECK(place_of[i] == noted - note, "place %u, expected %u", place_of[i], noted - note);
+          continue;
+        }
+        CHECK(k < n_fresh && fresh[k] == i, "code %u of %u is not listed", i, n);
+        k++;
+      }
+      CHECK(n_fresh == k, "%u of %u codes are listed, expected %u", n_fresh, n, k);
+    }
+}
+
 int main(void) {
   int64_t live = mr_alloc_live();
   mr_schema *schema = new_schema();
@@ -308,6 +339,7 @@ int main(void) {
     check(schema, 4, use);
   }
   check_damage(schema);
+  check_note_codes();
   mr_schema_free(schema);
   CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
   return check_end();

@@ -7,6 +7,7 @@
 #include "kernel/limits.h"
 #include "optim/optim.h"
 
+struct mr__memo_entry;
 struct mr__scan;
 struct mr__share;
 struct mr__stretch;
@@ -58,6 +59,14 @@ mr__cell_keys_fn mr__cell_keys_plain, mr__cell_keys_avx2, mr__cell_keys_avx512;
 typedef size_t mr__split_cell_fn(uint32_t *marks, const char *cell, size_t size, char separator);
 mr__split_cell_fn mr__split_cell_plain, mr__split_cell_avx2, mr__split_cell_avx512;
 
+/* Of n codes: place_of[i] is the note of codes[i]'s entry less `note`, and where the entry's note is
+ * below `note`, i is listed in `fresh`, which has room for MR__FRESH_PAD more. Returns how many those
+ * are. */
+enum { MR__FRESH_PAD = 16 };
+typedef uint32_t mr__note_codes_fn(const struct mr__memo_entry *entries, const uint32_t *codes,
+                                   uint32_t n, uint32_t note, uint32_t *place_of, uint32_t *fresh);
+mr__note_codes_fn mr__note_codes_plain, mr__note_codes_avx2, mr__note_codes_avx512;
+
 struct mr__family {
   const char *name;
   const struct mr__op_list *ops;
@@ -73,6 +82,7 @@ struct mr__family {
   mr__scan_words_fn *scan_words;
   mr__cell_keys_fn *cell_keys;
   mr__split_cell_fn *split_cell;
+  mr__note_codes_fn *note_codes;
 };
 
 const struct mr__family *mr__family(void);

@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "kernel/family.h"
 
 /* A table that more than this part of a batch's occurrences falls to is cut into its shards, for
  * the threads; and one with more occurrences than this, for their caches. */
 enum { SPLIT_PART = 8, MOST_WHOLE = 1 << 16 };
 
 enum { PROBE_AHEAD = 16 }; /* keys whose slots are asked for while others are read */
-enum { CODES_AHEAD = 48, STRETCH = 256 };
+enum { STRETCH = 256 }; /* codes whose places are found at a time */
 enum { NARROW = 8 }; /* floats of a value that is copied */
 
 struct job {
@@ -372,54 +373,45 @@ static int take_place(struct mr__touched *rows, const mr_batch *batch, struct mr
   return MR_OK;
 }
 
-/* Note the places of a stretch of codes that the batch had before, without a branch, and list the
- * others. Called with `at` either NULL or not, as the compiler may know. */
-static inline __attribute__((always_inline)) uint32_t note_places(
-    const struct mr__memo_entry *entries, const uint32_t *codes, const uint32_t *at, uint32_t first,
-    uint32_t end, uint32_t n, uint32_t note, uint32_t *place_of, uint32_t *fresh) {
-  uint32_t n_fresh = 0;
-  for (uint32_t j = first; j < end; j++) {
-    uint32_t ahead = j + CODES_AHEAD < n ? j + CODES_AHEAD : j;
-    __builtin_prefetch(&entries[codes[at ? at[ahead] : ahead]], 1);
-    uint32_t noted = entries[codes[at ? at[j] : j]].note;
-    place_of[j] = noted - note;
-    fresh[n_fresh] = j;
-    n_fresh += noted < note;
-  }
-  return n_fresh;
-}
-
 /* Ask for the slots of keys that get their rows now, all of a stretch at once, so that most misses
  * overlap. Always inline, as mr__table_prefetch. */
 static inline __attribute__((always_inline)) void prefetch_fresh(
     const struct mr__touched *rows, const mr_batch *batch, int t, const uint32_t *codes,
-    const uint32_t *at, const uint32_t *fresh, uint32_t n) {
+    const uint32_t *fresh, uint32_t n) {
   const struct mr__memo_entry *entries = rows->memos[t].entries;
   const uint64_t *keys = batch->coding->keys[coded_table(rows, batch, t)];
   for (uint32_t k = 0; k < n; k++) {
-    uint32_t code = codes[at ? at[fresh[k]] : fresh[k]];
+    uint32_t code = codes[fresh[k]];
     if (entries[code].number_plus_1 == 0 && mr__shard_of(keys[code]) == mr__code_shard(code))
       mr__table_prefetch(&rows->tables[t], keys[code]);
   }
 }
 
+/* Find the places of a stretch of codes: note those of codes that the batch had before, then go
+ * through the others. */
+static int probe_stretch(struct mr__touched *rows, const mr_batch *batch, struct mr__share *share,
+                         const uint32_t *codes, uint32_t n, uint32_t *place_of) {
+  struct mr__memo_entry *entries = rows->memos[share->table].entries;
+  uint32_t fresh[STRETCH + MR__FRESH_PAD], note = share->note;
+  uint32_t n_fresh = mr__family()->note_codes(entries, codes, n, note, place_of, fresh);
+  prefetch_fresh(rows, batch, share->table, codes, fresh, n_fresh);
+  for (uint32_t k = 0; k < n_fresh; k++) {
+    struct mr__memo_entry *entry = &entries[codes[fresh[k]]];
+    if (entry->note < note)
+      MR_TRY(take_place(rows, batch, share, codes[fresh[k]], entry));
+    place_of[fresh[k]] = entry->note - note;
+  }
+  return MR_OK;
+}
+
 /* Find the places of one column's codes. */
 static int probe_codes(struct mr__touched *rows, const mr_batch *batch, int c,
                        struct mr__share *share, struct mr__column_share part, uint32_t *place_of) {
-  struct mr__memo_entry *entries = rows->memos[share->table].entries;
-  const uint32_t *codes = batch->columns[c].codes, *at = part.at, note = share->note;
+  const uint32_t *codes = batch->columns[c].codes;
   for (uint32_t first = 0; first < part.n; first += STRETCH) {
-    uint32_t fresh[STRETCH], end = part.n - first < STRETCH ? part.n : first + STRETCH;
-    uint32_t n_fresh =
-        at ? note_places(entries, codes, at, first, end, part.n, note, place_of, fresh)
-           : note_places(entries, codes, NULL, first, end, part.n, note, place_of, fresh);
-    prefetch_fresh(rows, batch, share->table, codes, at, fresh, n_fresh);
-    for (uint32_t k = 0; k < n_fresh; k++) {
-      uint32_t code = codes[at ? at[fresh[k]] : fresh[k]];
-      struct mr__memo_entry *entry = &entries[code];
-      if (entry->note < note) MR_TRY(take_place(rows, batch, share, code, entry));
-      place_of[fresh[k]] = entry->note - note;
-    }
+    uint32_t own[STRETCH], n = part.n - first < STRETCH ? part.n - first : STRETCH;
+    for (uint32_t j = 0; part.at && j < n; j++) own[j] = codes[part.at[first + j]];
+    MR_TRY(probe_stretch(rows, batch, share, part.at ? own : codes + first, n, place_of + first));
   }
   return MR_OK;
 }
