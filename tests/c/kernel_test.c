@@ -9,6 +9,7 @@
 #include "guarded.h"
 #include "kernel/blas.h"
 #include "kernel/kernel.h"
+#include "kernel/vec.h"
 
 enum { MOST_ROWS = 40 };
 
@@ -25,6 +26,13 @@ static mr__dense_forward_fn *const forwards[] = {mr__dense_forward_plain,
 static mr__dense_weights_fn *const weights[] = {mr__dense_weights_plain,
 #if MR_X86
                                                 mr__dense_weights_avx2, mr__dense_weights_avx512
+#endif
+};
+
+static mr__paired_weights_fn *const paired_weights[] = {mr__paired_weights_plain,
+#if MR_X86
+                                                        mr__paired_weights_avx2,
+                                                        mr__paired_weights_avx512
 #endif
 };
 
@@ -433,6 +441,94 @@ static void check_packed(const struct layer *l) {
   }
 }
 
+/* A product with the weights W + diag(q) P, or with those transposed, against loops over them. */
+static void check_made(int in, int out, int rows, int back) {
+  size_t n = (size_t)in * (size_t)out, packed = mr__packed_size(back ? out : in, back ? in : out);
+  struct guarded w = guarded_floats(n), p = guarded_floats(n), both = guarded_floats(2 * packed);
+  struct guarded q = guarded_floats((size_t)in), made = guarded_floats(packed);
+  int inputs = back ? out : in, outputs = back ? in : out;
+  struct guarded x = guarded_floats((size_t)rows * (size_t)inputs);
+  struct guarded y = guarded_floats((size_t)rows * (size_t)outputs);
+  fill(w.p, n, 20), fill(p.p, n, 21), fill(q.p, (size_t)in, 22);
+  fill(x.p, (size_t)rows * (size_t)inputs, 23);
+  (back ? mr__pack_transposed : mr__pack)(w.p, in, out, both.p);
+  (back ? mr__pack_transposed : mr__pack)(p.p, in, out, both.p + packed);
+  for (int family = 0; family < FAMILIES; family++) {
+    if (!family_runs(family)) continue;
+    forwards[family](&(struct mr__dense_call){
+        .x = x.p, .ldx = inputs, .rows = rows, .inputs = inputs, .outputs = outputs,
+        .packed = both.p, .q = q.p, .q_of_outputs = back, .made = made.p, .y = y.p,
+        .ldy = outputs});
+    for (int r = 0; r < rows; r++)
+      for (int c = 0; c < outputs; c++) {
+        float want = 0;
+        for (int k = 0; k < inputs; k++) {
+          int i = back ? c : k, o = back ? k : c;
+          want = fmaf(x.p[r * inputs + k], fmaf(q.p[i], p.p[i * out + o], w.p[i * out + o]), want);
+        }
+        CHECK(y.p[r * outputs + c] == want, "%s, %d x %d, back %d, row %d of %d: %g, not %g",
+              family_names[family], in, out, back, r, rows, (double)y.p[r * outputs + c],
+              (double)want);
+      }
+  }
+  guarded_free(&w), guarded_free(&p), guarded_free(&both), guarded_free(&q);
+  guarded_free(&made), guarded_free(&x), guarded_free(&y);
+}
+
+/* Gradients of such weights from three q, the second without a gradient of its own, by the rule. */
+static void check_paired(int in, int out) {
+  enum { PARTS = 3 };
+  static const int part_rows[PARTS] = {9, 1, 22};
+  size_t n = (size_t)in * (size_t)out, rows = 32;
+  struct guarded x = guarded_floats(rows * (size_t)in), dy = guarded_floats(rows * (size_t)out);
+  struct guarded p = guarded_floats(n), q = guarded_floats(PARTS * (size_t)in);
+  struct guarded dw = guarded_floats(n), dp = guarded_floats(n);
+  struct guarded dq = guarded_floats(PARTS * (size_t)in);
+  struct guarded sums = guarded_floats(PARTS * MR__PARTIALS * (size_t)in);
+  float *want_dw = malloc(n * sizeof *want_dw), *want_dp = malloc(n * sizeof *want_dp);
+  float *want_dq = malloc(PARTS * (size_t)in * sizeof *want_dq);
+  NEED(want_dw && want_dp && want_dq);
+  fill(x.p, rows * (size_t)in, 30), fill(dy.p, rows * (size_t)out, 31), fill(p.p, n, 32);
+  fill(q.p, PARTS * (size_t)in, 33);
+  fill(want_dw, n, 34), fill(want_dp, n, 35), fill(want_dq, PARTS * (size_t)in, 36);
+  for (int part = 0, first = 0; part < PARTS; first += part_rows[part++])
+    for (int i = 0; i < in; i++) {
+      float partial[MR__PARTIALS] = {0};
+      for (int o = 0; o < out; o++) {
+        float t = 0;
+        for (int r = first; r < first + part_rows[part]; r++)
+          t = fmaf(x.p[r * in + i], dy.p[r * out + o], t);
+        want_dw[i * out + o] += t;
+        want_dp[i * out + o] = fmaf(q.p[part * in + i], t, want_dp[i * out + o]);
+        float *s = &partial[o % MR__PARTIALS];
+        *s = fmaf(t, p.p[i * out + o], *s);
+      }
+      for (int half = 8; half > 0; half /= 2)
+        for (int h = 0; h < half; h++) partial[h] += partial[h + half];
+      if (part != 1) want_dq[part * in + i] += partial[0];
+    }
+  for (int family = 0; family < FAMILIES; family++) {
+    struct mr__paired_rows parts[PARTS];
+    for (int part = 0, first = 0; part < PARTS; first += part_rows[part++])
+      parts[part] = (struct mr__paired_rows){x.p + first * in, dy.p + first * out, part_rows[part],
+                                             q.p + part * in, part == 1 ? NULL : dq.p + part * in};
+    if (!family_runs(family)) continue;
+    fill(dw.p, n, 34), fill(dp.p, n, 35), fill(dq.p, PARTS * (size_t)in, 36);
+    fill(sums.p, PARTS * MR__PARTIALS * (size_t)in, 37);
+    paired_weights[family](&(struct mr__paired_weights){
+        .parts = parts, .n_parts = PARTS, .ldx = in, .lddy = out, .inputs = in, .outputs = out,
+        .product = p.p, .dw = dw.p, .dproduct = dp.p, .partials = sums.p});
+    CHECK(memcmp(dw.p, want_dw, n * sizeof(float)) == 0 &&
+              memcmp(dp.p, want_dp, n * sizeof(float)) == 0,
+          "%s, %d x %d: other gradients of weights than the loop's", family_names[family], in, out);
+    CHECK(memcmp(dq.p, want_dq, PARTS * (size_t)in * sizeof(float)) == 0,
+          "%s, %d x %d: other gradients of q than the loop's", family_names[family], in, out);
+  }
+  free(want_dw), free(want_dp), free(want_dq);
+  guarded_free(&x), guarded_free(&dy), guarded_free(&p), guarded_free(&q);
+  guarded_free(&dw), guarded_free(&dp), guarded_free(&dq), guarded_free(&sums);
+}
+
 int main(void) {
   NEED(mr__blas_open() == MR_OK);
   for (int i = 0; i < COUNT(input_sizes); i++)
@@ -451,6 +547,13 @@ int main(void) {
     for (int o = 0; o < COUNT(output_sizes); o++)
       for (int i = 0; i < COUNT(input_sizes) - 1; i++)
         check_weights(input_sizes[i], output_sizes[o], rows[r], (i + o) % 3);
+  static const int made_rows[] = {1, 7, 8, 13, 23};
+  for (int i = 0; i < COUNT(input_sizes) - 1; i++)
+    for (int o = 1; o < COUNT(output_sizes) - 1; o++) {
+      check_paired(input_sizes[i], output_sizes[o]);
+      for (int r = 0; r < 2 * COUNT(made_rows); r++)
+        check_made(input_sizes[i], output_sizes[o], made_rows[r / 2], r % 2);
+    }
   for (int i = 0; i < COUNT(input_sizes); i++)
     for (int n = 1; n < 11; n++) check_one(input_sizes[i], n);
   return check_end();

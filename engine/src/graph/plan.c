@@ -431,7 +431,7 @@ static int make_add_flags(struct mr__plan *plan) {
 /* ---- the workspace ---- */
 
 static size_t rounded(const struct mr__buffer *buffer) {
-  return ((size_t)buffer->width + 15) / 16 * 16;
+  return (size_t)mr__row_floats(buffer);
 }
 
 /* Whether two buffers lie on each other while both are in use. */

@@ -50,6 +50,12 @@ struct mr__buffer {
   size_t offset;   /* floats; in its region of the workspace, for one row */
 };
 
+/* From row to row of a buffer in the workspace. Rows start on cache lines, and are an odd number of
+ * them: so the same column of many rows is found all over a cache, and not in few of its sets. */
+static inline int mr__row_floats(const struct mr__buffer *buffer) {
+  return ((buffer->width + 15) / 16 | 1) * 16;
+}
+
 /* The workspace has two regions, since there are many more behaviours than samples. */
 enum { MR__SAMPLE_REGION, MR__SEQUENCE_REGION, MR__REGIONS };
 

@@ -21,6 +21,9 @@
 
 enum { MR__PANEL = 48, MR__VECTOR = 16 };
 
+/* Rows whose products of weights' gradients are one sum; most q whose rows are as many together. */
+enum { MR__ROWS_AT_ONCE = 96, MR__PAIRED_PARTS = 8 };
+
 /* Floats of the packed form. */
 static inline size_t mr__packed_size(int inputs, int outputs) {
   size_t columns = ((size_t)outputs + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
@@ -50,6 +53,11 @@ struct mr__dense_call {
   int ld_start;
   float *y; /* [rows, outputs], stride ldy */
   int ldy;
+  /* Where q is not NULL, `packed` is W and then P, and the weights are W + diag(q) P, elements w + q p
+   * as fused multiply-adds; or, of those transposed, W^T + P^T diag(q). They are made on the way. */
+  const float *q; /* [inputs], or [outputs] */
+  int q_of_outputs;
+  float *made; /* as large as W packed: scratch */
   /* What is done to y before it is written: */
   int relu; /* 1: what is not above 0 becomes 0 */
   int mask; /* 1: y is 0 where `beside` is not above 0 */
@@ -60,6 +68,8 @@ struct mr__dense_call {
 
 typedef void mr__dense_forward_fn(const struct mr__dense_call *call);
 mr__dense_forward_fn mr__dense_forward_plain, mr__dense_forward_avx2, mr__dense_forward_avx512;
+/* Only make the weights of a q. */
+mr__dense_forward_fn mr__make_paired_plain, mr__make_paired_avx2, mr__make_paired_avx512;
 
 /* dw [inputs, outputs] = x^T dy, or += it: fused multiply-adds over the rows in ascending order, in
  * one accumulator that starts at zero and goes to dw after every 96 rows. db [outputs] += the rows
@@ -75,34 +85,33 @@ struct mr__weight_call {
   int lddw;
   int add; /* 0: what is in dw is overwritten */
   float *db; /* may be NULL */
-  const struct mr__paired_sums *paired; /* may be NULL */
-};
-
-/* What else is made of T = x^T dy, where one q has multiplied all rows of x on their way to P:
- * dproduct += diag(q) T, dq[i] += the inner product of T[i] and P[i], in 16 partial sums. */
-struct mr__paired_sums {
-  const float *q;       /* [inputs] */
-  const float *product; /* P [inputs, outputs] */
-  float *dproduct;      /* [inputs, outputs], stride lddw */
-  float *dq;            /* [inputs], or NULL */
-  float *partials;      /* [inputs, 16]: scratch */
 };
 
 typedef void mr__dense_weights_fn(const struct mr__weight_call *call);
 mr__dense_weights_fn mr__dense_weights_plain, mr__dense_weights_avx2, mr__dense_weights_avx512;
 
-/* A weight for each q: W + diag(q) P, elements w + q p as fused multiply-adds. */
-struct mr__paired_pack {
-  int inputs, outputs;
+/* The same of weights that each q has its own form of, W + diag(q) P, from rows of several q, the
+ * parts: with T = x^T dy of a part, dw += T, dproduct += diag(q) T, and dq[i] += the inner product of
+ * T[i] and P[i], in 16 partial sums. */
+struct mr__paired_rows {
+  const float *x, *dy; /* [rows, inputs], [rows, outputs] */
+  int64_t rows;
   const float *q;      /* [inputs] */
-  const float *packed; /* W [inputs, outputs] packed, then P; back: both transposed */
-  float *to;           /* the same form */
+  float *dq;           /* [inputs], or NULL */
 };
 
-typedef void mr__paired_pack_fn(const struct mr__paired_pack *form);
-mr__paired_pack_fn mr__pack_paired_plain, mr__pack_paired_avx2, mr__pack_paired_avx512;
-mr__paired_pack_fn mr__pack_paired_back_plain, mr__pack_paired_back_avx2,
-    mr__pack_paired_back_avx512;
+struct mr__paired_weights {
+  const struct mr__paired_rows *parts; /* of at most MR__ROWS_AT_ONCE rows together */
+  int n_parts;                         /* at most MR__PAIRED_PARTS */
+  int ldx, lddy;
+  int inputs, outputs;
+  const float *product;  /* P [inputs, outputs] */
+  float *dw, *dproduct;  /* [inputs, outputs] */
+  float *partials;       /* [n_parts, inputs, 16]: scratch */
+};
+
+typedef void mr__paired_weights_fn(const struct mr__paired_weights *call);
+mr__paired_weights_fn mr__paired_weights_plain, mr__paired_weights_avx2, mr__paired_weights_avx512;
 
 /* A layer of one output, whose weights need no packing. */
 struct mr__one_call {

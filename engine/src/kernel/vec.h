@@ -123,10 +123,11 @@ static inline float mr__tanh(float x) {
   return x != x ? x : y;
 }
 
+/* The tree: halves on each other, down to one number. */
 static inline float mr__add_partials(const float s[MR__PARTIALS]) {
-  float t[8], u[4];
-  for (int i = 0; i < 8; i++) t[i] = s[i] + s[i + 8];
-  for (int i = 0; i < 4; i++) u[i] = t[i] + t[i + 4];
+  mr__vector8 t = *(const mr__vector8 *)s + *(const mr__vector8 *)(s + 8);
+  const mr__vector4 *half = (const mr__vector4 *)&t;
+  mr__vector4 u = half[0] + half[1];
   return (u[0] + u[2]) + (u[1] + u[3]);
 }
 

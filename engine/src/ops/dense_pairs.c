@@ -26,8 +26,8 @@ static int shape(struct mr__shape *s) {
     return mr__fail(MR_ESHAPE, "rows is \"%.60s\", expected one run",
                     mr__option_text(s->node, ROWS));
   size_t forward = mr__packed_size(inputs, s->width), back = mr__packed_size(s->width, inputs);
-  size_t sums = (size_t)inputs * MR__PARTIALS, most = forward > back ? forward : back;
-  s->scratch = (most > sums ? most : sums) + MR__PANEL; /* the kernels load whole vectors */
+  size_t sums = (size_t)inputs * MR__PARTIALS * MR__PAIRED_PARTS, most = forward > back ? forward : back;
+  s->scratch = most > sums ? most : sums;
   return MR_OK;
 }
 
@@ -46,27 +46,20 @@ static void prepare_back(const struct mr__node *node, float *const *param, float
                       packed + mr__packed_size(outputs, inputs));
 }
 
-static struct mr__paired_pack packed_of(const struct mr__call *c) {
-  return (struct mr__paired_pack){
-      .inputs = c->x[MR__LINK_X].width, .outputs = c->node->width, .to = c->scratch};
-}
-
 static void forward(const struct mr__call *c) {
   const struct mr__matrix *x = &c->x[MR__LINK_X], *start = &c->x[MR__LINK_START];
-  struct mr__paired_pack form = packed_of(c);
-  form.packed = c->packed;
   int above_start = mr__starts_above(c);
   for (int64_t above = 0; above < mr__rows_above(c); above++) {
     struct mr__link link = mr__link_of(c, above);
     if (link.rows == 0) continue;
-    form.q = mr__row(&c->x[MR__LINK_Q], above);
-    MR_FAMILY(mr__pack_paired)(&form);
     const struct mr__dense_call call = {.x = mr__row(x, link.x),
                                         .ldx = x->ld,
                                         .rows = link.rows,
                                         .inputs = x->width,
                                         .outputs = c->y.width,
-                                        .packed = c->scratch,
+                                        .packed = c->packed,
+                                        .q = mr__row(&c->x[MR__LINK_Q], above),
+                                        .made = c->scratch,
                                         .start = mr__row(start, above_start ? above : link.begin),
                                         .ld_start = above_start ? 0 : start->ld,
                                         .y = mr__row(&c->y, link.begin),
@@ -79,16 +72,15 @@ static void forward(const struct mr__call *c) {
 static void backward_x(const struct mr__call *c, const struct mr__link *link, const float *q,
                        int add) {
   const struct mr__matrix *dx = &c->dx[MR__LINK_X];
-  struct mr__paired_pack form = packed_of(c);
-  form.packed = c->packed_back;
-  form.q = q;
-  MR_FAMILY(mr__pack_paired_back)(&form);
   const struct mr__dense_call call = {.x = mr__row(&c->dy, link->begin),
                                       .ldx = c->dy.ld,
                                       .rows = link->rows,
                                       .inputs = c->dy.width,
                                       .outputs = dx->width,
-                                      .packed = c->scratch,
+                                      .packed = c->packed_back,
+                                      .q = q,
+                                      .q_of_outputs = 1,
+                                      .made = c->scratch,
                                       .start = add ? mr__row(dx, link->x) : NULL,
                                       .ld_start = dx->ld,
                                       .y = mr__row(dx, link->x),
@@ -96,42 +88,64 @@ static void backward_x(const struct mr__call *c, const struct mr__link *link, co
   MR_FAMILY(mr__dense_forward)(&call);
 }
 
-static void backward_weights(const struct mr__call *c, const struct mr__link *link, const float *q,
-                             float *dq) {
+/* Rows of several q, whose gradients of weights are worked out together. */
+struct group {
+  struct mr__paired_rows parts[MR__PAIRED_PARTS];
+  int n;
+  int64_t rows;
+};
+
+static void finish_group(const struct mr__call *c, struct group *group) {
   struct mr__weight_rows rows = rows_of(c->node);
   size_t outputs = (size_t)c->dy.width;
-  const struct mr__paired_sums sums = {.q = q,
-                                       .product = c->param[0] + (size_t)rows.times * outputs,
-                                       .dproduct = c->dparam[0] + (size_t)rows.times * outputs,
-                                       .dq = dq,
-                                       .partials = c->scratch};
-  const struct mr__weight_call call = {.x = mr__row(&c->x[MR__LINK_X], link->x),
-                                       .ldx = c->x[MR__LINK_X].ld,
-                                       .dy = mr__row(&c->dy, link->begin),
-                                       .lddy = c->dy.ld,
-                                       .rows = link->rows,
-                                       .inputs = c->x[MR__LINK_X].width,
-                                       .outputs = c->dy.width,
-                                       .dw = c->dparam[0] + (size_t)rows.first * outputs,
-                                       .lddw = c->dy.width,
-                                       .add = 1,
-                                       .paired = &sums};
-  MR_FAMILY(mr__dense_weights)(&call);
+  const struct mr__paired_weights call = {
+      .parts = group->parts,
+      .n_parts = group->n,
+      .ldx = c->x[MR__LINK_X].ld,
+      .lddy = c->dy.ld,
+      .inputs = c->x[MR__LINK_X].width,
+      .outputs = c->dy.width,
+      .product = c->param[0] + (size_t)rows.times * outputs,
+      .dw = c->dparam[0] + (size_t)rows.first * outputs,
+      .dproduct = c->dparam[0] + (size_t)rows.times * outputs,
+      .partials = c->scratch};
+  MR_FAMILY(mr__paired_weights)(&call);
+  group->n = 0;
+  group->rows = 0;
+}
+
+static void backward_weights(const struct mr__call *c, struct group *group,
+                             const struct mr__link *link, const float *q, float *dq) {
+  const struct mr__matrix *x = &c->x[MR__LINK_X];
+  for (int64_t r = 0, n; r < link->rows; r += n) {
+    n = link->rows - r < MR__ROWS_AT_ONCE ? link->rows - r : MR__ROWS_AT_ONCE;
+    if (group->n == MR__PAIRED_PARTS || group->rows + n > MR__ROWS_AT_ONCE) finish_group(c, group);
+    group->parts[group->n++] = (struct mr__paired_rows){.x = mr__row(x, link->x + r),
+                                                        .dy = mr__row(&c->dy, link->begin + r),
+                                                        .rows = n,
+                                                        .q = q,
+                                                        .dq = dq};
+    group->rows += n;
+  }
 }
 
 static void backward(const struct mr__call *c) {
   const struct mr__matrix *dq = &c->dx[MR__LINK_Q];
+  struct group group = {.n = 0};
   mr__link_backward_start(c);
-  int64_t last = -1; /* the behaviours of a request get their gradient from its first sample on */
   for (int64_t above = 0; above < mr__rows_above(c); above++) {
     struct mr__link link = mr__link_of(c, above);
     float *to = dq->p ? mr__row(dq, above) : NULL;
     if (to && !c->add[MR__LINK_Q]) memset(to, 0, (size_t)dq->width * sizeof *to);
+    backward_weights(c, &group, &link, mr__row(&c->x[MR__LINK_Q], above), to);
+  }
+  if (group.n > 0) finish_group(c, &group);
+  int64_t last = -1; /* the behaviours of a request get their gradient from its first sample on */
+  for (int64_t above = 0; c->dx[MR__LINK_X].p && above < mr__rows_above(c); above++) {
+    struct mr__link link = mr__link_of(c, above);
     if (link.rows == 0) continue;
-    const float *q = mr__row(&c->x[MR__LINK_Q], above);
-    if (c->dx[MR__LINK_X].p) backward_x(c, &link, q, c->add[MR__LINK_X] || link.x == last);
+    backward_x(c, &link, mr__row(&c->x[MR__LINK_Q], above), c->add[MR__LINK_X] || link.x == last);
     last = link.x;
-    backward_weights(c, &link, q, to);
   }
 }
 

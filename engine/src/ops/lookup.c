@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "graph/step.h"
+#include "kernel/kernel.h"
 #include "kernel/vec.h"
 #include "ops/lookup_options.h"
 
@@ -62,6 +63,7 @@ static inline __attribute__((always_inline)) void read_each(const struct mr__cal
     if (r + AHEAD < left) {
       const float *ahead = mr__row_at(rows, first + r + AHEAD) + offset;
       __builtin_prefetch(ahead);
+      for (int e = MR__VECTOR; e < width; e += MR__VECTOR) __builtin_prefetch(ahead + e);
       if (width > 1) __builtin_prefetch(ahead + width - 1);
     }
     MR__STRETCHES(read_columns, width, mr__row_at(rows, first + r) + offset, mr__row(&c->y, r),

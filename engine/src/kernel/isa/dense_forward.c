@@ -24,11 +24,27 @@ static inline void ask_ahead(struct ahead *ahead) {
   ahead->next += 2 * MR__VECTOR;
 }
 
+/* Weights of a q that are made on the way to their first rows (struct mr__dense_call). */
+struct making {
+  const float *product, *q; /* the panel of P; q of the input in hand, or of the panel's columns */
+  float *to;
+};
+
+enum { READY, Q_OF_INPUTS, Q_OF_COLUMNS };
+
 /* `n` inputs: x and panel move on. */
 #define INPUTS(ROWS, VECTORS, n)                                                                  \
   for (int k = 0; k < (n); k++, x++, panel += step) {                                             \
     VECTOR w[VECTORS];                                                                            \
     UNROLL for (int v = 0; v < VECTORS; v++) w[v] = LOAD(panel + v * LANES);                      \
+    if (how != READY) {                                                                           \
+      UNROLL for (int v = 0; v < VECTORS; v++) {                                                  \
+        VECTOR q = how == Q_OF_INPUTS ? BROADCAST(*made.q) : LOAD(made.q + v * LANES);            \
+        w[v] = FMA(q, LOAD(made.product + v * LANES), w[v]);                                      \
+        STORE(made.to + v * LANES, w[v]);                                                         \
+      }                                                                                           \
+      made.product += step, made.to += step, made.q += how == Q_OF_INPUTS;                        \
+    }                                                                                             \
     UNROLL for (int r = 0; r < ROWS; r++) {                                                       \
       VECTOR s = BROADCAST(x[(int64_t)r * call->ldx]);                                            \
       UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = FMA(s, w[v], sum[r][v]);               \
@@ -36,11 +52,12 @@ static inline void ask_ahead(struct ahead *ahead) {
   }
 
 /* One tile: ROWS x VECTORS accumulators. `panel` is where the tile's columns start in the packed
- * panel, `step` the panel's width, `left` how many of the tile's columns exist. */
+ * panel, `step` the panel's width, `left` how many of the tile's columns exist; `how` says whether
+ * the weights are made on the way. */
 #define TILE(ROWS, VECTORS)                                                                       \
   static inline __attribute__((always_inline)) void tile_##ROWS##_##VECTORS(                      \
       const struct mr__dense_call *call, struct ahead *ahead, int64_t row, const float *panel,    \
-      int step, int column, int left) {                                                           \
+      int step, int column, int left, const int how, struct making made) {                        \
     VECTOR sum[ROWS][VECTORS];                                                                    \
     columns_mask there[VECTORS];                                                                  \
     for (int v = 0; v < VECTORS; v++) there[v] = first_columns(left - v * LANES);                 \
@@ -96,33 +113,51 @@ TILE(8, 3) TILE(4, 3) TILE(2, 3) TILE(1, 3)
 TILE(8, 2) TILE(4, 2) TILE(2, 2) TILE(1, 2)
 TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
 
-/* All rows against `VECTORS` vectors of columns. */
+/* All rows against `VECTORS` vectors of columns. Where the panel is to be made, there are 8 rows. */
 #define COLUMNS(VECTORS)                                                                          \
   static void columns_##VECTORS(const struct mr__dense_call *call, struct ahead *ahead,           \
-                                const float *panel, int step, int column, int left) {             \
+                                const float *panel, int step, int column, int left, int how,      \
+                                struct making made) {                                             \
     int64_t row = 0, rows = call->rows;                                                           \
+    if (how == Q_OF_INPUTS)                                                                       \
+      tile_8_##VECTORS(call, ahead, row, panel, step, column, left, Q_OF_INPUTS, made), row = 8;  \
+    else if (how == Q_OF_COLUMNS)                                                                 \
+      tile_8_##VECTORS(call, ahead, row, panel, step, column, left, Q_OF_COLUMNS, made), row = 8; \
+    if (how != READY) panel = made.to;                                                            \
     for (; row + 8 <= rows; row += 8)                                                             \
-      tile_8_##VECTORS(call, ahead, row, panel, step, column, left);                              \
+      tile_8_##VECTORS(call, ahead, row, panel, step, column, left, READY, made);                 \
     if (row + 4 <= rows)                                                                          \
-      tile_4_##VECTORS(call, ahead, row, panel, step, column, left), row += 4;                    \
+      tile_4_##VECTORS(call, ahead, row, panel, step, column, left, READY, made), row += 4;       \
     if (row + 2 <= rows)                                                                          \
-      tile_2_##VECTORS(call, ahead, row, panel, step, column, left), row += 2;                    \
-    if (row < rows) tile_1_##VECTORS(call, ahead, row, panel, step, column, left);                \
+      tile_2_##VECTORS(call, ahead, row, panel, step, column, left, READY, made), row += 2;       \
+    if (row < rows) tile_1_##VECTORS(call, ahead, row, panel, step, column, left, READY, made);   \
   }
 COLUMNS(3) COLUMNS(2) COLUMNS(1)
 
-void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+enum { MAKING_ROWS = 8 }; /* fewer take weights of a q that are ready */
+
+static void multiply(const struct mr__dense_call *call) {
   const float *panel = call->packed;
+  int how = !call->q ? READY : call->q_of_outputs ? Q_OF_COLUMNS : Q_OF_INPUTS;
+  struct making made = {NULL, call->q, call->made};
+  if (how != READY) made.product = panel + mr__packed_size(call->inputs, call->outputs);
+  float q[MR__PANEL] = {0}; /* whole vectors of it are read */
   for (int column = 0; column < call->outputs; column += MR__PANEL) {
     int left = call->outputs - column, width = mr__panel_width(call->outputs, column);
     struct ahead ahead = panel_behind(call, panel, column);
+    if (how == Q_OF_COLUMNS) {
+      for (int c = 0; c < left && c < MR__PANEL; c++) q[c] = call->q[column + c];
+      made.q = q;
+    }
     if (width == 3 * LANES)
-      columns_3(call, &ahead, panel, width, column, left);
+      columns_3(call, &ahead, panel, width, column, left, how, made);
     else if (width == 2 * LANES)
-      columns_2(call, &ahead, panel, width, column, left);
+      columns_2(call, &ahead, panel, width, column, left, how, made);
     else
-      columns_1(call, &ahead, panel, width, column, left);
-    panel += (size_t)call->inputs * (size_t)width;
+      columns_1(call, &ahead, panel, width, column, left, how, made);
+    size_t floats = (size_t)call->inputs * (size_t)width;
+    panel += floats;
+    if (how != READY) made.product += floats, made.to += floats;
   }
 }
 
@@ -132,12 +167,17 @@ TILE(6, 2) TILE(2, 2) TILE(1, 2)
 static void columns_2(const struct mr__dense_call *call, struct ahead *ahead, const float *panel,
                       int step, int column, int left) {
   int64_t row = 0, rows = call->rows;
-  for (; row + 6 <= rows; row += 6) tile_6_2(call, ahead, row, panel, step, column, left);
-  for (; row + 2 <= rows; row += 2) tile_2_2(call, ahead, row, panel, step, column, left);
-  if (row < rows) tile_1_2(call, ahead, row, panel, step, column, left);
+  const struct making none = {NULL, NULL, NULL};
+  for (; row + 6 <= rows; row += 6)
+    tile_6_2(call, ahead, row, panel, step, column, left, READY, none);
+  for (; row + 2 <= rows; row += 2)
+    tile_2_2(call, ahead, row, panel, step, column, left, READY, none);
+  if (row < rows) tile_1_2(call, ahead, row, panel, step, column, left, READY, none);
 }
 
-void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+enum { MAKING_ROWS = INT32_MAX };
+
+static void multiply(const struct mr__dense_call *call) {
   const float *panel = call->packed;
   for (int column = 0; column < call->outputs; column += MR__PANEL) {
     int left = call->outputs - column, width = mr__panel_width(call->outputs, column);
@@ -151,7 +191,9 @@ void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
 
 #else /* any CPU: the rule itself, element by element */
 
-void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+enum { MAKING_ROWS = INT32_MAX };
+
+static void multiply(const struct mr__dense_call *call) {
   for (int64_t row = 0; row < call->rows; row++) {
     const float *x = call->x + row * call->ldx;
     const float *panel = call->packed;
@@ -172,3 +214,15 @@ void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
 }
 
 #endif
+
+void MR_FAMILY(mr__dense_forward)(const struct mr__dense_call *call) {
+  if (!call->q || call->rows >= MAKING_ROWS) {
+    multiply(call);
+    return;
+  }
+  struct mr__dense_call ready = *call;
+  MR_FAMILY(mr__make_paired)(call);
+  ready.packed = call->made;
+  ready.q = NULL;
+  multiply(&ready);
+}

@@ -15,26 +15,33 @@ one_vector(float *to, const float *w, const float *p, const float *q, const int 
 #endif
 }
 
-void MR_FAMILY(mr__pack_paired)(const struct mr__paired_pack *form) {
-  const size_t n = mr__packed_size(form->inputs, form->outputs);
+static void make_forward(const struct mr__dense_call *call) {
+  const size_t n = mr__packed_size(call->inputs, call->outputs);
   size_t at = 0;
-  for (int first = 0; first < form->outputs; first += MR__PANEL) {
-    int width = mr__panel_width(form->outputs, first);
-    for (int i = 0; i < form->inputs; i++)
+  for (int first = 0; first < call->outputs; first += MR__PANEL) {
+    int width = mr__panel_width(call->outputs, first);
+    for (int i = 0; i < call->inputs; i++)
       for (int c = 0; c < width; c += MR__VECTOR, at += MR__VECTOR)
-        one_vector(form->to + at, form->packed + at, form->packed + n + at, form->q + i, 1);
+        one_vector(call->made + at, call->packed + at, call->packed + n + at, call->q + i, 1);
   }
 }
 
-void MR_FAMILY(mr__pack_paired_back)(const struct mr__paired_pack *form) {
-  const size_t n = mr__packed_size(form->outputs, form->inputs);
+static void make_back(const struct mr__dense_call *call) {
+  const size_t n = mr__packed_size(call->inputs, call->outputs);
   size_t at = 0;
-  for (int first = 0; first < form->inputs; first += MR__PANEL) {
-    int width = mr__panel_width(form->inputs, first), there = form->inputs - first;
+  for (int first = 0; first < call->outputs; first += MR__PANEL) {
+    int width = mr__panel_width(call->outputs, first), there = call->outputs - first;
     float q[MR__PANEL] = {0};
-    for (int i = 0; i < MR__PANEL && i < there; i++) q[i] = form->q[first + i];
-    for (int o = 0; o < form->outputs; o++)
+    for (int i = 0; i < MR__PANEL && i < there; i++) q[i] = call->q[first + i];
+    for (int i = 0; i < call->inputs; i++)
       for (int c = 0; c < width; c += MR__VECTOR, at += MR__VECTOR)
-        one_vector(form->to + at, form->packed + at, form->packed + n + at, q + c, 0);
+        one_vector(call->made + at, call->packed + at, call->packed + n + at, q + c, 0);
   }
+}
+
+void MR_FAMILY(mr__make_paired)(const struct mr__dense_call *call) {
+  if (call->q_of_outputs)
+    make_back(call);
+  else
+    make_forward(call);
 }
