@@ -69,7 +69,7 @@ function M.pool(threads)
 end
 
 --- Build a cache. Options: delimiter, quotes (default true), block, row, names, layout ("libsvm"),
--- fit, pool.
+-- fit, pool, selection (the fields of an mr_selection).
 -- @return true, or nil and the message
 function M.build(schema, paths, cache, options)
   options = options or {}
@@ -80,9 +80,11 @@ function M.build(schema, paths, cache, options)
   if options.layout then format.layout = C["MR_" .. options.layout:upper()] end
   local names = options.names and mr.new("const char *[?]", #options.names, options.names)
   if names then format.names, format.n_names = names, #options.names end
+  local selection = options.selection and mr.new("mr_selection", options.selection)
+  format.selection = selection
   local list = mr.new("const char *[?]", #paths, paths)
   return mr.ok(C.mr_dataset_build(schema, format, list, #paths, cache, options.fit and 1 or 0,
-    options.pool))
+    options.pool), selection)
 end
 
 --- @return the dataset, or nil and the message

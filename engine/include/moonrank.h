@@ -152,6 +152,25 @@ int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name); /* i
  * field) or, of libsvm, qid. */
 enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2 };
 
+/* Which rows of the files are read, where they are split into parts: each has a place, and those
+ * from `from` on and before `to` are read. */
+enum {
+  MR_BY_CHANCE = 0,     /* in [0, 1): of the text of the request key and the seed; without a request
+                           key of the numbers of row and file */
+  MR_BY_VALUE = 1,      /* in [0, 1): of the text of a column and the seed */
+  MR_BY_TIME = 2,       /* the number of a column */
+  MR_BY_TIME_SHARE = 3  /* that number's rank among those of all rows, in [0, 1): rows of equal
+                           times are on one side; of more than 2,000,000 rows to a millionth or so */
+};
+
+/* A request is read whole or not: by its first row. With MR_BY_VALUE its rows have one value. */
+typedef struct mr_selection {
+  int32_t by;         /* MR_BY_CHANCE .. */
+  const char *column; /* of the files, not of the schema; NULL with MR_BY_CHANCE */
+  uint64_t seed;
+  double from, to;
+} mr_selection;
+
 typedef struct mr_text_format {
   int32_t delimiter; /* ',' or '\t' */
   int32_t quotes;    /* 1: RFC 4180 quoting */
@@ -160,6 +179,7 @@ typedef struct mr_text_format {
   const char *const *names; /* of the cells of files without a header, in their order */
   int32_t n_names;          /* 0: the first row of each file names them */
   int32_t layout;           /* MR_CELLS ..; of the others only block_bytes and row_bytes count */
+  const mr_selection *selection; /* NULL: all rows */
 } mr_text_format;
 
 typedef struct mr_dataset mr_dataset;

@@ -6,6 +6,7 @@
 -- @module moonrank.config
 local config_keys = require "moonrank.config_keys"
 local config_sequences = require "moonrank.config_sequences"
+local config_split = require "moonrank.config_split"
 local path_of = require "moonrank.path"
 local suggest = require "moonrank.suggest"
 local text_format = require "moonrank.text_format"
@@ -483,6 +484,7 @@ local function resolve_fields(values, context)
   values.data.format = values.data.format or format_of(values, context)
   check_columns(values.data, context)
   values.data.cache = values.data.cache or path_of.join(values.data.root, ".moonrank-cache")
+  config_split.resolve(values, context, stop)
   values.fields = expand_fields(values, context)
   values.sequences = config_sequences.expand(values, context, stop)
   values.tables = expand_tables(values, context)

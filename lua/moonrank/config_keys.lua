@@ -174,6 +174,21 @@ M.fields = { type = "map", keys = {
       .. "standard input, or a list of them", true),
     split("valid", "the same, for the figures after each epoch"),
     split("test", "the same, for the figures at the end"),
+    key("split", { type = "map", optional = true, doc = "take validation and test data out of the "
+      .. "files of train instead; requests stay whole; default: not", keys = {
+      key("by", { type = "word", words = { "random", "time", "group" }, default = "random",
+        doc = "random: rows, or whole requests; time: the last ones; group: all rows with one "
+          .. "value of a column on one side" }),
+      key("column", { type = "text",
+        doc = "what time or group goes by; default: the column that the key of that name names" }),
+      key("seed", { type = "whole", min = 0, doc = "of random and group; default: 1" }),
+      key("valid", { type = "number", above = 0, max = 0.999,
+        doc = "validation data, as a share of the rows" }),
+      key("test", { type = "number", above = 0, max = 0.999, doc = "test data, as a share" }),
+      key("valid_from", { type = "number",
+        doc = "by time: validation data is what is not before this, instead of a share" }),
+      key("test_from", { type = "number", doc = "the same for test data, which comes last" }),
+    } }),
     key("format", { type = "word", words = { "csv", "tsv", "libsvm", "libffm" },
       doc = "default: by the name of the first training file, in which svm and ffm do, too" }),
     key("header", { type = "boolean", default = true,

@@ -7,6 +7,7 @@
 -- the fields file that decides its contents, so experiments with other widths share it.
 -- @classmod moonrank.Dataset
 local config = require "moonrank.config"
+local config_split = require "moonrank.config_split"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
 local Pool = require "moonrank.pool"
@@ -33,7 +34,7 @@ end
 Dataset.sum_of = sum_of
 
 -- What decides the contents of a cache, as text.
-local function contents_of(values, paths, labels)
+local function contents_of(values, paths, labels, selection)
   -- Of a field or a member; `pool` decides what models do, not what is read.
   local function read(field)
     local copy = {}
@@ -56,7 +57,7 @@ local function contents_of(values, paths, labels)
     files = files, label = labels and values.label or {}, group = labels and values.group,
     weight = labels and values.weight or nil, scenario = labels and values.scenario or nil,
     time = labels and values.time or nil, request = values.request, format = values.data.format,
-    columns = values.data.columns }
+    columns = values.data.columns, selection = selection }
 end
 
 -- The files of one entry: a path or a pattern, relative to the root, or standard input.
@@ -101,7 +102,8 @@ local methods = {}
 --- Read files into a cache and open it.
 -- @tparam {string,...} paths  "-" is standard input, whose cache is not kept
 -- @tparam string name  the cache's name
--- @tparam[opt] table options  fit = true: training data; folder: of the cache
+-- @tparam[opt] table options  fit = true: training data; folder: of the cache; selection: the
+-- fields of an mr_selection, which rows are read
 -- @treturn ?Split
 -- @treturn ?string what is wrong
 function methods:open_files(paths, name, options)
@@ -118,9 +120,9 @@ function methods:open_files(paths, name, options)
   end
   folder = spool or folder
   local file = ("%s-%s.columns"):format(name,
-    sum_of(contents_of(self.config, paths, #self.schema.tasks > 0)))
+    sum_of(contents_of(self.config, paths, #self.schema.tasks > 0, options.selection)))
   local cache = path_of.join(folder, file)
-  local format = text_format.new(self.config.data)
+  local format = text_format.new(self.config.data, options.selection)
   local list = mr.new("const char *[?]", #paths)
   for i, path in ipairs(paths) do list[i - 1] = path end
   local ok
@@ -141,11 +143,12 @@ function methods:split(name)
     error(('no split "%s", expected train, valid or test'):format(tostring(name)), 2)
   end
   if self.splits[name] then return self.splits[name] end
-  if not self.config.data[name] then return nil end
-  local paths, message = files_of(self, name)
+  if not config_split.has(self.config, name) then return nil end
+  local selection = config_split.selection(self.config, name)
+  local paths, message = files_of(self, selection and "train" or name)
   if not paths then return nil, message end
   local split
-  split, message = self:open_files(paths, name, { fit = name == "train" })
+  split, message = self:open_files(paths, name, { fit = name == "train", selection = selection })
   self.splits[name] = split
   return split, message
 end

@@ -67,7 +67,7 @@ function M.open(options, progress, splits)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
     { threads = train.threads, places = configuration.fields_places }))
   for _, name in ipairs(splits) do
-    if configuration.fields.data[name] then
+    if require "moonrank.config_split".has(configuration.fields, name) then
       progress:note(("reading the %s data ..."):format(name))
       cli.need(data:split(name))
     end

@@ -25,8 +25,9 @@ local held = setmetatable({}, { __mode = "k" }) -- what a format points into liv
 
 --- The format of files.
 -- @tparam table data  `format`, and of files without a header `columns`, as in a configuration
+-- @tparam[opt] table selection  the fields of an mr_selection: which rows are read
 -- @return an mr_text_format
-function M.new(data)
+function M.new(data, selection)
   local mr = require "moonrank.ffi" -- names are known without the engine
   local format = mr.new "mr_text_format"
   for key, value in pairs(FORMATS[data.format]) do
@@ -36,6 +37,11 @@ function M.new(data)
     local names = mr.new("const char *[?]", #data.columns, data.columns)
     format.names, format.n_names = names, #data.columns
     held[format] = { names, data.columns }
+  end
+  if selection then
+    local rule = mr.new("mr_selection", selection)
+    format.selection = rule
+    held[format] = { held[format], rule, selection }
   end
   return format
 end

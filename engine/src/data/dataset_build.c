@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "data/reader.h"
 #include "data/rows.h"
+#include "data/selection.h"
 #include "data/source.h"
 #include "data/store.h"
 #include "data/store_writer.h"
@@ -39,8 +40,9 @@ struct build {
   struct mr__dictionary *dictionary;
   struct mr__store_writer *writer;
 
-  pthread_mutex_t reading; /* guards reader and next_block */
+  pthread_mutex_t reading; /* guards reader, selection and next_block */
   struct mr__reader *reader;
+  struct mr__selection *selection; /* NULL: all rows */
   int64_t next_block;
 
   pthread_mutex_t appending; /* guards all below */
@@ -69,6 +71,8 @@ static int take_block(struct hand *hand) {
   struct build *build = hand->build;
   pthread_mutex_lock(&build->reading);
   int status = mr__reader_next(build->reader, &hand->block);
+  if (status == MR_OK && build->selection)
+    status = mr__selection_apply(build->selection, &hand->block);
   if (status != MR_END) hand->number = build->next_block++;
   pthread_mutex_unlock(&build->reading);
   return status;
@@ -109,6 +113,9 @@ static int report(const struct hand *hand) {
   long long line = hand->build->line;
   for (const char *p = text; p < text + problem->at; p++)
     if (*p == '\n') line++, line_start = p + 1;
+  const struct mr__gap *gaps = hand->block.text.gaps;
+  for (size_t i = 0; i < hand->block.text.n_gaps && gaps[i].at <= problem->at; i++)
+    line += gaps[i].lines;
   if (problem->whole_row) return mr__fail(MR_EDATA, "%s:%lld: %s", path, line, problem->text);
   long long column = text + problem->at - line_start + 1;
   return mr__fail(MR_EDATA, "%s:%lld:%lld: %s", path, line, column, problem->text);
@@ -197,15 +204,17 @@ static int append(struct hand *hand) {
   build->heading = hand->block.heading;
   if (hand->block.first_line) build->line = hand->block.first_line;
   MR_TRY(mr__rows_settle(rows, build->layout, build->dictionary));
-  int goes_on = has_key && rows->sides[MR_REQUEST].n > 0 && build->open.is_open &&
+  const struct mr__block_text *text = &hand->block.text;
+  int after_gap = text->n_gaps > 0 && text->gaps[0].at == 0;
+  int goes_on = has_key && !after_gap && rows->sides[MR_REQUEST].n > 0 && build->open.is_open &&
                 build->open.key == rows->first_key;
   if (goes_on) MR_TRY(check_border(hand));
   if (rows->problem.status != MR_OK) return report(hand);
+  build->line += rows->n_lines;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   MR_TRY(mr__rows_settle_scenarios(rows, build->layout, &build->scenarios));
   MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
   if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));
-  build->line += rows->n_lines;
   return MR_OK;
 }
 
@@ -252,6 +261,9 @@ static int work(void *argument, int64_t task, int worker) {
 static int check_rows(const struct build *build, const char *const *paths, int32_t n_paths) {
   if (mr__store_writer_rows(build->writer, MR_SAMPLE) > 0) return MR_OK;
   const char *name = mr__source_name(paths[0]);
+  if (build->selection)
+    return mr__fail(MR_EDATA, "%s%s: no row falls into this part", name,
+                    n_paths == 1 ? "" : " and others");
   if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", name);
   return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
 }
@@ -263,6 +275,8 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   if (!build->open.texts) return mr__fail_memory();
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths));
+  if (build->format.selection)
+    MR_TRY(mr__selection_new(&build->selection, schema, &build->format, paths, n_paths));
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
@@ -273,6 +287,7 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
 static void clear(struct build *build) {
   mr__store_writer_free(build->writer);
   mr__reader_free(build->reader);
+  mr__selection_free(build->selection);
   mr__dictionary_free(build->dictionary);
   mr__scenarios_clear(&build->scenarios);
   mr__free(build->open.record);
@@ -290,6 +305,14 @@ static int fingerprint_sources(const mr_text_format *format, const char *const *
   uint64_t sum = mr__hash(numbers, sizeof numbers, 0);
   for (int32_t i = 0; i < format->n_names; i++)
     sum = mr__hash(format->names[i], strlen(format->names[i]), sum + 1);
+  const mr_selection *rule = format->selection;
+  if (rule) {
+    double range[] = {rule->from, rule->to};
+    uint64_t how[] = {(uint64_t)rule->by, rule->seed};
+    sum = mr__hash(range, sizeof range, sum);
+    sum = mr__hash(how, sizeof how, sum);
+    if (rule->column) sum = mr__hash(rule->column, strlen(rule->column), sum);
+  }
   for (int32_t i = 0; i < n_paths; i++) {
     struct mr__file_stamp stamp;
     MR_TRY(mr__file_stamp(paths[i], &stamp));
@@ -342,6 +365,7 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
   struct build build = {.format = *format};
   MR_TRY(check_arguments(schema, n_paths));
   MR_TRY(mr__text_format_check(&build.format, schema));
+  if (format->selection) MR_TRY(mr__selection_check(format->selection, format->layout));
   MR_TRY(fingerprint_sources(format, paths, n_paths, fit, &fingerprint));
   int status = check_cache(schema, cache_path, fingerprint);
   if (status != MR_END) return status;

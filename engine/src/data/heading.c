@@ -143,10 +143,14 @@ static int map_columns(struct mr__heading *heading, const mr_schema *schema,
   return MR_OK;
 }
 
-static int finish(struct mr__heading *out, const mr_schema *schema, struct names *names,
-                  int status) {
+static int finish(struct mr__heading *out, const mr_schema *schema, const mr_text_format *format,
+                  struct names *names, int status) {
+  const char *selected = format->selection ? format->selection->column : NULL;
   out->n_cells = (int)names->n;
+  out->selected = -1;
   if (status == MR_OK) status = map_columns(out, schema, names);
+  if (status == MR_OK && selected)
+    status = find_position(names, out->path, selected, &out->selected);
   mr__free(names->text);
   mr__free(names->list);
   if (status != MR_OK) mr__heading_clear(out);
@@ -157,14 +161,14 @@ int mr__heading_read(struct mr__heading *out, const mr_schema *schema, const mr_
                      const char *path, struct mr__text row) {
   struct names names = {.place = ":1"};
   *out = (struct mr__heading){.path = path, .in_file = 1};
-  return finish(out, schema, &names, split_row(&names, format, path, row));
+  return finish(out, schema, format, &names, split_row(&names, format, path, row));
 }
 
 int mr__heading_given(struct mr__heading *out, const mr_schema *schema,
                       const mr_text_format *format, const char *path) {
   struct names names = {.place = ""};
   *out = (struct mr__heading){.path = path};
-  return finish(out, schema, &names, list_given(&names, format));
+  return finish(out, schema, format, &names, list_given(&names, format));
 }
 
 void mr__heading_clear(struct mr__heading *heading) {

@@ -17,6 +17,7 @@ struct mr__heading {
   int n_items;
   struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */
   int n_unnumbered;               /* of these that come first: not of a numbered field or index */
+  int selected; /* position of the cell that the format's selection goes by, or -1 */
 };
 
 /* Add an item in its place. */

@@ -97,6 +97,7 @@ void mr__reader_free(struct mr__reader *reader) {
 
 void mr__block_clear(struct mr__block *block) {
   mr__free(block->buffer);
+  mr__free(block->text.gaps);
   *block = (struct mr__block){0};
 }
 
@@ -243,6 +244,8 @@ static int read_block(struct mr__reader *reader, struct mr__block *block, int is
   MR_TRY(keep_tail(reader, block->buffer + cut, size - cut));
   block->text.text = block->buffer;
   block->text.size = cut;
+  block->text.n_gaps = 0;
+  block->text.problem = (struct mr__problem){.status = MR_OK};
   block->heading = &reader->headings[reader->next_path - 1];
   block->first_line = 0;
   return is_first ? read_header(reader, block) : MR_OK;

@@ -42,6 +42,8 @@ struct mr__row_parser {
   struct mr__scenarios scenarios;
 
   /* Of the current step. */
+  const struct mr__block_text *block;
+  size_t next_gap;     /* of the block's gaps */
   size_t n_rows;       /* whose number of cells is right */
   uint32_t first_row;  /* of the block */
   uint32_t *stops;     /* [n_rows] end of the last cell, before \r\n or \n */
@@ -367,6 +369,16 @@ static void list_all_rows(struct list *list, size_t n) {
   list->n = n;
 }
 
+/* Whether rows of the file were left out before this row; rows are asked for in order. */
+static int is_after_gap(struct mr__row_parser *parser, size_t row) {
+  const struct mr__block_text *block = parser->block;
+  while (parser->next_gap < block->n_gaps &&
+         block->gaps[parser->next_gap].at < parser->scan.starts[row])
+    parser->next_gap++;
+  return parser->next_gap < block->n_gaps &&
+         block->gaps[parser->next_gap].at == parser->scan.starts[row];
+}
+
 /* Rows whose request key differs from the row before start a request. */
 static void list_requests(struct mr__row_parser *parser, int position) {
   struct mr__rows *rows = &parser->rows;
@@ -376,7 +388,7 @@ static void list_requests(struct mr__row_parser *parser, int position) {
   for (size_t row = 0; row < parser->n_rows; row++) {
     struct mr__text text = read_cell(parser, row, position);
     uint64_t key = mr__hash(text.at, text.size, 0);
-    if (requests == 0 || key != rows->last_key) {
+    if (requests == 0 || key != rows->last_key || is_after_gap(parser, row)) {
       if (requests == 0) rows->first_key = key;
       rows->first_sample[requests++] = samples + (int64_t)row;
       list->rows[list->n++] = (uint32_t)row;
@@ -1044,6 +1056,8 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
                         const struct mr__block_text *block) {
   struct mr__rows *rows = &parser->rows;
   parser->heading = heading;
+  parser->block = block;
+  parser->next_gap = 0;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
   for (size_t t = 0; t < parser->layout->schema->n_tables; t++) rows->new_keys[t].n = 0;
@@ -1062,6 +1076,7 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
   start_block(parser, heading, block);
   int status = run_steps(parser);
   sort_new_keys(parser);
+  for (size_t i = 0; i < block->n_gaps; i++) parser->rows.n_lines += block->gaps[i].lines;
   if (status != MR_OK) {
     problem->status = status;
     snprintf(problem->text, sizeof problem->text, "%s", mr_last_error());
@@ -1073,5 +1088,9 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
     else
       note_quotes(parser);
   }
+  if (block->problem.status != MR_OK &&
+      (problem->status == MR_OK ||
+       (problem->status == MR_EDATA && block->problem.at < problem->at)))
+    *problem = block->problem;
   return &parser->rows;
 }

@@ -58,11 +58,20 @@ struct mr__rows {
   struct mr__problem problem;
 };
 
+/* Rows of the file that were left out before a row of the text (data/selection.h). */
+struct mr__gap {
+  size_t at; /* of that row */
+  int64_t lines;
+};
+
 /* Whole rows of one file. */
 struct mr__block_text {
   const char *text; /* ends with a newline; MR__SCAN_PAD more bytes are readable */
   size_t size;
-  size_t long_row; /* not 0: the text is one row that did not end within so many bytes */
+  size_t long_row;      /* not 0: the text is one row that did not end within so many bytes */
+  struct mr__gap *gaps; /* [n_gaps] by place; that at `size`: lines behind the last row */
+  size_t n_gaps, gaps_capacity;
+  struct mr__problem problem; /* of the selection of its rows */
 };
 
 struct mr__row_parser;

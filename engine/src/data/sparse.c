@@ -141,7 +141,7 @@ static int find_cell(const struct mr__heading *heading, struct mr__sparse_cell c
 
 int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
                        const mr_text_format *format, const char *path) {
-  *out = (struct mr__heading){.path = path};
+  *out = (struct mr__heading){.path = path, .selected = -1};
   size_t n = schema->n_columns;
   out->items = mr__calloc(n, sizeof *out->items);
   out->sparse = mr__calloc(n, sizeof *out->sparse);

@@ -40,6 +40,8 @@ local function print_header(say, configuration, script, data, run)
   end
   say(("model    %s (%s)"):format(script.name, script.path))
   say(("data     %s rows: %s"):format(configuration.experiment.fields, table.concat(rows, ", ")))
+  local rule = require "moonrank.config_split".describe(configuration.fields)
+  if rule then say("split    " .. rule) end
   local d = run:describe(data)
   say(("weights  %s dense"):format(grouped(d.parameters)))
   local widths, names = {}, {}
@@ -201,8 +203,9 @@ local function train_repeatedly(options, times)
   local cli = require "moonrank.cli"
   local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
   local folder = options.out or require "moonrank.run_folder".default(configuration)
-  local split = configuration.fields.data.test and "test" or "valid"
-  if not configuration.fields.data[split] then
+  local has = require "moonrank.config_split".has
+  local split = has(configuration.fields, "test") and "test" or "valid"
+  if not has(configuration.fields, split) then
     cli.fail("%s: --repeat compares figures on test or validation data, and data names neither",
       configuration.experiment.fields)
   end
