@@ -513,6 +513,39 @@ describe("a build", function()
     assert.equal("child.lua data.cache data.cache.lock data.csv log", files())
   end)
 
+  it("is made by one of two processes that start together", function()
+    local script = child [[
+      local schema = data.schema { { name = "a", type = "id" } }
+      assert(data.build(schema, dir .. "/long.csv", dir .. "/data.cache"))
+      print(require "lfs".attributes(dir .. "/data.cache", "ino"))
+    ]]
+    helper.write(dir .. "/long.csv", "a\n" .. ("1\n"):rep(300000))
+    local _, out, err = helper.shell(("%s & %s & wait"):format(script, script))
+    assert.equal("", err)
+    -- Who builds puts another file in place.
+    local file = lfs.attributes(cache, "ino")
+    assert.equal(("%d\n%d\n"):format(file, file), out)
+  end)
+
+  it("is made anew where a process was killed in the middle", function()
+    local schema = data.schema { { name = "a", type = "id" } }
+    local long = helper.write(dir .. "/long.csv", "a\n" .. ("1\n"):rep(100000))
+    assert(data.build(schema, long, cache))
+    local whole = helper.read(cache)
+    os.remove(cache)
+    local script = child [[
+      local schema = data.schema { { name = "a", type = "id" } }
+      data.build(schema, dir .. "/long.csv", dir .. "/data.cache")
+    ]]
+    -- The signal of this limit ends a process as kill -9 does, and at a known place.
+    local status = helper.shell("ulimit -f 100; " .. script)
+    assert.equal(128 + 25, status)
+    assert.equal("child.lua data.cache.lock data.cache.tmp data.csv long.csv", files())
+    assert(data.build(schema, long, cache))
+    assert.is_true(whole == helper.read(cache))
+    assert.equal("child.lua data.cache data.cache.lock data.csv long.csv", files())
+  end)
+
   it("gives everything back when memory runs out, whenever that is", function()
     helper.write(source, make_text(20))
     assert.equal(0, (helper.shell("gzip -n " .. source)))
