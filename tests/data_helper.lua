@@ -95,12 +95,13 @@ function M.open(schema, cache)
   return mr.gc(out[0], C.mr_dataset_close)
 end
 
---- Options: batch (default 100), max_request, seed, epoch, shuffle.
+--- Options: batch (default 100), max_request, seed, epoch, shuffle, shuffle_bytes, skip.
 function M.loader(dataset, options)
   local out = mr.new "mr_loader *[1]"
   local ok, message = mr.ok(C.mr_loader_new(out, dataset, mr.new("mr_loader_options", {
     batch = options.batch or 100, max_request = options.max_request or 0,
-    seed = options.seed or 0, epoch = options.epoch or 0, shuffle = options.shuffle and 1 or 0 })))
+    seed = options.seed or 0, epoch = options.epoch or 0, shuffle = options.shuffle and 1 or 0,
+    shuffle_bytes = options.shuffle_bytes or 0, skip = options.skip or 0 })))
   if not ok then return nil, message end
   return mr.gc(out[0], C.mr_loader_free)
 end

@@ -263,6 +263,8 @@ typedef struct mr_loader_options {
   int64_t epoch;       /* of the shuffle */
   int32_t shuffle;     /* 1: a permutation of the requests, a function of (seed, epoch) */
   int64_t skip;        /* batches to leave out at the start, as an interrupted epoch needs */
+  int64_t shuffle_bytes; /* 0: any. A dataset of more bytes of rows is shuffled by blocks: of some of
+                            them, of that many bytes together, at a time */
 } mr_loader_options;
 
 typedef struct mr_loader mr_loader;

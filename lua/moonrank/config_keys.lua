@@ -246,7 +246,15 @@ M.experiment = { type = "map", keys = {
     } }),
     key("lanes", { type = "whole", min = 1, max = 256, default = 16,
       doc = "parts of a batch that threads may take; another number gives other rounding" }),
-    key("shuffle", { type = "boolean", default = true, doc = "a new order every epoch" }),
+    key("shuffle", { type = "either", default = true, doc = "a new order of the requests every "
+      .. "epoch, a function of seed and epoch", forms = {
+      { type = "boolean" },
+      { type = "map", keys = {
+        key("memory", { type = "whole", min = 1, required = true, doc = "megabytes: a cache with "
+          .. "more rows than fit is shuffled by blocks, some of about a megabyte at a time, that "
+          .. "much together; default: any" }),
+      } },
+    } }),
     optimizer("optimizer", "of dense weights, and of tables that have none of their own",
       { adam = {} }),
     key("tables", { type = "map", doc = "how embedding rows are trained", keys = {

@@ -145,12 +145,12 @@ function Loader:close()
 end
 
 local LOADER_OPTIONS = { batch = true, max_request = true, seed = true, epoch = true,
-  shuffle = true, skip = true }
+  shuffle = true, shuffle_bytes = true, skip = true }
 
 --- Batches, made ahead by a thread of the engine.
 -- @tparam table options  batch (samples at most, 4096); shuffle (false); seed (0) and epoch (0) of
--- the shuffle; max_request: requests of more samples are cut (batch); skip: batches to leave out
--- at the start (0)
+-- the shuffle; shuffle_bytes: by blocks where there are more bytes of rows (0: never); max_request:
+-- requests of more samples are cut (batch); skip: batches to leave out at the start (0)
 -- @return an iterator over `mr_batch *`, each valid until the next; it has close() too
 -- @raise when an option is unknown or wrong
 -- @usage for batch in split:loader { batch = 1024 } do ... end
@@ -165,7 +165,7 @@ function Split:loader(options)
   local given = mr.new("mr_loader_options", { batch = options.batch or 4096,
     max_request = options.max_request or 0, seed = options.seed or 0, epoch = options.epoch or 0,
     shuffle = options.shuffle and 1 or 0,
-    skip = options.skip or 0 })
+    skip = options.skip or 0, shuffle_bytes = options.shuffle_bytes or 0 })
   mr.check(C.mr_loader_new(out, handle_of(self), given))
   return setmetatable({ handle = mr.gc(out[0], C.mr_loader_free), split = self, count = 0 },
     Loader)

@@ -137,6 +137,10 @@ local function check_options(o)
     error(("freeze is %s, expected a list of patterns"):format(tostring(o.freeze)), 3)
   end
   if o.clip then names_of(o.clip, { "value", "row", "norm" }, "clip") end
+  if type(o.shuffle) == "table" then
+    names_of(o.shuffle, { "memory" }, "shuffle")
+    whole(o.shuffle.memory, 1, "shuffle.memory")
+  end
   if o.checkpoint then names_of(o.checkpoint, { "minutes", "steps", "keep" }, "checkpoint") end
 end
 
@@ -238,8 +242,8 @@ end
 function Trainer:batches(split, epoch, skip)
   local o = self.options
   mr.handle(self, "the trainer")
-  return split:loader { batch = o.batch, shuffle = o.shuffle, seed = o.seed, epoch = epoch,
-    skip = skip }
+  return split:loader { batch = o.batch, shuffle = o.shuffle and true, seed = o.seed, epoch = epoch,
+    shuffle_bytes = type(o.shuffle) == "table" and o.shuffle.memory * 2 ^ 20 or 0, skip = skip }
 end
 
 -- ---- checkpoints ----

@@ -174,6 +174,89 @@ describe("a loader", function()
     end
   end)
 
+  describe("with more rows than it shuffles at a time", function()
+    -- Of samples(n), a row has 12 bytes in its record and 4 in the order: 1,000 have 16,000.
+    local dataset, schema
+    before_each(function() dataset, schema = samples(1000) end)
+    local function order(bytes, options)
+      local given = { seed = 1, epoch = 1, shuffle = true, shuffle_bytes = bytes }
+      for name, value in pairs(options or {}) do given[name] = value end
+      return (select(2, shape(dataset, schema, given)))
+    end
+
+    it("shuffles all of them where they fit", function()
+      assert.same(order(0), order(16000))
+      assert.not_same(order(0), order(15999))
+    end)
+
+    it("takes some blocks of neighbours at a time, and each row once", function()
+      -- 1,600 bytes are 100 rows: 16 blocks of 6 rows are a window of 96.
+      local got = order(1600)
+      local sorted = { unpack(got) }
+      table.sort(sorted)
+      assert.same(up_to(1000), sorted)
+      local windows = 0
+      for first = 1, 1000, 96 do
+        local blocks, n, mixed = {}, 0, 0
+        for i = first, math.min(first + 95, 1000) do
+          local block = math.floor((got[i] - 1) / 6)
+          if not blocks[block] then blocks[block], n = true, n + 1 end
+          if i > first and got[i] == got[i - 1] + 1 then mixed = mixed + 1 end
+        end
+        -- The last block has 4 rows; the window that has it, and those after it, are cut 2 earlier.
+        assert.is_true(n <= 18)
+        assert.is_true(mixed < 12)
+        windows = windows + 1
+      end
+      assert.equal(11, windows)
+    end)
+
+    it("goes by seed and epoch alone", function()
+      assert.same(order(1600), order(1600, { batch = 7 }))
+      assert.not_same(order(1600), order(1600, { epoch = 2 }))
+      assert.not_same(order(1600), order(1600, { seed = 2 }))
+      local all, skipped = order(1600, { batch = 50 }), order(1600, { batch = 50, skip = 7 })
+      assert.same({ unpack(all, 351) }, skipped)
+    end)
+
+    it("may put every row anywhere", function()
+      dataset, schema = samples(6)
+      local seen = {}
+      for epoch = 1, 6000 do
+        for place, n in ipairs(order(32, { epoch = epoch })) do -- two rows at a time
+          seen[place * 10 + n] = (seen[place * 10 + n] or 0) + 1
+        end
+      end
+      for place = 1, 6 do
+        for n = 1, 6 do assert.is_true(math.abs(seen[place * 10 + n] - 1000) < 145) end
+      end
+    end)
+
+    it("keeps requests whole, whatever the memory", function()
+      local sizes = {}
+      for i = 1, 100 do sizes[i] = i % 5 + 1 end
+      dataset, schema = sessions(sizes)
+      for _, bytes in ipairs { 1, 100, 5000, 1e6 } do
+        local got, i = order(bytes), 1
+        local sorted = { unpack(got) }
+        table.sort(sorted)
+        assert.same(up_to(#got), sorted)
+        local starts, n = {}, 0
+        for _, size in ipairs(sizes) do starts[n + 1], n = size, n + size end
+        while i <= #got do
+          local size = assert(starts[got[i]])
+          for k = 1, size - 1 do assert.equal(got[i] + k, got[i + k]) end
+          i = i + size
+        end
+      end
+    end)
+
+    it("refuses what is no size", function()
+      local _, message = data.loader(dataset, { shuffle = true, shuffle_bytes = -1 })
+      assert.equal("shuffle_bytes is -1, expected 0 or more", message)
+    end)
+  end)
+
   -- Columns are filled four at a time, in tiles of 16 rows, and what is left one by one.
   describe("turns rows into columns", function()
     local ROWS = 53

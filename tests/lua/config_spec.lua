@@ -123,7 +123,7 @@ describe("a wrong experiment file", function()
     fails("lr.yaml:3:15: train.seed is 1e20, expected a whole number >= 0",
       head .. "train: {seed: 1e20}")
     fails("lr.yaml:3:8: train is a list, expected a map", head .. "train: []")
-    fails('lr.yaml:3:18: train.shuffle is "no", expected true or false',
+    fails('lr.yaml:3:18: train.shuffle is "no", expected true or false or a map',
       head .. "train: {shuffle: no}")
     fails("lr.yaml:3:18: train.threads is 0, expected auto or a whole number 1 to 256",
       head .. "train: {threads: 0}")

@@ -2,10 +2,17 @@
  *
  *   ring of batches   [ with the caller | ready | ready | being filled ]
  *
- * The order of requests is fixed before the first batch: as they are, or Fisher and Yates'
- * shuffle with counter-based numbers, a function of (dataset, options) only. Where a batch ends
- * follows from the order. Records are gathered in tiles of a few rows: the rows of the next tiles
- * are asked for from memory while one is turned into columns. */
+ * The order of requests is as they are, or Fisher and Yates' shuffle with counter-based numbers, a
+ * function of (dataset, options) only. Where a batch ends follows from the order. A shuffle of more
+ * bytes of records than shuffle_bytes is one of blocks, about a megabyte of neighbouring requests
+ * each, and then of the requests of some blocks at a time, a window:
+ *
+ *   blocks   | 7 | 2 | 9 | 4 | 0 | 5 | ...        the order of all blocks
+ *   windows  `--- 0 -----' `--- 1 -----'          the requests of 7, 2 and 9, shuffled; of 4, 0, 5
+ *
+ * so what is read at random is as large as a window, and the rest of the file need not be in
+ * memory. Records are gathered in tiles of a few rows: the rows of the next tiles are asked for
+ * from memory while one is turned into columns. */
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -18,6 +25,8 @@
 #include "data/store.h"
 
 enum { BATCHES = 3, TILE = 16, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
+/* Bytes of a block at most, and how many a window has at least. */
+enum { BLOCK_BYTES = 1 << 20, LEAST_BLOCKS = 16 };
 
 struct mr_loader {
   mr_dataset *dataset; /* holds a reference */
@@ -26,8 +35,11 @@ struct mr_loader {
   int has_thread, has_lock;
 
   /* Of the thread. */
-  uint32_t *order; /* [requests] shuffled; NULL: in order, or wide_order */
+  uint32_t *order; /* of the requests of a window, shuffled; NULL: in order, or wide_order */
   uint64_t *wide_order;
+  int64_t window, window_end; /* positions of its first request, and behind its last */
+  int64_t *blocks;            /* [n_blocks] shuffled; NULL: one has all requests */
+  int64_t n_blocks, next_block, window_blocks, block_requests;
   int64_t at_request;    /* position in the order */
   int64_t at_piece;      /* samples of that request which are in batches already */
   int64_t *request_rows; /* of the batch: request of the dataset for each of its requests */
@@ -59,36 +71,37 @@ static uint64_t random_below(const mr_loader_options *options, uint64_t i, uint6
   return (uint64_t)(((unsigned __int128)word * n) >> 64);
 }
 
+/* Positions are within the window. */
 static int64_t request_at(const struct mr_loader *loader, int64_t position) {
-  if (loader->order) return loader->order[position];
-  return loader->wide_order ? (int64_t)loader->wide_order[position] : position;
+  if (loader->order) return loader->order[position - loader->window];
+  return loader->wide_order ? (int64_t)loader->wide_order[position - loader->window] : position;
 }
 
 static void put_request(struct mr_loader *loader, int64_t position, int64_t request) {
   if (loader->order)
-    loader->order[position] = (uint32_t)request;
+    loader->order[position - loader->window] = (uint32_t)request;
   else
-    loader->wide_order[position] = (uint64_t)request;
+    loader->wide_order[position - loader->window] = (uint64_t)request;
 }
 
 static void prefetch_place(const struct mr_loader *loader, int64_t position) {
   if (loader->order)
-    __builtin_prefetch(&loader->order[position], 1);
+    __builtin_prefetch(&loader->order[position - loader->window], 1);
   else
-    __builtin_prefetch(&loader->wide_order[position], 1);
+    __builtin_prefetch(&loader->wide_order[position - loader->window], 1);
 }
 
-/* From the last position down, each swaps with one at or below it. The partners of a stretch are
- * drawn first, so that their places can be asked for from memory before they are swapped. */
-static void shuffle(struct mr_loader *loader, int64_t n) {
+/* The window, from its last position down, each swaps with one at or below it. The partners of a
+ * stretch are drawn first, so that their places can be asked for from memory before they are
+ * swapped. */
+static void shuffle(struct mr_loader *loader) {
   enum { STRETCH = 64 };
-  int64_t partner[STRETCH];
-  for (int64_t i = 0; i < n; i++) put_request(loader, i, i);
-  for (int64_t last = n - 1; last > 0 && !is_stopping(loader);) {
-    int64_t some = last < STRETCH ? last : STRETCH;
+  int64_t partner[STRETCH], first = loader->window;
+  for (int64_t last = loader->window_end - 1; last > first && !is_stopping(loader);) {
+    int64_t some = last - first < STRETCH ? last - first : STRETCH;
     for (int64_t k = 0; k < some; k++) {
       uint64_t i = (uint64_t)(last - k);
-      partner[k] = (int64_t)random_below(&loader->options, i, i + 1);
+      partner[k] = first + (int64_t)random_below(&loader->options, i, i + 1 - (uint64_t)first);
       prefetch_place(loader, partner[k]);
     }
     for (int64_t k = 0; k < some; k++, last--) {
@@ -99,15 +112,67 @@ static void shuffle(struct mr_loader *loader, int64_t n) {
   }
 }
 
+/* Go on to the requests of the next blocks. */
+static void next_window(struct mr_loader *loader) {
+  int64_t n = loader->dataset->rows[MR_REQUEST], position = loader->window_end;
+  loader->window = position;
+  for (int64_t i = 0; i < loader->window_blocks && loader->next_block < loader->n_blocks; i++) {
+    int64_t block = loader->next_block++;
+    int64_t request = (loader->blocks ? loader->blocks[block] : block) * loader->block_requests;
+    int64_t end = n - request < loader->block_requests ? n : request + loader->block_requests;
+    for (; request < end; request++) put_request(loader, position++, request);
+  }
+  loader->window_end = position;
+  shuffle(loader);
+}
+
+/* How many requests a block has and how many blocks a window. */
+static void size_windows(struct mr_loader *loader) {
+  const mr_dataset *dataset = loader->dataset;
+  int64_t n = dataset->rows[MR_REQUEST];
+  double limit = (double)loader->options.shuffle_bytes;
+  double bytes = (double)dataset->record_bytes[MR_SAMPLE] +
+                 (double)dataset->record_bytes[MR_REQUEST] +
+                 (double)n * (n <= UINT32_MAX ? sizeof *loader->order : sizeof *loader->wide_order);
+  loader->block_requests = n;
+  loader->n_blocks = loader->window_blocks = 1;
+  if (limit == 0 || bytes <= limit) return;
+  double each = bytes / (double)n, block = limit / LEAST_BLOCKS;
+  if (block > BLOCK_BYTES) block = BLOCK_BYTES;
+  loader->block_requests = block > each ? (int64_t)(block / each) : 1;
+  loader->n_blocks = (n + loader->block_requests - 1) / loader->block_requests;
+  double most = limit / ((double)loader->block_requests * each);
+  loader->window_blocks = most > 1 ? (int64_t)most : 1;
+}
+
+/* Fisher and Yates' again; places of their own, which no request has. */
+static int shuffle_blocks(struct mr_loader *loader) {
+  const uint64_t places = UINT64_C(1) << 62;
+  int64_t *blocks = mr__malloc((size_t)loader->n_blocks * sizeof *blocks);
+  if (!blocks) return mr__fail_memory();
+  loader->blocks = blocks;
+  for (int64_t i = 0; i < loader->n_blocks; i++) {
+    int64_t other = (int64_t)random_below(&loader->options, places + (uint64_t)i, (uint64_t)i + 1);
+    blocks[i] = blocks[other];
+    blocks[other] = i;
+  }
+  return MR_OK;
+}
+
 static int make_order(struct mr_loader *loader) {
   int64_t n = loader->dataset->rows[MR_REQUEST];
+  loader->window_end = n;
   if (!loader->options.shuffle) return MR_OK;
+  size_windows(loader);
+  if (loader->n_blocks > 1) MR_TRY(shuffle_blocks(loader));
+  size_t window = (size_t)(loader->window_blocks * loader->block_requests);
   if (n <= UINT32_MAX)
-    loader->order = mr__malloc((size_t)n * sizeof *loader->order);
+    loader->order = mr__malloc(window * sizeof *loader->order);
   else
-    loader->wide_order = mr__malloc((size_t)n * sizeof *loader->wide_order);
+    loader->wide_order = mr__malloc(window * sizeof *loader->wide_order);
   if (!loader->order && !loader->wide_order) return mr__fail_memory();
-  shuffle(loader, n);
+  loader->window_end = 0;
+  next_window(loader);
   return MR_OK;
 }
 
@@ -152,7 +217,7 @@ static int add_piece(struct mr_loader *loader, mr_batch *batch, int64_t request,
 static void prefetch_request(const struct mr_loader *loader, int64_t position) {
   enum { REQUESTS_AHEAD = 16 };
   position += REQUESTS_AHEAD;
-  if (loader->dataset->first_sample && position < loader->dataset->rows[MR_REQUEST])
+  if (loader->dataset->first_sample && position < loader->window_end)
     __builtin_prefetch(&loader->dataset->first_sample[request_at(loader, position)]);
 }
 
@@ -161,6 +226,7 @@ static int choose_rows(struct mr_loader *loader, mr_batch *batch) {
   int64_t n_requests = loader->dataset->rows[MR_REQUEST];
   batch->rows[MR_REQUEST] = batch->rows[MR_SAMPLE] = 0;
   while (loader->at_request < n_requests) {
+    if (loader->at_request == loader->window_end) next_window(loader);
     int64_t request = request_at(loader, loader->at_request), first, n;
     prefetch_request(loader, loader->at_request);
     MR_TRY(samples_of(loader, request, &first, &n));
@@ -538,6 +604,9 @@ static int check_options(mr_loader_options *options) {
     return mr__fail(MR_EINVAL, "skip is %lld, expected 0 or more", (long long)options->skip);
   if (options->shuffle != 0 && options->shuffle != 1)
     return mr__fail(MR_EINVAL, "shuffle is %d, expected 0 or 1", options->shuffle);
+  if (options->shuffle_bytes < 0)
+    return mr__fail(MR_EINVAL, "shuffle_bytes is %lld, expected 0 or more",
+                    (long long)options->shuffle_bytes);
   return MR_OK;
 }
 
@@ -589,6 +658,7 @@ void mr_loader_free(mr_loader *loader) {
   if (!loader) return;
   stop(loader);
   for (int i = 0; i < BATCHES; i++) mr_batch_free(loader->batches[i]);
+  mr__free(loader->blocks);
   mr__free(loader->order);
   mr__free(loader->wide_order);
   mr__free(loader->request_rows);
