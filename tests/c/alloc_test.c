@@ -295,8 +295,8 @@ static void check_files(void) {
   free_story(&s);
 }
 
-/* Blocks of all sizes, taken and given back in any order: zeroed when they come, on lines of their own,
- * and nobody writes to a block but its owner. */
+/* Blocks of all sizes, taken and given back in any order: zeroed when they come, and nobody writes
+ * to a block but its owner. */
 static void check_blocks(void) {
   enum { BLOCKS = 40, TURNS = 2000 };
   struct {

@@ -302,7 +302,7 @@ static void check_damage(const mr_schema *schema) {
   mr__table_clear(&table);
 }
 
-/* The loop over codes, in every family, beside a plain one: any number of them, notes of all sizes. */
+/* The loop over codes, in every family, beside a plain one: any number, and notes of all sizes. */
 static void check_note_codes(void) {
   enum { ENTRIES = 300, MOST = 100 };
   struct mr__memo_entry entries[ENTRIES];

@@ -90,8 +90,8 @@ void mr__free_pages(void *block, size_t size) {
 
 /* ---- blocks smaller than a huge page share some ----
  *
- * A shared page begins with its head, and is given back when nothing of it is in use. Where blocks are
- * freed one by one, what is left of its page waits for the others. */
+ * A shared page begins with its head, and is given back when nothing of it is in use: where blocks
+ * are freed one by one, their room waits for the others of the page. */
 
 struct shared_page {
   size_t used, dirty; /* bytes: handed out; written to before */
