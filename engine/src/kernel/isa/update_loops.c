@@ -120,7 +120,7 @@ SUM_COLUMNS(4)
 SUM_COLUMNS(8)
 SUM_COLUMNS(16)
 
-/* Of wide vectors all columns of a row at a time: each lies in lines of its own. */
+/* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own. */
 static void sum_wide(const struct mr__reader *reader, float *sums, int width) {
   for (uint32_t i = 0; i < reader->n; i++) {
     const float *dy = mr__row(&reader->dy, row_of(reader, i));
@@ -131,8 +131,10 @@ static void sum_wide(const struct mr__reader *reader, float *sums, int width) {
       for (int e = 0; e < reader->dim; e += MR__VECTOR)
         __builtin_prefetch(soon + e), __builtin_prefetch(to + e, 1);
     }
-    for (int e = 0; e < reader->dim; e += MR__VECTOR)
+    int e = 0;
+    for (; e + MR__VECTOR <= reader->dim; e += MR__VECTOR)
       *(mr__vector16 *)(sum + e) += *(const mr__vector16 *)(dy + e);
+    if (e < reader->dim) *(mr__vector8 *)(sum + e) += *(const mr__vector8 *)(dy + e);
   }
 }
 
@@ -178,7 +180,7 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
     mark_part(reader, share, worker->touched, table->n_parts);
     if (reader->pairs.p)
       MR__STRETCHES(sum_pairs, reader->dim, reader, share->row, sums, table->width);
-    else if (reader->dim > MR__VECTOR && reader->dim % MR__VECTOR == 0 && !reader->bags)
+    else if (reader->dim > MR__VECTOR && reader->dim % (MR__VECTOR / 2) == 0 && !reader->bags)
       sum_wide(reader, sums, table->width);
     else
       MR__STRETCHES(sum_columns, reader->dim, reader, sums, table->width);
