@@ -1,0 +1,42 @@
+-- Data larger than the memory allowed: what training holds does not grow with the file.
+local helper = require "helper"
+
+local LIMIT_KB = 20000 -- of memory that is no mapped file: RLIMIT_DATA, stacks of threads included
+
+-- A file of at least so many bytes: 4,000 different rows over and over.
+local function write_rows(path, bytes)
+  local random, lines, file = helper.random(1), {}, assert(io.open(path, "wb"))
+  local names = { "click" }
+  for c = 1, 12 do names[c + 1] = "c" .. c end
+  file:write(table.concat(names, ","), "\n")
+  for i = 1, 4000 do
+    local cells = { random(2) - 1 }
+    for c = 1, 12 do cells[c + 1] = ("a_rather_long_text_of_an_id_%d_%d"):format(c, random(50)) end
+    lines[i] = table.concat(cells, ",")
+  end
+  local text = table.concat(lines, "\n") .. "\n"
+  for _ = 1, math.ceil(bytes / #text) do file:write(text) end
+  file:close()
+end
+
+describe("a file ten times the memory allowed", function()
+  it("is cached and trained on within it, to the same model as without a limit", function()
+    local dir = helper.temp_dir()
+    write_rows(dir .. "/train.csv", 10 * LIMIT_KB * 1024)
+    helper.write(dir .. "/fields.yaml", "data: {train: train.csv, split: {valid: 0.05}}\n"
+      .. "label: click\nfields: [{name: [c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12], "
+      .. "side: ad, type: id}]\n")
+    helper.write(dir .. "/lr.yaml", "fields: fields.yaml\nmodel: {script: lr}\n"
+      .. "train: {batch: 4096, shuffle: {memory: 4}, optimizer: {adagrad: {lr: 0.05}}}\n")
+    local function train(limit, set, out)
+      local status, _, err = helper.shell(("%s %s/moonrank train %s/lr.yaml --threads 1 --quiet "
+        .. "--out %s/%s %s"):format(limit, helper.root(), dir, dir, out, set))
+      assert.equal("", err)
+      assert.equal(0, status)
+      return helper.read(("%s/%s/model.mr"):format(dir, out))
+    end
+    local held = train(("ulimit -d %d;"):format(LIMIT_KB), "", "held")
+    local free = train("", "--set data.cache=" .. helper.quote(dir .. "/other"), "free")
+    assert.is_true(held == free)
+  end)
+end)
