@@ -487,6 +487,8 @@ int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out);
 int64_t mr_run_bytes(const mr_run *run);
 /* At most the memory of a table once it holds so many keys, optimizer states included. */
 int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys);
+/* What of that so many keys touch, in pages of the system: what it gives. */
+int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t keys);
 /* Where a run's slices are cut: rows at most. */
 int64_t mr_run_slice_rows(const mr_run *run);
 

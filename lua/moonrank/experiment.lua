@@ -5,8 +5,11 @@ local cli = require "moonrank.cli"
 
 local M = {}
 
--- The script's options, held against the script; a complaint has the place in the file.
-local function options_of(configuration, script)
+--- The script's options, held against the script; a complaint has the place in the file.
+-- @tparam table configuration  of an experiment
+-- @tparam table script  as of moonrank.script's load
+-- @treturn table
+function M.options_of(configuration, script)
   local given = {}
   for name, value in pairs(configuration.experiment.model) do
     if name ~= "script" then given[name] = value end
@@ -63,7 +66,7 @@ function M.open(options, progress, splits)
   if not script then
     cli.fail("%s: %s", configuration.places["model.script"], message)
   end
-  local model_options = options_of(configuration, script)
+  local model_options = M.options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
     { threads = train.threads, places = configuration.fields_places }))
   for _, name in ipairs(splits) do

@@ -12,8 +12,8 @@
 enum { FIRST_SLOTS = 16, MOVED_AT_ONCE = 8 };
 
 /* A huge page takes the system half a millisecond or more when it is first touched. So shards,
- * which are of nearly one size at any time, do not come to new pages at the same moment: their slots
- * grow one after another, and large chunks do not all begin at the start of a page. */
+ * which are of nearly one size at any time, do not come to new pages at the same moment: their
+ * slots grow one after another, and large chunks do not all begin at the start of a page. */
 static size_t most_rows(int shard, size_t n_slots) {
   return n_slots * 3 / 5 - (size_t)shard * n_slots / 256;
 }
@@ -35,14 +35,14 @@ static size_t slot_block_bytes(int size) {
   return MR__SHARDS * ((size_t)FIRST_SLOTS << size) * sizeof(struct mr__slot);
 }
 
-/* The zeroed block that stands at `place`, made if there is none. Other shards may ask for it at the
- * same moment: then one of the blocks made stays. */
+/* The zeroed block that stands at `place`, made if there is none. Other shards may ask for it at
+ * the same moment: then one of the blocks made stays. */
 static void *share_block(void **place, size_t bytes) {
   void *there = __atomic_load_n(place, __ATOMIC_ACQUIRE);
   if (there) return there;
   void *block = mr__calloc_block(bytes);
-  if (!block || __atomic_compare_exchange_n(place, &there, block, 0, __ATOMIC_ACQ_REL,
-                                            __ATOMIC_ACQUIRE))
+  if (!block ||
+      __atomic_compare_exchange_n(place, &there, block, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
     return block;
   mr__free_block(block, bytes);
   return there;
@@ -118,8 +118,7 @@ static void start_part(const struct mr__table *table, size_t index, uint64_t key
 
 static void start_states(const struct mr__table *table, float *row) {
   for (int s = 0; s < table->n_states; s++)
-    for (int e = 0; e < table->width; e++)
-      row[(1 + s) * table->width + e] = table->state_start[s];
+    for (int e = 0; e < table->width; e++) row[(1 + s) * table->width + e] = table->state_start[s];
   if (table->counted) mr__set_row_count(table, row, 0);
 }
 
@@ -195,8 +194,8 @@ size_t mr__table_place(const struct mr__table *table, const float *row) {
   int c = 0;
   while ((uintptr_t)row - (uintptr_t)table->memory.chunks[c] >= chunk_block_bytes(table, c)) c++;
   size_t floats = (size_t)(row - (float *)table->memory.chunks[c]), of_one = chunk_floats(table, c);
-  return first_place(c) + (floats / of_one) * ((size_t)MR__FIRST_CHUNK << c)
-         + floats % of_one / (size_t)table->stride;
+  return first_place(c) + (floats / of_one) * ((size_t)MR__FIRST_CHUNK << c) +
+         floats % of_one / (size_t)table->stride;
 }
 
 size_t mr__table_places(const struct mr__table *table) {
@@ -312,6 +311,24 @@ int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
   if (even - even / 8 < old * 3 / 5 + old / MOVED_AT_ONCE) bytes += bytes / 2; /* not all moved */
   for (int64_t rows = 0; rows < most; rows += (int64_t)MR__FIRST_CHUNK << chunk++)
     bytes += (int64_t)chunk_block_bytes(table, chunk);
+  return bytes;
+}
+
+int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys) {
+  int64_t even = keys / MR__SHARDS + 1, first = 0;
+  int size = 0;
+  while (most_rows(MR__SHARDS - 1, (size_t)FIRST_SLOTS << size) < (size_t)even) size++;
+  int64_t bytes = (int64_t)slot_block_bytes(size);
+  for (int chunk = 0; first < even; chunk++) {
+    int64_t rows = (int64_t)MR__FIRST_CHUNK << chunk,
+            block = (int64_t)chunk_block_bytes(table, chunk);
+    int64_t page = block < MR__HUGE_PAGE ? 4096 : MR__HUGE_PAGE;
+    int64_t used =
+        (even - first < rows ? even - first : rows) * table->stride * (int64_t)sizeof(float);
+    int64_t pages = (used + page - 1) / page * page * MR__SHARDS;
+    bytes += pages < block ? pages : block;
+    first += rows;
+  }
   return bytes;
 }
 

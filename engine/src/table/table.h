@@ -198,6 +198,9 @@ int64_t mr__table_rows(const struct mr__table *table);
 
 /* At most the bytes of slots and chunks once the table holds so many keys, spread evenly. */
 int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
+/* What of it so many keys touch: chunks of rows are not full at their end, and pages that were never
+ * written take no memory. */
+int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys);
 
 /* All keys in ascending order, [mr__table_rows]. */
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);

@@ -1,0 +1,123 @@
+--- A look at the data of a fields file before training: surveys of its splits, findings, and the
+-- memory that a training will take.
+-- @module moonrank.check
+local check_columns = require "moonrank.check_columns"
+local check_findings = require "moonrank.check_findings"
+local Dataset = require "moonrank.dataset"
+local KeyCounts = require "moonrank.key_counts"
+local lfs = require "lfs"
+local path_of = require "moonrank.path"
+
+local M = {}
+
+local SPLITS = { "train", "valid", "test" }
+-- What changes a number on its way into the cache.
+local CHANGES = { "normalize", "clip", "buckets", "transform" }
+
+-- The configuration that reads numbers as they are written and keeps every value.
+local function bare(values, cache)
+  local copy = {}
+  for key, value in pairs(values) do copy[key] = value end
+  local function plain(field)
+    local one = {}
+    for key, value in pairs(field) do one[key] = value end
+    if field.type == "number" then
+      for _, key in ipairs(CHANGES) do one[key] = nil end
+      one.transform, one.missing = "none", check_columns.EMPTY
+    end
+    return one
+  end
+  copy.fields, copy.tables, copy.data = {}, {}, {}
+  for i, field in ipairs(values.fields) do copy.fields[i] = plain(field) end
+  if values.sequences then
+    copy.sequences = {}
+    for i, sequence in ipairs(values.sequences) do
+      local one = { of = {} }
+      for key, value in pairs(sequence) do if key ~= "of" then one[key] = value end end
+      for name, member in pairs(sequence.of) do one.of[name] = plain(member) end
+      copy.sequences[i] = one
+    end
+  end
+  for name, t in pairs(values.tables) do
+    local one = {}
+    for key, value in pairs(t) do one[key] = value end
+    one.min_count = 1
+    copy.tables[name] = one
+  end
+  for key, value in pairs(values.data) do copy.data[key] = value end
+  copy.data.cache = cache
+  return copy
+end
+
+-- Rows of a table after a training: its distinct keys that come min_count times or more.
+local function rows_of_tables(values, survey, split)
+  local counts, rows = {}, {}
+  for _, c in ipairs(survey.columns) do
+    if c.keys then
+      local min_count = values.tables[c.table].min_count
+      if min_count == 1 then
+        rows[c.table] = split:distinct(c.table)
+      else
+        counts[c.table] = counts[c.table] or KeyCounts.new(1048576)
+        counts[c.table]:merge(c.keys)
+        rows[c.table] = counts[c.table]:distinct(min_count)
+      end
+    end
+  end
+  return rows
+end
+
+-- A folder for caches that nobody else has.
+local function new_folder(cache)
+  local name = os.tmpname()
+  os.remove(name)
+  return path_of.join(cache, "check-" .. path_of.base(name))
+end
+
+--- Look at the data.
+-- @tparam table values  a resolved fields configuration
+-- @tparam[opt] table options  pool; places: of the values, for messages; progress: told a split's
+-- name and rows of batches as they are looked at; reading: told a split's name before it is read
+-- @treturn ?table names (of the splits there are), surveys by name (moonrank.check_columns),
+-- findings (moonrank.check_findings), table_rows (after a training, by table)
+-- @treturn ?string what is wrong
+function M.look(values, options)
+  options = options or {}
+  local folder = new_folder(values.data.cache)
+  local data, message = Dataset.open(bare(values, folder), { pool = options.pool,
+    places = options.places })
+  if not data then return nil, message end
+  local report = { names = {}, surveys = {} }
+  local ok, trouble = pcall(function()
+    for _, name in ipairs(SPLITS) do
+      if values.data[name] then
+        if options.reading then options.reading(name) end
+        local split, wrong = data:split(name)
+        if not split then return wrong end
+        report.names[#report.names + 1] = name
+        report.surveys[name] = check_columns.survey(split, { schema = data.schema,
+          train = report.surveys.train, pool = data.pool, progress = options.progress })
+      end
+    end
+    report.cache_bytes = 0
+    for entry in lfs.dir(folder) do
+      report.cache_bytes = report.cache_bytes + (lfs.attributes(folder .. "/" .. entry, "mode")
+        == "file" and lfs.attributes(folder .. "/" .. entry, "size") or 0)
+    end
+    report.table_rows = rows_of_tables(values, report.surveys.train, data.splits.train)
+  end)
+  data:close()
+  path_of.remove_folder(folder)
+  if not ok then error(trouble, 0) end
+  if trouble then return nil, trouble end
+  local fields = {}
+  for _, field in ipairs(values.fields) do fields[field.name] = field end
+  for _, sequence in ipairs(values.sequences or {}) do
+    for name, member in pairs(sequence.of) do fields[sequence.name .. "." .. name] = member end
+  end
+  report.findings = check_findings.find(report.surveys, report.names, fields,
+    require "moonrank.config_reference".key "fields.normalize" ~= nil)
+  return report
+end
+
+return M

@@ -1,0 +1,204 @@
+--- What is worth a word in data, out of its surveys (moonrank.check_columns): each finding has a
+-- weight, what was seen, and what to do about it.
+-- @module moonrank.check_findings
+local check_columns = require "moonrank.check_columns"
+local grouped = require "moonrank.progress".grouped
+
+local M = {}
+
+local LEAK = 0.95       -- AUC of one column
+local NEW = 0.2         -- share of rows with values that the training data lacks
+local EMPTY = 0.5
+local SHIFT = 0.1       -- difference of a share between splits
+local SKEWED, WIDE, FAR = 2, 100, 10
+
+local function percent(share) return ("%.1f %%"):format(100 * share) end
+
+local function add(list, weight, kind, field, text, advice)
+  list[#list + 1] = { weight = weight, kind = kind, field = field, text = text, advice = advice }
+end
+
+-- ---- labels ----
+
+local function find_labels(list, surveys, names)
+  local train = surveys.train
+  for name, task in pairs(train.tasks) do
+    if task.n > 0 and (task.positives == 0 or task.positives == task.n) then
+      add(list, 100, "one class", nil, ("every label of %s in the training data is %d"):format(name,
+        task.positives > 0 and 1 or 0), "name another column as label: there is nothing to learn")
+    end
+    local rate = task.positives / math.max(task.n, 1)
+    local least, most = math.huge, -math.huge
+    local far = false
+    for _, part in ipairs(task.parts) do
+      if part.n > 0 then
+        local own = part.positives / part.n
+        local error_ = math.sqrt(math.max(rate * (1 - rate), 1e-12) / part.n)
+        far = far or math.abs(own - rate) > math.max(6 * error_, 0.2 * rate)
+        least, most = math.min(least, own), math.max(most, own)
+      end
+    end
+    if far then
+      add(list, 70, "label drift", nil, ("the share of ones of %s goes from %s to %s over ten equal "
+        .. "parts of the training data"):format(name, percent(least), percent(most)),
+        "if rows are sorted by label or by kind, shuffle stays on; if it is time, compare splits by "
+          .. "time")
+    end
+    for _, split in ipairs(names) do
+      local other = surveys[split].tasks[name]
+      if split ~= "train" and other and other.n > 0 then
+        local own = other.positives / other.n
+        local error_ = math.sqrt(math.max(rate * (1 - rate), 1e-12) / other.n)
+        if math.abs(own - rate) > math.max(6 * error_, 0.2 * rate) then
+          add(list, 65, "label shift", nil, ("the share of ones of %s is %s in train and %s in %s")
+            :format(name, percent(rate), percent(own), split),
+            "probabilities will be off by as much: look at how the splits were made")
+        end
+      end
+    end
+  end
+end
+
+-- ---- columns ----
+
+local function find_leak(list, c)
+  if c.auc and c.auc > LEAK then
+    add(list, 90 + c.auc, "leak", c.name, ("%s alone ranks the labels with an AUC of %.3f"):format(
+      c.name, c.auc), "leave it out unless it is known before the click")
+  end
+end
+
+local function find_constant(list, c)
+  local share = c.empty / math.max(c.rows, 1)
+  local one = c.keys and c.keys:exact() and c.keys:distinct() == 1 and c.type == "id"
+    or c.number and c.number.n > 0 and c.number.min == c.number.max
+  if share == 1 then
+    add(list, 60, "empty", c.name, ("%s is empty in every row"):format(c.name), "leave it out")
+  elseif one and share == 0 then
+    add(list, 60, "constant", c.name, ("%s has the same value in every row"):format(c.name),
+      "leave it out")
+  elseif share > EMPTY then
+    add(list, 20 + 10 * share, "mostly empty", c.name, ("%s is empty in %s of the rows"):format(
+      c.name, percent(share)), c.type == "number"
+        and "see that missing: is not a value that others have" or "keep it only if it helps")
+  end
+end
+
+local function find_once(list, c)
+  if not c.keys or c.type ~= "id" or c.sequence then return end
+  local all = c.keys:distinct()
+  if all > 1000 and all > 0.95 * (c.rows - c.empty) then
+    add(list, 55, "one row each", c.name, ("%s has a new value in nearly every row (%s of %s)")
+      :format(c.name, grouped(all), grouped(c.rows - c.empty)),
+      "leave it out: no value comes again to be known by")
+  end
+end
+
+local function find_number(list, c, field, can_normalize)
+  local s = c.number
+  if not s or s.n < 2 or s.min == s.max then return end
+  local deviation = math.sqrt(s.m2 / s.n)
+  local skew = deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
+  if field.transform ~= "log1p" and s.min >= 0 and skew > SKEWED and s.max > FAR then
+    add(list, 45 + math.min(skew, 50) / 10, "skewed", c.name,
+      ("%s goes from %.4g to %.4g with a mean of %.4g (skewness %.1f)"):format(c.name, s.min, s.max,
+      s.mean, skew), "transform: log1p")
+    return
+  end
+  local most, least = s.max, s.min
+  if field.transform == "log1p" then
+    local function log1p(x) return x < 0 and -math.log(1 - x) or math.log(1 + x) end
+    most, least = log1p(most), log1p(least)
+  end
+  if field.normalize == true then return end
+  if math.max(math.abs(most), math.abs(least)) > WIDE then
+    add(list, 44, "wide range", c.name, ("%s goes from %.4g to %.4g"):format(c.name, s.min, s.max),
+      can_normalize and "normalize: true" or "scale it to about 1 when the data is made")
+  end
+end
+
+local function find_new(list, c, split)
+  if not c.looked or c.looked == 0 then return end
+  local share = c.unseen / c.looked
+  if share > NEW then
+    add(list, 30 + 20 * share, "new values", c.name, ("%s of the values of %s in %s are not in the "
+      .. "training data"):format(percent(share), c.name, split),
+      c.type == "id" and "models know nothing of them: add fields that say what they are"
+        or "models know nothing of them")
+  end
+end
+
+local function find_shift(list, c, before, split)
+  local now, then_ = c.empty / math.max(c.rows, 1), before.empty / math.max(before.rows, 1)
+  if math.abs(now - then_) > SHIFT then
+    add(list, 58, "coverage", c.name, ("%s is empty in %s of the rows of train and %s of %s"):format(
+      c.name, percent(then_), percent(now), split), "see that both are written by the same code")
+  end
+end
+
+local function find_duplicates(list, columns)
+  local seen = {}
+  for _, c in ipairs(columns) do
+    local many = c.keys and c.keys:distinct() > 1 or c.number and c.number.min < c.number.max
+    if c.print1 and many and (not c.keys or c.keys:exact()) then
+      local key = ("%s %d %d"):format(c.number and "number" or "id", c.print1, c.print2)
+      if seen[key] then
+        add(list, 50, "duplicate", c.name, ("%s has the values of %s in every row, if by other names")
+          :format(c.name, seen[key]), "leave one of them out")
+      else
+        seen[key] = c.name
+      end
+    end
+  end
+end
+
+-- ---- times ----
+
+local function find_times(list, surveys, names)
+  local latest = surveys.train.times and surveys.train.times.max
+  for _, split in ipairs(names) do
+    local times = surveys[split].times
+    if split ~= "train" and latest and times and times.min < latest then
+      add(list, 95, "time", nil, ("%s begins before train ends: its earliest time is %.10g, the "
+        .. "latest of train %.10g"):format(split, times.min, latest),
+        "split by time, or figures promise too much")
+    end
+  end
+end
+
+--- All findings, the gravest first.
+-- @tparam table surveys  by split; train is there
+-- @tparam {string,...} names  of the splits
+-- @tparam table fields  of the resolved configuration, by field and by member ("click.ad")
+-- @tparam boolean can_normalize  whether fields have a key normalize
+-- @treturn {table,...} weight, kind, field (or nil), text, advice
+function M.find(surveys, names, fields, can_normalize)
+  local list = {}
+  find_labels(list, surveys, names)
+  find_times(list, surveys, names)
+  find_duplicates(list, surveys.train.columns)
+  for i, c in ipairs(surveys.train.columns) do
+    find_leak(list, c)
+    find_constant(list, c)
+    find_once(list, c)
+    find_number(list, c, fields[c.name] or {}, can_normalize)
+    for _, split in ipairs(names) do
+      if split ~= "train" then
+        find_new(list, surveys[split].columns[i], split)
+        find_shift(list, surveys[split].columns[i], c, split)
+      end
+    end
+    if c.lengths and check_columns.length(c, 1) == 0 then
+      add(list, 59, "empty", c.name, ("%s has no values in any row"):format(c.name),
+        "see its separator and column")
+    end
+  end
+  for i, finding in ipairs(list) do finding.place = i end
+  table.sort(list, function(a, b)
+    if a.weight ~= b.weight then return a.weight > b.weight end
+    return a.place < b.place
+  end)
+  return list
+end
+
+return M

@@ -1,0 +1,191 @@
+--- moonrank check: data held against its fields file before anything is trained.
+local M = { name = "check", summary = "look at the data of a fields file: figures and findings" }
+
+local function parser()
+  local args = require "moonrank.args"
+  local p = args.parser("check", "Look at all data of a fields file, or of an experiment's.", [[
+Prints of each column what share is empty, how many different values there are, how long lists are
+and the AUC that it has alone; of other data than train, what share of the values train lacks; the
+share of ones over ten equal parts of the file; with an experiment, the memory that its training
+will take; and then what is worth a word, the gravest first, with what to do about it. Figures are
+exact, but: after ~ they are of a fair sample of the values, where a column has over a million of
+them (fewer where there are many columns), and the AUC is of up to 200,000 rows. The data is read
+into a column cache of its own, which is removed. Exit status 0 whatever is found.]])
+  p:argument("config", "a fields file or an experiment file"):argname "CONFIG"
+  args.add_set(p)
+  p:flag("--json", "print one JSON object instead")
+  p:option("--threads", "threads to use; default: one per CPU"):argname "N"
+  p:flag("--quiet", "print no progress")
+  return p
+end
+
+function M.usage() return require "moonrank.args".help(parser()) end
+
+-- Whether a file says what data is, rather than what to run.
+local function is_fields_file(path, cli)
+  local root = cli.need(require "moonrank.yaml".read(path))
+  local index = root.index or {}
+  return index.data ~= nil or index.label ~= nil
+    or index.fields ~= nil and index.fields.node.type == "list"
+end
+
+-- A model and a run of the experiment, without data.
+local function open_model(configuration, schema, pool, cli)
+  local mr = require "moonrank"
+  local experiment = configuration.experiment
+  local script, message = require "moonrank.script".load(experiment.model.script)
+  if not script then cli.fail("%s: %s", configuration.places["model.script"], message) end
+  local options = require "moonrank.experiment".options_of(configuration, script)
+  local train = {}
+  for name, value in pairs(experiment.train) do train[name] = value end
+  train.warm_start, train.threads = nil, pool.threads
+  local model = cli.guard(mr.model, script.path, { fields = schema.fields, options = options,
+    seed = train.seed, init = train.tables.init })
+  return { model = model, run = cli.guard(mr.trainer, model, train) }
+end
+
+local function share(part, all) return all > 0 and ("%.1f %%"):format(100 * part / all) or "-" end
+
+local function table_of(survey, is_train)
+  local grouped = require "moonrank.progress".grouped
+  local check_columns = require "moonrank.check_columns"
+  local widest = 5
+  for _, c in ipairs(survey.columns) do widest = math.max(widest, #c.name) end
+  local function lengths(c)
+    if not c.lengths then return "-" end
+    local parts = {}
+    for i, p in ipairs { 0.5, 0.9, 0.99, 1 } do parts[i] = check_columns.length(c, p) end
+    return table.concat(parts, "/")
+  end
+  local columns = {
+    { "field", "%s", function(c) return c.name end, width = widest },
+    { "type", "%s", function(c) return c.type end, width = 6 },
+    { "empty", "%7s", function(c) return share(c.empty, c.rows) end, width = 7 },
+    { "different", "%9s", function(c)
+      return c.keys and (c.keys:exact() and "" or "~") .. grouped(c.keys:distinct()) or "-"
+    end, width = 9 },
+    { "length 50/90/99/100 %", "%21s", lengths },
+    { "least", "%9s", function(c) return c.number and ("%.4g"):format(c.number.min) or "-" end,
+      width = 9 },
+    { "mean", "%9s", function(c) return c.number and ("%.4g"):format(c.number.mean) or "-" end,
+      width = 9 },
+    { "most", "%9s", function(c) return c.number and ("%.4g"):format(c.number.max) or "-" end,
+      width = 9 },
+  }
+  if is_train then
+    columns[#columns + 1] = { "AUC alone", "%.4f", function(c) return c.auc end }
+  else
+    columns[#columns + 1] = { "not in train", "%12s", function(c)
+      return c.looked and (c.looked > 0 and share(c.unseen, c.looked) or "-") or "-"
+    end }
+  end
+  return require "moonrank.report_table".new(columns)
+end
+
+local function print_label(survey)
+  for _, name in ipairs(require "moonrank.sorted_keys"(survey.tasks)) do
+    local task, parts = survey.tasks[name], {}
+    for i, part in ipairs(task.parts) do
+      parts[i] = part.n > 0 and ("%.1f"):format(100 * part.positives / part.n) or "-"
+    end
+    print(("label %s: %s ones; over ten equal parts of the file, in %%: %s"):format(name,
+      share(task.positives, task.n), table.concat(parts, " ")))
+  end
+end
+
+local function print_memory(parts)
+  local function mb(bytes) return require "moonrank.progress".grouped(math.ceil(bytes / 2 ^ 20)) end
+  print(("memory of a training: about %s MB: tables %s, batches %s, figures %s, the program %s, and "
+    .. "the mapped cache %s, which the system takes back when it needs to"):format(mb(parts.total),
+    mb(parts.tables), mb(parts.batches), mb(parts.figures), mb(parts.process), mb(parts.cache)))
+end
+
+local function print_report(report)
+  local grouped = require "moonrank.progress".grouped
+  for _, name in ipairs(report.names) do
+    local survey = report.surveys[name]
+    print(("%s: %s rows, %s requests"):format(name, grouped(survey.rows), grouped(survey.requests)))
+    print_label(survey)
+    local lines = table_of(survey, name == "train")
+    print(lines.heading())
+    for _, c in ipairs(survey.columns) do print(lines.row(c)) end
+    print ""
+  end
+  if report.memory then
+    print_memory(report.memory)
+    print ""
+  end
+  if #report.findings == 0 then print "nothing found that is worth a word" end
+  for i, finding in ipairs(report.findings) do
+    print(("%2d. %s: %s; %s"):format(i, finding.kind, finding.text, finding.advice))
+  end
+end
+
+-- Plain tables, without what JSON has no word for.
+local function plain(report)
+  local check_columns = require "moonrank.check_columns"
+  local json = require "moonrank.json"
+  local out = { splits = {}, findings = {}, memory = report.memory }
+  for _, name in ipairs(report.names) do
+    local survey, columns, tasks = report.surveys[name], {}, {}
+    for i, c in ipairs(survey.columns) do
+      local one = { name = c.name, type = c.type, rows = c.rows, empty = c.empty, auc = c.auc,
+        looked = c.looked, unseen = c.unseen }
+      if c.keys then one.distinct, one.exact = c.keys:distinct(), c.keys:exact() end
+      if c.number and c.number.n > 0 then
+        local s = c.number
+        local deviation = math.sqrt(s.m2 / s.n)
+        one.min, one.max, one.mean, one.deviation = s.min, s.max, s.mean, deviation
+        one.skewness = deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
+      end
+      if c.lengths then
+        one.lengths = {}
+        for k, p in ipairs { 0.5, 0.9, 0.99, 1 } do one.lengths[k] = check_columns.length(c, p) end
+      end
+      columns[i] = one
+    end
+    for task, figures in pairs(survey.tasks) do tasks[task] = figures end
+    out.splits[name] = { rows = survey.rows, requests = survey.requests, columns = columns,
+      tasks = tasks }
+  end
+  for i, f in ipairs(report.findings) do
+    out.findings[i] = { kind = f.kind, field = f.field, text = f.text, advice = f.advice,
+      weight = f.weight }
+  end
+  return json.defined(out)
+end
+
+function M.run(words)
+  local cli = require "moonrank.cli"
+  local args = require "moonrank.args"
+  local options = args.parse(parser(), words)
+  local config = require "moonrank.config"
+  local threads = args.whole("--threads", options.threads, 1, 256)
+  local progress = require "moonrank.progress".new { quiet = options.quiet or options.json }
+  local values, places, configuration
+  if is_fields_file(options.config, cli) then
+    values, places = config.fields(options.config, options.set)
+    cli.need(values, places)
+  else
+    configuration = cli.need(config.experiment(options.config, options.set))
+    values, places = configuration.fields, configuration.fields_places
+  end
+  local pool = require "moonrank.pool".new(threads)
+  local opened, own
+  if configuration then -- first, so that what is wrong with it is told at once
+    own = require "moonrank.check_memory".process() or 0 -- before there is a model or any data
+    opened = open_model(configuration, require "moonrank.schema".new(values), pool, cli)
+  end
+  local report = cli.need(require "moonrank.check".look(values, { pool = pool, places = places,
+    reading = function(name) progress:note(("reading the %s data ..."):format(name)) end }))
+  progress:clear()
+  if opened then report.memory = require "moonrank.check_memory".forecast(opened, report, own) end
+  if options.json then
+    print(require "moonrank.json".encode(plain(report)))
+  else
+    print_report(report)
+  end
+  return 0
+end
+
+return M

@@ -1,0 +1,202 @@
+-- moonrank check: its figures beside slow loops over the same rows, its findings on data made to
+-- have them, and its forecast beside the memory that a training took.
+local cjson = require "cjson"
+local helper = require "helper"
+
+local FIELDS = [[
+data: {train: train.csv, valid: valid.csv}
+label: click
+time: at
+fields:
+  - {name: [user, twin, fixed, told, fresh], side: user, type: id}
+  - {name: tags, side: ad, type: ids, separator: "|"}
+  - {name: [price, plain], side: ad, type: number}
+]]
+
+-- Rows as tables, and the project's folder.
+local function project()
+  local dir, rows = helper.temp_dir(), {}
+  local random = helper.random(3)
+  for _, split in ipairs { "train", "valid" } do
+    rows[split] = {}
+    local lines = { "click,user,twin,fixed,told,fresh,tags,price,plain,at" }
+    for i = 1, split == "train" and 3000 or 600 do
+      local user, click = random(100), random(4) == 1 and 1 or 0
+      local n, tags = random(5) - 1, {}
+      for k = 1, n do tags[k] = "t" .. random(9) end
+      local r = { click = click, user = "u" .. user, twin = "v" .. user, fixed = "x",
+        told = random(50) == 1 and "z" or "c" .. click, fresh = split .. random(200),
+        tags = tags, price = ("%.3f"):format(math.exp(10 * random())),
+        plain = random(4) == 1 and "" or ("%.3f"):format(random()),
+        at = split == "train" and i or 2000 + i }
+      rows[split][i] = r
+      lines[i + 1] = table.concat({ click, r.user, r.twin, r.fixed, r.told, r.fresh,
+        table.concat(tags, "|"), r.price, r.plain, r.at }, ",")
+    end
+    helper.write(("%s/%s.csv"):format(dir, split), table.concat(lines, "\n") .. "\n")
+  end
+  helper.write(dir .. "/fields.yaml", FIELDS)
+  helper.write(dir .. "/lr.yaml", "fields: fields.yaml\nmodel: {script: lr}\n")
+  return dir, rows
+end
+
+local function column(split, name)
+  for _, one in ipairs(split.columns) do
+    if one.name == name then return one end
+  end
+end
+
+describe("moonrank check", function()
+  local dir, rows, report
+
+  setup(function()
+    dir, rows = project()
+    local status, out, err = helper.run("check fields.yaml --json --threads 1", dir)
+    assert.same({ 0, "" }, { status, err })
+    report = cjson.decode(out)
+  end)
+
+  it("counts rows, empty cells, different values and lengths as a slow loop does", function()
+    for _, name in ipairs { "train", "valid" } do
+      local split, seen, different, empty, lengths = report.splits[name], {}, 0, 0, {}
+      for i, r in ipairs(rows[name]) do
+        if not seen[r.user] then seen[r.user], different = true, different + 1 end
+        empty = empty + (r.plain == "" and 1 or 0)
+        lengths[i] = #r.tags
+      end
+      table.sort(lengths)
+      assert.equal(#rows[name], split.rows)
+      assert.equal(different, column(split, "user").distinct)
+      assert.is_true(column(split, "user").exact)
+      assert.equal(empty, column(split, "plain").empty)
+      local expected = {}
+      for k, p in ipairs { 0.5, 0.9, 0.99, 1 } do
+        expected[k] = lengths[math.ceil(p * #lengths)]
+      end
+      assert.same(expected, column(split, "tags").lengths)
+    end
+  end)
+
+  it("has the moments of numbers, before transforms", function()
+    local values, sum = {}, 0
+    for i, r in ipairs(rows.train) do
+      values[i] = tonumber(r.price)
+      sum = sum + values[i]
+    end
+    local mean, m2, m3 = sum / #values, 0, 0
+    for _, x in ipairs(values) do m2, m3 = m2 + (x - mean) ^ 2, m3 + (x - mean) ^ 3 end
+    local deviation = math.sqrt(m2 / #values)
+    local price = column(report.splits.train, "price")
+    helper.all_near({ 1, 1, 1 }, { price.mean / mean, price.deviation / deviation,
+      price.skewness / (m3 / #values / deviation ^ 3) }, 1e-5)
+    assert.is_true(math.abs(price.max / math.max(unpack(values)) - 1) < 1e-6)
+  end)
+
+  it("has the share of ones over ten parts, and of values that are new", function()
+    local parts = report.splits.train.tasks.ctr.parts
+    for p = 1, 10 do
+      local ones = 0
+      for i = (p - 1) * 300 + 1, p * 300 do ones = ones + rows.train[i].click end
+      assert.same({ 300, ones }, { parts[p].n, parts[p].positives })
+    end
+    local known, new, looked = {}, 0, 0
+    for _, r in ipairs(rows.train) do
+      for _, tag in ipairs(r.tags) do known[tag] = true end
+    end
+    for _, r in ipairs(rows.valid) do
+      for _, tag in ipairs(r.tags) do
+        looked, new = looked + 1, new + (known[tag] and 0 or 1)
+      end
+    end
+    local tags = column(report.splits.valid, "tags")
+    assert.same({ looked, new }, { tags.looked, tags.unseen })
+    assert.equal(600, column(report.splits.valid, "fresh").unseen)
+  end)
+
+  it("finds what is wrong, the gravest first", function()
+    local found = {}
+    for i, f in ipairs(report.findings) do
+      found[i] = ("%s %s"):format(f.kind, f.field or "-")
+      assert.is_true(i == 1 or report.findings[i - 1].weight >= f.weight)
+    end
+    assert.same({ "time -", "leak told", "constant fixed", "duplicate twin", "new values fresh",
+      "skewed price" }, found)
+    assert.equal("valid begins before train ends: its earliest time is 2001, the latest of train "
+      .. "3000", report.findings[1].text)
+    assert.equal("transform: log1p", report.findings[#report.findings].advice)
+    assert.is_true(column(report.splits.train, "told").auc > 0.95)
+    assert.is_true(math.abs(column(report.splits.train, "user").auc - 0.5) < 0.06)
+  end)
+
+  it("prints a table for each split and the findings, with status 0, and leaves no cache", function()
+    local status, out, err = helper.run("check lr.yaml --threads 1", dir)
+    assert.same({ 0, "" }, { status, err })
+    for _, text in ipairs { "train: 3,000 rows, 3,000 requests\n", "valid: 600 rows, 600 requests\n",
+      "memory of a training: about ", "3. constant: fixed has the same value in every row; leave it "
+      .. "out\n" } do
+      assert.truthy(out:find(text, 1, true), text .. "\n" .. out)
+    end
+    for entry in require "lfs".dir(dir .. "/.moonrank-cache") do
+      assert.is_nil(entry:find "^check%-", entry)
+    end
+  end)
+
+  it("fails where the data or the file is wrong", function()
+    local bad = helper.temp_dir()
+    helper.write(bad .. "/fields.yaml", "data: {train: x.csv}\nlabel: click\n"
+      .. "fields: [{name: a, side: ad, type: number}]\n")
+    helper.write(bad .. "/x.csv", "click,a\n1,2\n0,many\n")
+    assert.same({ 1, "", 'moonrank: x.csv:3:3: "many" is not a number (column "a")\n' },
+      { helper.run("check fields.yaml", bad) })
+  end)
+
+  it("forecasts the memory of a training within 10 %", function()
+    local big = helper.temp_dir()
+    local random, lines = helper.random(5), { "click,a,b" }
+    for i = 1, 200000 do
+      lines[i + 1] = ("%d,%d,%d"):format(random(2) - 1, random(400000), random(400000))
+    end
+    helper.write(big .. "/train.csv", table.concat(lines, "\n") .. "\n")
+    helper.write(big .. "/fields.yaml", "data: {train: train.csv}\nlabel: click\n"
+      .. "fields: [{name: [a, b], side: ad, type: id}]\n")
+    helper.write(big .. "/fm.yaml", "fields: fields.yaml\nmodel: {script: fm}\n")
+    local status, out, err = helper.run("check fm.yaml --json --threads 1", big)
+    assert.same({ 0, "" }, { status, err })
+    local forecast = cjson.decode(out).memory.total
+    assert.equal(0, (helper.run("train fm.yaml --threads 1 --out run --quiet", big)))
+    if os.getenv "MOONRANK_BUILD" then return end -- sanitizers take memory of their own
+    local took = cjson.decode(helper.read(big .. "/run/metrics.jsonl"):match "[^\n]+").peak_memory
+    assert.is_true(math.abs(forecast / took - 1) < 0.1, ("%d MB, took %d MB"):format(
+      forecast / 2 ^ 20, took / 2 ^ 20))
+  end)
+end)
+
+describe("counts of keys", function()
+  local KeyCounts = require "moonrank.key_counts"
+
+  it("are exact up to a number of keys, and then of a sample that estimates", function()
+    local random, exact, sampled = helper.random(1), KeyCounts.new(100000), KeyCounts.new(1000)
+    local plain, different = {}, 0
+    for _ = 1, 60000 do
+      local key = random(20000)
+      local lo, hi = key * 2654435761 % 4294967296, key * 40503 * 65537 % 4294967296
+      if not plain[key] then different = different + 1 end
+      plain[key] = (plain[key] or 0) + 1
+      exact:add(lo, hi, 1, 0, 0)
+      sampled:add(lo, hi, 1, 0, 0)
+    end
+    assert.is_true(exact:exact() and not sampled:exact())
+    assert.equal(different, exact:distinct())
+    local often = 0
+    for key, n in pairs(plain) do
+      often = often + (n >= 4 and 1 or 0)
+      local lo, hi = key * 2654435761 % 4294967296, key * 40503 * 65537 % 4294967296
+      assert.equal(n, (exact:get(lo, hi)))
+      local seen = sampled:get(lo, hi)
+      assert.is_true(seen == -1 or seen == n)
+    end
+    assert.equal(often, exact:distinct(4))
+    assert.is_true(math.abs(sampled:distinct() / different - 1) < 0.15)
+    assert.equal(0, (exact:get(1, 2)))
+  end)
+end)
