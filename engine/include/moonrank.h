@@ -622,13 +622,38 @@ enum { MR_LOGIT = 0, MR_PROBABILITY = 1 };
 
 /* All NaN for no rows. The same bits for any pool, not for any order of the rows. */
 typedef struct mr_logloss {
-  double logloss;     /* mean; infinite when an infinite logit was wrong */
-  double calibration; /* sum of probabilities / sum of labels; NaN without positives */
+  double logloss;            /* mean; infinite when an infinite logit was wrong */
+  double normalised_entropy; /* logloss / that of the mean label; NaN when a class is missing */
+  double calibration;        /* sum of probabilities / sum of labels; NaN without positives */
   double mean_label;
   double mean_probability;
   int64_t positives;
 } mr_logloss;
 int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool);
+
+/* Calibration in bins of equal count, in ascending order of the scores. Rows of one score are in one
+ * bin, the one that the first of them falls into. Where rows have weights, shares are of weights. */
+typedef struct mr_bin {
+  int64_t rows, positives;
+  float least, most; /* scores */
+  double mean_probability, mean_label;
+  double low, high; /* the 95 % interval of the mean label (Wilson 1927) */
+} mr_bin;
+
+typedef struct mr_reliability {
+  double calibration_error; /* expected: |mean probability - mean label| of the bins, weighted by
+                               their rows; NaN for no rows */
+  int32_t n_bins;           /* that hold rows */
+} mr_reliability;
+
+/* `bins` has room for n_bins, 1 to 100,000. The same bits for any order of rows without weights. Takes 16 bytes
+ * of memory a row. */
+int mr_metric_reliability(mr_reliability *out, mr_bin *bins, int32_t n_bins, const mr_scores *rows,
+                          int32_t form);
+
+/* Number distinct keys from 0, as they first come: numbers[i] is that of keys[i], [n]. Takes up to 64
+ * bytes of memory a key. */
+int mr_keys_number(uint32_t *numbers, int64_t *distinct, const uint64_t *keys, int64_t n);
 
 /* How two models differ in a figure: that of the first less that of the second, the 95 % interval of
  * the difference and its p value (of no difference), by the bootstrap over groups. NaN where a figure

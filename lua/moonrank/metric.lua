@@ -72,6 +72,7 @@ end
 local function loss_figures(r)
   return {
     logloss = r.logloss,
+    normalised_entropy = r.normalised_entropy,
     calibration = r.calibration,
     mean_label = r.mean_label,
     mean_probability = r.mean_probability,
@@ -85,8 +86,9 @@ end
 -- @tparam integer n
 -- @param[opt] pool  threads to use; the figures do not depend on them
 -- @param[opt] weights  as of `auc`
--- @treturn table logloss (the mean), calibration (sum p / sum y, NaN without positives),
--- mean_label, mean_probability, positives; or nil and a message
+-- @treturn table logloss (the mean), normalised_entropy (logloss by that of the mean label, NaN
+-- when a class is missing), calibration (sum p / sum y, NaN without positives), mean_label,
+-- mean_probability, positives; or nil and a message
 -- @raise when a label is neither 0 nor 1
 function M.logloss(logits, labels, n, pool, weights)
   local out, rows = mr.new "mr_logloss[1]", view(logits, labels, n, nil, weights)
@@ -108,6 +110,33 @@ function M.logloss_of_probabilities(probabilities, labels, n, pool, weights)
   local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_PROBABILITY, pool))
   if not fine then return nil, message end
   return loss_figures(out[0])
+end
+
+--- Calibration of logits in bins of equal count; rows of one score are in one bin.
+-- @param logits
+-- @param labels  0 or 1
+-- @tparam integer n
+-- @tparam[opt=10] integer bins  how many
+-- @param[opt] weights  as of `auc`
+-- @treturn table calibration_error (expected: |mean probability - mean label|, weighted by rows; NaN
+-- for no rows) and bins, those that have rows, in ascending order of the scores: { rows, positives,
+-- mean_probability, mean_label, low and high (its 95 % interval), least and most (logits) }; or nil
+-- and a message
+-- @raise when a label is neither 0 nor 1, or bins not 1 to 100,000
+function M.reliability(logits, labels, n, bins, weights)
+  bins = bins or 10
+  local out, memory = mr.new "mr_reliability[1]", mr.new("mr_bin[?]", math.max(bins, 1))
+  local fine, message = ok(C.mr_metric_reliability(out, memory, bins,
+    view(logits, labels, n, nil, weights), C.MR_LOGIT))
+  if not fine then return nil, message end
+  local result = { calibration_error = out[0].calibration_error, bins = {} }
+  for i = 0, out[0].n_bins - 1 do
+    local b = memory[i]
+    result.bins[i + 1] = { rows = tonumber(b.rows), positives = tonumber(b.positives),
+      mean_probability = b.mean_probability, mean_label = b.mean_label, low = b.low, high = b.high,
+      least = b.least, most = b.most }
+  end
+  return result
 end
 
 --- How the logits of two models on the same rows differ: of auc, gauc and logloss { first, second,

@@ -635,6 +635,18 @@ static int metric_logloss(void) {
   return ARMED(mr_metric_logloss(&out, &rows, MR_LOGIT, pool));
 }
 
+static int metric_reliability(void) {
+  mr_reliability out;
+  mr_bin bins[3];
+  return ARMED(mr_metric_reliability(&out, bins, 3, &rows, MR_LOGIT));
+}
+
+static int keys_number(void) {
+  uint32_t numbers[N];
+  int64_t distinct;
+  return ARMED(mr_keys_number(numbers, &distinct, groups_of, N));
+}
+
 /* ---- files ---- */
 
 static int sink_open(void) {
@@ -775,6 +787,8 @@ static const struct {
     {"mr_metric_gauc", metric_gauc},
     {"mr_metric_compare", metric_compare},
     {"mr_metric_logloss", metric_logloss},
+    {"mr_metric_reliability", metric_reliability},
+    {"mr_keys_number", keys_number},
     {"mr_sink_open", sink_open},
     {"mr_sink_write", sink_write},
     {"mr_sink_close", sink_close},

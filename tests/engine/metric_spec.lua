@@ -387,6 +387,18 @@ describe("logloss", function()
     assert.is_true(is_nan(r.calibration))
   end)
 
+  it("by that of the mean label is the normalised entropy of He et al.", function()
+    -- One click in four, all given 1/4: what the mean label costs. Given 1/2: log 2 instead.
+    local known = losses_of_probabilities({ 0.25, 0.25, 0.25, 0.25 }, { 0, 1, 0, 0 })
+    assert.near(1, known.normalised_entropy, 1e-15)
+    local half = losses({ 0, 0, 0, 0 }, { 0, 1, 0, 0 })
+    assert.near(math.log(2) / (math.log(4) / 4 + 3 / 4 * math.log(4 / 3)), half.normalised_entropy,
+      1e-15)
+    assert.is_true(is_nan(losses({ 0, 1 }, { 0, 0 }).normalised_entropy))
+    assert.is_true(is_nan(losses({ 0, 1 }, { 1, 1 }).normalised_entropy))
+    assert.is_true(is_nan(losses({}, {}).normalised_entropy))
+  end)
+
   it("of a million rows equals a compensated sum in Lua", function()
     local rows = million_rows()
     local loss, lost, p_sum, p_lost, clicks = 0, 0, 0, 0, 0

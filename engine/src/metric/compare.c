@@ -2,9 +2,9 @@
  *
  * Rows of one group (user) are not independent, so whole groups are drawn, with the Poisson form of
  * the bootstrap (Chamandy et al. 2012): in each draw a group counts w times, w from Poisson(1), a
- * function of (seed, draw, group) only. Both models are judged on the same draw, so what they have in
- * common cancels. The interval is that of the middle 95 % of the draws' differences; p is twice the
- * share of draws on the smaller side of no difference.
+ * function of (seed, draw, group) only. Both models are judged on the same draw, so what they have
+ * in common cancels. The interval is that of the middle 95 % of the draws' differences; p is twice
+ * the share of draws on the smaller side of no difference.
  *
  * Rows are sorted by each model's score once; a draw is then one walk over them, with w as weights.
  * Draws are tasks; the threads change nothing. All counts are sums of weights, where rows have none of
@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 
-enum { MODELS = 2, AUC = 0, GAUC = 1, LOGLOSS = 2, FIGURES = 3, DIGIT = 11, VALUES = 1 << DIGIT };
+enum { MODELS = 2, AUC = 0, GAUC = 1, LOGLOSS = 2, FIGURES = 3 };
 
 /* A row in the order of a model's scores: group * 4 + label * 2 + whether the next one ties. */
 typedef uint64_t entry;
@@ -44,34 +44,12 @@ struct job {
 
 /* ---- groups, numbered as they first come ---- */
 
-struct slot {
-  uint64_t key;
-  uint32_t number_plus_1;
-};
-
-static int number_groups(struct job *job) {
-  int64_t n = job->rows->n;
-  size_t slots = 16;
-  while (slots < 2 * (size_t)n) slots *= 2;
-  struct slot *map = mr__calloc(slots, sizeof *map);
-  if (!map) return mr__fail_memory();
-  for (int64_t i = 0; i < n; i++) {
-    size_t at = mr__scores_mix(job->rows->groups[i]) & (slots - 1);
-    while (map[at].number_plus_1 && map[at].key != job->rows->groups[i]) at = (at + 1) & (slots - 1);
-    if (!map[at].number_plus_1)
-      map[at] = (struct slot){job->rows->groups[i], (uint32_t)++job->n_groups};
-    job->group_of[i] = map[at].number_plus_1 - 1;
-  }
-  mr__free(map);
-  return MR_OK;
-}
-
 static int make_groups(struct job *job) {
   int64_t n = job->rows->n;
   job->group_of = mr__calloc((size_t)n, sizeof *job->group_of);
   if (!job->group_of) return mr__fail_memory();
   if (job->rows->groups) {
-    MR_TRY(number_groups(job));
+    MR_TRY(mr_keys_number(job->group_of, &job->n_groups, job->rows->groups, n));
   } else {
     for (int64_t i = 0; i < n; i++) job->group_of[i] = (uint32_t)i;
     job->n_groups = n;
@@ -101,29 +79,15 @@ static int sort_rows(void *argument, int64_t m, int worker) {
   int64_t n = job->rows->n;
   uint64_t *keys = mr__malloc((size_t)n * sizeof *keys);
   if (!keys) return mr__fail_memory();
-  uint64_t *spare = job->order[m];
+  uint64_t *sorted = job->order[m]; /* the sorted keys become entries there */
   for (int64_t i = 0; i < n; i++)
     keys[i] = (uint64_t)mr__score_key(job->scores[m][i]) << 32 | (uint64_t)i;
-  uint64_t *from = keys, *to = spare;
-  for (int shift = 32; shift < 64; shift += DIGIT) {
-    int64_t next[VALUES] = {0}, place = 0;
-    for (int64_t i = 0; i < n; i++) next[from[i] >> shift & (VALUES - 1)]++;
-    for (int v = 0; v < VALUES; v++) {
-      int64_t here = next[v];
-      next[v] = place;
-      place += here;
-    }
-    for (int64_t i = 0; i < n; i++) to[next[from[i] >> shift & (VALUES - 1)]++] = from[i];
-    uint64_t *moved = from;
-    from = to;
-    to = moved;
-  }
-  /* Three passes: the sorted keys are in `spare`, and become entries there. */
+  mr__scores_sort(keys, sorted, n);
   for (int64_t i = 0; i < n; i++) {
-    uint32_t row = (uint32_t)from[i];
-    uint64_t ties = i + 1 < n && from[i + 1] >> 32 == from[i] >> 32;
+    uint32_t row = (uint32_t)sorted[i];
+    uint64_t ties = i + 1 < n && sorted[i + 1] >> 32 == sorted[i] >> 32;
     uint64_t positive = job->rows->labels[row] != 0.0f;
-    spare[i] = (uint64_t)job->group_of[row] << 2 | positive << 1 | ties;
+    sorted[i] = (uint64_t)job->group_of[row] << 2 | positive << 1 | ties;
     if (job->weight[m]) job->weight[m][i] = job->rows->weights[row];
   }
   mr__free(keys);
@@ -188,7 +152,8 @@ static double weighted_auc(const entry *order, const float *weight, int64_t n,
   return auc_of(won, sum[1], sum[0]);
 }
 
-static void judge(const struct job *job, const unsigned char *weights, double out[FIGURES][MODELS]) {
+static void judge(const struct job *job, const unsigned char *weights,
+                  double out[FIGURES][MODELS]) {
   double auc[MODELS] = {0}, loss[MODELS] = {0}, used = 0, rows = 0;
   for (int64_t g = 0; g < job->n_groups; g++) {
     const struct group *group = &job->groups[g];

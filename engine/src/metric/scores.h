@@ -16,6 +16,13 @@ typedef unsigned __int128 mr__u128;
 /* Counts, pointers, scores that are not NaN, labels that are 0 or 1, weights from 0 to 1e9. */
 int mr__scores_check(const mr_scores *rows);
 
+/* The same, and of probabilities that they are some. */
+int mr__scores_check_form(const mr_scores *rows, int32_t form);
+
+/* Sort by the upper half of each entry, entries of equal halves in their order, into `sorted`,
+ * which has room for n; what `entries` holds is lost. */
+void mr__scores_sort(uint64_t *entries, uint64_t *sorted, int64_t n);
+
 /* The place of a row in error texts: people count from 1. */
 static inline long long mr__scores_place(int64_t row) { return (long long)row + 1; }
 
@@ -32,6 +39,14 @@ static inline uint32_t mr__score_key(float score) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+/* The score of such an integer. */
+static inline float mr__score_of_key(uint32_t key) {
+  uint32_t bits = key & 0x80000000u ? key & 0x7FFFFFFFu : ~key;
+  float score;
+  memcpy(&score, &bits, sizeof score);
+  return score;
+}
+
 /* One to one, so groups stay apart; it spreads keys that are small numbers. */
 static inline uint64_t mr__scores_mix(uint64_t key) {
   key = (key ^ key >> 33) * 0xFF51AFD7ED558CCDu;
@@ -45,6 +60,11 @@ static inline uint64_t mr__scores_mix(uint64_t key) {
 static inline double mr__scores_loss(double logit, double small, int positive) {
   double against = positive ? -logit : logit;
   return (against > 0 ? against : 0) + log1p(small);
+}
+
+/* sigmoid(logit), `small` as above. */
+static inline double mr__scores_probability(double logit, double small) {
+  return (logit < 0 ? small : 1) / (1 + small);
 }
 
 /* Pairs counted so far, over rows that arrive in ascending order of score. */
