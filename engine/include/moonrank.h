@@ -221,6 +221,13 @@ int mr_peek_read(mr_peek *text, char *buffer, int64_t size, int64_t *got);
 /* Go past so many bytes, or to the end. At once where the file is plain, else all are unpacked. */
 int mr_peek_skip(mr_peek *text, int64_t size);
 
+/* The texts of keys of an MR_ID or MR_GROUP column, found in text files: a line for each key in their
+ * order (free with mr_text_free), as messages show texts, so at most 47 bytes; an empty one where no
+ * row has the key, and of files of pairs. Reads the files up to the last of them. */
+int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *format,
+                  const char *const *paths, int32_t n_paths, int32_t column, const uint64_t *keys,
+                  int32_t n_keys);
+
 /* ---- batch ---- */
 
 typedef struct mr_batch mr_batch;
@@ -646,8 +653,8 @@ typedef struct mr_reliability {
   int32_t n_bins;           /* that hold rows */
 } mr_reliability;
 
-/* `bins` has room for n_bins, 1 to 100,000. The same bits for any order of rows without weights. Takes 16 bytes
- * of memory a row. */
+/* `bins` has room for n_bins, 1 to 100,000. The same bits for any order of rows without weights.
+ * Takes 16 bytes of memory a row. */
 int mr_metric_reliability(mr_reliability *out, mr_bin *bins, int32_t n_bins, const mr_scores *rows,
                           int32_t form);
 

@@ -1,6 +1,7 @@
 --- Two trained models on the same data: by how much their figures differ, and how sure that is.
 -- @module moonrank.comparison
 local Predictor = require "moonrank.predictor"
+local Slices = require "moonrank.slices"
 local metric = require "moonrank.metric"
 local model_data = require "moonrank.model_data"
 
@@ -26,12 +27,47 @@ local function logits_of(opened, task, pool)
   return nil, ('%s has no task "%s"'):format(opened.file, task)
 end
 
+-- The slices that are asked for: { { field, slices }, ... }.
+local function slices_of(opened, options)
+  local list = {}
+  for _, field in ipairs(options.by or {}) do
+    local slices, message = Slices.by(opened.split, field)
+    if not slices then return nil, message end
+    list[#list + 1] = slices
+  end
+  if options.frequency then
+    local train, slices, message
+    train, message = model_data.split(opened, "train")
+    if train then slices, message = Slices.by_frequency(opened.split, train, options.frequency) end
+    if not slices then return nil, message end
+    list[#list + 1] = slices
+  end
+  return list
+end
+
+-- Compare in each slice: { { name, rows, and as of metric.compare }, ... }.
+local function compare_slices(slices, x, y, labels, groups, drawn)
+  local list = {}
+  for k, slice in ipairs(slices) do
+    local options = { draws = drawn.draws, seed = drawn.seed, pool = drawn.pool,
+      weights = slices:gather(k, drawn.weights) }
+    local compared, message = metric.compare(slices:gather(k, x), slices:gather(k, y),
+      slices:gather(k, labels), slices:gather(k, groups), slice.rows, options)
+    if not compared then return nil, message end
+    compared.name, compared.rows = slice.name, slice.rows
+    list[k] = compared
+  end
+  return list
+end
+
 --- Compare two models. The data, its labels, weights and groups, are those of the first one.
 -- @tparam string first  a run folder or a model file
 -- @tparam string second  the same
 -- @tparam string what  train, valid or test of the first run, or a file or pattern
--- @tparam table options  pool (a Pool); draws, seed: as of metric.compare
--- @treturn ?table as of metric.compare, with rows, and grouped: whether groups were drawn
+-- @tparam table options  pool (a Pool); draws, seed: as of metric.compare; by: fields whose values
+-- are compared one by one; frequency: a field by which rows are in the training data as often
+-- @treturn ?table as of metric.compare, with rows; grouped: whether groups were drawn; parts: for
+-- each of `by` and `frequency` { what, slices = a list of { name, rows, as of metric.compare } }
 -- @treturn ?string what is wrong
 return function(first, second, what, options)
   local pool = options.pool
@@ -44,17 +80,26 @@ return function(first, second, what, options)
   if m ~= n then
     return nil, ("%s reads %d rows of the data, %s reads %d"):format(a.file, n, b.file, m)
   end
+  local parts
+  parts, message = slices_of(a, options)
+  if not parts then return nil, message end
   local task = a.model.tasks[1].name
   local x, y
   x, message = logits_of(a, task, pool)
   if x then y, message = logits_of(b, task, pool) end
   if not y then return nil, message end
-  local groups = a.split:groups()
+  local labels, groups = a.split:labels(task), a.split:groups()
+  local drawn = { draws = options.draws, seed = options.seed, pool = pool.handle,
+    weights = a.split:weights() }
   local compared
-  compared, message = metric.compare(x, y, a.split:labels(task), groups, n,
-    { draws = options.draws, seed = options.seed, pool = pool.handle,
-      weights = a.split:weights() })
+  compared, message = metric.compare(x, y, labels, groups, n, drawn)
   if not compared then return nil, message end
-  compared.rows, compared.grouped = n, groups ~= nil
+  compared.rows, compared.grouped, compared.parts = n, groups ~= nil, {}
+  for i, slices in ipairs(parts) do
+    local list
+    list, message = compare_slices(slices, x, y, labels, groups, drawn)
+    if not list then return nil, message end
+    compared.parts[i] = { what = slices.name, slices = list }
+  end
   return compared
 end

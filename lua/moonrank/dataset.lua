@@ -130,6 +130,9 @@ function methods:open_files(paths, name, options)
     options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads")))
   local split
   if ok then split, message = Split.open(self.schema, cache, name) end
+  if split then -- `texts` reads them again; what the lists point into is kept
+    split.source = { format = format, paths = list, n = #paths, keep = paths, once = spool ~= nil }
+  end
   if spool then path_of.remove_folder(spool) end
   return split, message
 end

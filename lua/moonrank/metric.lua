@@ -112,16 +112,42 @@ function M.logloss_of_probabilities(probabilities, labels, n, pool, weights)
   return loss_figures(out[0])
 end
 
+--- All figures of logits that are one number.
+-- @param logits
+-- @param labels  0 or 1
+-- @param groups  keys, or nil
+-- @tparam integer n
+-- @param[opt] pool
+-- @param[opt] weights  as of `auc`
+-- @treturn table rows, positives, logloss, normalised_entropy, calibration, auc, and with groups
+-- gauc, groups and groups_used; or nil and a message
+-- @raise when a label is neither 0 nor 1
+function M.figures(logits, labels, groups, n, pool, weights)
+  local loss, message = M.logloss(logits, labels, n, pool, weights)
+  if not loss then return nil, message end
+  local figures = { rows = n, positives = loss.positives, logloss = loss.logloss,
+    normalised_entropy = loss.normalised_entropy, calibration = loss.calibration }
+  figures.auc, message = M.auc(logits, labels, n, pool, weights)
+  if not figures.auc then return nil, message end
+  if groups then
+    local gauc
+    gauc, message = M.gauc(logits, labels, groups, n, pool, weights)
+    if not gauc then return nil, message end
+    figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
+  end
+  return figures
+end
+
 --- Calibration of logits in bins of equal count; rows of one score are in one bin.
 -- @param logits
 -- @param labels  0 or 1
 -- @tparam integer n
 -- @tparam[opt=10] integer bins  how many
 -- @param[opt] weights  as of `auc`
--- @treturn table calibration_error (expected: |mean probability - mean label|, weighted by rows; NaN
--- for no rows) and bins, those that have rows, in ascending order of the scores: { rows, positives,
--- mean_probability, mean_label, low and high (its 95 % interval), least and most (logits) }; or nil
--- and a message
+-- @treturn table calibration_error (expected: |mean probability - mean label|, weighted by rows;
+-- NaN for no rows) and bins, those that have rows, in ascending order of the scores: { rows,
+-- positives, mean_probability, mean_label, low and high (its 95 % interval), least and most
+-- (logits) }; or nil and a message
 -- @raise when a label is neither 0 nor 1, or bins not 1 to 100,000
 function M.reliability(logits, labels, n, bins, weights)
   bins = bins or 10

@@ -1,5 +1,6 @@
 --- Scores of a model over a split, and the figures that follow from them.
 -- @classmod moonrank.Predictor
+local clock = require "moonrank.clock"
 local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
 local scenarios = require "moonrank.scenarios"
@@ -66,15 +67,8 @@ end
 
 -- The figures of rows as moonrank.scenarios has them.
 local function judge(rows, pool)
-  local n, scores, labels, weights = rows.n, rows.scores, rows.labels, rows.weights
-  local loss = assert(metric.logloss(scores, labels, n, pool.handle, weights))
-  local auc = assert(metric.auc(scores, labels, n, pool.handle, weights))
-  local figures = { rows = n, logloss = loss.logloss, calibration = loss.calibration, auc = auc }
-  if rows.groups then
-    local gauc = assert(metric.gauc(scores, labels, rows.groups, n, pool.handle, weights))
-    figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
-  end
-  return figures
+  return assert(metric.figures(rows.scores, rows.labels, rows.groups, rows.n, pool.handle,
+    rows.weights))
 end
 
 -- The same of each scenario, by name.
@@ -92,37 +86,37 @@ local function judge_scenarios(rows, split, pool)
   return list
 end
 
-local function figures_of(self, split, task, seconds)
-  local labels = split:labels(self.model.tasks[task].name)
-  if labels == nil then
-    error(('the data has no label of task "%s"'):format(self.model.tasks[task].name), 3)
-  end
+local function figures_of(self, split, task, seen)
+  local start, name = clock.now(), self.model.tasks[task].name
+  local labels = split:labels(name)
+  if labels == nil then error(('the data has no label of task "%s"'):format(name), 3) end
   local rows = { n = split:samples(), scores = self:logits(split, task), labels = labels,
     weights = split:weights(), groups = split:groups() }
   local figures = judge(rows, self.pool)
   figures.scenarios = judge_scenarios(rows, split, self.pool)
-  figures.seconds = seconds()
+  figures.seconds = clock.now() - start
+  if seen then seen(name, rows.scores, labels) end
   return figures
 end
 
---- The figures of the first task: rows, logloss, calibration (sum p / sum y), auc, gauc with
--- groups and groups_used where a group is declared, seconds; those of every task under `tasks`.
+--- The figures of the first task: rows, positives, logloss, normalised_entropy, calibration (sum p
+-- / sum y), auc, gauc with groups and groups_used where a group is declared, seconds; those of
+-- every task under `tasks`.
 -- Where a scenario is declared, `scenarios` has the same of each, with its `name`, in the order of
 -- names. Rows count by their weights, where the data has them.
 -- AUC and GAUC rank logits, which tie less often than their probabilities.
 -- @tparam Split split
+-- @tparam[opt] function seen  seen(task, logits, labels) is called for each task by name, with
+-- `float *` from 0 in the order of the data
 -- @treturn table
 -- @raise when the data has no label, or a score is not finite
-function Predictor:evaluate(split)
-  local start = require "moonrank.clock".now()
-  local function seconds() return require "moonrank.clock".now() - start end
+function Predictor:evaluate(split, seen)
   local all = {}
   for i, task in ipairs(self.model.tasks) do
-    all[task.name] = figures_of(self, split, i, seconds)
+    all[task.name] = figures_of(self, split, i, seen)
   end
-  local first = all[self.model.tasks[1].name]
   local figures = { tasks = all }
-  for key, value in pairs(first) do figures[key] = value end
+  for key, value in pairs(all[self.model.tasks[1].name]) do figures[key] = value end
   return figures
 end
 

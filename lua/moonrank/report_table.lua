@@ -84,4 +84,46 @@ function M.evaluations(width)
   }
 end
 
+--- The table of slices. Rows: figures as of Slices:figures.
+-- @tparam string what  the title of the first column
+-- @tparam {table,...} list  the rows, which decide its width
+-- @treturn table
+function M.slices(what, list)
+  local width = 14
+  for _, row in ipairs(list) do width = math.max(width, #row.name) end
+  local function get(name) return function(r) return r[name] end end
+  return M.new {
+    { what, "%s", get "name", width = width },
+    { "rows", ",", get "rows", width = 10 },
+    { "AUC", "%.6f", get "auc", width = 8 },
+    { "GAUC", "%.6f", get "gauc", width = 8 },
+    { "logloss", "%.6f", get "logloss", width = 8 },
+    { "norm. entropy", "%.6f", get "normalised_entropy" },
+    { "calibration", "%.4f", get "calibration" },
+  }
+end
+
+--- The table of calibration. Rows: bins as of metric.reliability.
+-- @treturn table
+function M.bins()
+  local function get(name) return function(b) return b[name] end end
+  return M.new {
+    { "predicted", "%.6f", get "mean_probability" },
+    { "clicked", "%.6f", get "mean_label", width = 8 },
+    { "95 % interval", "%s", function(b) return ("%.6f to %.6f"):format(b.low, b.high) end,
+      width = 20 },
+    { "rows", ",", get "rows", width = 10 },
+  }
+end
+
+--- All lines of a table.
+-- @tparam table report  as of M.new
+-- @tparam {table,...} rows
+-- @treturn string
+function M.text(report, rows)
+  local lines = { report.heading() }
+  for i, row in ipairs(rows) do lines[i + 1] = report.row(row) end
+  return table.concat(lines, "\n")
+end
+
 return M

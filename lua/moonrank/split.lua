@@ -100,6 +100,50 @@ function Split:scenarios()
   return C.mr_dataset_scenario(handle), names
 end
 
+--- What a field of one value a row says, one a sample, whatever side it is of.
+-- @tparam Field field  an id or a number (of Schema.fields)
+-- @return keys as `uint64_t *`, of a number as `float *`; from 0
+function Split:values(field)
+  local is_number = field.type == "number"
+  local values = mr.new(is_number and "float[?]" or "uint64_t[?]", math.max(self:samples(), 1))
+  local view = is_number and C.mr_batch_floats or C.mr_batch_keys
+  local at = 0
+  for batch in self:loader {} do
+    local from, first = view(batch, field.column), C.mr_batch_first_sample(batch)
+    if from == nil then error("memory ran out", 2) end
+    local n = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
+    if field.domain == "sample" then
+      mr.copy(values + at, from, n * (is_number and 4 or 8))
+    else
+      for row = 0, tonumber(C.mr_batch_rows(batch, C.MR_REQUEST)) - 1 do
+        for i = first[row], first[row + 1] - 1 do values[at + i] = from[row] end
+      end
+    end
+    at = at + n
+  end
+  return values
+end
+
+--- The texts of keys, found again in the files that the split was read from.
+-- @tparam integer column  of ids or groups
+-- @param keys  `uint64_t` array
+-- @tparam integer n
+-- @treturn ?{string,...} at most 47 bytes each, "" where no row has the key
+-- @treturn ?string what is wrong
+function Split:texts(column, keys, n)
+  local out, source, texts = mr.new "char *[1]", self.source, {}
+  if source.once then -- it was standard input
+    for i = 1, n do texts[i] = "" end
+    return texts
+  end
+  local ok, message = mr.ok(C.mr_keys_texts(out, self.schema.handle, source.format, source.paths,
+    source.n, column, keys, n))
+  if not ok then return nil, message end
+  for line in mr.string(out[0]):gmatch "([^\n]*)\n" do texts[#texts + 1] = line end
+  C.mr_text_free(out[0])
+  return texts
+end
+
 local Loader = {}
 Loader.__index = Loader
 

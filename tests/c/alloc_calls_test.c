@@ -334,6 +334,14 @@ static int dataset_build_threads(void) { return build_from(text_path, pool); }
 static int dataset_build_gzip(void) { return build_from(gzip_path, NULL); }
 static int dataset_build_zstd(void) { return build_from(zstd_path, NULL); }
 
+static int keys_texts(void) {
+  mr_text_format format = {.delimiter = ',', .quotes = 1};
+  const char *path = text_path;
+  uint64_t key = 1; /* of no row */
+  char *texts;
+  MAKES(texts, mr_keys_texts(&texts, schema, &format, &path, 1, 0, &key, 1), mr_text_free);
+}
+
 static int dataset_open(void) {
   mr_dataset *d;
   MAKES(d, mr_dataset_open(&d, schema, cache_path), mr_dataset_close);
@@ -789,6 +797,7 @@ static const struct {
     {"mr_metric_logloss", metric_logloss},
     {"mr_metric_reliability", metric_reliability},
     {"mr_keys_number", keys_number},
+    {"mr_keys_texts", keys_texts},
     {"mr_sink_open", sink_open},
     {"mr_sink_write", sink_write},
     {"mr_sink_close", sink_close},

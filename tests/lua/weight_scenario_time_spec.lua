@@ -147,7 +147,8 @@ describe("figures by scenario", function()
       assert.equal(alone:sub(16), lines[2 + i]:sub(16))
       assert.truthy(out:find("\n  " .. name .. " ", 1, true))
     end
-    assert.equal(5, #lines)
+    -- The heading, the total, three scenarios, and the line of entropy and calibration error.
+    assert.equal(6, #lines)
     local metrics = helper.read(dir .. "/run/metrics.jsonl")
     assert.truthy(metrics:find('"name":"search"', 1, true))
   end)

@@ -11,6 +11,10 @@ difference as large. The data, and its labels and groups, are those of the first
   p:argument("second", "the same, of another"):argname "RUN|MODEL"
   p:option("--data", "train, valid or test of the first run, or a file or pattern; default: test")
     :argname "DATA"
+  p:option("--by", "compare for each value of a field too, as `eval --by`; as often as you like")
+    :argname "FIELD":count "*"
+  p:option("--frequency", "compare for rows whose value of this field, such as the ad's id, the "
+    .. "first model's training data has none of, 1 to 9 of, 10 to 99 of ... too"):argname "FIELD"
   p:option("--draws", "how many draws; default: 1000"):argname "N"
   p:option("--seed", "of the draws; default: 1"):argname "N"
   p:option("--threads", "threads to use; default: one per CPU"):argname "N"
@@ -19,32 +23,48 @@ end
 
 function M.usage() return require "moonrank.args".help(parser()) end
 
-local function figure_table()
-  local function of(name) return function(r) return r[name] end end
-  local function interval(r)
-    if r.low ~= r.low then return "-" end
-    return ("%+.6f to %+.6f"):format(r.low, r.high)
-  end
-  return require "moonrank.report_table".new {
-    { "", "%s", of "name", width = 7 },
+local function of(name) return function(r) return r[name] end end
+
+local function interval(r)
+  if r.low ~= r.low then return "-" end
+  return ("%+.6f to %+.6f"):format(r.low, r.high)
+end
+
+-- The table of figures; `leading` columns come first.
+local function figure_table(leading)
+  local columns = leading or {}
+  for _, column in ipairs {
+    { "", "%s", of "figure", width = 7 },
     { "first", "%.6f", of "first", width = 9 },
     { "second", "%.6f", of "second", width = 9 },
     { "difference", "%+.6f", of "difference" },
     { "95 % interval", "%s", interval, width = 22 },
     { "p", "%.3f", of "p", width = 5 },
-  }
+  } do
+    columns[#columns + 1] = column
+  end
+  return require "moonrank.report_table".new(columns)
 end
 
 local NAMES = { auc = "AUC", gauc = "GAUC", logloss = "logloss" }
 
-local function print_figures(compared)
-  local report = figure_table()
-  print(report.heading())
-  for _, name in ipairs { "auc", "gauc", "logloss" } do
-    local row = { name = NAMES[name] }
+-- A row for each figure; those of a slice have its name and rows in the first one.
+local function print_figures(report, compared)
+  for i, name in ipairs { "auc", "gauc", "logloss" } do
+    local row = { figure = NAMES[name], slice = i == 1 and compared.name or "",
+      rows = i == 1 and require "moonrank.progress".grouped(compared.rows) or "" }
     for key, value in pairs(compared[name]) do row[key] = value end
     print(report.row(row))
   end
+end
+
+local function print_part(part)
+  local width = 0
+  for _, slice in ipairs(part.slices) do width = math.max(width, #slice.name) end
+  local report = figure_table { { part.what, "%s", of "slice", width = width },
+    { "rows", "%s", of "rows", width = 9 } }
+  print("\n" .. report.heading())
+  for _, slice in ipairs(part.slices) do print_figures(report, slice) end
 end
 
 function M.run(words)
@@ -56,13 +76,17 @@ function M.run(words)
   local pool = require "moonrank.pool".new(args.whole("--threads", options.threads, 1, 256))
   local what = options.data or "test"
   local compared = cli.need(cli.guard(require "moonrank.comparison", options.first, options.second,
-    what, { draws = draws, seed = args.whole("--seed", options.seed, 0, 2 ^ 53), pool = pool }))
+    what, { draws = draws, seed = args.whole("--seed", options.seed, 0, 2 ^ 53), pool = pool,
+      by = options.by, frequency = options.frequency }))
   print(("first    %s"):format(options.first))
   print(("second   %s"):format(options.second))
   print(("data     %s: %s rows, %s draws of %s %s"):format(what, grouped(compared.rows),
     grouped(draws), grouped(compared.groups), compared.grouped and "groups" or "rows"))
   print ""
-  print_figures(compared)
+  local report = figure_table()
+  print(report.heading())
+  print_figures(report, compared)
+  for _, part in ipairs(compared.parts) do print_part(part) end
   return 0
 end
 

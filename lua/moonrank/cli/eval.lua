@@ -5,11 +5,19 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("eval", "Print the figures of a model on data.", [[
 With --truth DIR, the folder of a simulated log, the best that any model could reach is printed
-beside; without a model, that alone.]])
+beside; without a model, that alone. Normalised entropy is the logloss by that of the mean click
+rate (less is better, 1 knows nothing but the mean); the calibration error is the mean distance of
+predicted and clicked in bins of equal count.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL":args "?"
   p:option("--data", "train, valid or test of the run, or a file or pattern, - for standard input; "
     .. "default: test")
     :argname "DATA"
+  p:option("--by", "figures of each value of a field, or of ranges where a number has many, as the "
+    .. "model reads it; the column of a label or of the groups will do too; as often as you like")
+    :argname "FIELD":count "*"
+  p:option("--bins", "print calibration in so many bins; default: 10, of which only the error")
+    :argname "N"
+  p:option("--json", "write all figures, bins and slices to a file too"):argname "FILE"
   args.add_set(p)
   p:option("--truth", "the folder of a simulated log"):argname "DIR"
   p:option("--threads", "threads to use; default: one per CPU"):argname "N"
@@ -17,6 +25,40 @@ beside; without a model, that alone.]])
 end
 
 function M.usage() return require "moonrank.args".help(parser()) end
+
+-- What is asked of the rows one by one: the calibration in bins, and figures by field.
+local function look_closer(split, logits, labels, options, pool)
+  local cli = require "moonrank.cli"
+  local bins = require "moonrank.args".whole("--bins", options.bins, 1, 1000) or 10
+  local more = cli.need(require "moonrank.metric".reliability(logits, labels, split:samples(),
+    bins, split:weights()))
+  for i, field in ipairs(options.by) do
+    more.by = more.by or {}
+    local slices = cli.need(require "moonrank.slices".by(split, field))
+    more.by[i] = { field = field,
+      slices = cli.need(slices:figures(split, logits, labels, pool.handle)) }
+  end
+  return more
+end
+
+local function print_closer(figures, more, options)
+  local report_table = require "moonrank.report_table"
+  print(("\nnormalised entropy %s, expected calibration error %s in %d bins"):format(
+    report_table.figure(figures.normalised_entropy, "%.6f"),
+    report_table.figure(more.calibration_error, "%.6f"), #more.bins))
+  if options.bins then print("\n" .. report_table.text(report_table.bins(), more.bins)) end
+  for _, by in ipairs(more.by or {}) do
+    print("\n" .. report_table.text(report_table.slices(by.field, by.slices), by.slices))
+  end
+end
+
+local function write_json(path, what, figures, more)
+  local json = require "moonrank.json"
+  local all = { data = what, figures = figures, calibration_error = more.calibration_error,
+    bins = more.bins, by = more.by }
+  require "moonrank.cli".need(require "moonrank.sink".write_file(path,
+    json.encode(json.defined(all)) .. "\n"))
+end
 
 function M.run(words)
   local cli = require "moonrank.cli"
@@ -29,14 +71,17 @@ function M.run(words)
   local what = options.data or "test"
   local tables = require "moonrank.report_table"
   local report = tables.evaluations()
-  local lines, split = { report.heading() }, nil
+  local lines, split, figures, more = { report.heading() }, nil, nil, nil
   if options.model then
     local model_data = require "moonrank.model_data"
     local opened = cli.need(model_data.open(options.model, { pool = pool,
       set = options.set }))
     split = cli.need(model_data.split(opened, what))
     local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
-    local figures = cli.guard(predictor.evaluate, predictor, split)
+    figures = cli.guard(predictor.evaluate, predictor, split, function(task, logits, labels)
+      if task ~= opened.model.tasks[1].name then return end
+      more = look_closer(split, logits, labels, options, pool)
+    end)
     for _, line in ipairs(tables.lines(report, { what = opened.model.script,
         figures = figures })) do
       lines[#lines + 1] = line
@@ -48,6 +93,8 @@ function M.run(words)
     lines[#lines + 1] = report.row { what = "best possible", figures = best }
   end
   print(table.concat(lines, "\n"))
+  if more then print_closer(figures, more, options) end
+  if more and options.json then write_json(options.json, what, figures, more) end
   return 0
 end
 

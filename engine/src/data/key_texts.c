@@ -1,0 +1,106 @@
+/* The way back from keys to their texts: the files are read again, up to the row that has the last
+ * of them. The cache keeps no texts; this is for the few keys that a table of figures names. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "data/reader.h"
+
+struct search {
+  const mr_text_format *format;
+  uint64_t seed; /* of the column's keys */
+  int column;
+  const uint64_t *keys;
+  int32_t n_keys, n_missing;
+  char (*texts)[MR__EXCERPT_BYTES]; /* [n_keys] */
+};
+
+static int position_of(const struct mr__heading *heading, int column) {
+  int i = 0;
+  while (heading->items[i].column != column) i++;
+  return heading->items[i].position;
+}
+
+static void compare(struct search *search, struct mr__text cell) {
+  uint64_t key = mr__key(cell.at, cell.size, search->seed);
+  for (int32_t i = 0; i < search->n_keys; i++)
+    if (search->keys[i] == key && !search->texts[i][0]) {
+      mr__excerpt(search->texts[i], cell);
+      search->n_missing -= search->texts[i][0] != 0;
+    }
+}
+
+static void search_block(struct search *search, const struct mr__block *block, char *plain) {
+  const char *at = block->text.text, *end = at + block->text.size;
+  int position = position_of(block->heading, search->column), cell = 0;
+  while (at < end && search->n_missing > 0) {
+    const char *stop = mr__cell_end(at, end, search->format->delimiter, search->format->quotes);
+    if (cell == position) {
+      struct mr__text raw = {at, (size_t)(stop - at)};
+      if (stop < end && *stop == '\n' && raw.size > 0 && stop[-1] == '\r') raw.size--;
+      if (search->format->quotes) raw = (struct mr__text){plain, mr__unquote(plain, raw)};
+      compare(search, raw);
+    }
+    cell = stop < end && *stop == '\n' ? 0 : cell + 1;
+    at = stop + 1;
+  }
+}
+
+static int search_files(struct search *search, struct mr__reader *reader) {
+  struct mr__block block = {0};
+  char *plain = NULL;
+  size_t capacity = 0;
+  int status = MR_OK;
+  while (status == MR_OK && search->n_missing > 0) {
+    status = mr__reader_next(reader, &block);
+    if (status == MR_OK && block.heading->sparse) break; /* pairs: no cell has a place of its own */
+    if (status == MR_OK) status = mr__grow(&plain, &capacity, block.text.size + 1, 1);
+    if (status == MR_OK) search_block(search, &block, plain);
+  }
+  mr__free(plain);
+  mr__block_clear(&block);
+  return status == MR_END ? MR_OK : status;
+}
+
+static int write_lines(char **out, const struct search *search) {
+  char *at = *out = mr__malloc((size_t)search->n_keys * MR__EXCERPT_BYTES + 1);
+  if (!at) return mr__fail_memory();
+  for (int32_t i = 0; i < search->n_keys; i++) {
+    size_t size = strlen(search->texts[i]);
+    memcpy(at, search->texts[i], size);
+    at += size;
+    *at++ = '\n';
+  }
+  *at = 0;
+  return MR_OK;
+}
+
+int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *format,
+                  const char *const *paths, int32_t n_paths, int32_t column, const uint64_t *keys,
+                  int32_t n_keys) {
+  *texts = NULL;
+  mr_text_format checked = *format;
+  if (column < 0 || (size_t)column >= schema->n_columns || n_keys < 0)
+    return mr__fail(MR_EINVAL, "there is no column %d, or no number of %d keys", (int)column,
+                    (int)n_keys);
+  int type = schema->columns[column].type;
+  if ((type != MR_ID && type != MR_GROUP) || schema->columns[column].sequence >= 0)
+    return mr__fail(MR_EINVAL, "column \"%s\" does not hold one key a row",
+                    schema->columns[column].name);
+  MR_TRY(mr__text_format_check(&checked, schema));
+  struct search search = {.format = &checked,
+                          .seed = schema->columns[column].seed,
+                          .column = column,
+                          .keys = keys,
+                          .n_keys = n_keys,
+                          .n_missing = n_keys};
+  search.texts = mr__calloc((size_t)n_keys + 1, sizeof *search.texts);
+  if (!search.texts) return mr__fail_memory();
+  struct mr__reader *reader = NULL;
+  int status = mr__reader_new(&reader, schema, &checked, paths, n_paths);
+  if (status == MR_OK) status = search_files(&search, reader);
+  if (status == MR_OK) status = write_lines(texts, &search);
+  mr__reader_free(reader);
+  mr__free(search.texts);
+  return status;
+}
