@@ -69,7 +69,7 @@ function M.pool(threads)
 end
 
 --- Build a cache. Options: delimiter, quotes (default true), block, row, names, layout ("libsvm"),
--- fit, pool, selection (the fields of an mr_selection).
+-- bad_rows, fit, pool, selection (the fields of an mr_selection).
 -- @return true, or nil and the message
 function M.build(schema, paths, cache, options)
   options = options or {}
@@ -77,6 +77,7 @@ function M.build(schema, paths, cache, options)
   local format = mr.new("mr_text_format", {
     delimiter = (options.delimiter or ","):byte(), quotes = options.quotes == false and 0 or 1,
     block_bytes = options.block or 0, row_bytes = options.row or 0 })
+  format.bad_rows = options.bad_rows or 0
   if options.layout then format.layout = C["MR_" .. options.layout:upper()] end
   local names = options.names and mr.new("const char *[?]", #options.names, options.names)
   if names then format.names, format.n_names = names, #options.names end
@@ -199,6 +200,18 @@ function M.parse(columns, text, options)
   local ok, message = M.build(schema, path, dir .. "/cache", options)
   if not ok then return nil, (message:gsub("^" .. path:gsub("%p", "%%%0"), "FILE")) end
   return assert(M.rows(schema, columns, dir .. "/cache")), schema
+end
+
+--- The counts of rows left out by reason, and the list of their numbers.
+function M.bad_rows(schema, cache)
+  local dataset, counts, list = assert(M.open(schema, cache)), {}, {}
+  local total = 0
+  for reason = 0, C.MR_BAD_REASONS - 1 do
+    counts[reason + 1] = tonumber(C.mr_dataset_bad_rows(dataset, reason))
+    total = total + counts[reason + 1]
+  end
+  for i = 0, total - 1 do list[i + 1] = tonumber(C.mr_dataset_bad_list(dataset)[i]) end
+  return counts, list
 end
 
 --- The values of one column of samples.

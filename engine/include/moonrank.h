@@ -171,6 +171,17 @@ typedef struct mr_selection {
   double from, to;
 } mr_selection;
 
+/* Why a row can be wrong. Quotes that do not fit, a row that is too long and a request that changes
+ * within its rows are errors in any case: there is no row to leave out. */
+enum {
+  MR_BAD_CELLS = 0,    /* other cells than there are columns */
+  MR_BAD_LABEL = 1,    /* neither 0 nor 1 */
+  MR_BAD_NUMBER = 2,   /* not one, or too large */
+  MR_BAD_SEQUENCE = 3, /* columns of different lengths */
+  MR_BAD_PAIR = 4,     /* of libsvm or libffm */
+  MR_BAD_REASONS = 5
+};
+
 typedef struct mr_text_format {
   int32_t delimiter; /* ',' or '\t' */
   int32_t quotes;    /* 1: RFC 4180 quoting */
@@ -178,6 +189,7 @@ typedef struct mr_text_format {
   int64_t row_bytes;   /* the longest row; 0: 256 MB. A block grows up to this for one row */
   const char *const *names; /* of the cells of files without a header, in their order */
   int32_t n_names;          /* 0: the first row of each file names them */
+  int64_t bad_rows; /* so many wrong rows are left out, and the next is an error; 0: the first is */
   int32_t layout;           /* MR_CELLS ..; of the others only block_bytes and row_bytes count */
   const mr_selection *selection; /* NULL: all rows */
 } mr_text_format;
@@ -195,6 +207,11 @@ int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache
 void mr_dataset_close(mr_dataset *dataset);
 int64_t mr_dataset_samples(const mr_dataset *dataset);
 int64_t mr_dataset_requests(const mr_dataset *dataset);
+/* Rows of the text that were left out for a reason. */
+int64_t mr_dataset_bad_rows(const mr_dataset *dataset, int32_t reason);
+/* All of them: numbers of rows from 0, ascending, wrong ones counted; valid while the dataset is
+ * open, NULL where there are none. */
+const int64_t *mr_dataset_bad_list(const mr_dataset *dataset);
 /* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it was
  * built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);

@@ -57,7 +57,8 @@ local function contents_of(values, paths, labels, selection)
     files = files, label = labels and values.label or {}, group = labels and values.group,
     weight = labels and values.weight or nil, scenario = labels and values.scenario or nil,
     time = labels and values.time or nil, request = values.request, format = values.data.format,
-    columns = values.data.columns, selection = selection }
+    columns = values.data.columns, selection = selection,
+    bad_rows = values.data.bad_rows == "skip" and values.data.bad_rows_limit or nil }
 end
 
 -- The files of one entry: a path or a pattern, relative to the root, or standard input.

@@ -47,6 +47,9 @@ local function text_of(path, opened)
   text.format = text_format.of_name(path) or text.format or "csv"
   if text_format.has_pairs(text.format) then text.columns = nil end
   text.root = "."
+  if opened.data then
+    text.bad_rows, text.bad_rows_limit = opened.data.bad_rows, opened.data.bad_rows_limit
+  end
   return text
 end
 

@@ -120,7 +120,21 @@ function Predictor:evaluate(split, seen)
   return figures
 end
 
---- Write one line for each sample, in order: the probability of every task, "%.9g", tabs between.
+-- Adds, before each row that follows some, the lines of rows that were left out.
+local function bad_lines(split, tasks)
+  local n, _, list = split:bad_rows()
+  local line, at, row = "nan" .. ("\tnan"):rep(tasks - 1), 0, 0
+  return function(lines)
+    while at < n and list[at] == row do
+      lines[#lines + 1] = line
+      at, row = at + 1, row + 1
+    end
+    row = row + 1
+  end
+end
+
+--- Write one line for each row of the text, in order: the probability of every task, "%.9g", tabs
+-- between; "nan" for a row that was wrong and left out.
 -- @tparam Split split
 -- @param sink  an object with write(text) that returns true, or nil and a message
 -- @treturn ?integer samples written
@@ -128,19 +142,28 @@ end
 function Predictor:predict(split, sink)
   local written, trouble = 0, nil
   local tasks = #self.model.tasks
+  local add_bad = bad_lines(split, tasks)
   self:scan(split, function(rows, outputs)
     if trouble then return end
     local lines = {}
     for r = 0, rows - 1 do
       local line = ("%.9g"):format(outputs[2][r])
       for t = 2, tasks do line = line .. ("\t%.9g"):format(outputs[2 * t][r]) end
-      lines[r + 1] = line
+      add_bad(lines)
+      lines[#lines + 1] = line
     end
-    lines[rows + 1] = ""
+    lines[#lines + 1] = ""
     local ok, message = sink:write(table.concat(lines, "\n"))
     if not ok then trouble = message end
     written = written + rows
   end)
+  local rest = {}
+  add_bad(rest)
+  if rest[1] and not trouble then
+    rest[#rest + 1] = ""
+    local ok, message = sink:write(table.concat(rest, "\n"))
+    if not ok then trouble = message end
+  end
   if trouble then return nil, trouble end
   return written
 end

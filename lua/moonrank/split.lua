@@ -1,6 +1,7 @@
 --- A part of the data (train, valid, test or a file to predict), read from its column cache.
 -- @classmod moonrank.Split
 local mr = require "moonrank.ffi"
+local sorted_keys = require "moonrank.sorted_keys"
 local C = mr.C
 
 local Split = {}
@@ -31,6 +32,37 @@ function Split:samples() return tonumber(C.mr_dataset_samples(handle_of(self))) 
 --- How many requests there are; as many as samples when no request key is declared.
 -- @treturn integer
 function Split:requests() return tonumber(C.mr_dataset_requests(handle_of(self))) end
+
+local REASONS = { cells = C.MR_BAD_CELLS, label = C.MR_BAD_LABEL, number = C.MR_BAD_NUMBER,
+  sequence = C.MR_BAD_SEQUENCE, pair = C.MR_BAD_PAIR }
+
+--- Rows of the text that were wrong and left out, as data.bad_rows asked for.
+-- @treturn integer how many
+-- @treturn table how many by reason, of those that there are: `cells` (their number), `label`,
+-- `number`, `sequence` (columns of different lengths), `pair` (of libsvm and libffm)
+-- @return `const int64_t *`: their numbers from 0, ascending, wrong ones counted, valid until the
+-- split is closed
+function Split:bad_rows()
+  local handle, n, by_reason = handle_of(self), 0, {}
+  for name, reason in pairs(REASONS) do
+    local count = tonumber(C.mr_dataset_bad_rows(handle, reason))
+    if count > 0 then n, by_reason[name] = n + count, count end
+  end
+  return n, by_reason, C.mr_dataset_bad_list(handle)
+end
+
+--- The same as a line for people, nil where there are none.
+-- @treturn ?string such as "train: 3 wrong rows left out (1 cells, 2 number)"
+function Split:bad_rows_line()
+  local n, by_reason = self:bad_rows()
+  if n == 0 then return nil end
+  local parts = {}
+  for i, name in ipairs(sorted_keys(by_reason)) do
+    parts[i] = ("%d %s"):format(by_reason[name], name)
+  end
+  return ("%s: %d wrong row%s left out (%s)"):format(self.name, n, n == 1 and "" or "s",
+    table.concat(parts, ", "))
+end
 
 --- Distinct values of a table; in training data with a min_count above 1, of those that are kept.
 -- @tparam string name  of the table

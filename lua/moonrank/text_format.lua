@@ -24,7 +24,8 @@ function M.has_pairs(format) return FORMATS[format].layout ~= nil end
 local held = setmetatable({}, { __mode = "k" }) -- what a format points into lives as long as it
 
 --- The format of files.
--- @tparam table data  `format`, and of files without a header `columns`, as in a configuration
+-- @tparam table data  `format`, of files without a header `columns`, and `bad_rows` with their
+-- limit, as in a configuration
 -- @tparam[opt] table selection  the fields of an mr_selection: which rows are read
 -- @return an mr_text_format
 function M.new(data, selection)
@@ -33,6 +34,7 @@ function M.new(data, selection)
   for key, value in pairs(FORMATS[data.format]) do
     format[key] = key == "layout" and mr.C[value] or value
   end
+  if data.bad_rows == "skip" then format.bad_rows = data.bad_rows_limit end
   if data.columns then
     local names = mr.new("const char *[?]", #data.columns, data.columns)
     format.names, format.n_names = names, #data.columns

@@ -96,17 +96,17 @@ describe("a libffm file", function()
   it("reads as the same cells of a csv do", function()
     local random, lines, cells = helper.random(5), {}, { "label,0,12,3" }
     for i = 1, 300 do
-      local user, n = random(1, 40), random(0, 3)
-      local tags, words = {}, { tostring(random(0, 1)) }
-      for k = 1, n do tags[k] = tostring(random(1, 99)) end
-      local price = random(1, 3) > 1 and tostring(random(1, 1000) / 8) or ""
+      local user, n = random(40), random(4) - 1
+      local tags, words = {}, { tostring(random(2) - 1) }
+      for k = 1, n do tags[k] = tostring(random(99)) end
+      local price = random(3) > 1 and tostring(random(1000) / 8) or ""
       local parts = { "0:" .. user .. ":1" }
       if price ~= "" then parts[#parts + 1] = "3:0:" .. price end
       for k, tag in ipairs(tags) do tags[k], parts[#parts + 1] = tag, "12:" .. tag .. ":1" end
-      if random(1, 2) == 1 then -- fields in another order
+      if random(2) == 1 then -- fields in another order
         table.insert(parts, table.remove(parts, 1))
       end
-      lines[i] = words[1] .. " " .. table.concat(parts, (" "):rep(random(1, 2)))
+      lines[i] = words[1] .. " " .. table.concat(parts, (" "):rep(random(2)))
       cells[i + 1] = ("%s,%d,%s,%s"):format(words[1], user, table.concat(tags, "|"), price)
     end
     local as_csv = {}

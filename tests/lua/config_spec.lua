@@ -256,6 +256,7 @@ tables: {ad: {dim: 32}}]])
     assert.same({
       version = 1,
       data = { root = root, train = { "b.tsv.gz", "a-*.tsv" }, format = "tsv", header = true,
+        bad_rows = "stop", bad_rows_limit = 1000,
         cache = root .. "/.moonrank-cache" },
       defaults = { dim = 8, min_count = 2 },
       label = { ctr = "click", cvr = "buy" }, request = "rid", group = "user",

@@ -143,3 +143,37 @@ describe("standard input", function()
     fails("standard input: a header but no rows", "head -1 train.csv", "predict whole --data -")
   end)
 end)
+
+describe("wrong rows", function()
+  it("may be left out: counted in the log and the figures, predicted as nan in their places",
+    function()
+      local dir = helper.make_project { rows = 200 }
+      run("train lr.yaml --quiet --out clean", dir)
+      local good = helper.read(dir .. "/train.csv")
+      helper.write(dir .. "/train.csv",
+        (good:gsub("\n", "\n7,u,a,,1,2\n", 1)) .. "1,u\n1,u,a,,1,x\n")
+      local train = "train lr.yaml --quiet --out skip --set data.bad_rows=skip"
+      local status, _, err = helper.run("train lr.yaml --quiet --out stop", dir)
+      assert.same({ 1,
+        'moonrank: train.csv:2:1: label "7" in column "click", expected 0 or 1\n' },
+        { status, err })
+      status, _, err = helper.run(train .. " --set data.bad_rows_limit=2", dir)
+      assert.same({ 1, 'moonrank: train.csv:204:10: "x" is not a number (column "price"); at most 2 '
+        .. "wrong rows are left out\n" }, { status, err })
+      run(train, dir)
+      assert.is_true(helper.read(dir .. "/clean/model.mr") == helper.read(dir .. "/skip/model.mr"))
+      assert.truthy(helper.read(dir .. "/skip/log.txt"):find(
+        "train: 3 wrong rows left out (1 cells, 1 label, 1 number)\n", 1, true))
+      assert.equal('{"bad_rows":{"train":{"cells":1,"label":1,"number":1}}}',
+        helper.read(dir .. "/skip/metrics.jsonl"):match "[^\n]*")
+      helper.write(dir .. "/clean.csv", good)
+      local expected = run("predict clean --data clean.csv", dir)
+      -- Without labels a wrong one is none.
+      local out
+      status, out, err = helper.run("predict skip --data train.csv", dir)
+      assert.same({ 0, "moonrank: data: 2 wrong rows left out (1 cells, 1 number); their "
+        .. "predictions are nan\n" }, { status, err })
+      local first, rest = out:match "^([^\n]*\n)(.*)$"
+      assert.is_true(tonumber(first) > 0 and rest == expected .. "nan\nnan\n")
+    end)
+end)

@@ -51,6 +51,9 @@ struct build {
   int stopped;
   const struct mr__heading *heading; /* of the block appended last */
   int64_t line;                      /* of the next block's first row */
+  int64_t n_rows;                    /* of the text so far, wrong ones counted */
+  struct mr__bad_rows bad;
+  size_t bad_capacity;
   struct mr__scenarios scenarios;
   struct open_request open;
 };
@@ -105,8 +108,7 @@ static void stop(struct build *build) {
 
 /* ---- in turn ---- */
 
-static int report(const struct hand *hand) {
-  const struct mr__problem *problem = &hand->rows->problem;
+static int report(const struct hand *hand, const struct mr__problem *problem) {
   const char *path = hand->block.heading->path;
   if (problem->status != MR_EDATA) return mr__fail(problem->status, "%s", problem->text);
   const char *text = hand->block.text.text, *line_start = text;
@@ -124,7 +126,8 @@ static int report(const struct hand *hand) {
 /* The raw cell of the first row of the block. */
 static struct mr__text first_row_cell(const struct hand *hand, int position) {
   const mr_text_format *format = &hand->build->format;
-  const char *at = hand->block.text.text, *end = at + hand->block.text.size, *stop;
+  const char *end = hand->block.text.text + hand->block.text.size, *stop;
+  const char *at = hand->block.text.text + hand->rows->first_row_at;
   for (;; position--) {
     stop = mr__cell_end(at, end, format->delimiter, format->quotes);
     if (position == 0 || stop == end) break;
@@ -175,6 +178,27 @@ static int check_border(struct hand *hand) {
   return MR_OK;
 }
 
+/* Take note of the rows that were left out. */
+static int count_bad_rows(struct hand *hand) {
+  struct build *build = hand->build;
+  struct mr__rows *rows = hand->rows;
+  struct mr__bad_rows *bad = &build->bad;
+  MR_TRY(mr__grow(&bad->list, &build->bad_capacity, bad->n + rows->n_bad, sizeof *bad->list));
+  for (size_t i = 0; i < rows->n_bad; i++) {
+    struct mr__problem *problem = &rows->bad[i].problem;
+    if ((int64_t)bad->n == build->format.bad_rows) {
+      size_t used = strlen(problem->text);
+      snprintf(problem->text + used, sizeof problem->text - used,
+               "; at most %lld wrong rows are left out", (long long)build->format.bad_rows);
+      return report(hand, problem);
+    }
+    bad->list[bad->n++] = build->n_rows + rows->bad[i].row;
+    bad->counts[problem->reason]++;
+  }
+  build->n_rows += rows->sides[MR_SAMPLE].n + (int64_t)rows->n_bad;
+  return MR_OK;
+}
+
 /* Remember the block's last request, for the block after it. */
 static int keep_open_request(struct hand *hand) {
   struct build *build = hand->build;
@@ -209,7 +233,8 @@ static int append(struct hand *hand) {
   int goes_on = has_key && !after_gap && rows->sides[MR_REQUEST].n > 0 && build->open.is_open &&
                 build->open.key == rows->first_key;
   if (goes_on) MR_TRY(check_border(hand));
-  if (rows->problem.status != MR_OK) return report(hand);
+  MR_TRY(count_bad_rows(hand));
+  if (rows->problem.status != MR_OK) return report(hand, &rows->problem);
   build->line += rows->n_lines;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   MR_TRY(mr__rows_settle_scenarios(rows, build->layout, &build->scenarios));
@@ -261,6 +286,7 @@ static int work(void *argument, int64_t task, int worker) {
 static int check_rows(const struct build *build, const char *const *paths, int32_t n_paths) {
   if (mr__store_writer_rows(build->writer, MR_SAMPLE) > 0) return MR_OK;
   const char *name = mr__source_name(paths[0]);
+  if (build->bad.n > 0) return mr__fail(MR_EDATA, "%s: all %zu rows are wrong", name, build->bad.n);
   if (build->selection)
     return mr__fail(MR_EDATA, "%s%s: no row falls into this part", name,
                     n_paths == 1 ? "" : " and others");
@@ -281,6 +307,7 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
   struct mr__kept kept = {build->dictionary, &build->scenarios};
+  mr__store_writer_bad_rows(build->writer, &build->bad);
   return mr__store_writer_finish(build->writer, &kept, fingerprint, pool);
 }
 
@@ -292,6 +319,7 @@ static void clear(struct build *build) {
   mr__scenarios_clear(&build->scenarios);
   mr__free(build->open.record);
   mr__free(build->open.texts);
+  mr__free(build->bad.list);
   pthread_cond_destroy(&build->turned);
   pthread_mutex_destroy(&build->appending);
   pthread_mutex_destroy(&build->reading);
@@ -300,8 +328,8 @@ static void clear(struct build *build) {
 /* What decides the content besides the schema; of the format only what changes the meaning. */
 static int fingerprint_sources(const mr_text_format *format, const char *const *paths,
                                int32_t n_paths, int32_t fit, uint64_t *out) {
-  int64_t numbers[] = {format->delimiter, format->quotes,  fit != 0,
-                       n_paths,           format->n_names, format->layout};
+  int64_t numbers[] = {format->delimiter, format->quotes, fit != 0,        n_paths,
+                       format->n_names,   format->layout, format->bad_rows};
   uint64_t sum = mr__hash(numbers, sizeof numbers, 0);
   for (int32_t i = 0; i < format->n_names; i++)
     sum = mr__hash(format->names[i], strlen(format->names[i]), sum + 1);

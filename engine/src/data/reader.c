@@ -44,6 +44,9 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
     return mr__fail(MR_EINVAL, "quotes is %d, expected 0 or 1", format->quotes);
   if (format->n_names < 0 || (format->n_names > 0 && !format->names))
     return mr__fail(MR_EINVAL, "n_names is %d, expected the number of names", format->n_names);
+  if (format->bad_rows < 0)
+    return mr__fail(MR_EINVAL, "bad_rows is %lld, expected at least 0",
+                    (long long)format->bad_rows);
   if (format->block_bytes == 0) format->block_bytes = default_block;
   if (format->row_bytes == 0) format->row_bytes = default_row;
   if (format->block_bytes < 1 || format->block_bytes > most_bytes)

@@ -112,6 +112,7 @@ static void free_rows(struct mr__rows *rows, const struct mr__layout *layout) {
     mr__free(rows->new_keys[t].list);
   mr__free(rows->new_keys);
   mr__free(rows->first_sample);
+  mr__free(rows->bad);
   mr__free(rows->last_request);
 }
 
@@ -187,6 +188,7 @@ static int is_first_problem(struct mr__row_parser *parser, size_t at, int whole_
   struct mr__problem *problem = &parser->rows.problem;
   if (problem->status != MR_OK && problem->at <= at) return 0;
   problem->status = MR_EDATA;
+  problem->reason = MR_BAD_CELLS;
   problem->at = at;
   problem->whole_row = whole_row;
   return 1;
@@ -201,6 +203,7 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
   if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
+  problem->reason = column->type == MR_LABEL ? MR_BAD_LABEL : MR_BAD_NUMBER;
   char shown[MR__EXCERPT_BYTES];
   mr__excerpt(shown, read_cell(parser, row, item.position));
   if (column->type == MR_LABEL)
@@ -231,6 +234,7 @@ static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct
   if (bad->text.at >= parser->scan.text && bad->text.at < parser->scan.text + parser->scan.size)
     at = (size_t)(bad->text.at - parser->scan.text); /* else it is of an unquoted copy */
   if (!is_first_problem(parser, at, 0)) return;
+  problem->reason = MR_BAD_NUMBER;
   char shown[MR__EXCERPT_BYTES];
   mr__excerpt(shown, bad->text);
   snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\", behaviour %u)", shown,
@@ -254,6 +258,7 @@ static int check_lengths(struct mr__row_parser *parser, size_t row, int s) {
     struct mr__problem *problem = &parser->rows.problem;
     if (parser->first_row + row == 0) parser->rows.uneven |= UINT32_C(1) << s;
     if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return 0;
+    problem->reason = MR_BAD_SEQUENCE;
     snprintf(problem->text, sizeof problem->text,
              "sequence \"%s\": column \"%s\" has %u behaviour%s, column \"%s\" has %u",
              sequence->name, column->source, n, n == 1 ? "" : "s", first->source, wanted);
@@ -302,28 +307,6 @@ static void check_cell_counts(struct mr__row_parser *parser) {
   if (row < scan->n_rows) note_cell_count(parser, row);
 }
 
-/* Take rows of pairs apart, up to the first that is wrong. */
-static int take_pairs(struct mr__row_parser *parser) {
-  const struct mr__scan *scan = &parser->scan;
-  size_t n_cells = (size_t)parser->heading->n_cells;
-  struct mr__sparse_trouble trouble;
-  MR_TRY(mr__grow(&parser->places, &parser->places_capacity, 2 * n_cells * scan->n_rows,
-                  sizeof *parser->places));
-  for (size_t row = 0; row < scan->n_rows; row++) {
-    struct mr__text text = {scan->text + scan->starts[row], scan->ends[row] - scan->starts[row]};
-    parser->n_rows = row;
-    if (!mr__sparse_row(parser->heading, parser->format.layout, scan->text, text,
-                        parser->places + 2 * n_cells * row, &trouble)) {
-      struct mr__problem *problem = &parser->rows.problem;
-      if (is_first_problem(parser, (size_t)(trouble.at - scan->text), 0))
-        snprintf(problem->text, sizeof problem->text, "%s", trouble.text);
-      return MR_OK;
-    }
-  }
-  parser->n_rows = scan->n_rows;
-  return MR_OK;
-}
-
 static int reserve_rows(struct mr__row_parser *parser) {
   size_t n = parser->n_rows;
   const struct mr__scan *scan = &parser->scan;
@@ -352,16 +335,136 @@ static int reserve_rows(struct mr__row_parser *parser) {
                   scan->starts[n] - scan->starts[0] + MR__BEHAVIOURS_PAD, 1);
 }
 
-static void find_stops(struct mr__row_parser *parser) {
+/* The end of a row's last cell, before \r\n or \n. */
+static uint32_t stop_of(const struct mr__row_parser *parser, size_t row) {
   const struct mr__scan *scan = &parser->scan;
-  if (parser->heading->sparse) return;
   size_t n_cells = (size_t)parser->heading->n_cells;
-  for (size_t row = 0; row < parser->n_rows; row++) {
-    const uint32_t *ends = scan->ends + row * n_cells;
-    uint32_t stop = ends[n_cells - 1];
-    uint32_t start = n_cells > 1 ? ends[n_cells - 2] + 1 : scan->starts[row];
-    parser->stops[row] = stop > start && scan->text[stop - 1] == '\r' ? stop - 1 : stop;
+  const uint32_t *ends = scan->ends + row * n_cells;
+  uint32_t stop = ends[n_cells - 1];
+  uint32_t start = n_cells > 1 ? ends[n_cells - 2] + 1 : scan->starts[row];
+  return stop > start && scan->text[stop - 1] == '\r' ? stop - 1 : stop;
+}
+
+static void find_stops(struct mr__row_parser *parser) {
+  if (parser->heading->sparse) return;
+  for (size_t row = 0; row < parser->n_rows; row++) parser->stops[row] = stop_of(parser, row);
+}
+
+/* ---- wrong rows ---- */
+
+static inline enum mr__number parse_float(const struct mr__row_parser *parser,
+                                          const struct mr__column *column, struct mr__text text,
+                                          float *value) {
+  if (column->type == MR_LABEL && parser->heading->sparse && text.size == 2 &&
+      memcmp(text.at, "-1", 2) == 0)
+    text = (struct mr__text){"0", 1};
+  if (column->type == MR_LABEL) return mr__cell_label(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
+  if (column->type == MR_WEIGHT)
+    return mr__cell_weight(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
+  return mr__cell_number(column, text, value);
+}
+
+static const struct mr__sequence *sequence_of(const struct mr__row_parser *parser,
+                                              const struct mr__column *column) {
+  return &parser->layout->schema->sequences[column->sequence];
+}
+
+/* Note the first thing that is wrong in a row, if anything, besides its number of cells. */
+static int check_row(struct mr__row_parser *parser, size_t row) {
+  const mr_schema *schema = parser->layout->schema;
+  struct mr__behaviours *behaviours = &parser->other_behaviours;
+  for (int i = 0; i < parser->heading->n_items; i++) {
+    struct mr__item item = parser->heading->items[i];
+    const struct mr__column *column = &schema->columns[item.column];
+    struct mr__text text = read_cell(parser, row, item.position);
+    double time;
+    if (column->type == MR_TIME) {
+      if (!mr__cell_time(text, &time)) note_bad_value(parser, row, item, MR__NUMBER_BAD);
+    } else if (column->type != MR_NUMBER && column->type != MR_LABEL && column->type != MR_WEIGHT) {
+      continue;
+    } else if (column->sequence >= 0) {
+      struct mr__bad_behaviour bad;
+      mr__behaviours_start(behaviours);
+      MR_TRY(mr__behaviours_add(behaviours, column, sequence_of(parser, column), text, &bad));
+      if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);
+    } else {
+      float value = 0;
+      enum mr__number kind = parse_float(parser, column, text, &value);
+      if (kind > MR__NUMBER_MISSING) note_bad_value(parser, row, item, kind);
+    }
   }
+  for (size_t s = 0; s < schema->n_sequences; s++) check_lengths(parser, row, (int)s);
+  return MR_OK;
+}
+
+/* Remember the problem as that of a row of the step that is left out. */
+static int leave_out(struct mr__row_parser *parser, size_t row) {
+  struct mr__rows *rows = &parser->rows;
+  MR_TRY(mr__grow(&rows->bad, &rows->bad_capacity, rows->n_bad + 1, sizeof *rows->bad));
+  rows->bad[rows->n_bad++] = (struct mr__bad_row){rows->n_lines + (int64_t)row, rows->problem};
+  rows->problem = (struct mr__problem){.status = MR_OK};
+  rows->uneven = 0;
+  return MR_OK;
+}
+
+static int skips(const struct mr__row_parser *parser) { return parser->format.bad_rows > 0; }
+
+/* Leave wrong rows out: those behind them take their places in the step's index. */
+static int filter_rows(struct mr__row_parser *parser) {
+  struct mr__scan *scan = &parser->scan;
+  uint32_t n_cells = (uint32_t)parser->heading->n_cells;
+  size_t kept = 0;
+  parser->n_rows = scan->n_rows;
+  MR_TRY(reserve_rows(parser));
+  for (size_t row = 0; row < scan->n_rows; row++) {
+    uint32_t first = scan->first[row];
+    if (scan->first[row + 1] - first != n_cells) {
+      note_cell_count(parser, row);
+    } else {
+      memmove(scan->ends + kept * n_cells, scan->ends + first, n_cells * sizeof *scan->ends);
+      scan->starts[kept] = scan->starts[row];
+      parser->stops[kept] = stop_of(parser, kept);
+      MR_TRY(check_row(parser, kept));
+    }
+    if (parser->rows.problem.status == MR_OK)
+      kept++;
+    else
+      MR_TRY(leave_out(parser, row));
+  }
+  parser->n_rows = kept;
+  return MR_OK;
+}
+
+static void note_pairs(struct mr__row_parser *parser, const struct mr__sparse_trouble *trouble) {
+  struct mr__problem *problem = &parser->rows.problem;
+  if (!is_first_problem(parser, (size_t)(trouble->at - parser->scan.text), 0)) return;
+  problem->reason = MR_BAD_PAIR;
+  snprintf(problem->text, sizeof problem->text, "%s", trouble->text);
+}
+
+/* Take rows of pairs apart, up to the first that is wrong or without those that are. */
+static int take_pairs(struct mr__row_parser *parser) {
+  const struct mr__scan *scan = &parser->scan;
+  size_t n_cells = (size_t)parser->heading->n_cells, kept = 0;
+  struct mr__sparse_trouble trouble;
+  MR_TRY(mr__grow(&parser->places, &parser->places_capacity, 2 * n_cells * scan->n_rows,
+                  sizeof *parser->places));
+  for (size_t row = 0; row < scan->n_rows; row++) {
+    struct mr__text text = {scan->text + scan->starts[row], scan->ends[row] - scan->starts[row]};
+    if (!mr__sparse_row(parser->heading, parser->format.layout, scan->text, text,
+                        parser->places + 2 * n_cells * kept, &trouble))
+      note_pairs(parser, &trouble);
+    else if (skips(parser))
+      MR_TRY(check_row(parser, kept));
+    if (parser->rows.problem.status == MR_OK)
+      kept++;
+    else if (skips(parser))
+      MR_TRY(leave_out(parser, row));
+    else
+      break;
+  }
+  parser->n_rows = kept;
+  return MR_OK;
 }
 
 static void list_all_rows(struct list *list, size_t n) {
@@ -541,11 +644,6 @@ static int split_all_bags(struct mr__row_parser *parser) {
 }
 
 /* ---- sequences ---- */
-
-static const struct mr__sequence *sequence_of(const struct mr__row_parser *parser,
-                                              const struct mr__column *column) {
-  return &parser->layout->schema->sequences[column->sequence];
-}
 
 static int take_apart(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
@@ -773,18 +871,6 @@ static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   return MR_OK;
 }
 
-static inline enum mr__number parse_float(const struct mr__row_parser *parser,
-                                          const struct mr__column *column, struct mr__text text,
-                                          float *value) {
-  if (column->type == MR_LABEL && parser->heading->sparse && text.size == 2 &&
-      memcmp(text.at, "-1", 2) == 0)
-    text = (struct mr__text){"0", 1};
-  if (column->type == MR_LABEL) return mr__cell_label(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
-  if (column->type == MR_WEIGHT)
-    return mr__cell_weight(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
-  return mr__cell_number(column, text, value);
-}
-
 static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct list *list = &parser->lists[column->domain];
@@ -1010,9 +1096,12 @@ static int compare_columns(struct mr__row_parser *parser) {
 static int run_step(struct mr__row_parser *parser) {
   if (parser->heading->sparse)
     MR_TRY(take_pairs(parser));
+  else if (skips(parser))
+    MR_TRY(filter_rows(parser));
   else
     check_cell_counts(parser);
-  if (parser->n_rows == 0) return MR_OK; /* the first one is the problem */
+  if (parser->n_rows == 0) return MR_OK; /* the first one is the problem, or all are left out */
+  if (parser->rows.sides[MR_SAMPLE].n == 0) parser->rows.first_row_at = parser->scan.starts[0];
   MR_TRY(reserve_rows(parser));
   find_stops(parser);
   list_rows(parser);
@@ -1062,6 +1151,7 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
   for (size_t t = 0; t < parser->layout->schema->n_tables; t++) rows->new_keys[t].n = 0;
   rows->n_lines = 0;
+  rows->n_bad = rows->first_row_at = 0;
   rows->uneven = 0;
   rows->problem = (struct mr__problem){.status = MR_OK};
   mr__scan_start(&parser->scan, block->text, block->size, parser->format.delimiter,

@@ -38,16 +38,24 @@ struct mr__new_keys {
 /* What is wrong in a block: the first wrong cell in the order of the text. */
 struct mr__problem {
   int status;    /* MR_OK: nothing; no place is known unless it is MR_EDATA */
+  int reason;    /* MR_BAD_CELLS .., of a row that may be left out */
   size_t at;     /* byte of the block */
   int whole_row; /* the message names a line, not a cell */
   char text[320];
+};
+
+/* A row that was left out. */
+struct mr__bad_row {
+  int64_t row; /* of the block, wrong ones counted */
+  struct mr__problem problem;
 };
 
 struct mr__rows {
   struct mr__side sides[MR_DOMAINS];
   struct mr__view *views;        /* [layout->n_views], of sides[MR_SAMPLE].n elements */
   struct mr__new_keys *new_keys; /* [tables] */
-  struct mr__scenarios *scenarios; /* of all blocks of the parser, which the column has numbers of */
+  struct mr__scenarios
+      *scenarios; /* of all blocks of the parser, which the column has numbers of */
   /* With a request key: requests of this block, as if the first row started one. */
   int64_t *first_sample; /* [sides[MR_REQUEST].n] */
   size_t first_sample_capacity;
@@ -55,6 +63,9 @@ struct mr__rows {
   struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
   int64_t n_lines;
+  size_t first_row_at; /* byte of the block where the first row starts that is not left out */
+  struct mr__bad_row *bad;
+  size_t n_bad, bad_capacity;
   struct mr__problem problem;
 };
 

@@ -20,8 +20,10 @@ static uint64_t align_up(uint64_t bytes) {
 }
 
 static size_t count_sections(const struct mr__layout *layout) {
-  size_t n = 1 + layout->schema->n_tables + (size_t)layout->n_views; /* DISTINCT, its keys, views */
-  for (int domain = 0; domain < MR_DOMAINS; domain++) n += 1 + (layout->records[domain].varies != 0);
+  /* DISTINCT and BAD_ROWS, keys, views */
+  size_t n = 2 + layout->schema->n_tables + (size_t)layout->n_views;
+  for (int domain = 0; domain < MR_DOMAINS; domain++)
+    n += 1 + (layout->records[domain].varies != 0);
   return n + (layout->schema->request_key >= 0) + (layout->schema->scenario >= 0);
 }
 
@@ -65,6 +67,14 @@ static int add_dictionary(struct mr__store *store, int table) {
   return add_section(store, MR__DICTIONARY, table, codes, 8);
 }
 
+static int add_bad_rows(struct mr__store *store) {
+  uint64_t n = 0;
+  for (int reason = 0; reason < MR_BAD_REASONS; reason++)
+    if (__builtin_add_overflow(n, store->header.bad_rows[reason], &n) || n > INT64_MAX)
+      return mr__fail(MR_EDATA, "the numbers of wrong rows cannot be");
+  return add_section(store, MR__BAD_ROWS, 0, (int64_t)n, 8);
+}
+
 static int add_sections(struct mr__store *store, const struct mr__layout *layout) {
   int64_t samples = store->header.samples, requests = store->header.requests;
   MR_TRY(add_records(store, layout, MR_SAMPLE)); /* first: it is written while its size grows */
@@ -78,6 +88,7 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   for (size_t t = 0; t < layout->schema->n_tables; t++) MR_TRY(add_dictionary(store, (int)t));
   for (int i = 0; i < layout->n_views; i++)
     MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
+  MR_TRY(add_bad_rows(store));
   if (layout->schema->scenario < 0) return MR_OK;
   if (store->scenarios < 1 || store->scenarios > MR__MOST_SCENARIOS)
     return mr__fail(MR_EDATA, "%lld scenarios cannot be", (long long)store->scenarios);
@@ -251,6 +262,9 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
     dataset->coding.keys[t] = (const void *)section_at(dataset, store, MR__DICTIONARY, (int)t);
     dataset->coding.n[t] = store->codes[t];
   }
+  memcpy(dataset->bad_rows, store->header.bad_rows, sizeof dataset->bad_rows);
+  if (mr__store_find(store, MR__BAD_ROWS, 0)->bytes > 0)
+    dataset->bad_list = (const void *)section_at(dataset, store, MR__BAD_ROWS, 0);
   for (int i = 0; i < dataset->layout->n_views; i++)
     dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
   dataset->scenarios = (const void *)section_at(dataset, store, MR__SCENARIOS, 0);
@@ -325,6 +339,12 @@ void mr_dataset_close(mr_dataset *dataset) {
 int64_t mr_dataset_samples(const mr_dataset *dataset) { return dataset->rows[MR_SAMPLE]; }
 
 int64_t mr_dataset_requests(const mr_dataset *dataset) { return dataset->rows[MR_REQUEST]; }
+
+int64_t mr_dataset_bad_rows(const mr_dataset *dataset, int32_t reason) {
+  return reason < 0 || reason >= MR_BAD_REASONS ? 0 : (int64_t)dataset->bad_rows[reason];
+}
+
+const int64_t *mr_dataset_bad_list(const mr_dataset *dataset) { return dataset->bad_list; }
 
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table) {
   if (table < 0 || (size_t)table >= dataset->layout->schema->n_tables) return -1;

@@ -8,13 +8,14 @@
  *   DISTINCT           int64 [tables], distinct keys of each table, "unknown" aside
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
  *   VIEW (column)      float, int32, uint64 or double [samples]
+ *   BAD_ROWS           int64 [bad_rows], rows of the text that were left out
  *   SCENARIOS          struct mr__scenario [number of them]; only with a column of scenarios
  *
  * Which sections there are and how long each is follows from the schema, the numbers of rows, the
- * bytes of the records and the numbers of codes and scenarios: mr__store_plan computes the directory, and a file
- * is accepted only when its own is equal. A checksum covers header and directory. What the sections
- * hold is checked where it is used: a damaged cache is refused or gives wrong numbers, never a wild
- * pointer.
+ * bytes of the records and the numbers of codes and scenarios: mr__store_plan computes the
+ * directory, and a file is accepted only when its own is equal. A checksum covers header and
+ * directory. What the sections hold is checked where it is used: a damaged cache is refused or
+ * gives wrong numbers, never a wild pointer.
  *
  * Numbers are in the byte order of the machine; the header tells a foreign one. */
 #ifndef MR_DATA_STORE_H
@@ -35,7 +36,7 @@ struct mr__store_header {
   int64_t samples, requests;
   uint64_t record_bytes[MR_DOMAINS];
   uint64_t n_sections;
-  uint64_t reserved[5];
+  uint64_t bad_rows[MR_BAD_REASONS]; /* left out, by reason */
 };
 
 enum mr__section_kind {
@@ -45,13 +46,21 @@ enum mr__section_kind {
   MR__DISTINCT = 4,
   MR__DICTIONARY = 5,
   MR__VIEW = 6,
-  MR__SCENARIOS = 7
+  MR__SCENARIOS = 7,
+  MR__BAD_ROWS = 8
 };
 
 struct mr__section {
   uint32_t kind;
   int32_t index; /* domain, table, view, or 0 */
   uint64_t offset, bytes;
+};
+
+/* Rows of the text that were left out. */
+struct mr__bad_rows {
+  int64_t counts[MR_BAD_REASONS];
+  int64_t *list; /* [n] ascending */
+  size_t n;
 };
 
 /* Header and directory of a dataset. */
@@ -99,6 +108,8 @@ struct mr_dataset {
   const int64_t *distinct;
   struct mr__coding coding;
   const char **views; /* [layout->n_views] */
+  uint64_t bad_rows[MR_BAD_REASONS];
+  const int64_t *bad_list;
   const struct mr__scenario *scenarios;
   int32_t n_scenarios;
 };

@@ -15,7 +15,8 @@ struct mr__store_writer {
   char *path, *new_path;
   int files[MR_DOMAINS]; /* of records: that of samples is the new file itself */
   int columns_file;
-  int has_new_file; /* new_path is to be removed */
+  int has_new_file;               /* new_path is to be removed */
+  const struct mr__bad_rows *bad; /* borrowed; or NULL */
   struct mr__segment *segments;
   size_t n_segments, segments_capacity;
   int64_t rows[MR_DOMAINS];
@@ -394,12 +395,19 @@ static int write_sections(const struct mr__store_writer *writer, struct mr__stor
   const struct mr__section *scenarios = mr__store_find(store, MR__SCENARIOS, 0);
   if (scenarios)
     MR_TRY(write_at(writer, file, kept->scenarios->list, scenarios->bytes, scenarios->offset));
+  if (writer->bad && writer->bad->n > 0)
+    MR_TRY(write_at(writer, file, writer->bad->list, 8 * writer->bad->n,
+                    mr__store_find(store, MR__BAD_ROWS, 0)->offset));
   mr__store_sign(store);
   MR_TRY(write_at(writer, file, &store->header, sizeof store->header, 0));
   MR_TRY(write_at(writer, file, store->sections, store->header.n_sections * sizeof *store->sections,
                   sizeof store->header));
   if (ftruncate(file, (off_t)store->header.file_bytes) != 0) return fail_write(writer);
   return MR_OK;
+}
+
+void mr__store_writer_bad_rows(struct mr__store_writer *writer, const struct mr__bad_rows *bad) {
+  writer->bad = bad;
 }
 
 static int put_in_place(struct mr__store_writer *writer) {
@@ -419,6 +427,8 @@ static int plan_and_write(const struct mr__store_writer *writer, struct mr__stor
   store->header.requests = writer->rows[MR_REQUEST];
   store->header.schema_fingerprint = mr__schema_fingerprint(schema);
   store->header.source_fingerprint = source_fingerprint;
+  for (int reason = 0; writer->bad && reason < MR_BAD_REASONS; reason++)
+    store->header.bad_rows[reason] = (uint64_t)writer->bad->counts[reason];
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     store->header.record_bytes[domain] = writer->record_bytes[domain];
   for (size_t t = 0; t < schema->n_tables; t++)

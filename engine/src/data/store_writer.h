@@ -45,6 +45,9 @@ struct mr__kept {
   const struct mr__scenarios *scenarios;
 };
 
+/* The rows that were left out, for finish: none unless told. Borrowed. */
+void mr__store_writer_bad_rows(struct mr__store_writer *writer, const struct mr__bad_rows *bad);
+
 /* Make keys seen less than min_count times unknown, complete the file and put it in place. */
 int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__kept *kept,
                             uint64_t source_fingerprint, mr_pool *pool);

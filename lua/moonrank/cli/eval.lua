@@ -92,6 +92,7 @@ function M.run(words)
     local best = cli.need(require "moonrank.truth".figures(options.truth, name, split, pool))
     lines[#lines + 1] = report.row { what = "best possible", figures = best }
   end
+  lines[#lines + 1] = split and split:bad_rows_line()
   print(table.concat(lines, "\n"))
   if more then print_closer(figures, more, options) end
   if more and options.json then write_json(options.json, what, figures, more) end

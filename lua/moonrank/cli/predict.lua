@@ -4,7 +4,8 @@ local M = { name = "predict", summary = "write a model's probability for every r
 local function parser()
   local args = require "moonrank.args"
   local p = args.parser("predict", "Write the probability of a click, a line a row, in order.", [[
-The file needs the columns of the fields, not those of labels. A name for --out that ends in .zst is
+The file needs the columns of the fields, not those of labels. A row that is wrong is an error, or,
+with bad_rows: skip in the run's fields file, has the prediction nan. A name for --out that ends in .zst is
 compressed; the file takes its place when it is whole.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
   p:option("--data", "a file or pattern, - for standard input; or train, valid or test of the run")
@@ -46,6 +47,8 @@ function M.run(words)
     cli.fail("%s", message)
   end
   cli.need(sink:close())
+  local line = split:bad_rows_line()
+  if line then io.stderr:write("moonrank: ", line, "; their predictions are nan\n") end
   return 0
 end
 

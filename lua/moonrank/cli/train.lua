@@ -69,6 +69,21 @@ local function figures_for_log(figures)
   return result
 end
 
+-- Rows that were left out, of every split that has some.
+local function report_bad_rows(say, data, out, resumes)
+  local counts
+  for _, name in ipairs { "train", "valid", "test" } do
+    local split = data[name]
+    local line = split and split:bad_rows_line()
+    if line then
+      say(line)
+      counts = counts or {}
+      counts[name] = select(2, split:bad_rows())
+    end
+  end
+  if counts and not resumes then out:metrics { bad_rows = counts } end
+end
+
 -- A number that is not finite ended it. The same run would end there again: hence both ways out.
 local function fail_not_finite(run, message, out, cli)
   local step = run.saved_step
@@ -167,6 +182,7 @@ local function train_once(options, asked)
   if out.notice then say(out.notice) end
   print_header(say, configuration, opened.script, data, run)
   print_warm_start(say, taken)
+  report_bad_rows(say, data, out, resumes)
   fit(run, data, configuration, out, say, progress, stop_after)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
     say ""
