@@ -335,10 +335,9 @@ end
 -- @tparam table options  schema; train: the survey of the training data, where this is another;
 -- pool; progress: told the split's name and the rows of each batch
 -- @treturn table rows, requests, tasks (n, positives and parts, ten of the file, by name), columns
--- (in the order of fields and members: name, type, table, rows, empty, keys, looked and unseen (where
--- there is `train`), lengths, number (n, mean, m2, m3, min, max), auc (of training data), print1 and
--- print2), all counts in samples; times (min
--- and max, where a time is declared)
+-- (in the order of fields and members: name, type, table, rows, empty, keys, looked and unseen
+-- (where there is `train`), lengths, number (n, mean, m2, m3, min, max), auc (of training data),
+-- print1 and print2), all counts in samples; times (min and max, where a time is declared)
 function M.survey(split, options)
   local schema = options.schema
   local survey = { rows = split:samples(), requests = split:requests(), tasks = {},

@@ -39,10 +39,10 @@ local function find_labels(list, surveys, names)
       end
     end
     if far then
-      add(list, 70, "label drift", nil, ("the share of ones of %s goes from %s to %s over ten equal "
-        .. "parts of the training data"):format(name, percent(least), percent(most)),
-        "if rows are sorted by label or by kind, shuffle stays on; if it is time, compare splits by "
-          .. "time")
+      add(list, 70, "label drift", nil, ("the share of ones of %s goes from %s to %s over ten "
+        .. "equal parts of the training data"):format(name, percent(least), percent(most)),
+        "if rows are sorted by label or by kind, shuffle stays on; if it is time, compare splits "
+          .. "by time")
     end
     for _, split in ipairs(names) do
       local other = surveys[split].tasks[name]
@@ -131,8 +131,9 @@ end
 local function find_shift(list, c, before, split)
   local now, then_ = c.empty / math.max(c.rows, 1), before.empty / math.max(before.rows, 1)
   if math.abs(now - then_) > SHIFT then
-    add(list, 58, "coverage", c.name, ("%s is empty in %s of the rows of train and %s of %s"):format(
-      c.name, percent(then_), percent(now), split), "see that both are written by the same code")
+    add(list, 58, "coverage", c.name, ("%s is empty in %s of the rows of train and %s of %s")
+      :format(c.name, percent(then_), percent(now), split),
+      "see that both are written by the same code")
   end
 end
 
@@ -143,8 +144,9 @@ local function find_duplicates(list, columns)
     if c.print1 and many and (not c.keys or c.keys:exact()) then
       local key = ("%s %d %d"):format(c.number and "number" or "id", c.print1, c.print2)
       if seen[key] then
-        add(list, 50, "duplicate", c.name, ("%s has the values of %s in every row, if by other names")
-          :format(c.name, seen[key]), "leave one of them out")
+        add(list, 50, "duplicate", c.name,
+          ("%s has the values of %s in every row, if by other names"):format(c.name, seen[key]),
+          "leave one of them out")
       else
         seen[key] = c.name
       end

@@ -1,10 +1,10 @@
 --- How often each key of a column comes, in bounded memory: exact up to a number of keys, beyond
 -- it of a fair sample of them.
 --
--- Keys are hashes already, so the sample is of those whose upper half ends in `level` zero bits: each
--- key is in it or not, wherever it comes, and counts of rows and keys are those of the sample times
--- 2^level. (Adaptive sampling: Flajolet, "On adaptive sampling", 1990; its relative error is about
--- 1.2 over the root of the keys held.)
+-- Keys are hashes already, so the sample is of those whose upper half ends in `level` zero bits:
+-- each key is in it or not, wherever it comes, and counts of rows and keys are those of the sample
+-- times 2^level. (Adaptive sampling: Flajolet, "On adaptive sampling", 1990; its relative error is
+-- about 1.2 over the root of the keys held.)
 -- @classmod moonrank.KeyCounts
 local bit = require "bit"
 local mr = require "moonrank.ffi"
@@ -13,7 +13,8 @@ local KeyCounts = {}
 KeyCounts.__index = KeyCounts
 
 -- One key: `n` rows, of which `half_n` in the half that means are taken of, with `half_pos` labels.
-local slots_of = mr.typeof "struct { uint32_t lo, hi; double n; float half_n, half_pos; int32_t rank; }[?]"
+local slots_of = mr.typeof
+  "struct { uint32_t lo, hi; double n; float half_n, half_pos; int32_t rank; }[?]"
 local START = 256
 
 --- No keys yet.
