@@ -158,8 +158,8 @@ describe("wrong rows", function()
         'moonrank: train.csv:2:1: label "7" in column "click", expected 0 or 1\n' },
         { status, err })
       status, _, err = helper.run(train .. " --set data.bad_rows_limit=2", dir)
-      assert.same({ 1, 'moonrank: train.csv:204:10: "x" is not a number (column "price"); at most 2 '
-        .. "wrong rows are left out\n" }, { status, err })
+      assert.same({ 1, 'moonrank: train.csv:204:10: "x" is not a number (column "price"); at most '
+        .. "2 wrong rows are left out\n" }, { status, err })
       run(train, dir)
       assert.is_true(helper.read(dir .. "/clean/model.mr") == helper.read(dir .. "/skip/model.mr"))
       assert.truthy(helper.read(dir .. "/skip/log.txt"):find(

@@ -5,8 +5,8 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("predict", "Write the probability of a click, a line a row, in order.", [[
 The file needs the columns of the fields, not those of labels. A row that is wrong is an error, or,
-with bad_rows: skip in the run's fields file, has the prediction nan. A name for --out that ends in .zst is
-compressed; the file takes its place when it is whole.]])
+with bad_rows: skip in the run's fields file, has the prediction nan. A name for --out that ends in
+.zst is compressed; the file takes its place when it is whole.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
   p:option("--data", "a file or pattern, - for standard input; or train, valid or test of the run")
     :argname "DATA"
