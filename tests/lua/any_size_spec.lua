@@ -29,8 +29,9 @@ describe("a file ten times the memory allowed", function()
     helper.write(dir .. "/lr.yaml", "fields: fields.yaml\nmodel: {script: lr}\n"
       .. "train: {batch: 4096, shuffle: {memory: 4}, optimizer: {adagrad: {lr: 0.05}}}\n")
     local function train(limit, set, out)
-      local status, _, err = helper.shell(("%s %s/moonrank train %s/lr.yaml --threads 1 --quiet "
-        .. "--out %s/%s %s"):format(limit, helper.root(), dir, dir, out, set))
+      local status, _, err = helper.shell(("%s %s train %s/lr.yaml --threads 1 --quiet "
+        .. "--out %s/%s %s"):format(limit, helper.quote(helper.root() .. "/moonrank"), dir, dir,
+        out, set))
       assert.equal("", err)
       assert.equal(0, status)
       return helper.read(("%s/%s/model.mr"):format(dir, out))

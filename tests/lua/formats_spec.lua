@@ -109,8 +109,8 @@ describe("standard input", function()
 
   -- A command whose input is what another prints.
   local function piped(source, arguments)
-    return helper.shell(("cd %s && %s | %s/moonrank %s"):format(dir, source, helper.root(),
-      arguments))
+    return helper.shell(("cd %s && %s | %s %s"):format(dir, source,
+      helper.quote(helper.root() .. "/moonrank"), arguments))
   end
 
   it("trains for several epochs, gives figures and is predicted, as its file is", function()
