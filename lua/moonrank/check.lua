@@ -3,6 +3,7 @@
 -- @module moonrank.check
 local check_columns = require "moonrank.check_columns"
 local check_findings = require "moonrank.check_findings"
+local config_split = require "moonrank.config_split"
 local Dataset = require "moonrank.dataset"
 local KeyCounts = require "moonrank.key_counts"
 local lfs = require "lfs"
@@ -90,7 +91,7 @@ function M.look(values, options)
   local report = { names = {}, surveys = {} }
   local ok, trouble = pcall(function()
     for _, name in ipairs(SPLITS) do
-      if values.data[name] then
+      if config_split.has(values, name) then
         if options.reading then options.reading(name) end
         local split, wrong = data:split(name)
         if not split then return wrong end
@@ -101,8 +102,8 @@ function M.look(values, options)
     end
     report.cache_bytes = 0
     for entry in lfs.dir(folder) do
-      report.cache_bytes = report.cache_bytes + (lfs.attributes(folder .. "/" .. entry, "mode")
-        == "file" and lfs.attributes(folder .. "/" .. entry, "size") or 0)
+      local file = lfs.attributes(folder .. "/" .. entry)
+      if file.mode == "file" then report.cache_bytes = report.cache_bytes + file.size end
     end
     report.table_rows = rows_of_tables(values, report.surveys.train, data.splits.train)
   end)

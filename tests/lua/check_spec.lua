@@ -77,6 +77,19 @@ describe("moonrank check", function()
     end
   end)
 
+  it("looks at the parts that data.split makes too", function()
+    helper.write(dir .. "/split.yaml", (FIELDS:gsub("data: [^\n]+",
+      "data: {train: train.csv, split: {valid: 0.2, test: 0.1}}")))
+    local status, out, err = helper.run("check split.yaml --json", dir)
+    assert.same({ 0, "" }, { status, err })
+    local splits, n = cjson.decode(out).splits, 0
+    for _, name in ipairs { "train", "valid", "test" } do
+      assert.is_true(splits[name].rows > 100)
+      n = n + splits[name].rows
+    end
+    assert.equal(#rows.train, n)
+  end)
+
   it("has the moments of numbers, before transforms", function()
     local values, sum = {}, 0
     for i, r in ipairs(rows.train) do
