@@ -11,16 +11,6 @@ local CODE = 12 * 2 ^ 20
 -- What finds the rows of a dataset's keys by their codes: 8 bytes a code (moonrank.trainer).
 local function memo_bytes(keys) return 8 * keys end
 
---- Memory that this process holds now.
--- @treturn ?integer bytes; nil where the system does not say
-function M.process()
-  local file = io.open "/proc/self/status"
-  local text = file and file:read "*a" or ""
-  if file then file:close() end
-  local kilobytes = text:match "VmRSS:%s*(%d+) kB"
-  return kilobytes and 1024 * kilobytes
-end
-
 --- The parts of what `moonrank train` takes at its most, in bytes.
 -- @tparam table opened  a model and a run that has taken no step: as of moonrank.experiment
 -- @tparam table report  as of moonrank.check

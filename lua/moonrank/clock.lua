@@ -12,14 +12,21 @@ function M.now() return mr.C.mr_seconds() end
 -- @treturn number
 M.processor = os.clock
 
---- The most memory that the process has had at a time, pages of mapped files included.
--- @treturn ?number bytes; nil where the system does not tell
-function M.peak_memory()
+-- A figure of memory that the system gives by name.
+local function status_of(name)
   local file = io.open("/proc/self/status", "r")
   local text = file and file:read "*a" or ""
   if file then file:close() end
-  local kilobytes = text:match "VmHWM:%s*(%d+) kB"
+  local kilobytes = text:match(name .. ":%s*(%d+) kB")
   return kilobytes and 1024 * kilobytes
 end
+
+--- Memory that the process has now, pages of mapped files included.
+-- @treturn ?number bytes; nil where the system does not tell
+function M.memory() return status_of "VmRSS" end
+
+--- The most that it has had at a time.
+-- @treturn ?number bytes; nil where the system does not tell
+function M.peak_memory() return status_of "VmHWM" end
 
 return M

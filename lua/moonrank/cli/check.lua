@@ -44,18 +44,23 @@ local function open_model(configuration, schema, pool, cli)
   return { model = model, run = cli.guard(mr.trainer, model, train) }
 end
 
+-- Lengths at the shares of rows that are shown.
+local function lengths_of(c)
+  local lengths = {}
+  for i, p in ipairs { 0.5, 0.9, 0.99, 1 } do
+    lengths[i] = require "moonrank.check_columns".length(c, p)
+  end
+  return lengths
+end
+
 local function share(part, all) return all > 0 and ("%.1f %%"):format(100 * part / all) or "-" end
 
 local function table_of(survey, is_train)
   local grouped = require "moonrank.progress".grouped
-  local check_columns = require "moonrank.check_columns"
   local widest = 5
   for _, c in ipairs(survey.columns) do widest = math.max(widest, #c.name) end
   local function lengths(c)
-    if not c.lengths then return "-" end
-    local parts = {}
-    for i, p in ipairs { 0.5, 0.9, 0.99, 1 } do parts[i] = check_columns.length(c, p) end
-    return table.concat(parts, "/")
+    return c.lengths and table.concat(lengths_of(c), "/") or "-"
   end
   local columns = {
     { "field", "%s", function(c) return c.name end, width = widest },
@@ -124,7 +129,6 @@ end
 
 -- Plain tables, without what JSON has no word for.
 local function plain(report)
-  local check_columns = require "moonrank.check_columns"
   local json = require "moonrank.json"
   local out = { splits = {}, findings = {}, memory = report.memory }
   for _, name in ipairs(report.names) do
@@ -139,10 +143,7 @@ local function plain(report)
         one.min, one.max, one.mean, one.deviation = s.min, s.max, s.mean, deviation
         one.skewness = deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
       end
-      if c.lengths then
-        one.lengths = {}
-        for k, p in ipairs { 0.5, 0.9, 0.99, 1 } do one.lengths[k] = check_columns.length(c, p) end
-      end
+      if c.lengths then one.lengths = lengths_of(c) end
       columns[i] = one
     end
     for task, figures in pairs(survey.tasks) do tasks[task] = figures end
@@ -174,7 +175,7 @@ function M.run(words)
   local pool = require "moonrank.pool".new(threads)
   local opened, own
   if configuration then -- first, so that what is wrong with it is told at once
-    own = require "moonrank.check_memory".process() or 0 -- before there is a model or any data
+    own = require "moonrank.clock".memory() or 0 -- before there is a model or any data
     opened = open_model(configuration, require "moonrank.schema".new(values), pool, cli)
   end
   local report = cli.need(require "moonrank.check".look(values, { pool = pool, places = places,
