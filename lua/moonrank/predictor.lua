@@ -3,7 +3,7 @@
 local clock = require "moonrank.clock"
 local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
-local scenarios = require "moonrank.scenarios"
+local Slices = require "moonrank.slices"
 local C = mr.C
 
 local Predictor = {}
@@ -65,23 +65,12 @@ function Predictor:logits(split, task)
   return scores
 end
 
--- The figures of rows as moonrank.scenarios has them.
-local function judge(rows, pool)
-  return assert(metric.figures(rows.scores, rows.labels, rows.groups, rows.n, pool.handle,
-    rows.weights))
-end
-
--- The same of each scenario, by name.
-local function judge_scenarios(rows, split, pool)
-  local numbers, names = split:scenarios()
-  if not numbers then return nil end
-  local cut = scenarios.cut(rows, numbers, #names)
-  if not cut then error(split.cache .. ": the cache is damaged; build it again", 0) end
-  local list = {}
-  for i, name in ipairs(names) do
-    list[i] = judge(cut[i], pool)
-    list[i].name = name
-  end
+-- The figures of each scenario, by name.
+local function judge_scenarios(split, logits, labels, pool)
+  local slices, message = Slices.by_scenario(split)
+  if message then error(message, 0) end
+  if not slices then return nil end
+  local list = assert(slices:figures(split, logits, labels, pool.handle))
   table.sort(list, function(a, b) return a.name < b.name end)
   return list
 end
@@ -90,12 +79,12 @@ local function figures_of(self, split, task, seen)
   local start, name = clock.now(), self.model.tasks[task].name
   local labels = split:labels(name)
   if labels == nil then error(('the data has no label of task "%s"'):format(name), 3) end
-  local rows = { n = split:samples(), scores = self:logits(split, task), labels = labels,
-    weights = split:weights(), groups = split:groups() }
-  local figures = judge(rows, self.pool)
-  figures.scenarios = judge_scenarios(rows, split, self.pool)
+  local logits = self:logits(split, task)
+  local figures = assert(metric.figures(logits, labels, split:groups(), split:samples(),
+    self.pool.handle, split:weights()))
+  figures.scenarios = judge_scenarios(split, logits, labels, self.pool)
   figures.seconds = clock.now() - start
-  if seen then seen(name, rows.scores, labels) end
+  if seen then seen(name, logits, labels) end
   return figures
 end
 

@@ -15,10 +15,14 @@ Slices.__index = Slices
 local RANGES = 5
 
 -- Sort rows by the number of their slice. names[number + 1] is its name; those without rows are
--- left out.
+-- left out. Returns nil where a number has no name.
 local function build(name, n, numbers, names)
   local counts = mr.new("int64_t[?]", #names + 1)
-  for i = 0, n - 1 do counts[numbers[i] + 1] = counts[numbers[i] + 1] + 1 end
+  for i = 0, n - 1 do
+    local number = numbers[i]
+    if number < 0 or number >= #names then return nil end
+    counts[number + 1] = counts[number + 1] + 1
+  end
   local self = setmetatable({ name = name, order = mr.new("int64_t[?]", math.max(n, 1)) }, Slices)
   for k, slice_name in ipairs(names) do
     local rows = tonumber(counts[k])
@@ -129,6 +133,18 @@ local function field_of(split, name, with_numbers)
     with_numbers and "value" or "id", suggest.phrase(name, names))
 end
 
+--- Slices by scenario.
+-- @tparam Split split
+-- @treturn ?Slices a list of { name, rows }; nil without a message where no scenario is declared
+-- @treturn ?string what is wrong
+function Slices.by_scenario(split)
+  local numbers, names = split:scenarios()
+  if not numbers then return nil end
+  local slices = build(split.schema.config.scenario, split:samples(), numbers, names)
+  if not slices then return nil, split.cache .. ": the cache is damaged; build it again" end
+  return slices
+end
+
 --- Slices by the values of a field.
 -- @tparam Split split
 -- @tparam string name  a field of type id or number, or the column of GAUC's groups, of
@@ -145,10 +161,7 @@ function Slices.by(split, name, most)
     return by_number(split, name, split:values(field), most)
   end
   local config = split.schema.config
-  if config.scenario == name and split.schema.scenario then
-    local numbers, names = split:scenarios()
-    return build(name, split:samples(), numbers, names)
-  end
+  if config.scenario == name and split.schema.scenario then return Slices.by_scenario(split) end
   if config.group == name and split.schema.group then
     return by_id(split, name, split.schema.group, split:groups(), most)
   end
