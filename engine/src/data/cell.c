@@ -48,6 +48,13 @@ size_t mr__unquote(char *out, struct mr__text raw) {
   return size;
 }
 
+struct mr__text mr__unquoted(char *out, struct mr__text raw) {
+  if (raw.size == 0 || *raw.at != '"') return raw;
+  struct mr__text inner = {raw.at + 1, raw.size - 2};
+  if (!memchr(inner.at, '"', inner.size)) return inner;
+  return (struct mr__text){out, mr__unquote(out, raw)};
+}
+
 /* A number taken apart. Of `digits` only those after leading zeros count. */
 struct decimal {
   int negative;

@@ -18,6 +18,10 @@ const char *mr__quote_trouble(struct mr__text raw);
 /* Copy what a cell says, without its quotes; `out` has room for raw.size. Returns the size. */
 size_t mr__unquote(char *out, struct mr__text raw);
 
+/* What a cell says whose quotes are right: a part of it, or unquoted in `out`, which has room for
+ * raw.size. */
+struct mr__text mr__unquoted(char *out, struct mr__text raw);
+
 /* What a cell of an MR_NUMBER column turned out to be. */
 enum mr__number {
   MR__NUMBER_OK,

@@ -38,7 +38,7 @@ static void search_block(struct search *search, const struct mr__block *block, c
     if (cell == position) {
       struct mr__text raw = {at, (size_t)(stop - at)};
       if (stop < end && *stop == '\n' && raw.size > 0 && stop[-1] == '\r') raw.size--;
-      if (search->format->quotes) raw = (struct mr__text){plain, mr__unquote(plain, raw)};
+      if (search->format->quotes) raw = mr__unquoted(plain, raw);
       compare(search, raw);
     }
     cell = stop < end && *stop == '\n' ? 0 : cell + 1;

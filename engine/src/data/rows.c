@@ -163,16 +163,9 @@ static inline struct mr__text raw_cell(const struct mr__row_parser *parser, size
   return (struct mr__text){scan->text + start, stop - start};
 }
 
-static struct mr__text unquote_cell(const struct mr__row_parser *parser, struct mr__text raw) {
-  struct mr__text inner = {raw.at + 1, raw.size - 2};
-  if (!memchr(inner.at, '"', inner.size)) return inner;
-  return (struct mr__text){parser->unquoted, mr__unquote(parser->unquoted, raw)};
-}
-
 /* What a cell says. The scanner has checked that quotes come in pairs around the whole cell. */
 static inline struct mr__text read_raw(const struct mr__row_parser *parser, struct mr__text raw) {
-  if (!parser->scan.has_quotes || raw.size == 0 || *raw.at != '"') return raw;
-  return unquote_cell(parser, raw);
+  return parser->scan.has_quotes ? mr__unquoted(parser->unquoted, raw) : raw;
 }
 
 static inline struct mr__text read_cell(const struct mr__row_parser *parser, size_t row,

@@ -47,15 +47,18 @@ int mr__selection_check(const mr_selection *rule, int layout) {
 
 /* ---- cells ---- */
 
-static struct mr__text read_cell(const struct mr__selection *selection, size_t row, int position) {
-  const struct mr__scan *scan = &selection->scan;
+/* The bytes of a cell, with any quotes around it. */
+static struct mr__text raw_cell(const struct mr__scan *scan, size_t row, int position) {
   const uint32_t *ends = scan->ends + scan->first[row];
   uint32_t start = position > 0 ? ends[position - 1] + 1 : scan->starts[row], end = ends[position];
   int is_last = scan->first[row] + (uint32_t)position + 1 == scan->first[row + 1];
   if (is_last && end > start && scan->text[end - 1] == '\r') end--;
-  struct mr__text raw = {scan->text + start, end - start};
-  if (!scan->has_quotes || raw.size == 0 || *raw.at != '"') return raw;
-  return (struct mr__text){selection->unquoted, mr__unquote(selection->unquoted, raw)};
+  return (struct mr__text){scan->text + start, end - start};
+}
+
+static struct mr__text read_cell(const struct mr__selection *selection, size_t row, int position) {
+  struct mr__text raw = raw_cell(&selection->scan, row, position);
+  return selection->scan.has_quotes ? mr__unquoted(selection->unquoted, raw) : raw;
 }
 
 static int has_all_cells(const struct mr__selection *selection, size_t row) {
@@ -93,13 +96,11 @@ static void note_problem(struct mr__selection *selection, struct mr__block *bloc
                          size_t at) {
   struct mr__problem *problem = &block->text.problem;
   const struct mr__scan *scan = &selection->scan;
-  struct mr__text text = read_cell(selection, row, selection->heading->selected);
+  int position = selection->heading->selected;
   char shown[MR__EXCERPT_BYTES];
   if (problem->status != MR_OK) return;
-  mr__excerpt(shown, text);
-  int position = selection->heading->selected;
-  size_t start =
-      position > 0 ? scan->ends[scan->first[row] + (uint32_t)position - 1] + 1 : scan->starts[row];
+  mr__excerpt(shown, read_cell(selection, row, position));
+  size_t start = (size_t)(raw_cell(scan, row, position).at - scan->text);
   problem->status = MR_EDATA;
   problem->at = at + (start - scan->starts[row]);
   if (is_by_time(&selection->rule))
