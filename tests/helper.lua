@@ -2,6 +2,7 @@
 -- busted runs this file before the suite; specs get the same table by `require "helper"`.
 if type(package.loaded.helper) == "table" then return package.loaded.helper end
 local cjson = require "cjson"
+local ffi = require "ffi"
 local lfs = require "lfs"
 
 local M = {}
@@ -93,6 +94,20 @@ end
 function M.can_trace()
   return not os.getenv "MOONRANK_BUILD"
     and M.shell "strace -f --seccomp-bpf -o /dev/null true" == 0
+end
+
+-- ---- arrays ----
+
+--- The numbers of a list.
+-- @return `float[?]`, from 0
+function M.floats(list) return ffi.new("float[?]", math.max(#list, 1), list) end
+
+--- The same as keys; numbers or `uint64_t`.
+-- @return `uint64_t[?]`, from 0
+function M.keys(list)
+  local out = ffi.new("uint64_t[?]", math.max(#list, 1))
+  for i, key in ipairs(list) do out[i - 1] = key end
+  return out
 end
 
 -- ---- asserts ----
@@ -187,6 +202,17 @@ fields: fields.yaml
 model: {script: lr}
 train: {batch: 256, epochs: 2, seed: 1, optimizer: {adam: {lr: 0.01}}}
 ]])
+  return dir
+end
+
+--- A project as of make_project, with runs of lr and fm in folders of these names.
+-- @treturn string the folder
+function M.make_runs()
+  local dir = M.make_project {}
+  for _, script in ipairs { "lr", "fm" } do
+    assert(M.run(("train %s/lr.yaml --quiet --set model.script=%s --out %s/%s"):format(dir, script,
+      dir, script)) == 0)
+  end
   return dir
 end
 

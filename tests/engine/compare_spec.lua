@@ -8,7 +8,7 @@ local mr = require "moonrank.ffi"
 local Pool = require "moonrank.pool"
 local C = mr.C
 
-local function floats(list) return ffi.new("float[?]", math.max(#list, 1), list) end
+local floats = helper.floats
 
 local function is_nan(x) return x ~= x end
 

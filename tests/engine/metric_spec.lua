@@ -8,13 +8,7 @@ local metric = require "moonrank.metric"
 local C = mr.C
 local NAN, INF = 0 / 0, math.huge
 
-local function floats(list) return ffi.new("float[?]", math.max(#list, 1), list) end
-
-local function keys(list)
-  local out = ffi.new("uint64_t[?]", math.max(#list, 1))
-  for i, key in ipairs(list) do out[i - 1] = key end
-  return out
-end
+local floats, keys = helper.floats, helper.keys
 
 local function auc(scores, labels) return metric.auc(floats(scores), floats(labels), #scores) end
 

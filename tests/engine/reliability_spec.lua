@@ -5,7 +5,7 @@ local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
-local function floats(list) return ffi.new("float[?]", math.max(#list, 1), list) end
+local floats = helper.floats
 
 local function reliability(logits, labels, bins)
   return metric.reliability(floats(logits), floats(labels), #logits, bins)

@@ -1,19 +1,12 @@
 -- Rows with weights: in the metrics (engine/src/metric) and in the loss (ops/logloss). A row of
 -- weight 2 is the row twice; other weights are held against a count over all pairs of rows.
-local ffi = require "ffi"
 local g = require "graph_helper"
 local helper = require "helper"
 local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
-local function floats(list) return ffi.new("float[?]", math.max(#list, 1), list) end
-
-local function keys(list)
-  local out = ffi.new("uint64_t[?]", math.max(#list, 1))
-  for i, key in ipairs(list) do out[i - 1] = key end
-  return out
-end
+local floats, keys = helper.floats, helper.keys
 
 -- Rows with ties; whole weights from 0 to 3, or any.
 local function draw(seed, n, whole)

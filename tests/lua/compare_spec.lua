@@ -4,13 +4,7 @@ local helper = require "helper"
 describe("moonrank compare", function()
   local dir
 
-  setup(function()
-    dir = helper.make_project {}
-    for _, script in ipairs { "lr", "fm" } do
-      assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --set model.script=%s --out %s/%s")
-        :format(dir, script, dir, script))))
-    end
-  end)
+  setup(function() dir = helper.make_runs() end)
 
   local function figures_of(run)
     local lines = helper.figures(("%s/%s"):format(dir, run))

@@ -165,13 +165,7 @@ describe("figures of slices", function()
     return n - 1
   end
 
-  setup(function()
-    dir = helper.make_project {}
-    for _, script in ipairs { "lr", "fm" } do
-      assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --set model.script=%s --out %s/%s")
-        :format(dir, script, dir, script))))
-    end
-  end)
+  setup(function() dir = helper.make_runs() end)
 
   it("by eval are those of the slice's rows alone", function()
     local status, out, err = helper.run(("eval %s/lr --by hour --bins 4 --json %s/e.json")
