@@ -234,6 +234,8 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
   struct mr__text row = {text->text, size - 1};
   if (row.size > 0 && row.at[row.size - 1] == '\r') row.size--;
   if (row.size == 0) return mr__fail(MR_EDATA, "%s:1: the header is an empty line", path);
+  if (size == text->size && memchr(row.at, '\r', row.size))
+    return mr__fail(MR_EDATA, "%s:1: the lines end with CR alone, expected LF or CRLF", path);
   for (size_t i = 0; i < size; i++) block->first_line += row.at[i] == '\n';
   text->text += size;
   text->size -= size;

@@ -248,8 +248,23 @@ static const char *foreign_format(const struct mr__source *source) {
   return NULL;
 }
 
+/* Of files that end within the first bytes of a format: a text of these is no text. */
+static const char *cut_format(const struct mr__source *source) {
+  static const struct {
+    const char *name, *magic;
+  } formats[] = {{"gzip", "\x1F\x8B\x08"}, {"zstd", "\x28\xB5\x2F"}, {"lz4", "\x04\x22\x4D"}};
+  size_t size = source->input_size;
+  for (size_t i = 0; size > 1 && size < 4 && i < sizeof formats / sizeof *formats; i++)
+    if (memcmp(source->input, formats[i].magic, size) == 0) return formats[i].name;
+  return NULL;
+}
+
 static int choose_format(struct mr__source *source) {
   MR_TRY(want_input(source));
+  const char *cut = cut_format(source);
+  if (cut)
+    return mr__fail(MR_EIO, "%s: the %s data ends too early; the file is not complete",
+                    source->path, cut);
   source->read = read_plain;
   if (starts_with(source, "\x1F\x8B", 2)) {
     source->read = read_gzip;

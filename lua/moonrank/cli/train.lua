@@ -69,6 +69,18 @@ local function figures_for_log(figures)
   return result
 end
 
+-- A label that says the same in all rows of the training data, which one may have named by mistake.
+local function report_labels(say, data)
+  for _, task in ipairs(data.schema.tasks) do
+    local labels, n, same = data.train:labels(task.name), data.train:samples(), 1
+    while same < n and labels[same] == labels[0] do same = same + 1 end
+    if n > 1 and same == n then
+      say(("labels   every label of %s in the training data is %g: there is nothing to learn")
+        :format(task.name, labels[0]))
+    end
+  end
+end
+
 -- Rows that were left out, of every split that has some.
 local function report_bad_rows(say, data, out, resumes)
   local counts
@@ -182,6 +194,7 @@ local function train_once(options, asked)
   if out.notice then say(out.notice) end
   print_header(say, configuration, opened.script, data, run)
   print_warm_start(say, taken)
+  report_labels(say, data)
   report_bad_rows(say, data, out, resumes)
   fit(run, data, configuration, out, say, progress, stop_after)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
