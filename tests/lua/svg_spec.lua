@@ -110,6 +110,21 @@ describe("a picture", function()
     assert.truthy(dark:find(".ground{fill:#0d1117}", 1, true))
   end)
 
+  it("breaks the line of a legend that is too long, and has room for it", function()
+    local series = {}
+    for i = 1, 4 do series[i] = { name = ("model %d "):format(i):rep(3), { 10, 0 }, { 100, 9 } } end
+    local text = svg.picture(picture { series = series })
+    local at = {}
+    for x, y in text:gmatch '<path class="line" d="M(%d+) (%d+)h26"/>' do
+      at[#at + 1] = x .. " " .. y
+    end
+    -- Each takes 54 + 24 * 7 pixels of 420: one a line, the first at 34 + 34 from the top.
+    assert.same({ "14 68", "14 86", "14 104", "14 122" }, at)
+    local lines = {}
+    for y in text:gmatch '<path class="grid" d="M62 ([%d.]+)h340"/>' do lines[#lines + 1] = y end
+    assert.same({ "276.0", ("%.1f"):format(92 + 3 * 18) }, { lines[1], lines[#lines] })
+  end)
+
   it("says which figure does not fit", function()
     local function fails(message, changes)
       assert.has_error(function() svg.picture(picture(changes)) end, message)
@@ -122,5 +137,47 @@ describe("a picture", function()
       { series = { { name = "a", { 1, -1 } } } })
     fails('panel "Speed": samples/s is inf, expected a number of at least 0',
       { series = { { name = "a", { 1, math.huge } } } })
+  end)
+end)
+
+describe("a picture of bars", function()
+  local function bars(changes)
+    local given = { title = "AUC by place", x = { title = "AUC", from = 0.5,
+      text = function(v) return ("%.2f"):format(v) end }, names = { "lr", "fm" },
+      rows = { { name = "feed", 0.6, 0.7 }, { name = "search", nil, 0.5 }, { name = "x", 0.4 } } }
+    for name, value in pairs(changes or {}) do given[name] = value end
+    return svg.figure { id = "p1", title = "AUC", description = "By place.", bars = given }
+  end
+
+  it("begins each where it is told to, and has a legend where there are several series", function()
+    -- From 0.4 to 0.7 over 420 - 74 - 62 pixels: the names take 20 + 6 * 7 to the left.
+    local text = bars()
+    assert_well_formed(text)
+    local step = (420 - 74 - 62) / 3
+    local found = {}
+    local pattern = '<g class="s(%d)"><rect x="([%d.]+)" y="[%d.]+" width="([%d.]+)" height="12"/>'
+    for i, x, width in text:gmatch(pattern) do
+      found[#found + 1] = ("%s %s %s"):format(i, x, width)
+    end
+    local function bar(i, from, length)
+      return ("%d %.1f %.1f"):format(i, 62 + from * step, length * step)
+    end
+    assert.same({ bar(1, 1, 1), bar(2, 1, 2), bar(2, 1, 0), bar(1, 0, 1) }, found)
+    assert.truthy(text:find('<rect x="14" y="29" width="26" height="10"/>\n<text x="46" y="38">lr<',
+      1, true))
+    assert.is_nil(bars({ names = { "lr" } }):find('height="10"/>', 1, true))
+  end)
+
+  it("shortens names at a letter, not within one", function()
+    local letter = "\195\188"
+    local text = bars { rows = { { name = letter:rep(30), 0.6 }, { name = letter:rep(24), 0.6 } } }
+    assert.truthy(text:find(">" .. letter:rep(23) .. "..</text>", 1, true))
+    assert.truthy(text:find(">" .. letter:rep(24) .. "</text>", 1, true))
+  end)
+
+  it("is well-formed, whatever the words in it", function()
+    local text = bars { rows = { { name = 'a<"b">\1&', 0.6 } }, names = { "<i>", "&" } }
+    assert_well_formed(text)
+    assert.truthy(text:find(">a&lt;&quot;b&quot;&gt;?&amp;</text>", 1, true))
   end)
 end)

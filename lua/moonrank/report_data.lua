@@ -1,0 +1,171 @@
+--- What a report says of a run: its figures on data, curves, slices, tables and settings.
+-- @module moonrank.report_data
+local Predictor = require "moonrank.predictor"
+local RunFolder = require "moonrank.run_folder"
+local Slices = require "moonrank.slices"
+local config_split = require "moonrank.config_split"
+local metric = require "moonrank.metric"
+local model_data = require "moonrank.model_data"
+local path_of = require "moonrank.path"
+local sorted_keys = require "moonrank.sorted_keys"
+local yaml = require "moonrank.yaml"
+
+local M = {}
+
+local ROC_POINTS, HISTOGRAM_BINS, MOST_SLICES = 200, 40, 10
+
+-- Walk over the rows: each(logit, label, weight).
+local function walk(rows, each)
+  for i = 0, rows.n - 1 do
+    each(rows.logits[i], rows.labels[i], rows.weights and rows.weights[i] or 1)
+  end
+end
+
+-- The number of the bin that holds a logit; bins ascend and hold all.
+local function bin_of(bins, logit)
+  local low, high = 1, #bins
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if logit > bins[middle].most then low = middle + 1 else high = middle end
+  end
+  return low
+end
+
+-- Points of the curve from (0, 0) to (1, 1): those between bins of equal count. Rows of one score
+-- are in one bin, so each point is exact. None where a class is missing.
+local function roc_of(rows)
+  local bins = assert(metric.reliability(rows.logits, rows.labels, rows.n, ROC_POINTS,
+    rows.weights)).bins
+  local clicks, others, all = {}, {}, { 0, 0 }
+  for k = 1, #bins do clicks[k], others[k] = 0, 0 end
+  walk(rows, function(logit, label, weight)
+    local of, k = label == 1 and clicks or others, bin_of(bins, logit)
+    of[k] = of[k] + weight
+  end)
+  for k = 1, #bins do all = { all[1] + others[k], all[2] + clicks[k] } end
+  if all[1] == 0 or all[2] == 0 then return {} end
+  local points, alarms, hits = { { 0, 0 } }, 0, 0
+  for k = #bins, 1, -1 do
+    alarms, hits = alarms + others[k], hits + clicks[k]
+    points[#points + 1] = { alarms / all[1], hits / all[2] }
+  end
+  return points
+end
+
+local function probability(logit) return 1 / (1 + math.exp(-logit)) end
+
+-- Shares of the rows without and with a click in equal steps of the probability, of its logarithm
+-- where the least and the most are far apart: { log, { from, to, without, with }, ... }.
+local function histogram_of(rows)
+  local least, most = math.huge, -math.huge
+  walk(rows, function(logit) least, most = math.min(least, logit), math.max(most, logit) end)
+  if rows.n == 0 then return {} end
+  least, most = math.max(probability(least), 1e-6), math.max(probability(most), 1e-6)
+  local log = most > 20 * least
+  local scale = log and math.log or function(p) return p end
+  local from = scale(least)
+  local step = math.max(scale(most) - from, 1e-9) / HISTOGRAM_BINS
+  local bins, totals = { log = log }, { 0, 0 }
+  for k = 1, HISTOGRAM_BINS do
+    local low, high = from + (k - 1) * step, from + k * step
+    bins[k] = { log and math.exp(low) or low, log and math.exp(high) or high, 0, 0 }
+  end
+  walk(rows, function(logit, label, weight)
+    local place = (scale(math.max(probability(logit), least)) - from) / step
+    local bin = bins[math.max(1, math.min(HISTOGRAM_BINS, math.floor(place) + 1))]
+    local class = label == 1 and 2 or 1
+    bin[2 + class] = bin[2 + class] + weight
+    totals[class] = totals[class] + weight
+  end)
+  for _, bin in ipairs(bins) do
+    for class = 1, 2 do
+      bin[2 + class] = totals[class] > 0 and bin[2 + class] / totals[class] or 0
+    end
+  end
+  return bins
+end
+
+-- Settings by dotted name; lists as they are written.
+local function flatten(values, path, result)
+  for _, key in ipairs(sorted_keys(values)) do
+    local value, name = values[key], path and path .. "." .. key or key
+    if type(value) == "table" and #value == 0 and next(value) ~= nil then
+      flatten(value, name, result)
+    else
+      result[name] = type(value) == "table" and yaml.write({ value }):gsub("%s+$", "")
+        :gsub("^%- ", "") or tostring(value)
+    end
+  end
+  return result
+end
+
+local function settings_of(folder)
+  local node, message = yaml.read(folder .. "/config.yaml")
+  if not node then return nil, message end
+  return flatten(yaml.plain(node), nil, {})
+end
+
+local function look(run, split, rows, options)
+  run.reliability = assert(metric.reliability(rows.logits, rows.labels, rows.n, nil, rows.weights))
+  run.roc = roc_of(rows)
+  run.histogram = histogram_of(rows)
+  for _, field in ipairs(options.by or {}) do
+    local slices, message = Slices.by(split, field, MOST_SLICES)
+    if not slices then return nil, message end
+    local list
+    list, message = slices:figures(split, rows.logits, rows.labels, options.pool.handle)
+    if not list then return nil, message end
+    run.by[#run.by + 1] = { field = field, slices = list }
+  end
+  return true
+end
+
+-- The model's figures, and what the pictures show of its first task.
+local function judge(run, opened, split, options)
+  local predictor, ok, message = Predictor.new(opened.model, options.pool), true, nil
+  run.by = {}
+  run.figures = predictor:evaluate(split, function(task, logits, labels)
+    if task ~= opened.model.tasks[1].name then return end
+    ok, message = look(run, split, { n = split:samples(), logits = logits, labels = labels,
+      weights = split:weights() }, options)
+  end)
+  predictor:close()
+  if run.figures.scenarios then
+    table.insert(run.by, 1, { field = split.schema.config.scenario,
+      slices = run.figures.scenarios })
+  end
+  return ok, message
+end
+
+--- Open a run and judge it on data.
+-- @tparam string folder  a run folder
+-- @tparam table options  pool; data: train, valid, test or a file, default: test where the run has
+-- it, else valid, else train; by: a list of fields; set: overrides of the run's fields file
+-- @treturn ?table name, folder, data, figures (as of Predictor:evaluate), reliability (as of
+-- metric.reliability), roc { { x, y }, ... }, histogram, by = { { field, slices }, ... } with
+-- scenarios first, epochs (of metrics.jsonl), tables { name, rows, width }, parameters, settings
+-- @treturn ?string what is wrong
+-- @raise when a score is not finite, or the data has no label
+function M.read(folder, options)
+  local run, message = { folder = folder, name = path_of.base((folder:gsub("/+$", ""))) }
+  run.epochs, message = RunFolder.epochs(folder)
+  if not run.epochs then return nil, message .. "; a report is of run folders" end
+  run.settings, message = settings_of(folder)
+  if not run.settings then return nil, message end
+  local opened, split, ok
+  opened, message = model_data.open(folder, { pool = options.pool, set = options.set })
+  if not opened then return nil, message end
+  local function has(name) return config_split.has({ data = opened.data or {} }, name) end
+  run.data = options.data or has "test" and "test" or has "valid" and "valid" or "train"
+  split, message = model_data.split(opened, run.data)
+  if not split then return nil, message end
+  local described = opened.model:describe()
+  run.tables, run.parameters, run.script = described.tables, described.parameters,
+    opened.model.script
+  ok, message = judge(run, opened, split, options)
+  opened.model:close()
+  if not ok then return nil, message end
+  return run
+end
+
+return M
