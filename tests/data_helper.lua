@@ -8,7 +8,9 @@ local M = {}
 
 local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
   group = C.MR_GROUP, request_key = C.MR_REQUEST_KEY, vector = C.MR_VECTOR, weight = C.MR_WEIGHT,
-  scenario = C.MR_SCENARIO, time = C.MR_TIME }
+  scenario = C.MR_SCENARIO, time = C.MR_TIME, bucket = C.MR_BUCKET }
+
+local WHEN_MISSING = { mean = C.MR_MISSING_MEAN, own = C.MR_MISSING_OWN }
 
 -- Columns that batches do not have.
 local NOT_IN_BATCHES = { request_key = true, vector = true, scenario = true, time = true }
@@ -23,7 +25,10 @@ function M.spec(column)
   spec.separator = column.separator and column.separator:byte() or 0
   spec.max, spec.width = column.max or 0, column.width or 0
   spec.transform = column.log1p and C.MR_LOG1P or C.MR_PLAIN_NUMBER
-  spec.missing = column.missing or 0
+  spec.when_missing = WHEN_MISSING[column.missing] or C.MR_MISSING_VALUE
+  spec.missing = tonumber(column.missing) or 0
+  spec.normalize, spec.buckets = column.normalize and 1 or 0, column.buckets or 0
+  if column.clip then spec.clips, spec.least, spec.most = 1, column.clip[1], column.clip[2] end
   return spec
 end
 

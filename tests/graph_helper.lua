@@ -7,7 +7,7 @@ local C = mr.C
 local M = {}
 
 local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR_LABEL,
-  vector = C.MR_VECTOR, weight = C.MR_WEIGHT }
+  vector = C.MR_VECTOR, weight = C.MR_WEIGHT, bucket = C.MR_BUCKET }
 
 local function domain_of(spec) return spec.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE end
 
@@ -25,7 +25,8 @@ function M.schema(columns, sequences)
   for i, column in ipairs(columns) do
     mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", {
       name = column.name, table = column.table, type = TYPES[column.type],
-      width = column.width or 0, domain = domain_of(column), sequence = column.sequence })))
+      width = column.width or 0, domain = domain_of(column), sequence = column.sequence,
+      normalize = column.normalize and 1 or 0, buckets = column.buckets or 0 })))
     schema.columns[column.name] = i - 1
   end
   return schema

@@ -96,10 +96,16 @@ enum {
   MR_VECTOR = 7,      /* `width` floats; filled by the caller, not read from text yet */
   MR_WEIGHT = 8,      /* one float, 0 to 1e9: how often its sample counts in losses and figures */
   MR_SCENARIO = 9,    /* one value of few; of the sample, for figures of each. Not in batches */
-  MR_TIME = 10        /* one double, a number of seconds; of the sample, for splits. Not in batches */
+  MR_TIME = 10,  /* one double, a number of seconds; of the sample, for splits. Not in batches */
+  MR_BUCKET = 11 /* one number, of which the bucket that it falls into is a key of a table of the
+                    column's own */
 };
 
 enum { MR_PLAIN_NUMBER = 0, MR_LOG1P = 1 }; /* transform of a number */
+
+/* What an empty cell of numbers is: a value, the mean of those that are there, or a bucket of its
+ * own. */
+enum { MR_MISSING_VALUE = 0, MR_MISSING_MEAN = 1, MR_MISSING_OWN = 2 };
 
 enum { MR_KEEP_FIRST = 0, MR_KEEP_LAST = 1 }; /* of a sequence that is longer than its max */
 
@@ -117,15 +123,21 @@ typedef struct mr_sequence_spec {
 typedef struct mr_column_spec {
   const char *name;    /* how the model refers to it */
   const char *source;  /* the column's name in the file's header; NULL: same as name */
-  const char *table;   /* MR_ID, MR_IDS: the table; NULL: same as name */
+  const char *table;   /* MR_ID, MR_IDS, MR_BUCKET: the table; NULL: same as name */
   int32_t type;        /* MR_ID .. */
   int32_t domain;      /* MR_REQUEST or MR_SAMPLE; in a sequence that of its owner */
   int32_t separator;   /* MR_IDS: the byte between values, default ',' when 0; in a sequence not the
                           one between its behaviours */
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
   int32_t width;       /* MR_VECTOR: floats per row */
-  int32_t transform;   /* MR_NUMBER: MR_PLAIN_NUMBER or MR_LOG1P */
-  float missing;       /* MR_NUMBER: the value of an empty cell, before no transform */
+  /* MR_NUMBER, MR_BUCKET, in this order: */
+  int32_t when_missing; /* MR_MISSING_VALUE .. */
+  float missing;        /* MR_MISSING_VALUE: the value of an empty cell */
+  int32_t clips;        /* 1: numbers are held within [least, most] */
+  float least, most;
+  int32_t transform;    /* MR_PLAIN_NUMBER or MR_LOG1P */
+  int32_t normalize;    /* MR_NUMBER: 1: less the mean of the training data, by its deviation */
+  int32_t buckets;      /* MR_BUCKET: 2 to 1000, between quantiles of the training data */
   const char *sequence; /* MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR: the sequence that it is a part of;
                            NULL: none */
 } mr_column_spec;
@@ -140,6 +152,10 @@ int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec);
 int mr_schema_sequence(const mr_schema *schema, int32_t sequence, mr_sequence_spec *spec);
 /* The tables that a column names are added with min_count 1 where missing. Names are unique. */
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);
+/* Means, deviations and bounds of buckets are fitted when training data is built (mr_dataset_build
+ * with `fit`) or taken from the cache that is opened first; without training data, from the schema
+ * of a model. Columns that have theirs keep them; MR_EINVAL where `from` has none of a column. */
+int mr_schema_fit(mr_schema *schema, const mr_schema *from);
 int32_t mr_schema_columns(const mr_schema *schema);
 int32_t mr_schema_find(const mr_schema *schema, const char *name); /* index or -1 */
 int32_t mr_schema_find_table(const mr_schema *schema, const char *name); /* index or -1 */
@@ -238,9 +254,10 @@ int mr_peek_read(mr_peek *text, char *buffer, int64_t size, int64_t *got);
 /* Go past so many bytes, or to the end. At once where the file is plain, else all are unpacked. */
 int mr_peek_skip(mr_peek *text, int64_t size);
 
-/* The texts of keys of an MR_ID or MR_GROUP column, found in text files: a line for each key in their
- * order (free with mr_text_free), as messages show texts, so at most 47 bytes; an empty one where no
- * row has the key, and of files of pairs. Reads the files up to the last of them. */
+/* The texts of keys of an MR_ID or MR_GROUP column, found in text files: a line for each key in
+ * their order (free with mr_text_free), as messages show texts, so at most 47 bytes; an empty one
+ * where no row has the key, and of files of pairs. Reads the files up to the last of them. Of an
+ * MR_BUCKET column which numbers fall into the bucket, such as "2.5 to 7", without reading. */
 int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *format,
                   const char *const *paths, int32_t n_paths, int32_t column, const uint64_t *keys,
                   int32_t n_keys);
@@ -575,11 +592,11 @@ typedef struct mr_values {
   const uint64_t *keys;     /* MR_ID: [rows], of mr_schema_key; MR_IDS: all bags */
   const int32_t *offsets;   /* MR_IDS with keys: [rows + 1], row r owns keys[offsets[r]] up to
                                keys[offsets[r + 1]] */
-  const float *floats;      /* MR_NUMBER: [rows], before transforms, NaN: no value;
+  const float *floats;      /* MR_NUMBER, MR_BUCKET: [rows], before transforms, NaN: no value;
                                MR_VECTOR: [rows, width] */
   /* Of a sequence, with keys or floats: [rows + 1], row r owns the behaviours from behaviours[r] up
-   * to behaviours[r + 1]. Keys, offsets and floats are then of behaviours instead of rows. Texts are
-   * one cell for each row, as in a file. */
+   * to behaviours[r + 1]. Keys, offsets and floats are then of behaviours instead of rows. Texts
+   * are one cell for each row, as in a file. */
   const int32_t *behaviours;
 } mr_values;
 

@@ -65,6 +65,10 @@ local function rows_of_tables(values, survey, split)
       end
     end
   end
+  for _, field in ipairs(values.fields) do
+    -- All buckets have a code, and so has "missing".
+    if field.buckets then rows[field.table] = tonumber(field.buckets:match "%d+") + 1 end
+  end
   return rows
 end
 

@@ -96,7 +96,7 @@ end
 
 local function find_number(list, c, field, can_normalize)
   local s = c.number
-  if not s or s.n < 2 or s.min == s.max then return end
+  if not s or s.n < 2 or s.min == s.max or field.buckets then return end
   local deviation = math.sqrt(s.m2 / s.n)
   local skew = deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
   if field.transform ~= "log1p" and s.min >= 0 and skew > SKEWED and s.max > FAR then

@@ -382,6 +382,30 @@ end
 
 -- ---- the fields file ----
 
+-- What a number field says of clipping and buckets.
+local function check_number(context, field, path)
+  local function wrong_value(name, ...) stop(context.places[path .. "." .. name], ...) end
+  local clip = field.clip
+  if clip and not (#clip == 2 and clip[1] < clip[2]) then
+    wrong_value("clip", "%s.clip is a list of %s, expected two numbers, the second larger", path,
+      #clip == 2 and ("%.10g and %.10g"):format(clip[1], clip[2]) or #clip)
+  end
+  if field.table and field.type == "number" and not field.buckets then
+    wrong_value("table", "%s.table is for numbers with buckets only", path)
+  end
+  local n = field.buckets and tonumber(field.buckets:match "^quantile%((%d+)%)$")
+  if field.buckets and not (n and n >= 2 and n <= 1000) then
+    wrong_value("buckets", '%s.buckets is "%s", expected quantile(N) with N from 2 to 1000', path,
+      field.buckets)
+  elseif n and field.normalize then
+    wrong_value("normalize", "%s.normalize does not go with buckets", path)
+  elseif n and field.missing == "mean" then
+    wrong_value("missing", "%s.missing is mean, expected a number or own with buckets", path)
+  elseif not n and field.missing == "own" then
+    wrong_value("missing", "%s.missing is own, expected a number or mean without buckets", path)
+  end
+end
+
 local function check_field(context, field, path)
   local names = type(field.name) == "table" and field.name or { field.name }
   local place = context.places[path .. ".name"]
@@ -392,6 +416,7 @@ local function check_field(context, field, path)
     stop(context.places[path .. ".separator"], '%s.separator is "%s", expected one character', path,
       field.separator)
   end
+  check_number(context, field, path)
   for _, name in ipairs(names) do
     if name:find "[%c%s:]" or #name > 255 then
       stop(place, '%s.name is "%s", expected text without spaces and colons', path, name)
@@ -411,7 +436,7 @@ local function expand_fields(values, context)
       local one = {}
       for key, value in pairs(field) do one[key] = value end
       one.name, one.source = name, tostring(field.source or name)
-      if field.type ~= "number" then one.table = field.table or name end
+      if field.type ~= "number" or field.buckets then one.table = field.table or name end
       fields[#fields + 1] = one
     end
   end
@@ -427,7 +452,18 @@ local function expand_tables(values, context)
       min_count = own.min_count or values.defaults.min_count }
     names[#names + 1] = name
   end
-  for _, field in ipairs(values.fields) do add(field.table) end
+  for _, field in ipairs(values.fields) do
+    add(field.table)
+    if field.buckets then -- all of its keys are known
+      local own = values.tables[field.table]
+      if own and own.min_count and own.min_count > 1 then
+        stop(context.places[("tables.%s.min_count"):format(field.table)],
+          'tables.%s.min_count is %d, but field "%s" has buckets, which are all known', field.table,
+          own.min_count, field.name)
+      end
+      tables[field.table].min_count = 1
+    end
+  end
   for _, sequence in ipairs(values.sequences or {}) do
     for _, member in pairs(sequence.of) do add(member.table) end
   end

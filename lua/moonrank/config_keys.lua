@@ -111,8 +111,9 @@ local FIELD = { type = "map", keys = {
   key("source", { type = "either", forms = COLUMN_FORMS,
     doc = "the column of the file; default: the field's name. libsvm: the number of an index, "
       .. "libffm: of a field, both: features, which are all pairs" }),
-  key("table", { type = "text", only = { "id", "ids" },
-    doc = "the embedding table, shared by all fields that name it; default: the field's name" }),
+  key("table", { type = "text", only = { "id", "ids", "number" },
+    doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
+      .. "number only with buckets" }),
   key("separator", { type = "text", only = { "ids" }, default = ",",
     doc = "the character between values" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
@@ -121,8 +122,16 @@ local FIELD = { type = "map", keys = {
     doc = "how the rows of several values become one" }),
   key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
     default = "none", doc = "log1p: log(1 + x), for negative x -log(1 - x)" }),
-  key("missing", { type = "number", only = { "number" }, default = 0,
-    doc = "the value of an empty cell" }),
+  key("missing", { type = "either", forms = { { type = "number" },
+    { type = "word", words = { "mean", "own" } } }, only = { "number" }, default = 0,
+    doc = "the value of an empty cell; mean: the training data's; own: a bucket of its own" }),
+  key("clip", { type = "list", of = { type = "number" }, only = { "number" },
+    doc = "hold numbers within these two, before transform" }),
+  key("normalize", { type = "boolean", only = { "number" },
+    doc = "true: less the mean of the training data, by its standard deviation, after transform" }),
+  key("buckets", { type = "text", only = { "number" },
+    doc = "quantile(N): numbers become ids of N buckets with equally many rows of the training "
+      .. "data, 2 to 1000, each with a row of the field's table" }),
 } }
 
 -- What else is said of a member that is not, or not in all, as the field of its name.

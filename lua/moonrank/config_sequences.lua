@@ -67,10 +67,15 @@ local function expand_member(self, sequence, name, path)
     self.stop(place, '%s is called "%s.%s", which is a field', path, sequence.name, name)
   end
   local one = { column = member.column, type = type_of(self, name, member, field, path) }
+  if field and one.type == "number"
+    and (field.normalize or field.buckets or type(field.missing) == "string") then
+    self.stop(place, "%s: what is fitted to the numbers of its field is not for sequences; give "
+      .. "the member another name", path)
+  end
   for _, key in ipairs(FIELD.keys) do
     if key.only then one[key.name] = value_of(self, key, one.type, member, field, path) end
   end
-  if one.type ~= "number" then one.table = one.table or name end
+  one.table = one.type ~= "number" and (one.table or name) or nil
   self.named[path] = member.table
   local separator = one.separator
   if separator and #separator ~= 1 then

@@ -147,6 +147,10 @@ function methods:split(name)
     error(('no split "%s", expected train, valid or test'):format(tostring(name)), 2)
   end
   if self.splits[name] then return self.splits[name] end
+  if self.schema.fits and name ~= "train" and not self.is_fitted then
+    local train, trouble = methods.split(self, "train")
+    if not train then return nil, trouble end
+  end
   if not config_split.has(self.config, name) then return nil end
   local selection = config_split.selection(self.config, name)
   local paths, message = files_of(self, selection and "train" or name)
@@ -155,6 +159,15 @@ function methods:split(name)
   split, message = self:open_files(paths, name, { fit = name == "train", selection = selection })
   self.splits[name] = split
   return split, message
+end
+
+--- Take what was fitted to numbers from the schema of a model, rather than from the training data.
+-- @param from  `const mr_schema *`
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function methods:fit(from)
+  self.is_fitted = true
+  return mr.ok(C.mr_schema_fit(self.schema.handle, from))
 end
 
 --- Close all splits now. May be called twice.

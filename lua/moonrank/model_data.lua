@@ -2,6 +2,7 @@
 -- @module moonrank.model_data
 local config = require "moonrank.config"
 local Dataset = require "moonrank.dataset"
+local C = require "moonrank.ffi".C
 local path_of = require "moonrank.path"
 local text_format = require "moonrank.text_format"
 
@@ -80,8 +81,10 @@ function M.split(opened, what)
   local data, message = Dataset.open(values, { pool = opened.pool, labels = opened.labels,
     places = opened.places })
   if not data then return nil, message end
-  if not is_split then return open_files(data, what) end
   local split
+  split, message = data:fit(C.mr_graph_schema(opened.model.graph))
+  if not split then return nil, message end
+  if not is_split then return open_files(data, what) end
   split, message = data:split(what)
   if not split then return nil, message or ("the run has no %s data"):format(what) end
   return split

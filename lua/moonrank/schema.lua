@@ -43,17 +43,25 @@ local function add_field(self, field, config, in_sequence)
     name = field.name,
     source = field.source,
     table = field.table,
-    type = TYPES[field.type],
+    type = field.buckets and C.MR_BUCKET or TYPES[field.type],
     domain = Schema.domain_number(domain),
     separator = field.separator and field.separator:byte() or 0,
     max = field.max or 0,
     transform = field.transform == "log1p" and C.MR_LOG1P or C.MR_PLAIN_NUMBER,
-    missing = field.missing or 0,
+    missing = type(field.missing) == "number" and field.missing or 0,
+    when_missing = field.missing == "mean" and C.MR_MISSING_MEAN
+      or field.missing == "own" and C.MR_MISSING_OWN or C.MR_MISSING_VALUE,
+    clips = field.clip and 1 or 0,
+    least = field.clip and field.clip[1] or 0,
+    most = field.clip and field.clip[2] or 0,
+    normalize = field.normalize and 1 or 0,
+    buckets = field.buckets and tonumber(field.buckets:match "%d+") or 0,
     sequence = in_sequence,
   })
   return {
-    name = field.name, side = field.side, type = field.type, table = field.table,
-    dim = field.table and config.tables[field.table].dim, domain = in_sequence or domain,
+    name = field.name, side = field.side, type = field.buckets and "id" or field.type,
+    table = field.table, dim = field.table and config.tables[field.table].dim,
+    domain = in_sequence or domain,
     column = column, pool = field.pool,
   }
 end
@@ -88,6 +96,10 @@ end
 -- What the keys of a fields file say of samples beside labels.
 local OF_SAMPLES = { { "group", C.MR_GROUP }, { "weight", C.MR_WEIGHT },
   { "scenario", C.MR_SCENARIO }, { "time", C.MR_TIME } }
+
+local function is_fitted(field)
+  return field.normalize or field.buckets or field.missing == "mean"
+end
 
 local function add_labels(self, config)
   for _, task in ipairs(sorted_keys(config.label)) do
@@ -125,6 +137,7 @@ function Schema.new(config, options)
     mr.check(C.mr_schema_add_table(self.handle, name, config.tables[name].min_count))
   end
   self.fields.schema = self
+  for _, field in ipairs(config.fields) do self.fits = self.fits or is_fitted(field) or nil end
   for i, field in ipairs(config.fields) do self.fields[i] = add_field(self, field, config) end
   for i, sequence in ipairs(config.sequences or {}) do
     self.sequences[i] = add_sequence(self, sequence, config)

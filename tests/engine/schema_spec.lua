@@ -60,12 +60,15 @@ describe("a schema", function()
     assert(add { name = "user", type = "id" })
     assert(add { name = "session", type = "request_key" })
     assert(add { name = "w", type = "weight" })
+    assert(add { name = "level", type = "bucket", buckets = 2 })
+    assert(add_table("rare", 3))
+    assert(data.add_sequence(schema, { name = "past" }))
     local cases = {
       { { type = "id" }, "a column has no name" },
       { { name = "", type = "id" }, "a column has no name" },
       { { name = "user", type = "id" }, 'column "user" is there already' },
-      { { name = "x", type = 0 }, 'column "x": type is 0, expected 1 to 10' },
-      { { name = "x", type = 11 }, 'column "x": type is 11, expected 1 to 10' },
+      { { name = "x", type = 0 }, 'column "x": type is 0, expected 1 to 11' },
+      { { name = "x", type = 12 }, 'column "x": type is 12, expected 1 to 11' },
       { { name = "x", type = "ids", separator = '"' }, 'column "x": separator is byte 34, '
         .. "expected 1 to 255 and neither a quote nor the end of a line" },
       { { name = "x", type = "ids", max = -1 }, 'column "x": max is -1, expected 0 or more' },
@@ -80,13 +83,29 @@ describe("a schema", function()
       { { name = "x", type = "scenario", side = "request" },
         'column "x": a scenario belongs to a sample, not to a request' },
       { { name = "x", type = "vector" }, 'column "x": width is 0, expected 1 or more' },
+      { { name = "x", type = "number", missing = "own" },
+        'column "x": when_missing is 2, expected 0 or 1' },
+      { { name = "x", type = "bucket", buckets = 5, missing = "mean" },
+        'column "x": when_missing is 1, expected 0 or 2' },
+      { { name = "x", type = "number", clip = { 2, 2 } }, 'column "x": numbers are held within 2 '
+        .. "and 2, expected finite ones, the second larger" },
+      { { name = "x", type = "bucket", buckets = 1 },
+        'column "x": buckets is 1, expected 2 to 1000' },
+      { { name = "x", type = "bucket", buckets = 5, table = "user" },
+        'column "x": its buckets\' table is that of column "user"' },
+      { { name = "x", type = "id", table = "level" },
+        'column "x": its table is that of the buckets of column "level"' },
+      { { name = "x", type = "bucket", buckets = 5, table = "rare" },
+        'column "x": min_count of its buckets\' table is 3, expected 1' },
+      { { name = "x", type = "number", normalize = true, sequence = "past" },
+        'column "x": numbers of a sequence are not fitted' },
     }
     for _, case in ipairs(cases) do
       local ok, message = add(case[1])
       -- The sign of a NaN is the machine's own.
       helper.fails_with(case[2], ok, (message:gsub("%-nan", "nan")))
     end
-    assert.equal(3, C.mr_schema_columns(schema))
+    assert.equal(4, C.mr_schema_columns(schema))
   end)
 
   it("refuses a transform or a domain that it does not know", function()

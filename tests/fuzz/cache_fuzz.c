@@ -2,13 +2,15 @@
  * no wild pointer.
  *
  * Input: a byte of choices. With RAW the rest is the file. Otherwise numbers follow (samples,
- * requests, words of the records of both sides, codes of each table / 128, scenarios), which make a true
- * header with its checksum, so that the sections, which are the rest, are believed. */
+ * requests, words of the records of both sides, codes of each table / 128, scenarios), which make a
+ * true header with its checksum, so that the sections, which are the rest, are believed; what is
+ * fitted is true as well, without HOSTILE. */
+#include "data/fit.h"
 #include "data/store.h"
 #include "read_dataset.h"
 #include "table/touched.h"
 
-enum { RAW = 1, KEYED = 2, SHUFFLE = 4 };
+enum { RAW = 1, KEYED = 2, SHUFFLE = 4, HOSTILE = 8 };
 enum { MOST_BYTES = 1 << 16 };
 
 static unsigned take16(struct fuzz_input *input) {
@@ -36,7 +38,15 @@ static int make_head(struct mr__store *out, struct fuzz_input *input, const mr_s
   return MR_OK;
 }
 
-static const char *write_file(struct fuzz_input *input, const mr_schema *schema) {
+/* Put what may be fitted where a cache of the schema has it. */
+static void write_fitted(char *to, unsigned choices) {
+  mr_schema *fitted = new_schema(choices & KEYED, 1);
+  fit_schema(fitted);
+  mr__fitted_write(fitted, to);
+  mr_schema_free(fitted);
+}
+
+static const char *write_file(struct fuzz_input *input, const mr_schema *schema, unsigned choices) {
   struct mr__store store;
   const char *path = NULL;
   if (make_head(&store, input, schema) == MR_OK) {
@@ -52,6 +62,8 @@ static const char *write_file(struct fuzz_input *input, const mr_schema *schema)
     for (uint64_t end = sizeof(struct mr__scenario); end <= names->bytes;
          end += sizeof(struct mr__scenario))
       bytes[names->offset + end - 1] = 0; /* or it is refused */
+    if (!(choices & HOSTILE))
+      write_fitted(bytes + mr__store_find(&store, MR__FITTED, 0)->offset, choices);
     path = fuzz_write("cache", bytes, size);
     free(bytes);
   }
@@ -100,11 +112,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   unsigned choices = fuzz_byte(&input);
   int64_t live = mr_alloc_live();
   mr_schema *schema = new_schema(choices & KEYED, 1);
-  const char *path =
-      choices & RAW ? fuzz_write("cache", input.at, input.size) : write_file(&input, schema);
+  const char *path = choices & RAW ? fuzz_write("cache", input.at, input.size)
+                                   : write_file(&input, schema, choices);
   mr_dataset *dataset = NULL;
   int status = path ? mr_dataset_open(&dataset, schema, path) : MR_END;
-  FUZZ_CHECK(choices & RAW || status == MR_OK || status == MR_END, "%s", mr_last_error());
+  int may_fail = choices & (RAW | HOSTILE);
+  FUZZ_CHECK(may_fail || status == MR_OK || status == MR_END, "%s", mr_last_error());
   if (status == MR_OK) status = read_dataset(dataset, schema, !!(choices & SHUFFLE), 0);
   for (int trains = 0; trains < 2 && status == MR_OK; trains++)
     status = touch_rows(dataset, schema, trains);

@@ -18,7 +18,7 @@ local C = mr.C
 local CORPUS = "tests/fuzz/corpus/"
 
 local function put(target, name, bytes)
-  local most = ({ model = 16384, cache = 8192 })[target] or 4096 -- as in tools/fuzz
+  local most = ({ model = 16384, cache = 16384 })[target] or 4096 -- as in tools/fuzz
   assert(#bytes < most, name .. " is too large for a seed: " .. #bytes)
   if not name:find "^hostile_" then name = "seed_" .. name end
   helper.write(CORPUS .. target .. "/" .. name, bytes)
@@ -40,12 +40,14 @@ local columns = {
   ad = { name = "ad", type = "id" },
   tags = { name = "tags", type = "ids" },
   price = { name = "price", type = "number" },
+  level = { name = "level", type = "bucket", buckets = 3 },
+  worth = { name = "worth", type = "number", normalize = true },
   picture = { name = "picture", type = "vector", width = 3 },
   click = { name = "click", type = "label" },
 }
 -- Only these, to stay small.
 local columns_of = { lr = { "user", "ad", "price" }, fm = { "user", "ad", "tags" },
-  dnn = { "ad", "picture" }, pool = { "user", "ad" } }
+  dnn = { "ad", "picture" }, pool = { "user", "ad" }, fitted = { "ad", "level", "worth" } }
 
 local function lookup(b, column, options)
   options = options or {}
@@ -68,6 +70,9 @@ local graphs = {
     x = b:batch_norm(b:dense(x, { out = 3 }))
     return b:sum(b:dropout(b:tanh(x), { rate = 0.5 }))
   end,
+  fitted = function(b)
+    return b:sum(b:concat { lookup(b, "ad"), lookup(b, "level"), b:column { column = "worth" } })
+  end,
   pool = function(b)
     local ad = lookup(b, "ad", { dim = 3 })
     local best = b:pool(ad, { kind = "max" })
@@ -80,6 +85,11 @@ local function model_seed(name, build)
   local list = { columns.click }
   for i, column in ipairs(columns_of[name]) do list[i + 1] = columns[column] end
   local schema = g.schema(list)
+  if name == "fitted" then
+    local path = helper.temp_dir() .. "/text"
+    helper.write(path, "click,ad,level,worth\n1,a,3,7\n0,b,4,1\n1,b,9,2.5\n")
+    assert(data.build(schema.handle, path, path .. ".cache", { fit = true }))
+  end
   local b = g.builder(schema)
   local logit = build(b)
   b:logloss(logit, b:column { column = "click" })
@@ -209,6 +219,10 @@ local cache_columns = {
   { name = "weight", source = "click", type = "weight" },
   { name = "place", source = "user", type = "scenario" },
   { name = "time", source = "click", type = "time" },
+  { name = "worth", source = "price", type = "number", missing = "mean", clip = { -10, 1e30 },
+    normalize = true },
+  { name = "level", source = "age", type = "bucket", side = "request", missing = "own",
+    buckets = 3 },
   { name = "rid", type = "request_key", side = "request" },
 }
 
@@ -224,7 +238,7 @@ local function cache_seed(name, keyed)
   -- The header of a cache knows the path and the time of its text: the same for every run.
   local text = helper.write("build/corpus.csv", HEADER .. "\n" .. table.concat(ROWS, "\n") .. "\n")
   assert(helper.shell("touch -d @0 " .. text) == 0)
-  assert(data.build(schema, text, dir .. "/cache"))
+  assert(data.build(schema, text, dir .. "/cache", { fit = true }))
   local bytes, choice = helper.read(dir .. "/cache"), keyed and 2 or 0
   put("cache", name .. "_raw", string.char(choice + 1) .. bytes)
   -- struct mr__store_header: what the fuzz target fills in again, and where the sections start.

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "data/fit.h"
+
 static const mr_sequence_spec sequences[] = {
     {.name = "past", .domain = MR_REQUEST, .max = 4, .keep = MR_KEEP_LAST},
     {.name = "near", .domain = MR_SAMPLE, .separator = '|'},
@@ -37,6 +39,21 @@ static const mr_column_spec specs[] = {
     {.name = "weight", .source = "click", .type = MR_WEIGHT, .domain = MR_SAMPLE},
     {.name = "place", .source = "user", .type = MR_SCENARIO, .domain = MR_SAMPLE},
     {.name = "time", .source = "click", .type = MR_TIME, .domain = MR_SAMPLE},
+    {.name = "worth",
+     .source = "price",
+     .type = MR_NUMBER,
+     .domain = MR_SAMPLE,
+     .when_missing = MR_MISSING_MEAN,
+     .clips = 1,
+     .least = -10,
+     .most = 1e30f,
+     .normalize = 1},
+    {.name = "level",
+     .source = "age",
+     .type = MR_BUCKET,
+     .domain = MR_REQUEST,
+     .when_missing = MR_MISSING_OWN,
+     .buckets = 3},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };
@@ -50,6 +67,16 @@ mr_schema *new_schema(int keyed, int64_t min_count) {
   for (int c = 0; c < (keyed ? COLUMNS : COLUMNS - 1); c++)
     FUZZ_CHECK(mr_schema_add_column(schema, &specs[c]) == MR_OK, "%s", mr_last_error());
   return schema;
+}
+
+void fit_schema(mr_schema *schema) {
+  static const float bounds[] = {1, 2.5f};
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    struct mr__column *column = &schema->columns[c];
+    int n = column->buckets ? 2 : 0;
+    if (mr__column_fits(column))
+      FUZZ_CHECK(mr__column_set_fitted(column, 1, 2, bounds, n) == MR_OK, "%s", mr_last_error());
+  }
 }
 
 uint64_t fuzz_sum; /* not static, so that the compiler cannot leave out the reading */

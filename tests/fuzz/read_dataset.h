@@ -6,6 +6,8 @@
 
 /* Columns of every type; `keyed`: with a request key, and columns on both sides. */
 mr_schema *new_schema(int keyed, int64_t min_count);
+/* Give it what may be fitted to its numbers. */
+void fit_schema(mr_schema *schema);
 
 /* Go through all batches and views. Gives MR_OK, or the failure of the loader. Only a dataset that
  * was just built is `trusted` to hold sound values in every place. */

@@ -294,8 +294,8 @@ describe("a wrong fields file", function()
   it("names a key that is not for the field's type", function()
     fields_fail("fields.yaml:5:36: fields[2].separator is for type ids, this field is of type id",
       more "  - {name: ad, side: ad, type: id, separator: ';'}")
-    fields_fail("fields.yaml:5:40: fields[2].table is for type id and ids, this field is of type "
-      .. "number", more "  - {name: ad, side: ad, type: number, table: x}")
+    fields_fail("fields.yaml:5:47: fields[2].table is for numbers with buckets only",
+      more "  - {name: ad, side: ad, type: number, table: x}")
   end)
 
   it("names wrong values", function()

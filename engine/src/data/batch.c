@@ -49,6 +49,7 @@ static int resize_column(struct mr__batch_column *column, const struct mr__colum
                          size_t rows, int coded) {
   switch (spec->type) {
   case MR_ID:
+  case MR_BUCKET:
   case MR_GROUP:
     column->n = (int64_t)rows;
     if (coded && spec->table >= 0)

@@ -200,14 +200,20 @@ enum mr__number mr__parse_number(struct mr__text text, float *out) {
 }
 
 static float transform(const struct mr__column *column, float value) {
+  if (column->clips) value = value < column->least ? column->least : value;
+  if (column->clips) value = value > column->most ? column->most : value;
   if (column->transform != MR_LOG1P) return value;
   /* In double, so that the float is the same whichever C library computes it. */
   double size = log1p(fabs((double)value));
   return (float)(value < 0 ? -size : size);
 }
 
+static float missing_value(const struct mr__column *column) {
+  return column->when_missing == MR_MISSING_VALUE ? column->missing : NAN;
+}
+
 enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text text, float *out) {
-  float value = column->missing;
+  float value = missing_value(column);
   enum mr__number kind = mr__parse_number(text, &value);
   if (kind <= MR__NUMBER_MISSING) *out = transform(column, value);
   return kind;
@@ -216,7 +222,7 @@ enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text
 enum mr__number mr__given_number(const struct mr__column *column, float value, float *out) {
   if (isinf(value)) return MR__NUMBER_HUGE;
   int missing = isnan(value);
-  *out = transform(column, missing ? column->missing : value);
+  *out = transform(column, missing ? missing_value(column) : value);
   return missing ? MR__NUMBER_MISSING : MR__NUMBER_OK;
 }
 

@@ -22,7 +22,7 @@ size_t mr__unquote(char *out, struct mr__text raw);
  * raw.size. */
 struct mr__text mr__unquoted(char *out, struct mr__text raw);
 
-/* What a cell of an MR_NUMBER column turned out to be. */
+/* What a cell of an MR_NUMBER or MR_BUCKET column turned out to be. */
 enum mr__number {
   MR__NUMBER_OK,
   MR__NUMBER_MISSING, /* empty, "nan" or "NaN": the column's `missing` value stands in */
@@ -39,10 +39,11 @@ static inline const char *mr__number_trouble(enum mr__number kind) {
  * text must be the number: no blanks, no hexadecimal. Never -0. */
 enum mr__number mr__parse_number(struct mr__text text, float *out);
 
-/* As mr__parse_number, with the column's missing value and transform applied: what is stored. */
+/* As mr__parse_number, with the column's missing value, clipping and transform applied; NaN where a
+ * number is missing whose value is not given. What is fitted comes on top (data/fit.h). */
 enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text text, float *out);
 
-/* What is stored of a number that a program gives instead of a text: NaN is a missing one. */
+/* The same of a number that a program gives instead of a text: NaN is a missing one. */
 enum mr__number mr__given_number(const struct mr__column *column, float value, float *out);
 
 /* A number of seconds as a double; returns 0 where the text is no finite number. */

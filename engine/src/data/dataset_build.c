@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/fit.h"
 #include "data/reader.h"
 #include "data/rows.h"
 #include "data/selection.h"
@@ -55,6 +56,8 @@ struct build {
   struct mr__bad_rows bad;
   size_t bad_capacity;
   struct mr__scenarios scenarios;
+  struct mr__fit *fit;     /* NULL: nothing is to be fitted */
+  uint32_t **bucket_codes; /* [columns] */
   struct open_request open;
 };
 
@@ -220,6 +223,31 @@ static int keep_open_request(struct hand *hand) {
   return MR_OK;
 }
 
+/* One column of the block's rows, each number as often as it has samples. */
+static int fit_column(struct build *build, const struct mr__rows *rows, int c) {
+  const struct mr__layout *layout = build->layout;
+  int domain = layout->schema->columns[c].domain;
+  int shared = domain == MR_REQUEST && layout->schema->request_key >= 0;
+  const struct mr__side *side = &rows->sides[domain];
+  const struct mr__record *shape = &layout->records[domain];
+  for (int64_t i = 0; i < side->n; i++) {
+    size_t at = shape->varies ? (size_t)side->offsets[i] : (size_t)i * shape->fixed;
+    int64_t end = i + 1 < side->n ? 0 : rows->sides[MR_SAMPLE].n, times = 1;
+    if (shared) times = (end ? end : rows->first_sample[i + 1]) - rows->first_sample[i];
+    float number;
+    memcpy(&number, side->records + at + layout->at[c], sizeof number);
+    for (; times > 0; times--) MR_TRY(mr__fit_add(build->fit, c, number));
+  }
+  return MR_OK;
+}
+
+static int fit_columns(struct build *build, const struct mr__rows *rows) {
+  const mr_schema *schema = build->layout->schema;
+  for (size_t c = 0; build->fit && c < schema->n_columns; c++)
+    if (mr__column_fits(&schema->columns[c])) MR_TRY(fit_column(build, rows, (int)c));
+  return MR_OK;
+}
+
 static int append(struct hand *hand) {
   struct build *build = hand->build;
   struct mr__rows *rows = hand->rows;
@@ -238,6 +266,7 @@ static int append(struct hand *hand) {
   build->line += rows->n_lines;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   MR_TRY(mr__rows_settle_scenarios(rows, build->layout, &build->scenarios));
+  MR_TRY(fit_columns(build, rows));
   MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
   if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));
   return MR_OK;
@@ -294,19 +323,52 @@ static int check_rows(const struct build *build, const char *const *paths, int32
   return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
 }
 
+static int needs_fit(const mr_schema *schema) {
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (mr__column_fits(&schema->columns[c]) && !schema->columns[c].is_fitted) return 1;
+  return 0;
+}
+
+/* The keys of a column's buckets, all of them, and the codes that they get. */
+static int code_buckets(struct build *build, int c) {
+  const struct mr__column *column = &build->layout->schema->columns[c];
+  size_t n = (size_t)mr__buckets(column);
+  struct mr__new_key *keys = mr__calloc(n, sizeof *keys);
+  uint32_t *codes = build->bucket_codes[c] = mr__calloc(n, sizeof *codes);
+  int status = keys && codes ? MR_OK : mr__fail_memory();
+  for (size_t i = 0; status == MR_OK && i < n; i++) keys[i].key = mr__bucket_key(column, (int)i);
+  if (status == MR_OK) status = mr__dictionary_add(build->dictionary, column->table, keys, n);
+  for (size_t i = 0; status == MR_OK && i < n; i++) codes[i] = keys[i].code;
+  mr__free(keys);
+  return status;
+}
+
+/* All rows are read: what is to be fitted is known. */
+static int settle_numbers(struct build *build) {
+  mr_schema *schema = build->layout->schema;
+  if (build->fit) MR_TRY(mr__fit_finish(build->fit, schema));
+  build->bucket_codes = mr__calloc(schema->n_columns, sizeof *build->bucket_codes);
+  if (!build->bucket_codes) return mr__fail_memory();
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (schema->columns[c].type == MR_BUCKET) MR_TRY(code_buckets(build, (int)c));
+  return MR_OK;
+}
+
 static int run(struct build *build, const mr_schema *schema, const char *const *paths,
                int32_t n_paths, const char *cache_path, int32_t fit, uint64_t fingerprint,
                mr_pool *pool) {
   build->open.texts = mr__calloc(schema->n_columns, sizeof *build->open.texts);
   if (!build->open.texts) return mr__fail_memory();
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
+  if (needs_fit(schema)) MR_TRY(mr__fit_new(&build->fit, schema));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths));
   if (build->format.selection)
     MR_TRY(mr__selection_new(&build->selection, schema, &build->format, paths, n_paths));
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
-  struct mr__kept kept = {build->dictionary, &build->scenarios};
+  MR_TRY(settle_numbers(build));
+  struct mr__kept kept = {build->dictionary, &build->scenarios, build->bucket_codes};
   mr__store_writer_bad_rows(build->writer, &build->bad);
   return mr__store_writer_finish(build->writer, &kept, fingerprint, pool);
 }
@@ -317,6 +379,10 @@ static void clear(struct build *build) {
   mr__selection_free(build->selection);
   mr__dictionary_free(build->dictionary);
   mr__scenarios_clear(&build->scenarios);
+  mr__fit_free(build->fit);
+  for (size_t c = 0; build->bucket_codes && c < build->layout->schema->n_columns; c++)
+    mr__free(build->bucket_codes[c]);
+  mr__free(build->bucket_codes);
   mr__free(build->open.record);
   mr__free(build->open.texts);
   mr__free(build->bad.list);
@@ -327,9 +393,9 @@ static void clear(struct build *build) {
 
 /* What decides the content besides the schema; of the format only what changes the meaning. */
 static int fingerprint_sources(const mr_text_format *format, const char *const *paths,
-                               int32_t n_paths, int32_t fit, uint64_t *out) {
-  int64_t numbers[] = {format->delimiter, format->quotes, fit != 0,        n_paths,
-                       format->n_names,   format->layout, format->bad_rows};
+                               int32_t n_paths, int64_t fit, uint64_t *out) {
+  int64_t numbers[] = {format->delimiter, format->quotes,  fit, n_paths, format->n_names,
+                       format->layout,    format->bad_rows};
   uint64_t sum = mr__hash(numbers, sizeof numbers, 0);
   for (int32_t i = 0; i < format->n_names; i++)
     sum = mr__hash(format->names[i], strlen(format->names[i]), sum + 1);
@@ -379,6 +445,13 @@ static int lock_cache(const char *cache_path, int *lock) {
   return failed ? MR_EIO : MR_OK;
 }
 
+static int fail_unfitted(const mr_schema *schema) {
+  size_t c = 0;
+  while (!mr__column_fits(&schema->columns[c]) || schema->columns[c].is_fitted) c++;
+  return mr__fail(MR_EINVAL, "column \"%s\" is not fitted: build the training data first",
+                  schema->columns[c].name);
+}
+
 static int check_arguments(const mr_schema *schema, int32_t n_paths) {
   if (schema->n_columns == 0) return mr__fail(MR_EINVAL, "the schema has no columns");
   if (n_paths < 1) return mr__fail(MR_EINVAL, "there are no files to read");
@@ -389,14 +462,19 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
                      const char *const *paths, int32_t n_paths, const char *cache_path, int32_t fit,
                      mr_pool *pool) {
   uint64_t fingerprint;
-  int lock = -1;
+  int lock = -1, is_given = mr__schema_fits(schema) && !needs_fit(schema);
   struct build build = {.format = *format};
   MR_TRY(check_arguments(schema, n_paths));
   MR_TRY(mr__text_format_check(&build.format, schema));
   if (format->selection) MR_TRY(mr__selection_check(format->selection, format->layout));
-  MR_TRY(fingerprint_sources(format, paths, n_paths, fit, &fingerprint));
+  MR_TRY(fingerprint_sources(format, paths, n_paths, fit != 0, &fingerprint));
   int status = check_cache(schema, cache_path, fingerprint);
   if (status != MR_END) return status;
+  if (!fit && needs_fit(schema)) return fail_unfitted(schema);
+  if (fit && is_given) { /* not what this data would be fitted to: nobody may take it for that */
+    enum { GIVEN = 2 };
+    MR_TRY(fingerprint_sources(format, paths, n_paths, GIVEN, &fingerprint));
+  }
   MR_TRY(lock_cache(cache_path, &lock));
   struct mr__layout *layout = NULL;
   status = check_cache(schema, cache_path, fingerprint); /* another process may have built it */

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/fit.h"
 #include "data/reader.h"
 
 struct search {
@@ -62,6 +63,14 @@ static int search_files(struct search *search, struct mr__reader *reader) {
   return status == MR_END ? MR_OK : status;
 }
 
+/* What a bucket is called lies in the schema. */
+static void name_buckets(struct search *search, const struct mr__column *column) {
+  for (int b = 0; b < mr__buckets(column); b++)
+    for (int32_t i = 0; i < search->n_keys; i++)
+      if (search->keys[i] == mr__bucket_key(column, b))
+        mr__bucket_name(search->texts[i], sizeof search->texts[i], column, b);
+}
+
 static int write_lines(char **out, const struct search *search) {
   char *at = *out = mr__malloc((size_t)search->n_keys * MR__EXCERPT_BYTES + 1);
   if (!at) return mr__fail_memory();
@@ -83,13 +92,12 @@ int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *f
   if (column < 0 || (size_t)column >= schema->n_columns || n_keys < 0)
     return mr__fail(MR_EINVAL, "there is no column %d, or no number of %d keys", (int)column,
                     (int)n_keys);
-  int type = schema->columns[column].type;
-  if ((type != MR_ID && type != MR_GROUP) || schema->columns[column].sequence >= 0)
-    return mr__fail(MR_EINVAL, "column \"%s\" does not hold one key a row",
-                    schema->columns[column].name);
+  const struct mr__column *spec = &schema->columns[column];
+  if ((!mr__column_is_id(spec) && spec->type != MR_GROUP) || spec->sequence >= 0)
+    return mr__fail(MR_EINVAL, "column \"%s\" does not hold one key a row", spec->name);
   MR_TRY(mr__text_format_check(&checked, schema));
   struct search search = {.format = &checked,
-                          .seed = schema->columns[column].seed,
+                          .seed = spec->seed,
                           .column = column,
                           .keys = keys,
                           .n_keys = n_keys,
@@ -97,8 +105,13 @@ int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *f
   search.texts = mr__calloc((size_t)n_keys + 1, sizeof *search.texts);
   if (!search.texts) return mr__fail_memory();
   struct mr__reader *reader = NULL;
-  int status = mr__reader_new(&reader, schema, &checked, paths, n_paths);
-  if (status == MR_OK) status = search_files(&search, reader);
+  int status = MR_OK;
+  if (spec->type == MR_BUCKET) {
+    name_buckets(&search, spec);
+  } else {
+    status = mr__reader_new(&reader, schema, &checked, paths, n_paths);
+    if (status == MR_OK) status = search_files(&search, reader);
+  }
   if (status == MR_OK) status = write_lines(texts, &search);
   mr__reader_free(reader);
   mr__free(search.texts);

@@ -28,6 +28,7 @@ static void list_column(struct mr__layout *layout, int index) {
     record->keys[record->n_keys++] = index;
     break;
   case MR_ID:
+  case MR_BUCKET:
     record->codes[record->n_codes++] = index;
     break;
   case MR_NUMBER:
@@ -202,7 +203,7 @@ struct mr__stored mr__record_stored(const struct mr__layout *layout, int column,
     part = member_part(layout, column, record);
   else if (spec->type == MR_IDS)
     part = bag_part(&layout->records[spec->domain], column, record);
-  else if (spec->type == MR_ID)
+  else if (mr__column_is_id(spec))
     part = (struct mr__stored){words, 1, words, 1};
   if (spec->type == MR_NUMBER) part.codes = NULL, part.n_codes = 0;
   return part;

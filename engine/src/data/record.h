@@ -3,10 +3,11 @@
  *   keys 8 bytes each | codes | floats | counts of bags and sequences | codes of bags | sequences
  *   `------------------------ fixed bytes --------------------------'
  *
- * The keys are MR_GROUP columns, the codes MR_ID (data/dictionary.h: each stands for a key), the
- * floats MR_NUMBER, MR_LABEL and MR_WEIGHT, the bags MR_IDS, each in the order of the schema.
- * MR_REQUEST_KEY and MR_VECTOR are not stored, MR_SCENARIO and MR_TIME as columns besides only. All
- * but the keys are words of 4 bytes; records are aligned to 4 bytes, so are the keys.
+ * The keys are MR_GROUP columns, the codes MR_ID and MR_BUCKET (data/dictionary.h: each stands for
+ * a key; while a cache is built that of a bucket is the number), the floats MR_NUMBER, MR_LABEL and
+ * MR_WEIGHT, the bags MR_IDS, each in the order of the schema. MR_REQUEST_KEY and MR_VECTOR are not
+ * stored, MR_SCENARIO and MR_TIME as columns besides only. All but the keys are words of 4 bytes;
+ * records are aligned to 4 bytes, so are the keys.
  *
  * A sequence lies in the record of its owner: it has one count, of its behaviours, and then, column
  * by column,

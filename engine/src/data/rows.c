@@ -373,7 +373,8 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
     double time;
     if (column->type == MR_TIME) {
       if (!mr__cell_time(text, &time)) note_bad_value(parser, row, item, MR__NUMBER_BAD);
-    } else if (column->type != MR_NUMBER && column->type != MR_LABEL && column->type != MR_WEIGHT) {
+    } else if (!mr__column_is_number(column) && column->type != MR_LABEL &&
+               column->type != MR_WEIGHT) {
       continue;
     } else if (column->sequence >= 0) {
       struct mr__bad_behaviour bad;
@@ -920,6 +921,7 @@ static int take_columns(struct mr__row_parser *parser) {
       MR_TRY(take_keys(parser, item));
       break;
     case MR_NUMBER:
+    case MR_BUCKET:
     case MR_LABEL:
     case MR_WEIGHT:
       take_floats(parser, item);
@@ -996,7 +998,7 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
   if (column->sequence >= 0) return behaviours_differ(parser, row, item, record, differs);
   struct mr__text text = read_cell(parser, row, item.position);
   const char *stored = record + layout->at[item.column];
-  if (column->type == MR_NUMBER) {
+  if (mr__column_is_number(column)) {
     float value = 0;
     enum mr__number kind = parse_float(parser, column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, row, item, kind);

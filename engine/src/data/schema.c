@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/fit.h"
 
 /* Far more than any data has; a model file with more is up to no good. A batch has room for the
  * vectors of every row. */
@@ -34,6 +35,7 @@ void mr_schema_free(mr_schema *schema) {
   for (size_t i = 0; i < schema->n_columns; i++) {
     mr__free(schema->columns[i].name);
     mr__free(schema->columns[i].source);
+    mr__free(schema->columns[i].bounds);
   }
   for (size_t i = 0; i < schema->n_tables; i++) mr__free(schema->tables[i].name);
   mr__free(schema->columns);
@@ -159,6 +161,43 @@ static int check_number(const mr_column_spec *spec) {
   if (!isfinite(spec->missing))
     return mr__fail(MR_EINVAL, "column \"%s\": missing is %g, expected a finite number", spec->name,
                     (double)spec->missing);
+  int is_bucket = spec->type == MR_BUCKET, most = is_bucket ? MR_MISSING_OWN : MR_MISSING_MEAN;
+  if (spec->when_missing < MR_MISSING_VALUE || spec->when_missing > most ||
+      (is_bucket && spec->when_missing == MR_MISSING_MEAN))
+    return mr__fail(MR_EINVAL, "column \"%s\": when_missing is %d, expected %d or %d", spec->name,
+                    spec->when_missing, MR_MISSING_VALUE, most);
+  if (spec->clips && !(isfinite(spec->least) && isfinite(spec->most) && spec->least < spec->most))
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": numbers are held within %g and %g, expected finite ones, the "
+                    "second larger",
+                    spec->name, (double)spec->least, (double)spec->most);
+  if (is_bucket && (spec->buckets < 2 || spec->buckets > MR__MOST_BUCKETS))
+    return mr__fail(MR_EINVAL, "column \"%s\": buckets is %d, expected 2 to %d", spec->name,
+                    spec->buckets, MR__MOST_BUCKETS);
+  if (spec->sequence && (is_bucket || spec->normalize || spec->when_missing != MR_MISSING_VALUE))
+    return mr__fail(MR_EINVAL, "column \"%s\": numbers of a sequence are not fitted", spec->name);
+  return MR_OK;
+}
+
+/* A table of its own, of which all keys are known. */
+static int check_bucket_table(const mr_schema *schema, const mr_column_spec *spec) {
+  int t = mr__schema_find_table(schema, spec->table ? spec->table : spec->name);
+  for (size_t c = 0; t >= 0 && c < schema->n_columns; c++)
+    if (schema->columns[c].table == t)
+      return mr__fail(MR_EINVAL, "column \"%s\": its buckets' table is that of column \"%s\"",
+                      spec->name, schema->columns[c].name);
+  if (t < 0 || schema->tables[t].min_count == 1) return MR_OK;
+  return mr__fail(MR_EINVAL, "column \"%s\": min_count of its buckets' table is %lld, expected 1",
+                  spec->name, (long long)schema->tables[t].min_count);
+}
+
+/* Others have no part in it. */
+static int check_shared_table(const mr_schema *schema, const mr_column_spec *spec) {
+  int t = mr__schema_find_table(schema, spec->table ? spec->table : spec->name);
+  for (size_t c = 0; t >= 0 && c < schema->n_columns; c++)
+    if (schema->columns[c].table == t && schema->columns[c].type == MR_BUCKET)
+      return mr__fail(MR_EINVAL, "column \"%s\": its table is that of the buckets of column \"%s\"",
+                      spec->name, schema->columns[c].name);
   return MR_OK;
 }
 
@@ -245,16 +284,22 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   if (schema->n_columns >= MAX_COLUMNS)
     return mr__fail(MR_EINVAL, "column \"%s\": at most %d columns are allowed", spec->name,
                     MAX_COLUMNS);
-  if (spec->type < MR_ID || spec->type > MR_TIME)
+  if (spec->type < MR_ID || spec->type > MR_BUCKET)
     return mr__fail(MR_EINVAL, "column \"%s\": type is %d, expected %d to %d", spec->name,
-                    spec->type, MR_ID, MR_TIME);
+                    spec->type, MR_ID, MR_BUCKET);
   if (spec->domain < 0 || spec->domain >= MR_DOMAINS)
     return mr__fail(MR_EINVAL, "column \"%s\": domain is %d, expected %d (request) or %d (sample)",
                     spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
   MR_TRY(check_member(schema, spec));
   switch (spec->type) {
+  case MR_ID:
+    return check_shared_table(schema, spec);
   case MR_IDS:
+    MR_TRY(check_shared_table(schema, spec));
     return check_bags(schema, spec);
+  case MR_BUCKET:
+    MR_TRY(check_number(spec));
+    return check_bucket_table(schema, spec);
   case MR_NUMBER:
     return check_number(spec);
   case MR_LABEL:
@@ -276,7 +321,7 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
 /* Index of the column's table, which is added where it is missing. */
 static int find_or_add_table(mr_schema *schema, const mr_column_spec *spec, int *table) {
   *table = -1;
-  if (spec->type != MR_ID && spec->type != MR_IDS) return MR_OK;
+  if (spec->type != MR_ID && spec->type != MR_IDS && spec->type != MR_BUCKET) return MR_OK;
   const char *name = spec->table ? spec->table : spec->name;
   if (mr__schema_find_table(schema, name) < 0) MR_TRY(mr_schema_add_table(schema, name, 1));
   *table = mr__schema_find_table(schema, name);
@@ -297,8 +342,15 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR,
       .max = spec->max,
       .width = spec->width,
-      .transform = spec->transform,
+      .when_missing = spec->when_missing,
       .missing = spec->missing,
+      .clips = spec->clips != 0,
+      .least = spec->least,
+      .most = spec->most,
+      .transform = spec->transform,
+      .normalize = spec->type == MR_NUMBER && spec->normalize,
+      .buckets = spec->type == MR_BUCKET ? spec->buckets : 0,
+      .deviation = 1,
   };
   int status = column.name && column.source ? MR_OK : mr__fail_memory();
   if (status == MR_OK) status = find_or_add_table(schema, spec, &column.table);
@@ -337,10 +389,16 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
   }
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
-    int32_t missing;
-    memcpy(&missing, &column->missing, sizeof missing);
-    int64_t numbers[] = {column->table, column->type,  column->domain,    column->separator,
-                         column->max,   column->width, column->transform, missing};
+    const float floats[] = {column->missing, column->least, column->most};
+    int32_t bits[3];
+    memcpy(bits, floats, sizeof bits);
+    int64_t numbers[] = {column->table,     column->type,
+                         column->domain,    column->separator,
+                         column->max,       column->width,
+                         column->transform, column->when_missing,
+                         column->clips,     column->normalize,
+                         column->buckets,   bits[0],
+                         bits[1],           bits[2]};
     sum = add_text(add_text(sum, column->name), column->source);
     sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
     if (column->sequence < 0) continue;

@@ -22,8 +22,13 @@ struct mr__column {
   int type;
   int domain;   /* in a sequence that of its owner */
   int sequence; /* or -1 */
-  int separator, max, width, transform;
-  float missing;
+  int separator, max, width;
+  int when_missing, clips, transform, normalize, buckets;
+  float missing, least, most;
+  /* Fitted to the training data (data/fit.h): */
+  int is_fitted, n_bounds;
+  float *bounds; /* [n_bounds] between buckets, ascending */
+  double mean, deviation;
 };
 
 struct mr__table_spec {
@@ -53,6 +58,14 @@ static inline int mr__is_pairs(int domain) { return domain >= MR_DOMAINS && doma
 /* The sequence that a domain is of, or -1. */
 static inline int mr__sequence_of(int domain) {
   return domain < MR_DOMAINS ? -1 : (domain - MR_DOMAINS) / 2;
+}
+/* Whether a column has one key a row. */
+static inline int mr__column_is_id(const struct mr__column *column) {
+  return column->type == MR_ID || column->type == MR_BUCKET;
+}
+/* Whether its texts are numbers of the data. */
+static inline int mr__column_is_number(const struct mr__column *column) {
+  return column->type == MR_NUMBER || column->type == MR_BUCKET;
 }
 /* Where the rows of a column are. */
 static inline int mr__column_domain(const struct mr__column *column) {

@@ -85,7 +85,7 @@ static int part_of(const struct mr__column *column, int layout, struct mr__spars
                                         : "column \"%s\": its source is \"%s\", expected label, "
                                           "features or the number of a field",
                     column->name, column->source);
-  else if (type == MR_NUMBER || layout == MR_LIBSVM)
+  else if (mr__column_is_number(column) || layout == MR_LIBSVM)
     cell->part = MR__SPARSE_VALUE;
   else
     cell->part = type == MR_IDS ? MR__SPARSE_PAIRS : MR__SPARSE_INDEX;

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/fit.h"
 
 static const char magic[8] = "MRCACHE";
 enum { BYTE_ORDER_MARK = 0x01020304 };
@@ -24,7 +25,8 @@ static size_t count_sections(const struct mr__layout *layout) {
   size_t n = 2 + layout->schema->n_tables + (size_t)layout->n_views;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     n += 1 + (layout->records[domain].varies != 0);
-  return n + (layout->schema->request_key >= 0) + (layout->schema->scenario >= 0);
+  return n + (layout->schema->request_key >= 0) + (layout->schema->scenario >= 0) +
+         mr__schema_fits(layout->schema);
 }
 
 size_t mr__store_start(const struct mr__layout *layout) {
@@ -89,6 +91,8 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   for (int i = 0; i < layout->n_views; i++)
     MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
   MR_TRY(add_bad_rows(store));
+  if (mr__schema_fits(layout->schema))
+    MR_TRY(add_section(store, MR__FITTED, 0, 1, mr__fitted_bytes(layout->schema)));
   if (layout->schema->scenario < 0) return MR_OK;
   if (store->scenarios < 1 || store->scenarios > MR__MOST_SCENARIOS)
     return mr__fail(MR_EDATA, "%lld scenarios cannot be", (long long)store->scenarios);
@@ -269,6 +273,7 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
     dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
   dataset->scenarios = (const void *)section_at(dataset, store, MR__SCENARIOS, 0);
   dataset->n_scenarios = (int32_t)store->scenarios;
+  dataset->fitted = section_at(dataset, store, MR__FITTED, 0);
 }
 
 /* That names end. */
@@ -277,6 +282,13 @@ static int check_scenarios(const mr_dataset *dataset) {
     if (!memchr(dataset->scenarios[i].name, 0, MR__EXCERPT_BYTES))
       return mr__fail(MR_EDATA, "%s: the cache is damaged; build it again", dataset->path);
   return MR_OK;
+}
+
+/* The last step of opening: the schema, which others may hold, has them from now on. */
+static int take_fitted(const mr_dataset *dataset) {
+  if (!dataset->fitted) return MR_OK;
+  int status = mr__fitted_read(dataset->layout->schema, dataset->fitted);
+  return status == MR_EDATA ? mr__fail_at(status, "%s", dataset->path) : status;
 }
 
 static uint64_t last_serial; /* atomic */
@@ -300,7 +312,8 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
   if (status == MR_OK) status = check_store(dataset, &store);
   if (status == MR_OK) find_sections(dataset, &store);
   mr__store_clear(&store);
-  return status == MR_OK ? check_scenarios(dataset) : status;
+  if (status == MR_OK) status = check_scenarios(dataset);
+  return status == MR_OK ? take_fitted(dataset) : status;
 }
 
 int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path) {

@@ -9,6 +9,7 @@
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
  *   VIEW (column)      float, int32, uint64 or double [samples]
  *   BAD_ROWS           int64 [bad_rows], rows of the text that were left out
+ *   FITTED             what is fitted to numbers (data/fit.h); only where something is
  *   SCENARIOS          struct mr__scenario [number of them]; only with a column of scenarios
  *
  * Which sections there are and how long each is follows from the schema, the numbers of rows, the
@@ -25,7 +26,7 @@
 #include "data/record.h"
 #include "data/scenarios.h"
 
-enum { MR__STORE_VERSION = 5, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 6, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */
@@ -47,7 +48,8 @@ enum mr__section_kind {
   MR__DICTIONARY = 5,
   MR__VIEW = 6,
   MR__SCENARIOS = 7,
-  MR__BAD_ROWS = 8
+  MR__BAD_ROWS = 8,
+  MR__FITTED = 9
 };
 
 struct mr__section {
@@ -112,6 +114,7 @@ struct mr_dataset {
   const int64_t *bad_list;
   const struct mr__scenario *scenarios;
   int32_t n_scenarios;
+  const char *fitted;
 };
 
 /* Take a reference, given back with mr_dataset_close. */

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/files.h"
+#include "data/fit.h"
 
 struct mr__store_writer {
   const struct mr__layout *layout;
@@ -68,8 +69,9 @@ static int read_at(const struct mr__store_writer *writer, int file, void *data, 
   return MR_OK;
 }
 
+/* `fitted`: NULL, or the column of which the bytes are numbers as they were parsed. */
 static int copy_range(const struct mr__store_writer *writer, int from, uint64_t from_at, int to,
-                      uint64_t to_at, uint64_t bytes) {
+                      uint64_t to_at, uint64_t bytes, const struct mr__column *fitted) {
   enum { CHUNK = 1 << 18 };
   char *buffer = mr__malloc(CHUNK);
   if (!buffer) return mr__fail_memory();
@@ -77,6 +79,9 @@ static int copy_range(const struct mr__store_writer *writer, int from, uint64_t 
   for (uint64_t done = 0; status == MR_OK && done < bytes;) {
     uint64_t some = bytes - done < CHUNK ? bytes - done : (uint64_t)CHUNK;
     status = read_at(writer, from, buffer, some, from_at + done);
+    float *numbers = (float *)(void *)buffer;
+    for (uint64_t i = 0; status == MR_OK && fitted && i < some / sizeof *numbers; i++)
+      numbers[i] = mr__fitted_number(fitted, numbers[i]);
     if (status == MR_OK) status = write_at(writer, to, buffer, some, to_at + done);
     done += some;
   }
@@ -259,7 +264,7 @@ int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__seg
   return MR_OK;
 }
 
-/* ---- rare keys ---- */
+/* ---- once all rows are known: rare keys, fitted numbers ---- */
 
 /* One segment's records of one domain in memory. */
 struct scratch {
@@ -269,21 +274,38 @@ struct scratch {
 
 struct rare_job {
   struct mr__store_writer *writer;
-  const struct mr__dictionary *dictionary;
+  const struct mr__kept *kept;
   struct scratch *scratch; /* [threads] */
 };
 
+/* What stands at `at` is the number as it was parsed. */
+static void settle_number(const struct rare_job *job, int column, char *at) {
+  const struct mr__column *spec = &job->writer->layout->schema->columns[column];
+  float number;
+  memcpy(&number, at, sizeof number);
+  if (spec->type == MR_BUCKET) {
+    memcpy(at, &job->kept->bucket_codes[column][mr__bucket_of(spec, number)], 4);
+  } else {
+    number = mr__fitted_number(spec, number);
+    memcpy(at, &number, sizeof number);
+  }
+}
+
 static void map_column(const struct rare_job *job, int column, char *record) {
   const struct mr__layout *layout = job->writer->layout;
-  int table = layout->schema->columns[column].table;
-  if (table < 0 || !mr__dictionary_counts(job->dictionary, table)) return;
+  const struct mr__column *spec = &layout->schema->columns[column];
+  int table = spec->table;
+  if (mr__column_fits(spec)) settle_number(job, column, record + layout->at[column]);
+  if (table < 0 || spec->type == MR_BUCKET || !mr__dictionary_counts(job->kept->dictionary, table))
+    return;
   struct mr__stored part = mr__record_stored(layout, column, record);
   char *codes = record + (part.codes - record);
-  mr__dictionary_map(job->dictionary, table, (uint32_t *)(void *)codes, part.n_codes);
+  mr__dictionary_map(job->kept->dictionary, table, (uint32_t *)(void *)codes, part.n_codes);
 }
 
 static void map_record(const struct rare_job *job, const struct mr__record *shape, char *record) {
   for (int c = 0; c < shape->n_codes; c++) map_column(job, shape->codes[c], record);
+  for (int f = 0; f < shape->n_floats; f++) map_column(job, shape->floats[f], record);
   for (int b = 0; b < shape->n_bags; b++) map_column(job, shape->bags[b], record);
   for (int q = 0; q < shape->n_sequences; q++) {
     const struct mr__record_sequence *sequence = &shape->sequences[q];
@@ -319,14 +341,15 @@ static void free_scratch(struct scratch *scratch, int n) {
   mr__free(scratch);
 }
 
-static int forget_rare_keys(struct mr__store_writer *writer, struct mr__dictionary *dictionary,
-                            mr_pool *pool) {
+static int settle_records(struct mr__store_writer *writer, const struct mr__kept *kept,
+                          mr_pool *pool) {
   const mr_schema *schema = writer->layout->schema;
-  int any = 0, threads = mr__pool_threads(pool);
+  struct mr__dictionary *dictionary = kept->dictionary;
+  int any = mr__schema_fits(schema), threads = mr__pool_threads(pool);
   for (size_t i = 0; i < schema->n_tables; i++) any |= mr__dictionary_counts(dictionary, (int)i);
   if (!any) return MR_OK;
   mr__dictionary_settle(dictionary);
-  struct rare_job job = {writer, dictionary, mr__calloc((size_t)threads, sizeof(struct scratch))};
+  struct rare_job job = {writer, kept, mr__calloc((size_t)threads, sizeof(struct scratch))};
   if (!job.scratch) return mr__fail_memory();
   int status = mr__pool_run(pool, map_segment, &job, (int64_t)writer->n_segments);
   free_scratch(job.scratch, threads);
@@ -334,6 +357,13 @@ static int forget_rare_keys(struct mr__store_writer *writer, struct mr__dictiona
 }
 
 /* ---- the finished file ---- */
+
+/* The column of a view whose numbers are fitted, or NULL. */
+static const struct mr__column *fitted_view(const struct mr__layout *layout, struct part part) {
+  if (part.kind != MR__VIEW) return NULL;
+  const struct mr__column *column = &layout->schema->columns[layout->views[part.index]];
+  return mr__column_fits(column) ? column : NULL;
+}
 
 /* Gather one part from all segments, then the end that closes a list of places. */
 static int write_part(const struct mr__store_writer *writer, const struct mr__store *store,
@@ -349,7 +379,8 @@ static int write_part(const struct mr__store_writer *writer, const struct mr__st
       struct part before = part_of(layout, i);
       from += before.bytes * (uint64_t)segment->n[before.domain];
     }
-    MR_TRY(copy_range(writer, writer->columns_file, from, writer->files[MR_SAMPLE], to, bytes));
+    MR_TRY(copy_range(writer, writer->columns_file, from, writer->files[MR_SAMPLE], to, bytes,
+                      fitted_view(layout, part)));
     to += bytes;
   }
   if (part.kind == MR__VIEW) return MR_OK;
@@ -382,17 +413,29 @@ static int write_dictionary(const struct mr__store_writer *writer, const struct 
   return MR_OK;
 }
 
+static int write_fitted(const struct mr__store_writer *writer, const struct mr__store *store) {
+  const struct mr__section *section = mr__store_find(store, MR__FITTED, 0);
+  if (!section) return MR_OK;
+  char *bytes = mr__malloc(section->bytes);
+  if (!bytes) return mr__fail_memory();
+  mr__fitted_write(writer->layout->schema, bytes);
+  int status = write_at(writer, writer->files[MR_SAMPLE], bytes, section->bytes, section->offset);
+  mr__free(bytes);
+  return status;
+}
+
 static int write_sections(const struct mr__store_writer *writer, struct mr__store *store,
                           const struct mr__kept *kept) {
   int file = writer->files[MR_SAMPLE];
   MR_TRY(copy_range(writer, writer->files[MR_REQUEST], 0, file,
                     mr__store_find(store, MR__RECORDS, MR_REQUEST)->offset,
-                    writer->record_bytes[MR_REQUEST]));
+                    writer->record_bytes[MR_REQUEST], NULL));
   for (int i = 0; i < count_parts(writer->layout); i++) MR_TRY(write_part(writer, store, i));
   MR_TRY(write_distinct(writer, store, kept->dictionary));
   for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
     MR_TRY(write_dictionary(writer, store, kept->dictionary, (int)t));
   const struct mr__section *scenarios = mr__store_find(store, MR__SCENARIOS, 0);
+  MR_TRY(write_fitted(writer, store));
   if (scenarios)
     MR_TRY(write_at(writer, file, kept->scenarios->list, scenarios->bytes, scenarios->offset));
   if (writer->bad && writer->bad->n > 0)
@@ -440,7 +483,7 @@ static int plan_and_write(const struct mr__store_writer *writer, struct mr__stor
 
 int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__kept *kept,
                             uint64_t source_fingerprint, mr_pool *pool) {
-  MR_TRY(forget_rare_keys(writer, kept->dictionary, pool));
+  MR_TRY(settle_records(writer, kept, pool));
   struct mr__store store;
   int status = mr__store_init(&store, writer->layout);
   if (status == MR_OK) status = plan_and_write(writer, &store, kept, source_fingerprint);

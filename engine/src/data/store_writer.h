@@ -43,12 +43,14 @@ int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__seg
 struct mr__kept {
   struct mr__dictionary *dictionary;
   const struct mr__scenarios *scenarios;
+  uint32_t **bucket_codes; /* [columns]: of each bucket of an MR_BUCKET column */
 };
 
 /* The rows that were left out, for finish: none unless told. Borrowed. */
 void mr__store_writer_bad_rows(struct mr__store_writer *writer, const struct mr__bad_rows *bad);
 
-/* Make keys seen less than min_count times unknown, complete the file and put it in place. */
+/* Make keys seen less than min_count times unknown, numbers what the schema's fitted transforms
+ * make of them, complete the file and put it in place. */
 int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__kept *kept,
                             uint64_t source_fingerprint, mr_pool *pool);
 

@@ -8,18 +8,18 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/behaviours.h"
+#include "data/fit.h"
 
 static const char *const type_names[] = {
-    [MR_ID] = "an id",       [MR_IDS] = "ids",       [MR_NUMBER] = "a number",
-    [MR_LABEL] = "a label",  [MR_GROUP] = "a group", [MR_REQUEST_KEY] = "a request key",
+    [MR_ID] = "an id",        [MR_IDS] = "ids",         [MR_NUMBER] = "a number",
+    [MR_LABEL] = "a label",   [MR_GROUP] = "a group",   [MR_REQUEST_KEY] = "a request key",
     [MR_VECTOR] = "a vector", [MR_WEIGHT] = "a weight", [MR_SCENARIO] = "a scenario",
-    [MR_TIME] = "a time"};
+    [MR_TIME] = "a time",     [MR_BUCKET] = "a number"};
 
 /* What says nothing about a prediction is never read. */
 static int is_read(const struct mr__column *column) {
-  return column->type <= MR_NUMBER || column->type == MR_VECTOR;
+  return column->type <= MR_NUMBER || column->type == MR_VECTOR || column->type == MR_BUCKET;
 }
-
 
 int mr__values_check(const mr_schema *schema, const mr_values *values) {
   if (values->column < 0 || (size_t)values->column >= schema->n_columns)
@@ -133,14 +133,23 @@ static int bad_number(const struct mr__column *column, const mr_values *values, 
                   mr__number_trouble(kind));
 }
 
+static void put_stored(struct mr__batch_column *to, const struct mr__column *column, int64_t row,
+                       float stored) {
+  if (column->type == MR_BUCKET)
+    to->keys[row] = mr__bucket_key(column, mr__bucket_of(column, stored));
+  else
+    to->floats[row] = mr__fitted_number(column, stored);
+}
+
 static int put_numbers(struct mr__batch_column *to, const struct mr__column *column,
                        const mr_values *values, int64_t first, int64_t rows) {
   for (int64_t r = 0; r < rows; r++) {
     int64_t row = first + r;
-    enum mr__number kind = values->floats
-                               ? mr__given_number(column, values->floats[row], &to->floats[r])
-                               : mr__cell_number(column, text_at(values, row), &to->floats[r]);
+    float stored = 0;
+    enum mr__number kind = values->floats ? mr__given_number(column, values->floats[row], &stored)
+                                          : mr__cell_number(column, text_at(values, row), &stored);
     if (kind > MR__NUMBER_MISSING) return bad_number(column, values, row, kind);
+    put_stored(to, column, r, stored);
   }
   return MR_OK;
 }
@@ -324,6 +333,7 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first) {
   case MR_IDS:
     return put_bags(to, column, values, first, rows);
   case MR_NUMBER:
+  case MR_BUCKET:
     return put_numbers(to, column, values, first, rows);
   case MR_VECTOR:
     return put_vectors(to, column, values, first, rows);
@@ -339,12 +349,16 @@ void mr__values_clear(mr_batch *batch, int c) {
   struct mr__batch_column *to = &batch->columns[c];
   size_t rows = (size_t)mr__batch_rows(batch, mr__column_domain(column));
   float missing = column->type == MR_WEIGHT ? 1 : 0;
-  if (column->type == MR_NUMBER) mr__cell_number(column, (struct mr__text){NULL, 0}, &missing);
+  int is_number = mr__column_is_number(column);
+  uint64_t key = MR__UNKNOWN_KEY;
+  if (is_number) mr__cell_number(column, (struct mr__text){NULL, 0}, &missing);
+  if (column->type == MR_BUCKET) key = mr__bucket_key(column, mr__bucket_of(column, missing));
+  if (column->type == MR_NUMBER) missing = mr__fitted_number(column, missing);
   if (column->type == MR_IDS) {
     to->n = 0;
     memset(to->offsets, 0, (rows + 1) * sizeof *to->offsets);
   }
-  for (int64_t i = 0; i < to->n; i++) to->keys[i] = MR__UNKNOWN_KEY;
+  for (int64_t i = 0; i < to->n; i++) to->keys[i] = key;
   if (column->type == MR_VECTOR) rows *= (size_t)column->width;
   for (size_t i = 0; to->floats && i < rows; i++) to->floats[i] = missing;
 }

@@ -241,7 +241,7 @@ static void pair_lookups(struct mr__plan *plan, int i, const struct wanted *want
   int n_list = lookups_of(plan, i, n->inputs[0], n->saved / 2, wanted, &list);
   for (int k = 0; k < n_list; k++) {
     const struct mr__lookup *lookup = &plan->graph->lookups[plan->graph->nodes[list[k]].lookup];
-    if (plan->graph->schema->columns[lookup->column].type != MR_ID) return;
+    if (!mr__column_is_id(&plan->graph->schema->columns[lookup->column])) return;
   }
   for (int k = 0; k < n_list; k++) plan->nodes[list[k]].pairs = i;
   add_lookups(plan, list, n_list, plan->nodes[i].saved, (struct mr__place){-1, 0});

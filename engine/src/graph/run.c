@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "data/fit.h"
 #include "graph/run_check.h"
 #include "kernel/family.h"
 #include "kernel/kernel.h"
@@ -410,9 +411,8 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
     const struct mr__column *there = c < schema->n_columns ? &schema->columns[c] : NULL;
     if (!there || strcmp(there->name, wanted->name) != 0 || there->type != wanted->type ||
         there->domain != wanted->domain || there->width != wanted->width ||
-        there->transform != wanted->transform || there->missing != wanted->missing ||
-        there->separator != wanted->separator || there->max != wanted->max ||
-        there->sequence != wanted->sequence ||
+        !mr__same_transform(there, wanted) || there->separator != wanted->separator ||
+        there->max != wanted->max || there->sequence != wanted->sequence ||
         !same_sequence(schema, graph->schema, wanted->sequence) ||
         (wanted->table >= 0 &&
          schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))

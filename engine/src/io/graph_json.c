@@ -3,10 +3,31 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "data/fit.h"
 
 enum { MOST_INPUTS = 32768 };
 
 /* ---- schema ---- */
+
+/* Behind the name, before the separator: keys are sorted where there are any. */
+static void write_transform(struct mr__text *out, const struct mr__column *column) {
+  int is_plain = !column->clips && !column->normalize && !column->buckets && !column->when_missing;
+  if (is_plain) return;
+  mr__putf(out, ",\"number\":{\"bounds\":[");
+  for (int i = 0; i < column->n_bounds; i++) {
+    if (i) mr__puts(out, ",");
+    mr__put_number(out, (double)column->bounds[i]);
+  }
+  mr__putf(out, "],\"buckets\":%d,\"clips\":%d,\"deviation\":", column->buckets, column->clips);
+  mr__put_number(out, column->deviation);
+  mr__putf(out, ",\"fitted\":%d,\"least\":", column->is_fitted);
+  mr__put_number(out, (double)column->least);
+  mr__puts(out, ",\"mean\":");
+  mr__put_number(out, column->mean);
+  mr__puts(out, ",\"most\":");
+  mr__put_number(out, (double)column->most);
+  mr__putf(out, ",\"normalize\":%d,\"when_missing\":%d}", column->normalize, column->when_missing);
+}
 
 static void write_column(struct mr__text *out, const mr_schema *schema,
                          const struct mr__column *column) {
@@ -14,6 +35,7 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
   mr__put_number(out, (double)column->missing);
   mr__puts(out, ",\"name\":");
   mr__put_string(out, column->name);
+  write_transform(out, column);
   mr__putf(out, ",\"separator\":%d,", column->separator);
   if (column->sequence >= 0) {
     mr__puts(out, "\"sequence\":");
@@ -67,6 +89,39 @@ static int whole32(const struct mr__json *object, const char *key, int32_t *out)
   return MR_OK;
 }
 
+static int read_float(const struct mr__json *from, const char *key, float *out) {
+  const struct mr__json *number;
+  MR_TRY(mr__json_member(from, key, MR__NUMBER_VALUE, &number));
+  *out = (float)number->number;
+  return MR_OK;
+}
+
+static int read_transform(const struct mr__json *from, mr_column_spec *spec) {
+  MR_TRY(whole32(from, "buckets", &spec->buckets));
+  MR_TRY(whole32(from, "clips", &spec->clips));
+  MR_TRY(whole32(from, "normalize", &spec->normalize));
+  MR_TRY(whole32(from, "when_missing", &spec->when_missing));
+  MR_TRY(read_float(from, "least", &spec->least));
+  return read_float(from, "most", &spec->most);
+}
+
+static int read_fitted(struct mr__column *column, const struct mr__json *from) {
+  const struct mr__json *mean, *deviation, *list;
+  float bounds[MR__MOST_BUCKETS];
+  int32_t fitted;
+  MR_TRY(whole32(from, "fitted", &fitted));
+  if (!fitted) return MR_OK;
+  MR_TRY(mr__json_member(from, "mean", MR__NUMBER_VALUE, &mean));
+  MR_TRY(mr__json_member(from, "deviation", MR__NUMBER_VALUE, &deviation));
+  MR_TRY(mr__json_member(from, "bounds", MR__LIST, &list));
+  if (list->n > MR__MOST_BUCKETS) return mr__fail(MR_EDATA, "there are too many bounds");
+  for (size_t i = 0; i < list->n; i++) {
+    if (list->items[i].kind != MR__NUMBER_VALUE) return mr__fail(MR_EDATA, "a bound is no number");
+    bounds[i] = (float)list->items[i].number;
+  }
+  return mr__column_set_fitted(column, mean->number, deviation->number, bounds, (int)list->n);
+}
+
 static int read_column(mr_schema *schema, const struct mr__json *from) {
   mr_column_spec spec = {0};
   const struct mr__json *missing;
@@ -82,7 +137,11 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   MR_TRY(whole32(from, "transform", &spec.transform));
   MR_TRY(mr__json_member(from, "missing", MR__NUMBER_VALUE, &missing));
   spec.missing = (float)missing->number;
-  return mr_schema_add_column(schema, &spec);
+  const struct mr__json *number = NULL;
+  if (mr__json_get(from, "number")) MR_TRY(mr__json_member(from, "number", MR__OBJECT, &number));
+  if (number) MR_TRY(read_transform(number, &spec));
+  MR_TRY(mr_schema_add_column(schema, &spec));
+  return number ? read_fitted(&schema->columns[schema->n_columns - 1], number) : MR_OK;
 }
 
 static int read_table(mr_schema *schema, const struct mr__json *from) {

@@ -16,7 +16,7 @@
 static int shape(struct mr__shape *s) {
   const struct mr__column *column =
       &s->node->schema->columns[(int)mr__option_number(s->node, MR__LOOKUP_COLUMN)];
-  if (column->type != MR_ID && column->type != MR_IDS)
+  if (!mr__column_is_id(column) && column->type != MR_IDS)
     return mr__fail(MR_EINVAL, "column \"%s\" holds numbers, expected ids", column->name);
   s->width = (int)mr__option_number(s->node, MR__LOOKUP_DIM);
   return MR_OK;
