@@ -23,8 +23,9 @@
 #include "data/batch.h"
 #include "data/cell.h"
 #include "data/store.h"
+#include "kernel/family.h"
 
-enum { BATCHES = 3, TILE = 16, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
+enum { BATCHES = 3, TILE = MR__TURNED_ROWS, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
 /* Bytes of a block at most, and how many a window has at least. */
 enum { BLOCK_BYTES = 1 << 20, LEAST_BLOCKS = 16 };
 
@@ -40,10 +41,12 @@ struct mr_loader {
   int64_t window, window_end; /* positions of its first request, and behind its last */
   int64_t *blocks;            /* [n_blocks] shuffled; NULL: one has all requests */
   int64_t n_blocks, next_block, window_blocks, block_requests;
-  int64_t at_request;    /* position in the order */
-  int64_t at_piece;      /* samples of that request which are in batches already */
-  int64_t *request_rows; /* of the batch: request of the dataset for each of its requests */
-  size_t request_rows_capacity;
+  int64_t at_request;      /* position in the order */
+  int64_t at_piece;        /* samples of that request which are in batches already */
+  int64_t *request_rows;   /* of the batch: request of the dataset for each of its requests */
+  uint32_t **word_columns; /* of the tile: where each word of its records goes */
+  uint32_t *most_words;    /* the largest value of each */
+  size_t request_rows_capacity, word_columns_capacity, most_words_capacity;
 
   /* The ring: the thread fills batches[filled % BATCHES] while filled - taken < BATCHES - 1, so
    * the batch with the caller (taken - 1) is left alone. */
@@ -247,7 +250,7 @@ static int choose_rows(struct mr_loader *loader, mr_batch *batch) {
 
 /* The rows of one domain on their way into a batch. */
 struct gather {
-  const struct mr_loader *loader;
+  struct mr_loader *loader;
   const mr_dataset *dataset;
   const struct mr__record *shape;
   int domain;
@@ -270,7 +273,7 @@ static void prefetch_record(const struct gather *gather, int64_t i) {
   /* Only a hint, and not yet checked: a damaged place may point anywhere. */
   uintptr_t record = (uintptr_t)dataset->records[gather->domain] + at;
   for (uintptr_t line = record / 64 * 64; line < record + bytes; line += 64)
-    __builtin_prefetch((const void *)line);
+    __builtin_prefetch((const void *)line, 0, 0); /* read once: leave the caches to others */
 }
 
 static void prefetch_tile(const struct gather *gather, int64_t first) {
@@ -312,85 +315,65 @@ static void copy_keys(const struct gather *gather, const char *const *records, i
 
 /* ---- words: the codes and floats of records, of 4 bytes each and next to one another ---- */
 
-typedef uint32_t words __attribute__((vector_size(16)));
-enum { LANES = 4 };
-
-static uint32_t *word_column(const struct gather *gather, int w) {
+/* Where the words of a tile go, and the largest value that each may have. */
+static int prepare_words(struct gather *gather) {
   const struct mr__record *shape = gather->shape;
-  struct mr__batch_column *columns = gather->batch->columns;
-  if (w < shape->n_codes) return columns[shape->codes[w]].codes;
-  return (uint32_t *)(void *)columns[shape->floats[w - shape->n_codes]].floats;
-}
-
-/* The largest value that a word may have. */
-static uint32_t most_of(const struct gather *gather, int w) {
-  if (w >= gather->shape->n_codes) return UINT32_MAX;
-  int table = gather->batch->schema->columns[gather->shape->codes[w]].table;
-  return (uint32_t)(gather->dataset->coding.n[table] - 1);
-}
-
-static inline void transpose(words v[LANES]) {
-  words a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
-  words b = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
-  words c = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-  words d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-  v[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-  v[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-  v[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
-  v[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
-}
-
-/* Words w to w + 3 of a tile. Returns whether any is larger than it may be. */
-static int copy_four(const struct gather *gather, const char *const *records, int64_t first,
-                     int w) {
-  uint32_t *out[LANES], most[LANES];
-  words wrong[LANES] = {{0}};
-  for (int k = 0; k < LANES; k++) {
-    out[k] = word_column(gather, w + k) + first;
-    most[k] = most_of(gather, w + k);
+  struct mr_loader *loader = gather->loader;
+  size_t n = (size_t)shape->n_codes + (size_t)shape->n_floats;
+  MR_TRY(mr__grow(&loader->word_columns, &loader->word_columns_capacity, n,
+                  sizeof *loader->word_columns));
+  MR_TRY(
+      mr__grow(&loader->most_words, &loader->most_words_capacity, n, sizeof *loader->most_words));
+  for (int w = 0; w < shape->n_codes; w++) {
+    int table = gather->batch->schema->columns[shape->codes[w]].table;
+    loader->most_words[w] = (uint32_t)(gather->dataset->coding.n[table] - 1);
   }
-  size_t at = gather->shape->codes_at + 4 * (size_t)w;
-  for (int i = 0; i < TILE; i += LANES) {
-    words v[LANES];
-    for (int k = 0; k < LANES; k++) memcpy(&v[k], records[i + k] + at, sizeof v[k]);
-    transpose(v);
-    for (int k = 0; k < LANES; k++) {
-      wrong[k] |= (words)(v[k] > most[k]);
-      memcpy(out[k] + i, &v[k], sizeof v[k]);
-    }
-  }
-  words any = wrong[0] | wrong[1] | wrong[2] | wrong[3];
-  return (any[0] | any[1] | any[2] | any[3]) != 0;
+  for (int w = 0; w < shape->n_floats; w++) loader->most_words[shape->n_codes + w] = UINT32_MAX;
+  return MR_OK;
 }
 
-static int copy_one(const struct gather *gather, const char *const *records, int64_t first, int n,
-                    int w) {
-  uint32_t *out = word_column(gather, w) + first, most = most_of(gather, w);
-  size_t at = gather->shape->codes_at + 4 * (size_t)w;
+static void place_words(const struct gather *gather, int64_t first) {
+  const struct mr__record *shape = gather->shape;
+  const struct mr__batch_column *columns = gather->batch->columns;
+  uint32_t **out = gather->loader->word_columns;
+  for (int w = 0; w < shape->n_codes; w++) out[w] = columns[shape->codes[w]].codes + first;
+  for (int w = 0; w < shape->n_floats; w++)
+    out[shape->n_codes + w] = (uint32_t *)(void *)columns[shape->floats[w]].floats + first;
+}
+
+/* Words of rows that fill no tile. */
+static int turn_some(const char *const *rows, uint32_t *const *columns, const uint32_t *most,
+                     int n_words, int n) {
   int wrong = 0;
-  for (int i = 0; i < n; i++) {
-    memcpy(&out[i], records[i] + at, 4);
-    wrong |= out[i] > most;
-  }
+  for (int w = 0; w < n_words; w++)
+    for (int i = 0; i < n; i++) {
+      columns[w][i] = mr__record_word(rows[i], (size_t)w);
+      wrong |= columns[w][i] > most[w];
+    }
   return wrong;
 }
 
 /* The first row of a tile with a code that the dictionary does not have. */
-static int fail_code(const struct gather *gather, const char *const *records, int64_t first) {
+static int fail_code(const struct gather *gather, const char *const *rows, int64_t first) {
+  const uint32_t *most = gather->loader->most_words;
   for (int i = 0;; i++)
     for (int w = 0; w < gather->shape->n_codes; w++)
-      if (copy_one(gather, records + i, first + i, 1, w))
+      if (mr__record_word(rows[i], (size_t)w) > most[w])
         return fail_row(gather, gather->rows[first + i]);
 }
 
 /* Codes that the dictionary does not have are found here: nobody looks again. */
 static int copy_words(const struct gather *gather, const char *const *records, int64_t first,
                       int n) {
-  int n_words = gather->shape->n_codes + gather->shape->n_floats, w = 0, wrong = 0;
-  for (; n == TILE && w + LANES <= n_words; w += LANES)
-    wrong |= copy_four(gather, records, first, w);
-  for (; w < n_words; w++) wrong |= copy_one(gather, records, first, n, w);
-  return wrong ? fail_code(gather, records, first) : MR_OK;
+  const struct mr_loader *loader = gather->loader;
+  int n_words = gather->shape->n_codes + gather->shape->n_floats;
+  const char *rows[TILE];
+  for (int i = 0; i < n; i++) rows[i] = records[i] + gather->shape->codes_at;
+  place_words(gather, first);
+  int wrong =
+      n == TILE ? mr__family()->turn_words(rows, loader->word_columns, loader->most_words, n_words)
+                : turn_some(rows, loader->word_columns, loader->most_words, n_words, n);
+  return wrong ? fail_code(gather, rows, first) : MR_OK;
 }
 
 /* Append codes of the `row`-th record to a column that has any number of them for a row. */
@@ -489,8 +472,9 @@ static int copy_sequences(const struct gather *gather, const char *record, int64
   return MR_OK;
 }
 
-static int gather_domain(const struct gather *gather) {
+static int gather_domain(struct gather *gather) {
   if (gather->shape->fixed == 0) return MR_OK;
+  MR_TRY(prepare_words(gather));
   for (int64_t i = 0; i < AHEAD; i++) prefetch_record(gather, i);
   for (int64_t first = 0; first < gather->n; first += TILE) {
     const char *records[TILE];
@@ -662,6 +646,8 @@ void mr_loader_free(mr_loader *loader) {
   mr__free(loader->order);
   mr__free(loader->wide_order);
   mr__free(loader->request_rows);
+  mr__free(loader->word_columns);
+  mr__free(loader->most_words);
   mr_dataset_close(loader->dataset);
   mr__free(loader);
 }

@@ -67,6 +67,13 @@ typedef uint32_t mr__note_codes_fn(const struct mr__memo_entry *entries, const u
                                    uint32_t n, uint32_t note, uint32_t *place_of, uint32_t *fresh);
 mr__note_codes_fn mr__note_codes_plain, mr__note_codes_avx2, mr__note_codes_avx512;
 
+/* Turn rows of n words of 4 bytes into columns: columns[w][i] = word w of rows[i]. Returns whether any
+ * is larger than most[w] of its column; they are written all the same. */
+enum { MR__TURNED_ROWS = 16 };
+typedef int mr__turn_words_fn(const char *const *rows, uint32_t *const *columns,
+                              const uint32_t *most, int n);
+mr__turn_words_fn mr__turn_words_plain, mr__turn_words_avx2, mr__turn_words_avx512;
+
 struct mr__family {
   const char *name;
   const struct mr__op_list *ops;
@@ -83,6 +90,7 @@ struct mr__family {
   mr__cell_keys_fn *cell_keys;
   mr__split_cell_fn *split_cell;
   mr__note_codes_fn *note_codes;
+  mr__turn_words_fn *turn_words;
 };
 
 const struct mr__family *mr__family(void);
