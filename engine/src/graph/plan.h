@@ -50,8 +50,9 @@ struct mr__buffer {
   size_t offset;   /* floats; in its region of the workspace, for one row */
 };
 
-/* From row to row of a buffer in the workspace. Rows start on cache lines, and are an odd number of
- * them: so the same column of many rows is found all over a cache, and not in few of its sets. */
+/* What a row of a buffer takes in the workspace, and, but for rows of one float, which lie side by
+ * side, from row to row. Rows start on cache lines, and are an odd number of them: so the same column
+ * of many rows is found all over a cache, and not in few of its sets. */
 static inline int mr__row_floats(const struct mr__buffer *buffer) {
   return ((buffer->width + 15) / 16 | 1) * 16;
 }

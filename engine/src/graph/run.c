@@ -175,7 +175,7 @@ static struct mr__matrix locate(const mr_run *run, const struct mr__worker *work
   if (buffer->kept) {
     m.p = run->kept[place.buffer] + slice->first[buffer->domain] * buffer->width + place.column;
   } else {
-    m.ld = mr__row_floats(buffer);
+    m.ld = buffer->width == 1 ? 1 : mr__row_floats(buffer);
     int region = mr__region(buffer->domain);
     m.p = worker->workspace + buffer->offset * (size_t)run->workspace_rows[region] + place.column;
     if (region == MR__SEQUENCE_REGION)

@@ -13,6 +13,10 @@
 #include "kernel/vec.h"
 #include "ops/lookup_options.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 static int shape(struct mr__shape *s) {
   const struct mr__column *column =
       &s->node->schema->columns[(int)mr__option_number(s->node, MR__LOOKUP_COLUMN)];
@@ -71,11 +75,27 @@ static inline __attribute__((always_inline)) void read_each(const struct mr__cal
   }
 }
 
+/* y[r] = or += values[place[r]]. Places are below 2^31: there are not so many rows. */
+static void gather(float *y, const float *values, const uint32_t *place, int64_t n, int adds) {
+  int64_t r = 0;
+#if defined(__AVX512F__)
+  for (; r + 16 <= n; r += 16) {
+    __m512 x = _mm512_i32gather_ps(_mm512_loadu_si512(place + r), values, sizeof *values);
+    _mm512_storeu_ps(y + r, adds ? _mm512_add_ps(_mm512_loadu_ps(y + r), x) : x);
+  }
+#endif
+  for (; r < n; r++) y[r] = adds ? y[r] + values[place[r]] : values[place[r]];
+}
+
 /* For one id a row, one float of its key: from the copies of values. */
 static void read_values(const struct mr__call *c, const struct mr__column_rows *rows, int offset) {
   const uint32_t *place = rows->place + c->first_row;
   const float *values = rows->values + offset;
   size_t width = (size_t)rows->width;
+  if (width == 1 && c->y.ld == 1) {
+    gather(c->y.p, values, place, c->rows, c->adds);
+    return;
+  }
   for (int64_t r = 0; r < c->rows; r++) {
     float x = values[place[r] * width], *y = mr__row(&c->y, r);
     *y = c->adds ? *y + x : x;
@@ -111,6 +131,8 @@ static void forward(const struct mr__call *c) {
     read_values(c, rows, offset);
   else if (width == 1)
     read_rows(c, rows, offset, 1, c->adds, 0);
+  else if (c->adds && width == 24)
+    read_rows(c, rows, offset, 24, 1, 0);
   else if (c->adds)
     read_rows(c, rows, offset, width, 1, 0);
   else

@@ -120,22 +120,44 @@ SUM_COLUMNS(4)
 SUM_COLUMNS(8)
 SUM_COLUMNS(16)
 
-/* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own. */
-static void sum_wide(const struct mr__reader *reader, float *sums, int width) {
-  for (uint32_t i = 0; i < reader->n; i++) {
-    const float *dy = mr__row(&reader->dy, row_of(reader, i));
-    float *sum = sums + (size_t)reader->place[i] * width;
-    if (i + AHEAD < reader->n) {
-      const float *soon = mr__row(&reader->dy, row_of(reader, i + AHEAD));
-      const float *to = sums + (size_t)reader->place[i + AHEAD] * width;
-      for (int e = 0; e < reader->dim; e += MR__VECTOR)
-        __builtin_prefetch(soon + e), __builtin_prefetch(to + e, 1);
+/* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own.
+ * Where rows come in order, the processor asks for dy by itself. Called with what the compiler may
+ * then take as known. */
+static inline __attribute__((always_inline)) void sum_each(const struct mr__reader *reader,
+                                                           float *sums, int width, int dim) {
+  const uint32_t *place = reader->place, *rows = reader->row, n = reader->n;
+  const struct mr__matrix dys = reader->dy;
+  for (uint32_t i = 0; i < n; i++) {
+    const float *dy = mr__row(&dys, rows ? rows[i] : i);
+    float *sum = sums + (size_t)place[i] * width;
+    if (i + AHEAD < n) {
+      const float *to = sums + (size_t)place[i + AHEAD] * width;
+      const float *soon = rows ? mr__row(&dys, rows[i + AHEAD]) : NULL;
+      for (int e = 0; e < dim; e += MR__VECTOR) {
+        __builtin_prefetch(to + e, 1);
+        if (rows) __builtin_prefetch(soon + e);
+      }
     }
     int e = 0;
-    for (; e + MR__VECTOR <= reader->dim; e += MR__VECTOR)
+    for (; e + MR__VECTOR <= dim; e += MR__VECTOR)
       *(mr__vector16 *)(sum + e) += *(const mr__vector16 *)(dy + e);
-    if (e < reader->dim) *(mr__vector8 *)(sum + e) += *(const mr__vector8 *)(dy + e);
+    if (e < dim) *(mr__vector8 *)(sum + e) += *(const mr__vector8 *)(dy + e);
   }
+}
+
+static void sum_wide(const struct mr__reader *reader, float *sums, int width) {
+  if (reader->dim == 24)
+    sum_each(reader, sums, width, 24); /* mlr's, with its preset of 12 regions */
+  else
+    sum_each(reader, sums, width, reader->dim);
+}
+
+/* Of one float a row, which come in order: nothing but additions. */
+static void sum_floats(const struct mr__reader *reader, float *restrict sums, int width) {
+  const uint32_t *restrict place = reader->place, n = reader->n;
+  const float *restrict dy = reader->dy.p;
+  size_t ld = (size_t)reader->dy.ld;
+  for (uint32_t i = 0; i < n; i++) sums[(size_t)place[i] * width] += dy[i * ld];
 }
 
 /* The same for lookups that meet in pairs. `rows` has the values of the share's rows. */
@@ -182,6 +204,8 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
       MR__STRETCHES(sum_pairs, reader->dim, reader, share->row, sums, table->width);
     else if (reader->dim > MR__VECTOR && reader->dim % (MR__VECTOR / 2) == 0 && !reader->bags)
       sum_wide(reader, sums, table->width);
+    else if (reader->dim == 1 && !reader->row && !reader->bags)
+      sum_floats(reader, sums, table->width);
     else
       MR__STRETCHES(sum_columns, reader->dim, reader, sums, table->width);
   }
@@ -217,10 +241,12 @@ static void prefetch_row(const float *row, int stride) {
 
 /* Rows narrower than a vector step together, side by side in copies: the optimizer's loop then runs
  * over whole vectors. They are read in all their parts. */
-static void step_together(const struct job *job, const struct mr__table *table, float *const *row,
-                          int n, float *gradient) {
+static inline __attribute__((always_inline)) void step_together(const struct job *job,
+                                                                const struct mr__table *table,
+                                                                float *const *row, int n,
+                                                                float *gradient, int width) {
   float copy[1 + MR__OPTIM_STATES][TOGETHER * NARROW];
-  int width = table->width, vectors = 1 + table->n_states;
+  int vectors = 1 + table->n_states;
   const mr_run_options *options = &job->run->options;
   assert(vectors >= 1 && vectors <= 1 + MR__OPTIM_STATES);
   for (int v = 0; v < vectors; v++)
@@ -243,7 +269,11 @@ static void step_narrow(const struct job *job, const struct mr__share *share,
     int n = share->n - u < TOGETHER ? (int)(share->n - u) : TOGETHER;
     for (uint32_t i = u + TOGETHER; i < u + 2 * TOGETHER && i < share->n; i++)
       prefetch_row(share->row[i], table->stride);
-    step_together(job, table, share->row + u, n, gradient + (size_t)u * (size_t)table->width);
+    if (table->width == 1)
+      step_together(job, table, share->row + u, n, gradient + u, 1);
+    else
+      step_together(job, table, share->row + u, n, gradient + (size_t)u * (size_t)table->width,
+                    table->width);
   }
 }
 
