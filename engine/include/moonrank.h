@@ -74,6 +74,20 @@ double mr_seconds(void); /* a clock that only goes forward */
 void mr_signals_catch(void);
 int32_t mr_signals_seen(void);
 
+/* Start a program, found by PATH where its name has no slash; a NULL ends `words`. It reads nothing,
+ * and what it prints is added to the file `output`. Ctrl-C does not reach it; when the thread that
+ * started it ends, however, it gets SIGTERM. */
+int mr_process_start(int64_t *pid, const char *const *words, const char *output);
+/* Wait so long or until a signal comes. MR_OK: it ended with `status`, 0 to 255, or minus the signal
+ * that ended it, and its pid means nothing any more; MR_END: not yet. */
+int mr_process_wait(int64_t pid, double seconds, int32_t *status);
+int mr_process_stop(int64_t pid); /* SIGTERM, to one that was not waited for to its end */
+
+/* Lock a file, which is made, for this process and those it starts, until all of them have ended or
+ * released it. MR_END: others have it, and *lock is -1. */
+int mr_lock_take(int32_t *lock, const char *path);
+void mr_lock_release(int32_t lock);
+
 /* For tests: after `count` more allocations every one fails; -1 ends that. Live blocks. */
 void mr_alloc_fail_after(int64_t count);
 int64_t mr_alloc_live(void);

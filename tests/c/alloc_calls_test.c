@@ -744,6 +744,43 @@ static int folder_names(void) {
   MAKES(names, mr_folder_names(&names, folder), mr_text_free);
 }
 
+static int process_start(void) {
+  const char *const words[] = {"true", NULL};
+  int64_t pid;
+  int32_t ended;
+  int status = ARMED(mr_process_start(&pid, words, "/dev/null"));
+  if (status == MR_OK) SOUND(mr_process_wait(pid, 60, &ended));
+  return status;
+}
+
+static int process_wait(void) {
+  const char *const words[] = {"true", NULL};
+  int64_t pid;
+  int32_t ended;
+  SOUND(mr_process_start(&pid, words, "/dev/null"));
+  return ARMED(mr_process_wait(pid, 60, &ended));
+}
+
+static int process_stop(void) {
+  const char *const words[] = {"sleep", "60", NULL};
+  int64_t pid;
+  int32_t ended;
+  SOUND(mr_process_start(&pid, words, "/dev/null"));
+  int status = ARMED(mr_process_stop(pid));
+  SOUND(mr_process_wait(pid, 60, &ended));
+  return status;
+}
+
+static int lock_take(void) {
+  char path[256];
+  int32_t lock;
+  snprintf(path, sizeof path, "%s/lock", folder);
+  int status = ARMED(mr_lock_take(&lock, path));
+  mr_lock_release(lock);
+  unlink(path);
+  return status;
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -837,7 +874,11 @@ static const struct {
     {"mr_peek_read", peek_read},
     {"mr_peek_skip", peek_skip},
     {"mr_file_sync", file_sync},
-    {"mr_folder_names", folder_names}};
+    {"mr_folder_names", folder_names},
+    {"mr_process_start", process_start},
+    {"mr_process_wait", process_wait},
+    {"mr_process_stop", process_stop},
+    {"mr_lock_take", lock_take}};
 enum { CALLS = sizeof calls / sizeof *calls };
 
 /* Functions that return a status are declared as "int mr_...(" at the start of a line. */
