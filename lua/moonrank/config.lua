@@ -67,6 +67,7 @@ function M.expected(description)
   if kind == "word" then return joined(description.words, "or") end
   if kind == "list" then return "a list" end
   if kind == "pick" then return "one of " .. joined(names_of(description.keys), "or") end
+  if kind == "any" then return "anything" end
   if kind == "either" then
     local parts = {}
     for i, form in ipairs(description.forms) do parts[i] = M.expected(form) end
@@ -170,24 +171,39 @@ local function read_with_base(description, path, seen)
   return merged
 end
 
--- "a.b=c" as a chain of maps around the value.
-local function read_override(text)
-  local option = "--set " .. text
-  local name, value_text = text:match "^([^=]*)=(.*)$"
-  if not name or name == "" or name:find "^%." or name:find "%.$" or name:find "%.%." then
+-- A value under a dotted name as a chain of maps, and the first of its names.
+local function chain(name, node, where)
+  local names = {}
+  for part in name:gmatch "[^.]+" do names[#names + 1] = part end
+  for i = #names, 1, -1 do
+    local map = { type = "map", entries = {}, index = {}, option = where }
+    yaml.put(map, names[i], node, { option = where, text = names[i] })
+    node = map
+  end
+  return node, names[1]
+end
+
+local function is_dotted(name)
+  return name ~= "" and not (name:find "^%." or name:find "%.$" or name:find "%.%.")
+end
+
+-- "a.b=c", or { name = "a.b", node =, place = where the name stands }.
+local function read_override(given)
+  if type(given) == "table" then
+    if not is_dotted(given.name) then
+      stop(given.place, '"%s" is not the name of a key, such as train.batch', given.name)
+    end
+    return chain(given.name, given.node, given.place)
+  end
+  local option = "--set " .. given
+  local name, value_text = given:match "^([^=]*)=(.*)$"
+  if not name or not is_dotted(name) then
     stop(option, "expected NAME=VALUE, such as train.batch=1024")
   end
   if value_text == "-" then value_text = '"-"' end -- not a list
   local node, message = yaml.parse(value_text, "--set", option)
   if not node then error({ config = message }, 0) end
-  local names = {}
-  for part in name:gmatch "[^.]+" do names[#names + 1] = part end
-  for i = #names, 1, -1 do
-    local map = { type = "map", entries = {}, index = {}, option = option }
-    yaml.put(map, names[i], node, { option = option, text = names[i] })
-    node = map
-  end
-  return node, names[1]
+  return chain(name, node, option)
 end
 
 -- ---- validation ----
@@ -344,6 +360,7 @@ end
 function check(context, description, node, path)
   context.places[path] = yaml.where(node)
   local kind = description.type
+  if kind == "any" then return node end
   if kind == "either" then return check_either(context, description, node, path) end
   if SCALARS[kind] then return check_scalar(context, description, node, path) end
   if node.type == "null" and (kind == "map" or kind == "named") then node = node_of({}, node) end
@@ -534,7 +551,7 @@ end
 -- ---- overrides ----
 
 -- Which of the two files a --set belongs to, by its first name.
-local function sort_overrides(texts)
+local function sort_overrides(list)
   local overrides = { experiment = {}, fields = {} }
   local names = names_of(config_keys.experiment.keys)
   for _, description in ipairs(config_keys.fields.keys) do
@@ -542,8 +559,8 @@ local function sort_overrides(texts)
       names[#names + 1] = description.name
     end
   end
-  for _, text in ipairs(texts or {}) do
-    local node, first = read_override(text)
+  for _, given in ipairs(list or {}) do
+    local node, first = read_override(given)
     if description_of(config_keys.experiment, first) then
       table.insert(overrides.experiment, node)
     elseif description_of(config_keys.fields, first) then
@@ -600,11 +617,19 @@ function M.stored(values, source)
   end)
 end
 
+--- A number as a value for a key.
+-- @tparam number value
+-- @tparam string place  for messages
+-- @treturn table a node as of moonrank.yaml
+function M.node(value, place) return node_of(value, { option = place }) end
+
 --- Read an experiment file and the fields file it names.
 -- @tparam string path
--- @tparam[opt] {string,...} set  overrides for either file
+-- @tparam[opt] table set  overrides for either file: texts such as "train.batch=1024", or { name =
+-- "train.batch", node = of moonrank.yaml, place = for messages }
 -- @treturn ?table { name =, file =, experiment = values, fields = values, places =, key_places =,
--- fields_places = }; the script's options stand in experiment.model, unchecked
+-- fields_places =, tune = the values of that key }; the script's options stand in
+-- experiment.model, unchecked
 -- @treturn ?string what is wrong
 function M.experiment(path, set)
   return caught(function()
@@ -622,8 +647,11 @@ function M.experiment(path, set)
     elseif not next(monitor) then
       stop(context.places["train.monitor"], "train.monitor is an empty map")
     end
+    local tune = values.tune
+    values.tune = nil -- is nothing of the experiment
     return { name = path_of.stem(path), file = path, experiment = values, fields = fields,
-      places = context.places, key_places = context.key_places, fields_places = fields_places }
+      places = context.places, key_places = context.key_places, fields_places = fields_places,
+      tune = tune }
   end)
 end
 

@@ -3,7 +3,8 @@
 -- The one table behind the validator (moonrank.config), `moonrank help config` and docs/config.md.
 -- A description is a table with
 --
---     type      whole, number, boolean, text, word, list, map, named, pick or either
+--     type      whole, number, boolean, text, word, list, map, named, pick or either; any, which
+--               is not looked at and stays a node of moonrank.yaml
 --     doc       one line of help
 --     default   what stands for a key that is not given
 --     required  true: the key must be given
@@ -362,6 +363,28 @@ M.experiment = { type = "map", keys = {
   } }),
   key("eval", { type = "map", doc = "how to evaluate and predict", keys = {
     key("batch", { type = "whole", min = 1, default = 4096, doc = "samples at a time" }),
+  } }),
+  key("tune", { type = "map", optional = true,
+    doc = "what moonrank tune searches; to all else it is as if it were not there", keys = {
+    key("over", { type = "named", required = true, of = { type = "either", forms = {
+      { type = "list", of = { type = "any" } },
+      { type = "map", keys = {
+        key("min", { type = "number", required = true, doc = "of a range: the least" }),
+        key("max", { type = "number", required = true, doc = "the most" }),
+        key("log", { type = "boolean", default = false,
+          doc = "as many draws from 1 to 10 as from 10 to 100" }),
+        key("whole", { type = "boolean", default = false, doc = "whole numbers only" }),
+      } } } }, doc = "by its name, such as train.optimizer.adam.lr, of each key that is searched "
+        .. "the list of its values, or a range" }),
+    key("trials", { type = "whole", min = 1, max = 10000,
+      doc = "how many are drawn; default: 20, and where there are lists alone every combination" }),
+    key("seed", { type = "whole", min = 0, default = 1, doc = "of the draws" }),
+    key("halving", { type = "map", optional = true, doc = "successive halving: all trials begin, "
+      .. "and at some epochs only the best go on; default: all to the end", keys = {
+      key("epochs", { type = "whole", min = 1, default = 1, doc = "until the first choice" }),
+      key("factor", { type = "whole", min = 2, max = 100, default = 3,
+        doc = "one of so many goes on, for so many times the epochs until the next choice" }),
+    } }),
   } }),
 } }
 

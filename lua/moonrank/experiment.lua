@@ -51,6 +51,32 @@ local function trainer_options(configuration)
   return options
 end
 
+local function load_script(configuration)
+  local script, message = require "moonrank.script".load(configuration.experiment.model.script)
+  if not script then cli.fail("%s: %s", configuration.places["model.script"], message) end
+  return script
+end
+
+local function make_model(configuration, script, options, data)
+  local train = configuration.experiment.train
+  local model = cli.guard(require "moonrank".model, script.path, { fields = data.fields,
+    options = options, seed = train.seed, init = train.tables.init })
+  check_frozen(configuration, model)
+  return model
+end
+
+--- Hold a configuration against its script, as far as can be done without data.
+-- @tparam table configuration  of an experiment
+-- @tparam Pool pool
+function M.check(configuration, pool)
+  check_mba(configuration)
+  local script = load_script(configuration)
+  local options = M.options_of(configuration, script)
+  local data = cli.need(require "moonrank.dataset".open(configuration.fields,
+    { pool = pool, places = configuration.fields_places }))
+  make_model(configuration, script, options, data):close()
+end
+
 --- Read the configuration, the script and the data, make the model and the trainer.
 -- @tparam table options  of the command: config (the file), set, threads
 -- @tparam Progress progress
@@ -62,10 +88,7 @@ function M.open(options, progress, splits)
   check_mba(configuration)
   train.threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
     or train.threads
-  local script, message = require "moonrank.script".load(configuration.experiment.model.script)
-  if not script then
-    cli.fail("%s: %s", configuration.places["model.script"], message)
-  end
+  local script = load_script(configuration)
   local model_options = M.options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
     { threads = train.threads, places = configuration.fields_places }))
@@ -76,11 +99,8 @@ function M.open(options, progress, splits)
     end
   end
   progress:clear()
-  local mr = require "moonrank"
-  local model = cli.guard(mr.model, script.path, { fields = data.fields, options = model_options,
-    seed = train.seed, init = train.tables.init })
-  check_frozen(configuration, model)
-  local run = cli.guard(mr.trainer, model, trainer_options(configuration))
+  local model = make_model(configuration, script, model_options, data)
+  local run = cli.guard(require "moonrank".trainer, model, trainer_options(configuration))
   return { configuration = configuration, script = script, data = data, model = model, run = run }
 end
 

@@ -15,7 +15,8 @@ body{margin:0;font:16px/1.5 sans-serif;background:#fff;color:#24292f}
 main{max-width:1320px;margin:0 auto;padding:16px}
 h1{font-size:24px;margin:0}h2{font-size:18px;margin:32px 0 8px}p{margin:4px 0 12px}
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,350px),1fr));gap:20px}
-.pictures+.pictures{margin-top:20px}figure{margin:0;min-width:0}svg{display:block;max-width:100%;height:auto}
+.pictures+.pictures{margin-top:20px}figure{margin:0;min-width:0}
+svg{display:block;max-width:100%;height:auto}
 .wide{overflow-x:auto}summary{cursor:pointer;font-size:14px}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:3px 10px;border-bottom:1px solid #d0d7de;text-align:right;white-space:nowrap}

@@ -46,20 +46,24 @@ function RunFolder.default(configuration)
   return ("runs/%s-%s"):format(configuration.name, Dataset.sum_of(text):sub(1, 8))
 end
 
--- Both files, with paths as seen from the folder.
-local function write_configuration(self, configuration)
+--- Write config.yaml and fields.yaml, with paths as seen from the folder.
+-- @tparam string path  of the folder
+-- @tparam table configuration  as of config.experiment
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function RunFolder.write(path, configuration)
   local values, fields = copy(configuration.experiment), copy(configuration.fields)
   values.fields = "fields.yaml"
   if values.model.script:find "%.lua$" then
-    values.model.script = path_of.relative(self.path, values.model.script)
+    values.model.script = path_of.relative(path, values.model.script)
   end
   local warm_start = values.train.warm_start
-  if warm_start then warm_start.model = path_of.relative(self.path, warm_start.model) end
-  fields.data.root = path_of.relative(self.path, fields.data.root)
-  fields.data.cache = path_of.relative(self.path, fields.data.cache)
-  local ok, message = Sink.write_file(self.path .. "/config.yaml", yaml.write(values))
+  if warm_start then warm_start.model = path_of.relative(path, warm_start.model) end
+  fields.data.root = path_of.relative(path, fields.data.root)
+  fields.data.cache = path_of.relative(path, fields.data.cache)
+  local ok, message = Sink.write_file(path .. "/config.yaml", yaml.write(values))
   if not ok then return nil, message end
-  return Sink.write_file(self.path .. "/fields.yaml", yaml.write(fields))
+  return Sink.write_file(path .. "/fields.yaml", yaml.write(fields))
 end
 
 --- The folder that holds a run's checkpoints.
@@ -141,7 +145,7 @@ function RunFolder.new(path, configuration)
   if not ok and code ~= ENOENT then return nil, message end
   ok, message = Checkpoints.new(self:checkpoints()):clear()
   if not ok then return nil, message end
-  ok, message = write_configuration(self, configuration)
+  ok, message = RunFolder.write(path, configuration)
   if not ok then return nil, message end
   return open_files(self, "wb")
 end

@@ -22,7 +22,7 @@ end
 function sample(description)
   local kind = description.type
   if kind == "either" then return sample(description.forms[1]) end
-  if kind == "text" then return "a" end
+  if kind == "text" or kind == "any" then return "a" end
   if kind == "word" then return description.words[1] end
   if kind == "boolean" then return "true" end
   if kind == "whole" or kind == "number" then

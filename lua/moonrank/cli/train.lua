@@ -17,6 +17,7 @@ threads and however often it was stopped and resumed. Ctrl-C saves and exits wit
   p:option("--repeat", "train N times, with train.seed and those after it, each in its own folder "
     .. "in the run folder; print mean and spread; --resume keeps the runs that are finished")
     :argname "N":target "times"
+  p:flag("--no-test", "leave the test data alone: it is not even read")
   p:flag("--quiet", "print nothing but errors")
   return p
 end
@@ -85,7 +86,7 @@ end
 local function report_bad_rows(say, data, out, resumes)
   local counts
   for _, name in ipairs { "train", "valid", "test" } do
-    local split = data[name]
+    local split = data.splits[name]
     local line = split and split:bad_rows_line()
     if line then
       say(line)
@@ -166,6 +167,7 @@ local function resume_command(asked, folder, cli)
   end
   words[#words + 1], words[#words + 2] = "--out", folder
   if asked.times then words[#words + 1], words[#words + 2] = "--repeat", asked.times end
+  if asked.no_test then words[#words + 1] = "--no-test" end
   words[#words + 1] = "--resume"
   return cli.next(unpack(words))
 end
@@ -178,7 +180,7 @@ local function train_once(options, asked)
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
   local opened = require "moonrank.experiment".open(options, progress,
-    { "train", "valid", "test" })
+    options.no_test and { "train", "valid" } or { "train", "valid", "test" })
   local configuration, data, run = opened.configuration, opened.data, opened.run
   local train = configuration.experiment.train
   local folder = options.out or require "moonrank.run_folder".default(configuration)
@@ -205,8 +207,8 @@ local function train_once(options, asked)
     return run.interrupted and 130 or 0
   end
   local figures
-  if data.test then
-    figures = cli.guard(run.evaluate, run, data.test)
+  if data.splits.test then
+    figures = cli.guard(run.evaluate, run, data.splits.test)
     local tables = require "moonrank.report_table"
     local report = tables.evaluations()
     say ""
@@ -233,7 +235,7 @@ local function train_repeatedly(options, times)
   local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
   local folder = options.out or require "moonrank.run_folder".default(configuration)
   local has = require "moonrank.config_split".has
-  local split = has(configuration.fields, "test") and "test" or "valid"
+  local split = has(configuration.fields, "test") and not options.no_test and "test" or "valid"
   if not has(configuration.fields, split) then
     cli.fail("%s: --repeat compares figures on test or validation data, and data names neither",
       configuration.experiment.fields)
@@ -242,7 +244,7 @@ local function train_repeatedly(options, times)
     if not options.quiet then print(line) end
   end
   local asked = { config = options.config, set = options.set, out = folder,
-    times = options.times }
+    times = options.times, no_test = options.no_test }
   local seeds = require "moonrank.seeds".new(folder, split)
   local first = configuration.experiment.train.seed
   for seed = first, first + times - 1 do
