@@ -193,6 +193,49 @@ static void check_relu(const struct layer *l, int family, int rows, int relu, in
   guarded_free(&beside);
 }
 
+/* y that a prelu is folded into, beside what it was, and dx before a prelu, whose slopes have a
+ * gradient; the product starts by a row times a number of each row. */
+static void check_slopes(const struct layer *l, int family, int rows, int back, int gap) {
+  static const float odd[] = {0.0f, -0.0f, NAN};
+  int out = l->outputs, ld = out + gap;
+  size_t n = (size_t)out;
+  float *want_ds = malloc(n * sizeof *want_ds);
+  NEED(want_ds);
+  struct guarded y = guarded_floats((size_t)rows * n), plain = guarded_floats((size_t)rows * n);
+  struct guarded beside = spread(l->start.p, rows, out, gap);
+  struct guarded slopes = guarded_floats(n), ds = guarded_floats(n);
+  struct guarded weight = guarded_floats((size_t)rows);
+  fill(slopes.p, n, 40), fill(ds.p, n, 41), fill(want_ds, n, 41), fill(weight.p, (size_t)rows, 42);
+  for (int r = 0; r < rows; r++)
+    if (r % 4 > 0) beside.p[r * ld + r % out] = odd[r % 4 - 1];
+  forwards[family](&(struct mr__dense_call){
+      .x = l->x.p, .ldx = l->inputs, .rows = rows, .inputs = l->inputs, .outputs = out,
+      .packed = l->packed.p, .start = l->bias.p, .start_weight = weight.p, .ld_weight = 1,
+      .y = y.p, .ldy = out, .mask = back, .beside = back ? beside.p : NULL, .ld_beside = ld,
+      .slopes = slopes.p, .plain = back || gap == 1 ? NULL : plain.p, .ld_plain = out,
+      .dslopes = ds.p});
+  for (int r = 0; r < rows; r++)
+    for (int c = 0; c < out; c++) {
+      float sum = weight.p[r] * l->bias.p[c], got = y.p[r * out + c];
+      for (int k = 0; k < l->inputs; k++)
+        sum = fmaf(l->x.p[r * l->inputs + k], l->weights.p[k * out + c], sum);
+      float by = back ? beside.p[r * ld + c] : sum, want = by > 0 ? sum : slopes.p[c] * sum;
+      if (!(by > 0)) want_ds[c] += sum * by;
+      CHECK(memcmp(&got, &want, sizeof want) == 0,
+            "%s, %d x %d, slopes, back %d: y[%d][%d] is %g, not %g", family_names[family],
+            l->inputs, out, back, r, c, (double)got, (double)want);
+      CHECK(back || gap == 1 || memcmp(&plain.p[r * out + c], &sum, sizeof sum) == 0,
+            "%s, %d x %d: plain[%d][%d]", family_names[family], l->inputs, out, r, c);
+    }
+  for (int c = 0; back && c < out; c++)
+    CHECK(ds.p[c] == want_ds[c] || (isnan(ds.p[c]) && isnan(want_ds[c])),
+          "%s, %d x %d: the gradient of slope %d is %g, not %g", family_names[family], l->inputs,
+          out, c, (double)ds.p[c], (double)want_ds[c]);
+  guarded_free(&y), guarded_free(&plain), guarded_free(&beside);
+  guarded_free(&slopes), guarded_free(&ds), guarded_free(&weight);
+  free(want_ds);
+}
+
 static void check_family(const struct layer *l, int family) {
   int small = family == 0 || (long)l->inputs * l->outputs > 20000; /* where time counts */
   for (int rows = 1; rows <= MOST_ROWS; rows += small && rows > 8 ? 7 : 1) {
@@ -204,7 +247,10 @@ static void check_family(const struct layer *l, int family) {
     check_place(l, family, &(struct place){.first = first, .rows = 1, .gap_x = 1, .gap_y = 1});
   check_infinite(l, family);
   for (int rows = 1; rows <= MOST_ROWS; rows += small ? 13 : 3)
-    check_relu(l, family, rows, rows % 2, rows % 3);
+    for (int back = 0; back < 2; back++) {
+      check_relu(l, family, rows, back, rows % 3);
+      check_slopes(l, family, rows, back, rows % 3);
+    }
 }
 
 /* The bound of a sum of n products, each rounded: n eps sum |x w|, for both sides. */
@@ -315,31 +361,41 @@ static float inner(const float *x, const float *w, int n) {
 static float above_zero(float a) { return a > 0 ? a : 0; }
 
 static void check_one_forward(const struct guarded *x, const float *w, int rows, int in, int gap) {
-  int relu = (rows + in) % 2;
+  int relu = (rows + in) % 3;
+  const float slope = -0.75f;
   for (int family = 0; family < FAMILIES; family++) {
     if (!family_runs(family)) continue;
     struct guarded y = guarded_floats((size_t)(rows - 1) * 3 + 1);
+    struct guarded plain = guarded_floats((size_t)(rows - 1) * 2 + 1);
     one_forwards[family](&(struct mr__one_call){.x = x->p, .ldx = in + gap, .rows = rows,
                                                 .inputs = in, .weights = w, .start = 0.25f,
-                                                .relu = relu, .y = y.p, .ldy = 3});
+                                                .relu = relu == 1, .y = y.p, .ldy = 3,
+                                                .slopes = relu == 2 ? &slope : NULL,
+                                                .plain = plain.p, .ld_plain = 2});
     for (int r = 0; r < rows; r++) {
       float want = 0.25f + inner(x->p + r * (in + gap), w, in);
-      if (relu) want = above_zero(want);
+      CHECK(plain.p[2 * r] == want, "%s, one output, plain row %d", family_names[family], r);
+      if (relu == 1) want = above_zero(want);
+      if (relu == 2 && !(want > 0)) want = slope * want;
       CHECK(memcmp(&y.p[3 * r], &want, sizeof want) == 0,
             "%s, one output of %d inputs, row %d of %d: %g, not %g", family_names[family], in, r,
             rows, (double)y.p[3 * r], (double)want);
     }
     guarded_free(&y);
+    guarded_free(&plain);
   }
 }
 
 static void check_one_backward(const struct guarded *x, const float *w, int rows, int in, int gap,
                                int kind) {
   size_t n = (size_t)in, m = (size_t)rows;
-  int add = kind == 1, mask = kind == 2, wanted = kind < 3;
+  int add = kind == 1 || kind == 5, slopes = kind >= 4, mask = kind == 2 || slopes;
+  int wanted = kind != 3;
   float *dy = malloc(m * sizeof *dy), *want = malloc(n * sizeof *want), want_db = 0.5f;
-  float *want_dx = malloc(m * n * sizeof *want_dx);
-  NEED(dy && want && want_dx);
+  float *want_dx = malloc(m * n * sizeof *want_dx), *want_ds = malloc(n * sizeof *want_ds);
+  NEED(dy && want && want_dx && want_ds);
+  struct guarded slope = guarded_floats(n), beside = guarded_floats(m * n);
+  fill(slope.p, n, 43), fill(beside.p, m * n, 44), fill(want_ds, n, 45);
   fill(dy, m, 9);
   fill(want, n, 10);
   fill(want_dx, m * n, 11);
@@ -349,18 +405,26 @@ static void check_one_backward(const struct guarded *x, const float *w, int rows
       float *dx = &want_dx[r * in + e], to = x->p[r * (in + gap) + e];
       want[e] = fmaf(dy[r], to, want[e]);
       *dx = add ? fmaf(dy[r], w[e], *dx) : dy[r] * w[e];
-      if (mask && !(to > 0)) *dx = 0;
+      float by = slopes ? beside.p[r * in + e] : to;
+      if (!mask || by > 0) continue;
+      want_ds[e] += *dx * by;
+      *dx = slopes ? slope.p[e] * *dx : 0;
     }
   }
   for (int family = 0; family < FAMILIES; family++) {
     if (!family_runs(family)) continue;
-    struct guarded dw = guarded_floats(n), dx = guarded_floats(m * n);
+    struct guarded dw = guarded_floats(n), dx = guarded_floats(m * n), ds = guarded_floats(n);
     float db = 0.5f;
+    fill(ds.p, n, 45);
     fill(dw.p, n, 10);
     fill(dx.p, m * n, 11);
     one_backwards[family](&(struct mr__one_call){
         .x = x->p, .ldx = in + gap, .rows = rows, .inputs = in, .weights = w, .dy = dy, .lddy = 1,
-        .dw = dw.p, .db = &db, .dx = wanted ? dx.p : NULL, .lddx = in, .add = add, .mask = mask});
+        .dw = dw.p, .db = &db, .dx = wanted ? dx.p : NULL, .lddx = in, .add = add, .mask = mask,
+        .slopes = slopes ? slope.p : NULL, .beside = beside.p, .ld_beside = in, .dslopes = ds.p});
+    CHECK(!slopes || memcmp(ds.p, want_ds, n * sizeof(float)) == 0,
+          "%s, one output of %d inputs, %d rows: slopes have another gradient than the loop's",
+          family_names[family], in, rows);
     CHECK(db == want_db && memcmp(dw.p, want, n * sizeof(float)) == 0,
           "%s, one output of %d inputs, %d rows: weights have other bits than the scalar loop",
           family_names[family], in, rows);
@@ -369,8 +433,10 @@ static void check_one_backward(const struct guarded *x, const float *w, int rows
           family_names[family], in, rows, kind);
     guarded_free(&dw);
     guarded_free(&dx);
+    guarded_free(&ds);
   }
-  free(dy), free(want), free(want_dx);
+  guarded_free(&slope), guarded_free(&beside);
+  free(dy), free(want), free(want_dx), free(want_ds);
 }
 
 static void check_one(int in, int rows) {
@@ -383,7 +449,7 @@ static void check_one(int in, int rows) {
   close[0] = -0.0f;
   struct guarded x = spread(close, rows, in, gap);
   check_one_forward(&x, w.p, rows, in, gap);
-  for (int kind = 0; kind < 4; kind++) check_one_backward(&x, w.p, rows, in, gap, kind);
+  for (int kind = 0; kind < 6; kind++) check_one_backward(&x, w.p, rows, in, gap, kind);
   guarded_free(&x);
   guarded_free(&w);
   free(close);

@@ -344,7 +344,7 @@ local function draw_graph(seed, relus)
       for _ = 1, 4 do
         made[#made + 1] = function()
           local node = random() < 0.8 and b:dense(any(), { out = random(4) }) or any()
-          node = b:relu(node)
+          node = random() < 0.5 and b:relu(node) or b:prelu(node, { start = random() - 0.5 })
           return random() < 0.7 and b:dense(node, { out = random(3) }) or node
         end
       end
@@ -431,80 +431,91 @@ describe("drawn graphs", function()
   end)
 end)
 
--- ---- relus that the ops around them do ----
+-- ---- relus and prelus that the ops around them do ----
 
--- Each gives the relu that it is about, and whether it runs forward and backward.
+-- Each gives the activation that it is about, and whether it runs forward and backward.
 local RELUS = {
-  ["between dense layers"] = { "folded", "folded", function(c, b)
-    local relu = b:relu(b:dense(c.x, { out = 5 }))
+  ["between dense layers"] = { "folded", "folded", function(c, b, act)
+    local relu = act(b:dense(c.x, { out = 5 }))
     return relu, b:dense(relu, { out = 4 })
   end },
-  ["before and behind a single output"] = { "folded", "folded", function(c, b)
-    local relu = b:relu(b:dense(c.x, { out = 1 }))
+  ["before and behind a single output"] = { "folded", "folded", function(c, b, act)
+    local relu = act(b:dense(c.x, { out = 1 }))
     return relu, relu
   end },
-  ["of a dense layer that two read"] = { "folded", "runs", function(c, b)
-    local relu = b:relu(b:dense(c.x, { out = 5 }))
+  ["of a dense layer that two read"] = { "folded", "runs", function(c, b, act)
+    local relu = act(b:dense(c.x, { out = 5 }))
     return relu, b:concat { b:dense(relu, { out = 2 }), b:dense(relu, { out = 3 }) }
   end },
-  ["of a dense layer that somebody else reads too"] = { "runs", "runs", function(c, b)
+  ["of a dense layer that somebody else reads too"] = { "runs", "runs", function(c, b, act)
     local hidden = b:dense(c.x, { out = 5 })
-    local relu = b:relu(hidden)
+    local relu = act(hidden)
     return relu, b:add { b:dense(relu, { out = 5 }), hidden }
   end },
-  ["of a batch norm"] = { "runs", "folded", function(c, b)
-    local relu = b:relu(b:batch_norm(b:dense(c.x, { out = 5 })))
+  ["of a batch norm"] = { "runs", "folded", function(c, b, act)
+    local relu = act(b:batch_norm(b:dense(c.x, { out = 5 })))
     return relu, b:dense(relu, { out = 4 })
   end },
-  ["before a batch norm"] = { "folded", "runs", function(c, b)
-    local relu = b:relu(b:dense(c.x, { out = 5 }))
+  ["before a batch norm"] = { "folded", "runs", function(c, b, act)
+    local relu = act(b:dense(c.x, { out = 5 }))
     return relu, b:batch_norm(relu)
   end },
-  ["of an input"] = { "runs", "runs", function(c, b)
-    local relu = b:relu(c.x)
+  ["of an input"] = { "runs", "runs", function(c, b, act)
+    local relu = act(c.x)
     return relu, b:concat { b:dense(relu, { out = 4 }), c.x }
   end },
-  ["within a concat"] = { "folded", "runs", function(c, b)
-    local relu = b:relu(b:dense(c.x, { out = 5 }))
+  ["within a concat"] = { "folded", "runs", function(c, b, act)
+    local relu = act(b:dense(c.x, { out = 5 }))
     return relu, b:concat { c.z, relu }
   end },
-  ["on the request side"] = { "folded", "folded", function(c, b)
-    local relu = b:relu(b:dense(c.u, { out = 5 }))
+  ["on the request side"] = { "folded", "folded", function(c, b, act)
+    local relu = act(b:dense(c.u, { out = 5 }))
     return relu, b:add { b:dense(relu, { out = 3 }), c.x }
   end },
 }
 
-describe("a relu", function()
-  for name, case in pairs(RELUS) do
-    local forward, backward, build = unpack(case)
-    it(name .. " gives the bits of one on its own", function()
-      for seed = 1, 6 do
-        check_sharing(function(c, b) end_with(c, b, select(2, build(c, b))) end, seed, name)
-      end
-    end)
+-- A prelu's value has a place of its own, so others may read what was before.
+local PRELUS = { ["of a dense layer that somebody else reads too"] = { "folded", "runs" } }
 
-    it(("%s: forward %s, backward %s"):format(name, forward, backward), function()
-      local relu
-      local c = make_case(function(c, b)
-        for i = 1, 4 do b:watch(c.inputs[i]) end
-        local y
-        relu, y = build(c, b)
-        end_with(c, b, y)
-      end, {})
-      local run = g.run(c.model, {})
-      mr.check(C.mr_run_profile(run.handle, 1))
-      g.gradient(run, c.batch)
-      local line, calls = mr.new "mr_profile_line", {}
-      for i = 0, C.mr_run_profile_lines(run.handle) - 1 do
-        mr.check(C.mr_run_profile_line(run.handle, i, line))
-        if line.node == relu.id then
-          calls[mr.string(line.what)] = line.calls > 0 and "runs" or "folded"
-        end
-      end
-      assert.same({ forward = forward, backward = backward }, calls)
-    end)
+for _, kind in ipairs { "relu", "prelu" } do
+  local function activation(b)
+    return function(x) return b[kind](b, x) end
   end
-end)
+  describe("a " .. kind, function()
+    for name, case in pairs(RELUS) do
+      local forward, backward = unpack(kind == "prelu" and PRELUS[name] or case)
+      local build = case[3]
+      it(name .. " gives the bits of one on its own", function()
+        for seed = 1, 6 do
+          check_sharing(function(c, b)
+            end_with(c, b, select(2, build(c, b, activation(b))))
+          end, seed, name)
+        end
+      end)
+
+      it(("%s: forward %s, backward %s"):format(name, forward, backward), function()
+        local node
+        local c = make_case(function(c, b)
+          for i = 1, 4 do b:watch(c.inputs[i]) end
+          local y
+          node, y = build(c, b, activation(b))
+          end_with(c, b, y)
+        end, {})
+        local run = g.run(c.model, {})
+        mr.check(C.mr_run_profile(run.handle, 1))
+        g.gradient(run, c.batch)
+        local line, calls = mr.new "mr_profile_line", {}
+        for i = 0, C.mr_run_profile_lines(run.handle) - 1 do
+          mr.check(C.mr_run_profile_line(run.handle, i, line))
+          if line.node == node.id then
+            calls[mr.string(line.what)] = line.calls > 0 and "runs" or "folded"
+          end
+        end
+        assert.same({ forward = forward, backward = backward }, calls)
+      end)
+    end
+  end)
+end
 
 -- ---- watching ----
 

@@ -74,11 +74,12 @@ local function build(schema, options)
   local function embed(column) return b:lookup { column = column, dim = 4, scale = 0.5 } end
   local ad, user = embed "ad", embed "user"
   local click = b:concat { embed "click.ad", embed "click.tags", b:column { column = "click.gap" } }
-  local inner = b:prelu(b:dense(click, { out = 5 })) -- once a behaviour, whoever asks
+  local layer = b:dense(click, { out = 5 }) -- once a behaviour, whoever asks
+  local inner = b:prelu(layer)
   local pair = b:concat { ad, embed "click.ad", b:subtract(ad, embed "click.ad"),
     b:multiply(ad, embed "click.ad"), inner }
-  local hidden = b:dense(pair, { out = 7 })
-  hidden = options.dice and b:dice(hidden) or b:prelu(hidden)
+  local pair_layer = b:dense(pair, { out = 7 })
+  local hidden = options.dice and b:dice(pair_layer) or b:prelu(pair_layer)
   local weight = b:dense(hidden, { out = 1 })
   if options.softmax then weight = b:softmax(weight) end
   local interest = b:pool_weighted(click, weight)
@@ -89,8 +90,8 @@ local function build(schema, options)
     b:length { column = "seen.ad", transform = "log1p" }, b:pool(pair, { kind = "mean" }) }
   local logit = b:dense(b:tanh(b:dense(x, { out = 9 })), { out = 1 })
   b:logloss(logit, b:column { column = "label" })
-  return b, { logit = logit, interest = interest, inner = inner, hidden = hidden, weight = weight,
-    ad = ad, click = click, own = own, x = x }
+  return b, { logit = logit, interest = interest, layer = layer, inner = inner, hidden = hidden,
+    pair_layer = pair_layer, weight = weight, ad = ad, click = click, own = own, x = x }
 end
 
 -- Values of nodes for every row of their domains.
@@ -272,9 +273,9 @@ describe("a sequence in a graph", function()
       mr.check(C.mr_run_profile_line(run.handle, i, line))
       if mr.string(line.what) == "forward" then rows[line.node] = tonumber(line.rows) end
     end
-    assert.equal(clicks, rows[n.inner.id])
+    assert.equal(clicks, rows[n.layer.id])
     assert.equal(clicks, rows[n.click.id])
-    assert.equal(pairs_of, rows[n.hidden.id])
+    assert.equal(pairs_of, rows[n.pair_layer.id])
     assert.equal(samples, rows[n.interest.id])
     assert(clicks < pairs_of)
   end)
@@ -292,7 +293,7 @@ describe("a sequence in a graph", function()
     g.gradient(run, batch)
     for i = 0, C.mr_run_profile_lines(run.handle) - 1 do
       mr.check(C.mr_run_profile_line(run.handle, i, line))
-      if line.node == n.inner.id then
+      if line.node == n.layer.id then
         assert.equal(clicks, tonumber(line.rows))
         assert(tonumber(line.calls) <= 3)
       elseif line.node == n.interest.id then
@@ -301,6 +302,44 @@ describe("a sequence in a graph", function()
       end
     end
   end)
+
+  it("has the same bits where the gradient of behaviours is begun by the product that adds to it",
+    function()
+      local schema = new_schema()
+      -- What is watched shares its gradient with nobody, and each adds its own part to it.
+      local function gradient(sequence, requests, watched)
+        local b = g.builder(schema)
+        local function embed(column) return b:lookup { column = column, dim = 20, scale = 0.5 } end
+        local ad, x = embed "ad", embed(sequence)
+        local hidden = b:dense(b:concat { ad, x, b:multiply(ad, x) }, { out = 7 })
+        local weight = b:dense(b:prelu(hidden), { out = 1 })
+        b:logloss(b:dense(b:pool_weighted(x, weight), { out = 1 }), b:column { column = "label" })
+        if watched then b:watch(x) end
+        local model = g.model(b, 8)
+        local run = g.run(model, { slice_bytes = 1, threads = 2 })
+        local result = { g.gradient(run, (make_batch(schema, requests))) }
+        local info, row = mr.new "mr_param_info", mr.new "float[20]"
+        for p = 0, C.mr_model_params(model) - 1 do
+          mr.check(C.mr_model_param(model, p, info))
+          result[#result + 1] = mr.string(mr.cast("const char *",
+            C.mr_run_weight_gradient(run.handle, p)), 4 * info.rows * info.columns)
+        end
+        for i = 1, 30 do
+          mr.check(C.mr_run_row_gradient(run.handle, 0, g.key(schema, "ad", "a" .. i), row))
+          result[#result + 1] = mr.string(mr.cast("const char *", row), 80)
+        end
+        return result
+      end
+      for seed = 1, 6 do
+        local requests = draw_requests(seed, 30, 12)
+        for i = 1, #requests, 2 do -- half of them with one sample, as without requests
+          requests[i].samples = { requests[i].samples[1] }
+        end
+        for _, sequence in ipairs { "click.ad", "seen.ad" } do
+          assert.same(gradient(sequence, requests, true), gradient(sequence, requests, false))
+        end
+      end
+    end)
 
   for _, dice in ipairs { false, true } do
     it("has the same loss and gradients however it is cut" .. (dice and ", with statistics" or ""),

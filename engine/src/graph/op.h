@@ -40,7 +40,15 @@ enum mr__op_flags {
   /* A layer that is a chain of nodes (split.h): who has its weights, and who has those of the node
    * that its first input comes from. */
   MR__LENDS = 1 << 17,
-  MR__BORROWS = 1 << 18
+  MR__BORROWS = 1 << 18,
+  /* y = x where x > 0, else slope x, slopes being param[0]: done by others like a relu
+   * (mr__call.behind, mr__call.before). */
+  MR__SLOPES = 1 << 19,
+  MR__INPLACE_BACK = 1 << 20, /* dx may lie on dy, and y on x where there is no backward */
+  /* dx[0], weight dy of the row above, is left to who adds to it next, as its dx[1], where that
+   * takes it (mr__call.gives, mr__call.given). */
+  MR__GIVES_DX = 1 << 21,
+  MR__TAKES_DX = 1 << 22
 };
 
 /* Whose rows an op reads of an input: those of the domain where all inputs meet (the others are
@@ -108,6 +116,18 @@ static inline float *mr__row(const struct mr__matrix *m, int64_t row) {
   return m->p + row * m->ld;
 }
 
+/* A prelu that another op does. */
+struct mr__prelu {
+  const float *slopes; /* [width]; NULL: there is none */
+  float *dslopes;      /* as `dparam` */
+  struct mr__matrix x, y; /* of the rows that are worked on; they may be one */
+};
+
+/* The start of a gradient that another op leaves to be made: weight dy, dy of the row above. */
+struct mr__given {
+  struct mr__matrix weight, dy; /* weight.p NULL: there is none */
+};
+
 struct mr__call {
   const struct mr__node *node;
   const struct mr__step *step;
@@ -120,7 +140,11 @@ struct mr__call {
   int adds;    /* lookups: y, which another lookup has begun, is added to */
   int squares; /* lookups: the squares of what is added to y are added behind it */
   int relu;    /* MR__TAKES_RELU: what is not above 0 in y becomes 0 */
-  int mask;    /* MR__TAKES_RELU: dx is 0 where x is not above 0 */
+  int mask;    /* MR__TAKES_MASK: dx is 0 where x is not above 0 */
+  struct mr__prelu behind; /* MR__TAKES_RELU: the prelu of y, whose y is to be written as well */
+  struct mr__prelu before; /* MR__TAKES_MASK: the prelu that x is of; dx is the gradient of its x */
+  int gives;              /* MR__GIVES_DX: nothing is done to dx[0] where mr__leaves_dx */
+  struct mr__given given; /* MR__TAKES_DX: there dx[1] starts with it */
   const struct mr__slice *slice; /* of each domain, the rows that are worked on */
   float *const *param;
   float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */

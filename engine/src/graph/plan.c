@@ -264,7 +264,8 @@ static int place_values(struct mr__plan *plan, const struct wanted *wanted) {
     if (flags(plan, i) & MR__ADDS_UP) sum_lookups(plan, i, wanted);
     if (flags(plan, i) & MR__PAIRS) pair_lookups(plan, i, wanted);
     int concat = strcmp(n->op_name, "concat") == 0;
-    int inplace = (flags(plan, i) & MR__INPLACE) != 0;
+    int inplace_back = (flags(plan, i) & MR__INPLACE_BACK) != 0;
+    int inplace = (flags(plan, i) & MR__INPLACE) || (inplace_back && !plan->train);
     int column = 0;
     for (int k = 0; k < n->n_inputs; k++) {
       int input = n->inputs[k];
@@ -272,13 +273,14 @@ static int place_values(struct mr__plan *plan, const struct wanted *wanted) {
       /* What lies in a concat that is computed over is computed over as well. */
       int overwritten = inplace || node->overwritten;
       int needs_y = plan->train && (flags(plan, input) & MR__READS_Y);
-      if ((concat || inplace) && !(overwritten && needs_y) &&
-          can_share(plan, i, input, wanted)) {
+      int shares = can_share(plan, i, input, wanted);
+      int over_x = (concat || inplace) && !(overwritten && needs_y) && shares;
+      if (over_x) {
         from->overwritten = overwritten;
         from->value = (struct mr__place){node->value.buffer, node->value.column + column};
-        if (node->has_grad)
-          from->grad = (struct mr__place){node->grad.buffer, node->grad.column + column};
       }
+      if (node->has_grad && (over_x || (inplace_back && shares)))
+        from->grad = (struct mr__place){node->grad.buffer, node->grad.column + column};
       column += graph->nodes[input].width;
     }
   }
@@ -299,19 +301,49 @@ static int only_reader(const struct mr__plan *plan, int node) {
   return reader;
 }
 
-/* Once places are known: a relu that lies on its input, value and gradient. */
+/* Once places are known: a relu that lies on its input, value and gradient, or a prelu whose gradient
+ * does. */
 static void fold_relus(struct mr__plan *plan) {
   for (int i = 0; i < (int)plan->graph->n_nodes; i++) {
     struct mr__node_plan *relu = &plan->nodes[i];
-    if (!relu->wanted || !(flags(plan, i) & MR__RELU)) continue;
+    int slopes = (flags(plan, i) & MR__SLOPES) != 0;
+    if (!relu->wanted || !(slopes || (flags(plan, i) & MR__RELU))) continue;
     int input = plan->graph->nodes[i].inputs[0], reader = only_reader(plan, i);
     struct mr__node_plan *before = &plan->nodes[input];
-    if ((flags(plan, input) & MR__TAKES_RELU) && same_place(relu->value, before->value))
-      before->relu = relu->folded_forward = 1;
+    if ((flags(plan, input) & MR__TAKES_RELU) && before->behind < 0 &&
+        (slopes ? relu->phase == before->phase : same_place(relu->value, before->value))) {
+      relu->folded_forward = 1;
+      if (slopes)
+        before->behind = i;
+      else
+        before->relu = 1;
+    }
     if (reader >= 0 && (flags(plan, reader) & MR__TAKES_MASK) &&
         plan->nodes[reader].backward_unit == relu->backward_unit &&
-        same_place(relu->grad, before->grad))
+        same_place(relu->grad, before->grad)) {
       plan->nodes[reader].mask = relu->folded_backward = 1;
+      if (slopes) plan->nodes[reader].before = i;
+    }
+  }
+}
+
+/* A gradient of behaviours that is a weight times one of the row above begins as such in the
+ * product that adds to it next, if nobody else has a part in it. */
+static void leave_gradients(struct mr__plan *plan) {
+  const mr_graph *graph = plan->graph;
+  for (int i = 0; i < (int)graph->n_nodes; i++) {
+    struct mr__node_plan *node = &plan->nodes[i], *taker = NULL;
+    if (!node->has_grad || !(flags(plan, i) & MR__GIVES_DX) || node->add[0]) continue;
+    int x = graph->nodes[i].inputs[0], weight = graph->nodes[i].inputs[1];
+    if (uses(plan, x) != 2 || graph->nodes[x].watched || !plan->nodes[x].has_grad) continue;
+    for (int j = 0; j < i; j++)
+      if ((flags(plan, j) & MR__TAKES_DX) && plan->nodes[j].has_grad &&
+          graph->nodes[j].inputs[1] == x && graph->nodes[j].domain == graph->nodes[weight].domain)
+        taker = &plan->nodes[j];
+    if (!taker || taker->backward_unit != node->backward_unit || taker->shared != node->shared)
+      continue;
+    node->gives = 1;
+    taker->given = i;
   }
 }
 
@@ -333,6 +365,7 @@ static void use_forward(struct mr__plan *plan, int i, int unit) {
   int time = forward_time(plan, i);
   use(plan, plan->nodes[i].value, unit, time);
   use(plan, plan->nodes[i].saved, unit, time);
+  if (plan->nodes[i].behind >= 0) use(plan, plan->nodes[plan->nodes[i].behind].value, unit, time);
   for (int k = 0; k < n->n_inputs; k++) use(plan, plan->nodes[n->inputs[k]].value, unit, time);
 }
 
@@ -341,6 +374,11 @@ static void use_backward(struct mr__plan *plan, int i, int unit, int time) {
   unsigned f = flags(plan, i);
   use(plan, plan->nodes[i].grad, unit, time);
   use(plan, plan->nodes[i].saved, unit, time);
+  int given = plan->nodes[i].given;
+  if (given >= 0) {
+    use(plan, plan->nodes[given].grad, unit, time);
+    use(plan, plan->nodes[plan->graph->nodes[given].inputs[1]].value, unit, time);
+  }
   if (f & MR__READS_Y) use(plan, plan->nodes[i].value, unit, time);
   for (int k = 0; k < n->n_inputs; k++) {
     const struct mr__node_plan *input = &plan->nodes[n->inputs[k]];
@@ -491,7 +529,8 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
   if (!plan->nodes) return mr__fail_memory();
   for (size_t i = 0; i < graph->n_nodes; i++) {
     plan->nodes[i].value.buffer = plan->nodes[i].grad.buffer = plan->nodes[i].saved.buffer = -1;
-    plan->nodes[i].pairs = -1;
+    plan->nodes[i].pairs = plan->nodes[i].behind = plan->nodes[i].before = -1;
+    plan->nodes[i].given = -1;
   }
   mark_wanted(plan, outputs, n_outputs);
   mark_shared(plan);
@@ -509,6 +548,7 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
     return status;
   }
   fold_relus(plan);
+  leave_gradients(plan);
   mark_lives(plan, outputs, n_outputs);
   lay_out(plan);
   choose_slice(plan, options->batch, options->slice_bytes);

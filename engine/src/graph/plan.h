@@ -31,7 +31,8 @@
  * concat in between is not made.
  *
  * A relu whose value lies on that of an op that can do it (MR__TAKES_RELU) does not run forward,
- * and one whose only reader can do it to its dx does not run backward. */
+ * and one whose only reader can do it to its dx does not run backward. So it is with a prelu, whose
+ * value has a place of its own in training, since backward reads both. */
 #ifndef MR_GRAPH_PLAN_H
 #define MR_GRAPH_PLAN_H
 
@@ -76,7 +77,9 @@ struct mr__node_plan {
   int filled;         /* its inputs are all lookups that write right into its value */
   int pairs;          /* a lookup: the node of MR__PAIRS that it adds to, or -1 */
   int relu, mask;     /* it does what the relu behind it does forward, before it backward */
-  int folded_forward, folded_backward; /* a relu that others do */
+  int behind, before; /* the same of a prelu: its node, or -1 */
+  int gives, given;   /* its dx of a sequence is left to another; whose it starts with, or -1 */
+  int folded_forward, folded_backward; /* a relu or prelu that others do */
   unsigned char *add; /* [n_inputs] */
 };
 

@@ -188,6 +188,30 @@ static struct mr__matrix locate(const mr_run *run, const struct mr__worker *work
 /* Whether relus are left to the ops around them. A check looks at the numbers in between. */
 static int folds(const mr_run *run) { return run->check == NULL; }
 
+/* A prelu that another op does in this slice; of none, nothing. */
+static struct mr__prelu prelu_of(const mr_run *run, int i, const struct mr__slice *slice, int lane,
+                                 const struct mr__worker *worker) {
+  if (i < 0 || !folds(run)) return (struct mr__prelu){.slopes = NULL};
+  const struct mr__node *node = &run->model->graph->nodes[i];
+  const struct mr__node_plan *plan = &run->plan.nodes[i], *x = &run->plan.nodes[node->inputs[0]];
+  return (struct mr__prelu){
+      .slopes = run->model->param[node->first_param],
+      .dslopes = run->plan.train ? run->lanes[lane].dparam[node->first_param] : NULL,
+      .x = locate(run, worker, slice, x->value, node->width),
+      .y = locate(run, worker, slice, plan->value, node->width)};
+}
+
+/* What a gradient of the node's starts with that node `i` leaves to it. */
+static struct mr__given given_by(const mr_run *run, int i, const struct mr__slice *slice,
+                                 const struct mr__worker *worker) {
+  if (i < 0 || !folds(run)) return (struct mr__given){.weight = {.p = NULL}};
+  const struct mr__node *node = &run->model->graph->nodes[i];
+  struct mr__place weight = run->plan.nodes[node->inputs[1]].value;
+  return (struct mr__given){
+      .weight = locate(run, worker, slice, weight, 1),
+      .dy = locate(run, worker, slice, run->plan.nodes[i].grad, node->width)};
+}
+
 /* Everything an op is told about a node in a slice. */
 static struct mr__call make_call(const mr_run *run, int i, const struct mr__slice *slice,
                                  int lane, const struct mr__worker *worker) {
@@ -214,6 +238,10 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
       .squares = plan->pairs >= 0,
       .relu = plan->relu && folds(run),
       .mask = plan->mask && folds(run),
+      .behind = prelu_of(run, plan->behind, slice, lane, worker),
+      .before = prelu_of(run, plan->before, slice, lane, worker),
+      .gives = plan->gives && folds(run),
+      .given = given_by(run, plan->given, slice, worker),
       .param = run->model->param + node->first_param,
       .packed = run->model->packed + run->model->packed_offset[i],
       .packed_back = run->packed_back ? run->packed_back[i] : NULL,

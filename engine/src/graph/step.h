@@ -73,4 +73,13 @@ static inline int64_t mr__first_behaviour(const struct mr__call *c, int pairs, i
   return batch->sequences[s].first[request] - c->slice->first[mr__rows_domain(s)];
 }
 
+/* Whether the rows of `domain` that belong to row `r` of the slice in the domain above are the only
+ * ones that meet their behaviours: then who makes a gradient of these can leave it to the next one. */
+static inline int mr__leaves_dx(const struct mr__call *c, int domain, int64_t r) {
+  const mr_batch *batch = c->step->batch;
+  if (!mr__is_pairs(domain)) return 1;
+  int32_t request = batch->request_of[c->slice->first[MR_SAMPLE] + r];
+  return batch->first_sample[request + 1] - batch->first_sample[request] == 1;
+}
+
 #endif

@@ -51,6 +51,8 @@ struct mr__dense_call {
   /* [rows, outputs], stride ld_start; stride 0: one row for all (the bias); NULL: zeros. May be y. */
   const float *start;
   int ld_start;
+  const float *start_weight; /* [rows], stride ld_weight: start is times that of the row; or NULL */
+  int ld_weight;
   float *y; /* [rows, outputs], stride ldy */
   int ldy;
   /* Where q is not NULL, `packed` is W and then P, and the weights are W + diag(q) P, elements w + q p
@@ -60,7 +62,14 @@ struct mr__dense_call {
   float *made; /* as large as W packed: scratch */
   /* What is done to y before it is written: */
   int relu; /* 1: what is not above 0 becomes 0 */
-  int mask; /* 1: y is 0 where `beside` is not above 0 */
+  int mask; /* 1: y is 0 where `beside` is not above 0; with slopes it is slope y there */
+  /* [outputs], or NULL. Without a mask y becomes y where it is above 0, else slope y, and what it was
+   * goes to `plain` (NULL: nowhere); with one, dslopes += y beside where `beside` is not above 0, row
+   * after row. */
+  const float *slopes;
+  float *plain; /* [rows, outputs], stride ld_plain */
+  int ld_plain;
+  float *dslopes; /* [outputs] */
   /* [rows, outputs], stride ld_beside, or NULL: brought near meanwhile for whoever reads it next. */
   const float *beside;
   int ld_beside;
@@ -122,7 +131,9 @@ struct mr__one_call {
   const float *weights; /* [inputs] */
   /* Forward: y = start + the inner product of x and weights, in 16 partial sums. */
   float start;
-  int relu; /* as above */
+  int relu; /* this and slopes [1], plain as above */
+  float *plain; /* [rows], stride ld_plain */
+  int ld_plain;
   float *y; /* [rows], stride ldy */
   int ldy;
   /* Backward: dw += dy x and db += dy, row after row; dx = or += dy weights. */
@@ -132,7 +143,11 @@ struct mr__one_call {
   float *dx;      /* [rows, inputs]; NULL: not wanted */
   int lddx;
   int add;  /* 1: dx is added to */
-  int mask; /* 1: dx is 0 where x is not above 0 */
+  int mask; /* 1: dx is 0 where x is not above 0; with slopes as above */
+  const float *slopes;  /* [inputs] */
+  const float *beside; /* [rows, inputs], stride ld_beside: with slopes, what x was before */
+  int ld_beside;
+  float *dslopes; /* [inputs] */
 };
 
 typedef void mr__one_fn(const struct mr__one_call *call);

@@ -23,6 +23,9 @@
 /* a where b is above 0, else 0. */
 #define WHERE_ABOVE_ZERO(a, b)                                                                     \
   _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(b, _mm512_setzero_ps(), _CMP_GT_OQ), a)
+/* a where b is above 0, else c. */
+#define CHOOSE_ABOVE_ZERO(a, b, c)                                                                 \
+  _mm512_mask_mov_ps(c, _mm512_cmp_ps_mask(b, _mm512_setzero_ps(), _CMP_GT_OQ), a)
 #define TILE_ROWS 8 /* and three vectors: 24 accumulators of 32 registers */
 #define TILE_VECTORS 3
 
@@ -56,6 +59,8 @@ static inline VECTOR choose_columns(VECTOR a, VECTOR b, columns_mask mask) {
 #define MULTIPLY(a, b) _mm256_mul_ps(a, b)
 #define ABOVE_ZERO(a) _mm256_max_ps(a, _mm256_setzero_ps())
 #define WHERE_ABOVE_ZERO(a, b) _mm256_and_ps(_mm256_cmp_ps(b, _mm256_setzero_ps(), _CMP_GT_OQ), a)
+#define CHOOSE_ABOVE_ZERO(a, b, c)                                                                 \
+  _mm256_blendv_ps(c, a, _mm256_cmp_ps(b, _mm256_setzero_ps(), _CMP_GT_OQ))
 #define TILE_ROWS 6 /* and two vectors: 12 accumulators of 16 registers */
 #define TILE_VECTORS 2
 

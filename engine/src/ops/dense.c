@@ -34,9 +34,14 @@ static struct mr__one_call one_call(const struct mr__call *c) {
 static void forward_one(const struct mr__call *c) {
   struct mr__one_call call = one_call(c);
   call.start = c->param[1][0];
-  call.relu = c->relu;
-  call.y = c->y.p;
-  call.ldy = c->y.ld;
+  struct mr__dense_call out = {0};
+  mr__dense_y(c, 0, &out);
+  call.relu = out.relu;
+  call.slopes = out.slopes;
+  call.plain = out.plain;
+  call.ld_plain = out.ld_plain;
+  call.y = out.y;
+  call.ldy = out.ldy;
   MR_FAMILY(mr__one_forward)(&call);
 }
 
@@ -59,6 +64,10 @@ static void backward_one(const struct mr__call *c) {
   call.lddx = c->dx[0].ld;
   call.add = c->add[0];
   call.mask = c->mask;
+  call.slopes = c->before.slopes;
+  call.dslopes = c->before.dslopes;
+  call.beside = c->before.x.p;
+  call.ld_beside = c->before.x.ld;
   MR_FAMILY(mr__one_backward)(&call);
 }
 

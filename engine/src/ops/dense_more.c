@@ -49,10 +49,8 @@ static void forward(const struct mr__call *c) {
                                 .outputs = c->y.width,
                                 .packed = c->packed,
                                 .start = start->p,
-                                .ld_start = start->ld,
-                                .y = c->y.p,
-                                .ldy = c->y.ld,
-                                .relu = c->relu};
+                                .ld_start = start->ld};
+  mr__dense_y(c, 0, &call);
   if (reads_own_rows(c)) {
     if (mr__starts_above(c) && !is_one_to_one(c)) {
       spread_start(c);
@@ -68,7 +66,7 @@ static void forward(const struct mr__call *c) {
     call.rows = link.rows;
     call.start = mr__row(start, mr__starts_above(c) ? above : link.begin);
     call.ld_start = mr__starts_above(c) ? 0 : start->ld;
-    call.y = mr__row(&c->y, link.begin);
+    mr__dense_y(c, link.begin, &call);
     MR_FAMILY(mr__dense_forward)(&call);
   }
 }

@@ -26,7 +26,8 @@ static int shape(struct mr__shape *s) {
     return mr__fail(MR_ESHAPE, "rows is \"%.60s\", expected one run",
                     mr__option_text(s->node, ROWS));
   size_t forward = mr__packed_size(inputs, s->width), back = mr__packed_size(s->width, inputs);
-  size_t sums = (size_t)inputs * MR__PARTIALS * MR__PAIRED_PARTS, most = forward > back ? forward : back;
+  size_t sums = (size_t)inputs * MR__PARTIALS * MR__PAIRED_PARTS,
+         most = forward > back ? forward : back;
   s->scratch = most > sums ? most : sums;
   return MR_OK;
 }
@@ -52,39 +53,43 @@ static void forward(const struct mr__call *c) {
   for (int64_t above = 0; above < mr__rows_above(c); above++) {
     struct mr__link link = mr__link_of(c, above);
     if (link.rows == 0) continue;
-    const struct mr__dense_call call = {.x = mr__row(x, link.x),
-                                        .ldx = x->ld,
-                                        .rows = link.rows,
-                                        .inputs = x->width,
-                                        .outputs = c->y.width,
-                                        .packed = c->packed,
-                                        .q = mr__row(&c->x[MR__LINK_Q], above),
-                                        .made = c->scratch,
-                                        .start = mr__row(start, above_start ? above : link.begin),
-                                        .ld_start = above_start ? 0 : start->ld,
-                                        .y = mr__row(&c->y, link.begin),
-                                        .ldy = c->y.ld,
-                                        .relu = c->relu};
+    struct mr__dense_call call = {.x = mr__row(x, link.x),
+                                  .ldx = x->ld,
+                                  .rows = link.rows,
+                                  .inputs = x->width,
+                                  .outputs = c->y.width,
+                                  .packed = c->packed,
+                                  .q = mr__row(&c->x[MR__LINK_Q], above),
+                                  .made = c->scratch,
+                                  .start = mr__row(start, above_start ? above : link.begin),
+                                  .ld_start = above_start ? 0 : start->ld};
+    mr__dense_y(c, link.begin, &call);
     MR_FAMILY(mr__dense_forward)(&call);
   }
 }
 
-static void backward_x(const struct mr__call *c, const struct mr__link *link, const float *q,
+static void backward_x(const struct mr__call *c, const struct mr__link *link, int64_t above,
                        int add) {
   const struct mr__matrix *dx = &c->dx[MR__LINK_X];
-  const struct mr__dense_call call = {.x = mr__row(&c->dy, link->begin),
-                                      .ldx = c->dy.ld,
-                                      .rows = link->rows,
-                                      .inputs = c->dy.width,
-                                      .outputs = dx->width,
-                                      .packed = c->packed_back,
-                                      .q = q,
-                                      .q_of_outputs = 1,
-                                      .made = c->scratch,
-                                      .start = add ? mr__row(dx, link->x) : NULL,
-                                      .ld_start = dx->ld,
-                                      .y = mr__row(dx, link->x),
-                                      .ldy = dx->ld};
+  struct mr__dense_call call = {.x = mr__row(&c->dy, link->begin),
+                                .ldx = c->dy.ld,
+                                .rows = link->rows,
+                                .inputs = c->dy.width,
+                                .outputs = dx->width,
+                                .packed = c->packed_back,
+                                .q = mr__row(&c->x[MR__LINK_Q], above),
+                                .q_of_outputs = 1,
+                                .made = c->scratch,
+                                .start = add ? mr__row(dx, link->x) : NULL,
+                                .ld_start = dx->ld,
+                                .y = mr__row(dx, link->x),
+                                .ldy = dx->ld};
+  if (c->given.weight.p && mr__leaves_dx(c, c->node->domain, above)) {
+    call.start = mr__row(&c->given.dy, above);
+    call.ld_start = 0;
+    call.start_weight = mr__row(&c->given.weight, link->begin);
+    call.ld_weight = c->given.weight.ld;
+  }
   MR_FAMILY(mr__dense_forward)(&call);
 }
 
@@ -98,17 +103,16 @@ struct group {
 static void finish_group(const struct mr__call *c, struct group *group) {
   struct mr__weight_rows rows = rows_of(c->node);
   size_t outputs = (size_t)c->dy.width;
-  const struct mr__paired_weights call = {
-      .parts = group->parts,
-      .n_parts = group->n,
-      .ldx = c->x[MR__LINK_X].ld,
-      .lddy = c->dy.ld,
-      .inputs = c->x[MR__LINK_X].width,
-      .outputs = c->dy.width,
-      .product = c->param[0] + (size_t)rows.times * outputs,
-      .dw = c->dparam[0] + (size_t)rows.first * outputs,
-      .dproduct = c->dparam[0] + (size_t)rows.times * outputs,
-      .partials = c->scratch};
+  const struct mr__paired_weights call = {.parts = group->parts,
+                                          .n_parts = group->n,
+                                          .ldx = c->x[MR__LINK_X].ld,
+                                          .lddy = c->dy.ld,
+                                          .inputs = c->x[MR__LINK_X].width,
+                                          .outputs = c->dy.width,
+                                          .product = c->param[0] + (size_t)rows.times * outputs,
+                                          .dw = c->dparam[0] + (size_t)rows.first * outputs,
+                                          .dproduct = c->dparam[0] + (size_t)rows.times * outputs,
+                                          .partials = c->scratch};
   MR_FAMILY(mr__paired_weights)(&call);
   group->n = 0;
   group->rows = 0;
@@ -144,7 +148,7 @@ static void backward(const struct mr__call *c) {
   for (int64_t above = 0; c->dx[MR__LINK_X].p && above < mr__rows_above(c); above++) {
     struct mr__link link = mr__link_of(c, above);
     if (link.rows == 0) continue;
-    backward_x(c, &link, mr__row(&c->x[MR__LINK_Q], above), c->add[MR__LINK_X] || link.x == last);
+    backward_x(c, &link, above, c->add[MR__LINK_X] || link.x == last);
     last = link.x;
   }
 }
@@ -162,7 +166,7 @@ const struct mr__op MR_FAMILY(mr__op_dense_pairs) = {
     .doc = "y = start + x W[rows] + (q * x) W[product rows], start and q of the row above",
     .inputs = {"start", "x", "q"},
     .reach = {MR__OF_ABOVE, MR__OF_SEQUENCE, MR__OF_PARENT},
-    .flags = MR__READS_X | MR__TAKES_RELU | MR__INTERNAL | MR__BORROWS,
+    .flags = MR__READS_X | MR__TAKES_RELU | MR__INTERNAL | MR__BORROWS | MR__TAKES_DX,
     .options = options,
     .shape = shape,
     .forward = forward,

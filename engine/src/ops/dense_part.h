@@ -44,26 +44,39 @@ static inline void mr__dense_params(struct mr__shape *s, int inputs) {
                               .scale = (float)mr__option_number(s->node, MR__DENSE_OFFSET)};
 }
 
+/* Have the product write y from a row on, through the activation that is left to it. */
+static inline void mr__dense_y(const struct mr__call *c, int64_t row, struct mr__dense_call *call) {
+  call->relu = c->relu;
+  call->slopes = c->behind.slopes;
+  call->plain = NULL;
+  call->y = mr__row(&c->y, row);
+  call->ldy = c->y.ld;
+  if (!c->behind.slopes || c->behind.y.p == c->y.p) return;
+  call->plain = call->y;
+  call->ld_plain = call->ldy;
+  call->y = mr__row(&c->behind.y, row);
+  call->ldy = c->behind.y.ld;
+}
+
 /* y = x W + b of the only input, W packed. */
 static inline void mr__dense_forward_x(const struct mr__call *c) {
-  const struct mr__dense_call call = {.x = c->x[0].p,
-                                      .ldx = c->x[0].ld,
-                                      .rows = c->rows,
-                                      .inputs = c->x[0].width,
-                                      .outputs = c->y.width,
-                                      .packed = c->packed,
-                                      .start = c->param[1],
-                                      .y = c->y.p,
-                                      .ldy = c->y.ld,
-                                      .relu = c->relu};
+  struct mr__dense_call call = {.x = c->x[0].p,
+                                .ldx = c->x[0].ld,
+                                .rows = c->rows,
+                                .inputs = c->x[0].width,
+                                .outputs = c->y.width,
+                                .packed = c->packed,
+                                .start = c->param[1]};
+  mr__dense_y(c, 0, &call);
   MR_FAMILY(mr__dense_forward)(&call);
 }
 
 /* dx = dy W^T of so many rows, W packed transposed, from `first` on of dy and `to` on of the input's.
- * It reads x beside, for its sign (`mask`) or only so that the weights' gradient finds it near. */
+ * It reads x beside, or what x was before a prelu, for its sign (`mask`), or only so that the
+ * weights' gradient finds it near. */
 static inline void mr__dense_backward_x(const struct mr__call *c, int input, int64_t first,
                                         int64_t rows, int64_t to, int add) {
-  const struct mr__matrix *x = &c->x[input], *dx = &c->dx[input];
+  const struct mr__matrix *x = c->before.slopes ? &c->before.x : &c->x[input], *dx = &c->dx[input];
   if (!dx->p) return;
   const struct mr__dense_call call = {.x = mr__row(&c->dy, first),
                                       .ldx = c->dy.ld,
@@ -76,6 +89,8 @@ static inline void mr__dense_backward_x(const struct mr__call *c, int input, int
                                       .y = mr__row(dx, to),
                                       .ldy = dx->ld,
                                       .mask = c->mask,
+                                      .slopes = c->before.slopes,
+                                      .dslopes = c->before.dslopes,
                                       .beside = mr__row(x, to),
                                       .ld_beside = x->ld};
   MR_FAMILY(mr__dense_forward)(&call);

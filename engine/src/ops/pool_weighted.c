@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/step.h"
+#include "kernel/kernel.h"
 #include "kernel/vec.h"
 
 enum { X, WEIGHT };
@@ -33,12 +34,22 @@ static void forward(const struct mr__call *c) {
 }
 
 static void backward_weight(const struct mr__call *c, int64_t r, struct mr__siblings rows) {
+  const struct mr__matrix *x = &c->x[X], *dw = &c->dx[WEIGHT];
   const float *dy = mr__row(&c->dy, r);
-  int64_t x = shift(c, r, rows);
-  for (int64_t i = rows.begin; i < rows.end; i++) {
-    float *dw = mr__row(&c->dx[WEIGHT], i), g = mr__dot(dy, mr__row(&c->x[X], x + i), c->dy.width);
-    dw[0] = c->add[WEIGHT] ? dw[0] + g : g;
+  const int64_t first = rows.begin + shift(c, r, rows);
+  if (!c->add[WEIGHT]) {
+    MR_FAMILY(mr__one_forward)
+    (&(struct mr__one_call){.x = mr__row(x, first),
+                            .ldx = x->ld,
+                            .rows = rows.end - rows.begin,
+                            .inputs = x->width,
+                            .weights = dy,
+                            .y = mr__row(dw, rows.begin),
+                            .ldy = dw->ld});
+    return;
   }
+  for (int64_t i = rows.begin; i < rows.end; i++)
+    mr__row(dw, i)[0] += mr__dot(dy, mr__row(x, first + i - rows.begin), x->width);
 }
 
 static void weigh(float *restrict y, float w, const float *restrict x, int n) {
@@ -51,7 +62,8 @@ static void backward(const struct mr__call *c) {
     struct mr__siblings rows = mr__children(c, mr__input_domain(c->node, WEIGHT), r);
     if (rows.begin == rows.end) continue;
     if (c->dx[WEIGHT].p) backward_weight(c, r, rows);
-    if (!c->dx[X].p) continue;
+    if (!c->dx[X].p || (c->gives && mr__leaves_dx(c, mr__input_domain(c->node, WEIGHT), r)))
+      continue;
     const float *dy = mr__row(&c->dy, r);
     int64_t x = shift(c, r, rows);
     int begins = !c->add[X] && x + rows.begin != last;
@@ -70,7 +82,7 @@ const struct mr__op MR_FAMILY(mr__op_pool_weighted) = {
     .name = "pool_weighted",
     .doc = "y[q] = sum of weight[s] x[s] over the rows s that belong to q; of none, zero",
     .inputs = {"x", "weight"},
-    .flags = MR__ROW_UP | MR__READS_X,
+    .flags = MR__ROW_UP | MR__READS_X | MR__GIVES_DX,
     .reach = {MR__OF_SEQUENCE, MR__MEETING},
     .shape = shape,
     .forward = forward,

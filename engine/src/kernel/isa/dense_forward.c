@@ -51,6 +51,36 @@ enum { READY, Q_OF_INPUTS, Q_OF_COLUMNS };
     }                                                                                             \
   }
 
+/* A prelu behind the product, or its gradient where `beside` is what it was given: of n rows of one
+ * vector of columns, in order. */
+static inline __attribute__((always_inline)) void slope_forward(const struct mr__dense_call *call,
+                                                                VECTOR *sum, int step, int64_t row,
+                                                                int column, columns_mask there,
+                                                                const int n) {
+  VECTOR slope = load_columns(call->slopes + column, there);
+  float *plain = call->plain ? call->plain + row * call->ld_plain + column : NULL;
+  UNROLL for (int r = 0; r < n; r++) {
+    VECTOR y = sum[r * step];
+    if (plain) store_columns(plain + (int64_t)r * call->ld_plain, y, there);
+    sum[r * step] = CHOOSE_ABOVE_ZERO(y, y, MULTIPLY(slope, y));
+  }
+}
+
+static inline __attribute__((always_inline)) void slope_back(const struct mr__dense_call *call,
+                                                             VECTOR *sum, int step, int64_t row,
+                                                             int column, columns_mask there,
+                                                             const int n) {
+  VECTOR slope = load_columns(call->slopes + column, there);
+  VECTOR total = load_columns(call->dslopes + column, there);
+  const float *beside = call->beside + row * call->ld_beside + column;
+  UNROLL for (int r = 0; r < n; r++) {
+    VECTOR y = sum[r * step], x = load_columns(beside + (int64_t)r * call->ld_beside, there);
+    total = ADD(total, CHOOSE_ABOVE_ZERO(BROADCAST(0.0f), x, MULTIPLY(y, x)));
+    sum[r * step] = CHOOSE_ABOVE_ZERO(y, x, MULTIPLY(slope, y));
+  }
+  store_columns(call->dslopes + column, total, there);
+}
+
 /* One tile: ROWS x VECTORS accumulators. `panel` is where the tile's columns start in the packed
  * panel, `step` the panel's width, `left` how many of the tile's columns exist; `how` says whether
  * the weights are made on the way. */
@@ -66,7 +96,15 @@ enum { READY, Q_OF_INPUTS, Q_OF_COLUMNS };
     UNROLL for (int r = 0; r < ROWS; r++)                                                         \
       UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
         __builtin_prefetch(y + (int64_t)r * call->ldy + v * LANES, 1);                            \
-    if (call->start) {                                                                            \
+    if (call->start_weight) {                                                                     \
+      const float *start = call->start + row * call->ld_start + column;                           \
+      UNROLL for (int r = 0; r < ROWS; r++) {                                                     \
+        VECTOR weight = BROADCAST(call->start_weight[(row + r) * call->ld_weight]);               \
+        UNROLL for (int v = 0; v < VECTORS; v++)                                                  \
+          sum[r][v] = MULTIPLY(weight, load_columns(start + (int64_t)r * call->ld_start +         \
+                                                    v * LANES, there[v]));                        \
+      }                                                                                           \
+    } else if (call->start) {                                                                     \
       const float *start = call->start + row * call->ld_start + column;                           \
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++)                                                  \
@@ -88,7 +126,13 @@ enum { READY, Q_OF_INPUTS, Q_OF_COLUMNS };
     if (call->relu)                                                                               \
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = ABOVE_ZERO(sum[r][v]);               \
-    if (call->mask) {                                                                             \
+    if (call->slopes && call->mask) {                                                             \
+      UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
+        slope_back(call, &sum[0][v], VECTORS, row, column + v * LANES, there[v], ROWS);           \
+    } else if (call->slopes) {                                                                    \
+      UNROLL for (int v = 0; v < VECTORS; v++)                                                    \
+        slope_forward(call, &sum[0][v], VECTORS, row, column + v * LANES, there[v], ROWS);        \
+    } else if (call->mask) {                                                                      \
       const float *beside = call->beside + row * call->ld_beside + column;                        \
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
         UNROLL for (int v = 0; v < VECTORS; v++)                                                  \
@@ -193,6 +237,20 @@ static void multiply(const struct mr__dense_call *call) {
 
 enum { MAKING_ROWS = INT32_MAX };
 
+/* What is written to y where the product is `sum`. */
+static float finished(const struct mr__dense_call *call, int64_t row, int column, float sum) {
+  if (call->mask) {
+    float beside = call->beside[row * call->ld_beside + column];
+    if (beside > 0.0f) return sum;
+    if (!call->slopes) return 0.0f;
+    call->dslopes[column] += sum * beside;
+    return call->slopes[column] * sum;
+  }
+  if (call->plain) call->plain[row * call->ld_plain + column] = sum;
+  if (sum > 0.0f) return sum;
+  return call->relu ? 0.0f : call->slopes ? call->slopes[column] * sum : sum;
+}
+
 static void multiply(const struct mr__dense_call *call) {
   for (int64_t row = 0; row < call->rows; row++) {
     const float *x = call->x + row * call->ldx;
@@ -202,11 +260,10 @@ static void multiply(const struct mr__dense_call *call) {
       int width = (left + MR__VECTOR - 1) / MR__VECTOR * MR__VECTOR;
       for (int c = 0; c < left; c++) {
         float sum = call->start ? call->start[row * call->ld_start + column + c] : 0.0f;
+        if (call->start_weight) sum = call->start_weight[row * call->ld_weight] * sum;
         for (int k = 0; k < call->inputs; k++)
           sum = mr__fma(x[k], panel[(size_t)k * width + c], sum);
-        if (call->relu && !(sum > 0.0f)) sum = 0.0f;
-        if (call->mask && !(call->beside[row * call->ld_beside + column + c] > 0.0f)) sum = 0.0f;
-        call->y[row * call->ldy + column + c] = sum;
+        call->y[row * call->ldy + column + c] = finished(call, row, column + c, sum);
       }
       panel += (size_t)call->inputs * width;
     }

@@ -9,7 +9,10 @@ enum { TOGETHER = 4 }; /* rows */
 
 static void finish(const struct mr__one_call *call, int64_t row, float product) {
   float y = call->start + product;
-  call->y[row * call->ldy] = call->relu && !(y > 0.0f) ? 0.0f : y;
+  if (call->plain) call->plain[row * call->ld_plain] = y;
+  if (call->relu && !(y > 0.0f)) y = 0.0f;
+  if (call->slopes && !(y > 0.0f)) y = call->slopes[0] * y;
+  call->y[row * call->ldy] = y;
 }
 
 #ifdef VECTOR
@@ -57,16 +60,28 @@ static inline __attribute__((always_inline)) void backward_columns(struct mr__on
                                                                    int e, int left, const int n) {
   const columns_mask there = first_columns(left);
   VECTOR dw = load_columns(call.dw + e, there), w = load_columns(call.weights + e, there);
+  VECTOR slope = BROADCAST(0.0f), dslope = slope;
+  if (call.slopes) {
+    slope = load_columns(call.slopes + e, there);
+    dslope = load_columns(call.dslopes + e, there);
+  }
   UNROLL for (int r = 0; r < n; r++) {
     VECTOR inputs = load_columns(call.x + (row + r) * call.ldx + e, there);
     dw = FMA(g[r], inputs, dw);
     if (!call.dx) continue;
     float *dx = call.dx + (row + r) * call.lddx + e;
     VECTOR back = call.add ? FMA(g[r], w, load_columns(dx, there)) : MULTIPLY(g[r], w);
-    if (call.mask) back = WHERE_ABOVE_ZERO(back, inputs);
+    if (call.slopes) {
+      VECTOR x = load_columns(call.beside + (row + r) * call.ld_beside + e, there);
+      dslope = ADD(dslope, CHOOSE_ABOVE_ZERO(BROADCAST(0.0f), x, MULTIPLY(back, x)));
+      back = CHOOSE_ABOVE_ZERO(back, x, MULTIPLY(slope, back));
+    } else if (call.mask) {
+      back = WHERE_ABOVE_ZERO(back, inputs);
+    }
     store_columns(dx, back, there);
   }
   store_columns(call.dw + e, dw, there);
+  if (call.slopes) store_columns(call.dslopes + e, dslope, there);
 }
 
 static inline __attribute__((always_inline)) void backward_rows(struct mr__one_call call,
@@ -103,7 +118,10 @@ void MR_FAMILY(mr__one_backward)(const struct mr__one_call *call) {
     float *dx = call->dx ? call->dx + r * call->lddx : NULL;
     for (int e = 0; dx && e < call->inputs; e++) {
       dx[e] = call->add ? mr__fma(g, call->weights[e], dx[e]) : g * call->weights[e];
-      if (call->mask && !(x[e] > 0.0f)) dx[e] = 0.0f;
+      float beside = call->slopes ? call->beside[r * call->ld_beside + e] : x[e];
+      if (!call->mask || beside > 0.0f) continue;
+      if (call->slopes) call->dslopes[e] += dx[e] * beside;
+      dx[e] = call->slopes ? call->slopes[e] * dx[e] : 0.0f;
     }
   }
 }
