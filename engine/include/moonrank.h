@@ -222,6 +222,9 @@ typedef struct mr_text_format {
   int64_t bad_rows; /* so many wrong rows are left out, and the next is an error; 0: the first is */
   int32_t layout;           /* MR_CELLS ..; of the others only block_bytes and row_bytes count */
   const mr_selection *selection; /* NULL: all rows */
+  /* NULL, or what the bytes of the files are added to as they are read, atomically: files whose
+   * times are needed first (MR_BY_TIME_SHARE) are read twice. */
+  int64_t *bytes_read;
 } mr_text_format;
 
 typedef struct mr_dataset mr_dataset;
@@ -233,6 +236,23 @@ typedef struct mr_dataset mr_dataset;
 int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
                      const char *const *paths, int32_t n_paths, const char *cache_path,
                      int32_t fit, mr_pool *pool);
+
+/* The same on a thread of its own, for those who say meanwhile how far it is. */
+typedef struct mr_build mr_build;
+typedef struct mr_build_progress {
+  int64_t bytes; /* of the files, read so far */
+  int64_t total; /* to be read; 0 where nobody knows, of standard input */
+} mr_build_progress;
+/* All arguments are borrowed until mr_build_free; meanwhile nobody else may use the pool. */
+int mr_build_start(mr_build **out, const mr_schema *schema, const mr_text_format *format,
+                   const char *const *paths, int32_t n_paths, const char *cache_path, int32_t fit,
+                   mr_pool *pool);
+/* Wait so long at most. MR_OK: it goes on; MR_END: the cache is there; or why it is not, as of
+ * mr_dataset_build, also when asked again. */
+int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *progress);
+/* Waits for the end. */
+void mr_build_free(mr_build *build);
+
 int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path);
 void mr_dataset_close(mr_dataset *dataset);
 int64_t mr_dataset_samples(const mr_dataset *dataset);

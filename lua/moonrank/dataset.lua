@@ -6,6 +6,7 @@
 -- A cache lies in `data.cache` under the split's name and a sum over its sources and the part of
 -- the fields file that decides its contents, so experiments with other widths share it.
 -- @classmod moonrank.Dataset
+local clock = require "moonrank.clock"
 local config = require "moonrank.config"
 local config_split = require "moonrank.config_split"
 local mr = require "moonrank.ffi"
@@ -21,6 +22,7 @@ local C = mr.C
 local Dataset = {}
 
 local STDIN = "-" -- as a path
+local PROGRESS_MS = 100
 
 local NAMES = { train = true, valid = true, test = true }
 
@@ -98,6 +100,28 @@ local function files_of(self, name)
   return found
 end
 
+-- Build a cache, and say meanwhile how far it is, if there is anyone to say it to.
+local function build(self, name, ...)
+  if not self.progress then return mr.ok(C.mr_dataset_build(...)) end
+  local out, at = mr.new "mr_build *[1]", mr.new "mr_build_progress"
+  local ok, message = mr.ok(C.mr_build_start(out, ...))
+  if not ok then return nil, message end
+  local handle, start = mr.gc(out[0], C.mr_build_free), clock.now()
+  local what, status = name == "data" and "the data" or ("the %s data"):format(name),
+    C.mr_build_wait(handle, PROGRESS_MS, at)
+  while status == C.MR_OK do
+    local bytes = tonumber(at.bytes)
+    self.progress:update("reading " .. what, { bytes = bytes, total_bytes = tonumber(at.total),
+      bytes_per_second = bytes / (clock.now() - start) })
+    status = C.mr_build_wait(handle, PROGRESS_MS, at)
+  end
+  message = status < 0 and mr.last_error() or nil
+  C.mr_build_free(mr.gc(handle, nil))
+  self.progress:clear()
+  if message then return nil, message end
+  return true
+end
+
 local methods = {}
 
 --- Read files into a cache and open it.
@@ -127,8 +151,8 @@ function methods:open_files(paths, name, options)
   local list = mr.new("const char *[?]", #paths)
   for i, path in ipairs(paths) do list[i - 1] = path end
   local ok
-  ok, message = mr.ok(C.mr_dataset_build(self.schema.handle, format, list, #paths, cache,
-    options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads")))
+  ok, message = build(self, name, self.schema.handle, format, list, #paths, cache,
+    options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads"))
   local split
   if ok then split, message = Split.open(self.schema, cache, name) end
   if split then -- `texts` reads them again; what the lists point into is kept
@@ -191,7 +215,8 @@ end
 -- @param source  the path of a fields file, or a resolved configuration
 -- @tparam[opt] table options  root: the folder of the data, instead of the file's; set: overrides
 -- as of --set; threads: for reading, default one per CPU; pool: instead of that; labels = false:
--- data without labels; places: of a resolved configuration's values, for messages
+-- data without labels; places: of a resolved configuration's values, for messages; progress: told
+-- how far the reading of text is
 -- @treturn ?Dataset with `fields` (what models see), `schema`, `config` and the splits `train`,
 -- `valid`, `test`
 -- @treturn ?string what is wrong
@@ -209,7 +234,8 @@ function Dataset.open(source, options)
   local ok, schema = pcall(Schema.new, values, { labels = options.labels })
   if not ok then return nil, (tostring(schema):gsub("^[^\n]-%.lua:%d+: ", "")) end
   return setmetatable({ config = values, places = places, schema = schema, splits = {},
-    fields = schema.fields, pool = options.pool or Pool.new(options.threads) }, Dataset)
+    fields = schema.fields, pool = options.pool or Pool.new(options.threads),
+    progress = options.progress }, Dataset)
 end
 
 return Dataset

@@ -91,7 +91,7 @@ function M.open(options, progress, splits)
   local script = load_script(configuration)
   local model_options = M.options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
-    { threads = train.threads, places = configuration.fields_places }))
+    { threads = train.threads, places = configuration.fields_places, progress = progress }))
   for _, name in ipairs(splits) do
     if require "moonrank.config_split".has(configuration.fields, name) then
       progress:note(("reading the %s data ..."):format(name))

@@ -11,7 +11,7 @@ local M = {}
 --- Open a model.
 -- @tparam string where  a run folder or a model file
 -- @tparam table options  labels = false: for data that need not have labels; pool; set: overrides
--- of the run's fields file
+-- of the run's fields file; progress: told how far the reading of text is
 -- @treturn ?table { model =, file = of the model, data = where the run's data is, or nil }
 -- @treturn ?string what is wrong
 function M.open(where, options)
@@ -21,7 +21,8 @@ function M.open(where, options)
   local folder = file == where and path_of.folder(where) or where
   local model, message = Model.load(file)
   if not model then return nil, message end
-  local opened = { model = model, file = file, pool = options.pool, labels = options.labels }
+  local opened = { model = model, file = file, pool = options.pool, labels = options.labels,
+    progress = options.progress }
   -- A run folder has both files; a fields.yaml alone may be anybody's.
   local has_run = lfs.attributes(path_of.join(folder, "config.yaml"), "mode") == "file"
   local beside = path_of.join(folder, "fields.yaml")
@@ -79,7 +80,7 @@ function M.split(opened, what)
   end
   values.data = is_split and opened.data or text_of(what, opened)
   local data, message = Dataset.open(values, { pool = opened.pool, labels = opened.labels,
-    places = opened.places })
+    places = opened.places, progress = opened.progress })
   if not data then return nil, message end
   local split
   split, message = data:fit(C.mr_graph_schema(opened.model.graph))

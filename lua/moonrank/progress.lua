@@ -40,7 +40,26 @@ function Progress.new(options)
     terminal = terminal, last_clock = -1, last_time = os.time() }, Progress)
 end
 
+local function megabytes(bytes) return Progress.grouped(math.floor(bytes / 1e6 + 0.5)) end
+
+-- Of a file: what is read of it, and how fast.
+local function line_of_bytes(what, p)
+  local known = p.total_bytes > 0
+  local parts = { ("%s: %s%s MB"):format(what, megabytes(p.bytes),
+    known and " of " .. megabytes(p.total_bytes) or "") }
+  if known and p.bytes >= p.total_bytes then
+    parts[2] = "now writing the cache"
+  elseif p.bytes_per_second > 0 then
+    parts[2] = megabytes(p.bytes_per_second) .. " MB/s"
+    if known then
+      parts[3] = Progress.duration((p.total_bytes - p.bytes) / p.bytes_per_second) .. " left"
+    end
+  end
+  return table.concat(parts, ", ")
+end
+
 local function line_of(what, p)
+  if p.bytes then return line_of_bytes(what, p) end
   local parts = { ("%s: %s of %s rows"):format(what, Progress.grouped(p.rows),
     Progress.grouped(p.total)) }
   if p.rows_per_second and p.rows_per_second > 0 then
@@ -52,7 +71,8 @@ end
 
 --- Tell how far it is.
 -- @tparam string what  the part of the job, such as "epoch 1"
--- @tparam table p  rows, total, and rows_per_second
+-- @tparam table p  rows, total, and rows_per_second; or bytes, total_bytes (0: nobody knows) and
+-- bytes_per_second
 function Progress:update(what, p)
   if self.quiet then return end
   if self.terminal then

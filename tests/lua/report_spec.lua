@@ -51,6 +51,21 @@ describe("progress", function()
     assert.equal(1, select(2, stream.text():gsub("\r\27%[K", "")))
   end)
 
+  it("counts bytes where rows are not known yet", function()
+    for expected, p in pairs {
+      ["x: 12 of 1,500 MB, 120 MB/s, 12 s left"] =
+        { bytes = 12e6, total_bytes = 1500e6, bytes_per_second = 120e6 },
+      ["x: 0 of 10 MB"] = { bytes = 0, total_bytes = 10e6, bytes_per_second = 0 },
+      ["x: 10 of 10 MB, now writing the cache"] =
+        { bytes = 10e6, total_bytes = 10e6, bytes_per_second = 1e6 },
+      ["x: 12 MB, 3 MB/s"] = { bytes = 12e6, total_bytes = 0, bytes_per_second = 3e6 },
+    } do
+      local stream = recorder()
+      Progress.new({ stream = stream, terminal = true }):update("x", p)
+      assert.equal("\r" .. expected .. "\27[K", stream.text())
+    end
+  end)
+
   it("prints nothing elsewhere until ten seconds have gone by", function()
     local stream = recorder()
     local progress = Progress.new { stream = stream, terminal = false }

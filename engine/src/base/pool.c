@@ -9,7 +9,6 @@
  * step do, and costs nothing once the pool is idle. */
 #include "base/pool.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -146,6 +145,17 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   /* A worker's error text is its own: copy it to this thread before returning. */
   if (status != MR_OK) return mr__fail(status, "%s", pool->failed_text);
   return MR_OK;
+}
+
+int mr__thread_start(pthread_t *out, void *(*run)(void *), void *argument) {
+  enum { STACK = 1 << 20 };
+  pthread_attr_t small;
+  int error = pthread_attr_init(&small);
+  if (error) return error;
+  error = pthread_attr_setstacksize(&small, STACK);
+  if (!error) error = pthread_create(out, &small, run, argument);
+  pthread_attr_destroy(&small);
+  return error;
 }
 
 int mr_pool_new(mr_pool **out, int32_t threads) {

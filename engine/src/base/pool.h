@@ -6,6 +6,8 @@
 #ifndef MR_BASE_POOL_H
 #define MR_BASE_POOL_H
 
+#include <pthread.h>
+
 #include "base/status.h"
 
 /* `worker` is 0 .. threads-1 and is unique among the tasks running at the same moment: an index
@@ -18,5 +20,9 @@ int mr__pool_threads(const mr_pool *pool);
 /* Run all tasks and wait. The first failure (by task number, as far as tasks were started)
  * becomes the caller's status and error text; tasks not yet started are dropped. */
 int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
+
+/* A thread beside the pool's, which has a stack of a megabyte: the usual eight count where memory is
+ * limited. Returns 0 or what errno would be. */
+int mr__thread_start(pthread_t *out, void *(*run)(void *), void *argument);
 
 #endif

@@ -5,9 +5,10 @@
  *   take a block (one at a time, in order) -> parse it -> wait for the block's turn: give new keys
  *   their codes, join requests across the border, reserve the place -> write it there
  *
- * so one thread decompresses while others parse, memory is bounded by one block per thread, and
- * everything that depends on the order of blocks happens in that order. The first trouble in the
- * order of the files is the one that is reported, whoever found it first. */
+ * so one thread reads while others parse (and another decompresses, data/ahead.h), memory is bounded
+ * by one block per thread, and everything that depends on the order of blocks happens in that
+ * order. The first trouble in the order of the files is the one that is reported, whoever found it
+ * first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -361,7 +362,8 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   if (!build->open.texts) return mr__fail_memory();
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
   if (needs_fit(schema)) MR_TRY(mr__fit_new(&build->fit, schema));
-  MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths));
+  MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths,
+                        build->format.bytes_read));
   if (build->format.selection)
     MR_TRY(mr__selection_new(&build->selection, schema, &build->format, paths, n_paths));
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));

@@ -109,7 +109,7 @@ int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *f
   if (spec->type == MR_BUCKET) {
     name_buckets(&search, spec);
   } else {
-    status = mr__reader_new(&reader, schema, &checked, paths, n_paths);
+    status = mr__reader_new(&reader, schema, &checked, paths, n_paths, NULL);
     if (status == MR_OK) status = search_files(&search, reader);
   }
   if (status == MR_OK) status = write_lines(texts, &search);

@@ -14,11 +14,11 @@
  * memory. Records are gathered in tiles of a few rows: the rows of the next tiles are asked for
  * from memory while one is turned into columns. */
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/pool.h"
 #include "base/random.h"
 #include "data/batch.h"
 #include "data/cell.h"
@@ -600,7 +600,7 @@ static int start(struct mr_loader *loader) {
   pthread_mutex_init(&loader->lock, NULL);
   pthread_cond_init(&loader->changed, NULL);
   loader->has_lock = 1;
-  int error = pthread_create(&loader->thread, NULL, work, loader);
+  int error = mr__thread_start(&loader->thread, work, loader);
   if (error)
     return mr__fail(MR_ESYSTEM, "the loader's thread could not be started: %s", strerror(error));
   loader->has_thread = 1;

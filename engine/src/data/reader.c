@@ -14,6 +14,7 @@ struct mr__reader {
   mr_text_format format;
   const char *const *paths;
   int n_paths;
+  int64_t *counter;             /* of bytes, or NULL */
   struct mr__heading *headings; /* [n_paths] */
 
   int next_path;
@@ -74,12 +75,12 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
 }
 
 int mr__reader_new(struct mr__reader **out, const mr_schema *schema, const mr_text_format *format,
-                   const char *const *paths, int32_t n_paths) {
+                   const char *const *paths, int32_t n_paths, int64_t *counter) {
   *out = NULL;
   struct mr__reader *reader = mr__calloc(1, sizeof *reader);
   if (!reader) return mr__fail_memory();
-  *reader =
-      (struct mr__reader){.schema = schema, .format = *format, .paths = paths, .n_paths = n_paths};
+  *reader = (struct mr__reader){
+      .schema = schema, .format = *format, .paths = paths, .n_paths = n_paths, .counter = counter};
   reader->headings = mr__calloc((size_t)n_paths, sizeof *reader->headings);
   if (!reader->headings) {
     mr__free(reader);
@@ -200,7 +201,7 @@ static int open_next(struct mr__reader *reader) {
   reader->tail_size = 0;
   MR_TRY(mr__source_open(&reader->source, reader->paths[reader->next_path]));
   reader->next_path++;
-  return MR_OK;
+  return mr__source_read_ahead(reader->source, reader->counter);
 }
 
 static void close_file(struct mr__reader *reader) {

@@ -22,9 +22,10 @@ void mr__block_clear(struct mr__block *block);
 
 struct mr__reader;
 
-/* `paths` is borrowed. format: as checked by mr__text_format_check. */
+/* `paths` is borrowed. format: as checked by mr__text_format_check. counter: NULL, or what the
+ * bytes of the files are added to as they are read, atomically. */
 int mr__reader_new(struct mr__reader **out, const mr_schema *schema, const mr_text_format *format,
-                   const char *const *paths, int32_t n_paths);
+                   const char *const *paths, int32_t n_paths, int64_t *counter);
 void mr__reader_free(struct mr__reader *reader);
 
 /* The next block, MR_END after the last. The buffer of `block` is reused. Not for several threads

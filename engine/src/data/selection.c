@@ -289,7 +289,8 @@ static int find_times(struct mr__selection *selection, const mr_schema *schema,
                       const char *const *paths, int32_t n_paths) {
   struct mr__reader *reader;
   struct moments moments = {0};
-  MR_TRY(mr__reader_new(&reader, schema, &selection->format, paths, n_paths));
+  MR_TRY(mr__reader_new(&reader, schema, &selection->format, paths, n_paths,
+                        selection->format.bytes_read));
   int status = collect(selection, reader, &moments);
   qsort(moments.list, moments.n, sizeof *moments.list, by_time);
   selection->from = time_at(&moments, selection->rule.from);

@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "base/alloc.h"
+#include "data/ahead.h"
 
 enum { INPUT_BYTES = 256 << 10 };
 
@@ -23,7 +24,9 @@ struct mr__source {
 
   char *input; /* [INPUT_BYTES] bytes read and not yet used are input[input_at..input_size] */
   size_t input_at, input_size;
-  int at_end; /* of the file on disk */
+  int at_end;              /* of the file on disk */
+  int64_t *counter;        /* NULL, or what bytes of the file are added to */
+  struct mr__ahead *ahead; /* NULL: whoever reads decompresses */
 
   /* The format: appends decompressed bytes, see mr__source_read. */
   int (*read)(struct mr__source *source, char *buffer, size_t size, size_t *got);
@@ -69,6 +72,7 @@ static int read_file(struct mr__source *source, char *buffer, size_t size, size_
     }
     *got += (size_t)n;
   }
+  if (source->counter) __atomic_fetch_add(source->counter, (int64_t)*got, __ATOMIC_RELAXED);
   return MR_OK;
 }
 
@@ -316,6 +320,7 @@ int mr__source_open(struct mr__source **out, const char *path) {
 
 void mr__source_close(struct mr__source *source) {
   if (!source) return;
+  mr__ahead_free(source->ahead);
   if (source->gzip_ready) inflateEnd(&source->gzip);
   ZSTD_freeDCtx(source->zstd);
   LZ4F_freeDecompressionContext(source->lz4);
@@ -325,8 +330,22 @@ void mr__source_close(struct mr__source *source) {
   mr__free(source);
 }
 
+static int decompress(void *source, char *buffer, size_t size, size_t *got) {
+  return ((struct mr__source *)source)->read(source, buffer, size, got);
+}
+
+int mr__source_read_ahead(struct mr__source *source, int64_t *counter) {
+  source->counter = counter;
+  if (counter) __atomic_fetch_add(counter, (int64_t)source->input_size, __ATOMIC_RELAXED);
+  if (mr__source_is_plain(source)) return MR_OK;
+  return mr__ahead_new(&source->ahead, decompress, source);
+}
+
 int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got) {
-  MR_TRY(source->read(source, buffer, size, got));
+  if (source->ahead)
+    MR_TRY(mr__ahead_take(source->ahead, buffer, size, got));
+  else
+    MR_TRY(source->read(source, buffer, size, got));
   struct stat status;
   if (*got == size || source->is_stream || fstat(source->file, &status) != 0) return MR_OK;
   struct mr__file_stamp now = stamp_of(&status);

@@ -22,6 +22,10 @@ const char *mr__source_name(const char *path);
 int mr__source_open(struct mr__source **out, const char *path);
 void mr__source_close(struct mr__source *source);
 
+/* Before the first byte is read: have what is compressed decompressed on a thread of its own, and
+ * add to `counter`, which may be NULL, the bytes of the file as they are read (atomically). */
+int mr__source_read_ahead(struct mr__source *source, int64_t *counter);
+
 /* Fill `buffer`; less than `size` arrives only at the end, 0 after it. Truncated or damaged
  * compressed data is MR_EIO, as is a file that is no longer the one that was opened. */
 int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got);

@@ -75,7 +75,7 @@ function M.run(words)
   if options.model then
     local model_data = require "moonrank.model_data"
     local opened = cli.need(model_data.open(options.model, { pool = pool,
-      set = options.set }))
+      set = options.set, progress = require "moonrank.progress".new() }))
     split = cli.need(model_data.split(opened, what))
     local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
     figures = cli.guard(predictor.evaluate, predictor, split, function(task, logits, labels)

@@ -36,7 +36,7 @@ function M.run(words)
   local pool = require "moonrank.pool".new(args.whole("--threads", options.threads, 1, 256))
   local model_data = require "moonrank.model_data"
   local opened = cli.need(model_data.open(options.model, { labels = false, pool = pool,
-    set = options.set }))
+    set = options.set, progress = require "moonrank.progress".new() }))
   local split = cli.need(model_data.split(opened, options.data))
   local sink = STDOUT
   if options.out then sink = cli.need(require "moonrank.sink".open(options.out)) end

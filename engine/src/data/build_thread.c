@@ -1,0 +1,122 @@
+/* mr_build: mr_dataset_build on a thread of its own, watched by whoever started it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/pool.h"
+#include "data/source.h"
+#include "moonrank.h"
+
+struct mr_build {
+  const mr_schema *schema;
+  mr_text_format format;
+  const char *const *paths;
+  int32_t n_paths;
+  const char *cache_path;
+  int32_t fit;
+  mr_pool *pool;
+  int64_t bytes, total; /* bytes: changed atomically */
+
+  pthread_t thread;
+  int has_thread;
+  pthread_mutex_t lock; /* guards all below */
+  pthread_cond_t ended;
+  int status; /* MR_OK: going on; MR_END: done; a failure with its text */
+  char text[2048];
+};
+
+static void *work(void *argument) {
+  mr_build *build = argument;
+  int status = mr_dataset_build(build->schema, &build->format, build->paths, build->n_paths,
+                                build->cache_path, build->fit, build->pool);
+  pthread_mutex_lock(&build->lock);
+  build->status = status == MR_OK ? MR_END : status;
+  if (status != MR_OK) snprintf(build->text, sizeof build->text, "%s", mr_last_error());
+  pthread_cond_signal(&build->ended);
+  pthread_mutex_unlock(&build->lock);
+  return NULL;
+}
+
+/* Files that cannot be looked at are a failure of the building. */
+static int64_t total_of(const mr_build *build) {
+  int64_t total = 0;
+  for (int32_t i = 0; i < build->n_paths; i++) {
+    struct mr__file_stamp stamp;
+    if (mr__file_stamp(build->paths[i], &stamp) != MR_OK || stamp.size == 0) return 0;
+    total += stamp.size;
+  }
+  const mr_selection *rule = build->format.selection;
+  return rule && rule->by == MR_BY_TIME_SHARE ? 2 * total : total;
+}
+
+static int start(mr_build *build) {
+  int error = mr__thread_start(&build->thread, work, build);
+  if (error)
+    return mr__fail(MR_ESYSTEM, "the thread that builds a cache could not be started: %s",
+                    strerror(error));
+  build->has_thread = 1;
+  return MR_OK;
+}
+
+int mr_build_start(mr_build **out, const mr_schema *schema, const mr_text_format *format,
+                   const char *const *paths, int32_t n_paths, const char *cache_path, int32_t fit,
+                   mr_pool *pool) {
+  *out = NULL;
+  mr_build *build = mr__calloc(1, sizeof *build);
+  if (!build) return mr__fail_memory();
+  build->schema = schema;
+  build->format = *format;
+  build->format.bytes_read = &build->bytes;
+  build->paths = paths;
+  build->n_paths = n_paths;
+  build->cache_path = cache_path;
+  build->fit = fit;
+  build->pool = pool;
+  build->total = total_of(build);
+  pthread_condattr_t by_clock;
+  pthread_condattr_init(&by_clock);
+  pthread_condattr_setclock(&by_clock, CLOCK_MONOTONIC);
+  pthread_mutex_init(&build->lock, NULL);
+  pthread_cond_init(&build->ended, &by_clock);
+  pthread_condattr_destroy(&by_clock);
+  int status = start(build);
+  if (status != MR_OK) {
+    mr_build_free(build);
+    return status;
+  }
+  *out = build;
+  return MR_OK;
+}
+
+static struct timespec time_after(int32_t milliseconds) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += milliseconds / 1000;
+  until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  return until;
+}
+
+int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *progress) {
+  if (milliseconds < 0)
+    return mr__fail(MR_EINVAL, "milliseconds is %d, expected 0 or more", (int)milliseconds);
+  struct timespec until = time_after(milliseconds);
+  pthread_mutex_lock(&build->lock);
+  while (build->status == MR_OK &&
+         pthread_cond_timedwait(&build->ended, &build->lock, &until) != ETIMEDOUT)
+    ;
+  int status = build->status;
+  pthread_mutex_unlock(&build->lock);
+  *progress = (mr_build_progress){__atomic_load_n(&build->bytes, __ATOMIC_RELAXED), build->total};
+  return status < 0 ? mr__fail(status, "%s", build->text) : status;
+}
+
+void mr_build_free(mr_build *build) {
+  if (!build) return;
+  if (build->has_thread) pthread_join(build->thread, NULL);
+  pthread_cond_destroy(&build->ended);
+  pthread_mutex_destroy(&build->lock);
+  mr__free(build);
+}
