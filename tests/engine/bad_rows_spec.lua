@@ -96,6 +96,46 @@ describe("wrong rows", function()
     end
   end)
 
+  it("do not join requests between which a split leaves rows out", function()
+    local keyed = { { name = "r", type = "request_key", side = "request" },
+      { name = "n", type = "number" }, { name = "t", type = "time" } }
+    local dir, schema, random = helper.temp_dir(), data.schema(keyed), helper.random(5)
+    local early = { by = mr.C.MR_BY_TIME, column = "t", from = -1, to = 1 }
+    local n_requests = 0
+    for _ = 1, 40 do
+      -- A slow reader beside the file: a run of rows of one key is of the time of its first row.
+      local lines, numbers, requests = { "r,n,t\n" }, {}, {}
+      local last_key, kept, in_part, after_gap, request = nil, nil, true, false, -1
+      for i = 1, 60 do
+        local key, time, kind = random(2), random(2) - 1, random(4)
+        if kind == 1 then
+          lines[#lines + 1] = key .. "\n" -- of too few cells: nobody's
+        else
+          lines[#lines + 1] = ("%d,%s,%d\n"):format(key, kind == 2 and "x" or i, time)
+          if key ~= last_key then in_part = time < 1 end
+          last_key = key
+          after_gap = after_gap or not in_part
+          if in_part and kind > 2 then
+            if key ~= kept or after_gap then request = request + 1 end
+            kept, after_gap = key, false
+            numbers[#numbers + 1], requests[#requests + 1] = i, request
+          end
+        end
+      end
+      local path = helper.write(dir .. "/f.csv", table.concat(lines))
+      for block = 0, 24, 4 do
+        assert(data.build(schema, path, dir .. "/cache",
+          { bad_rows = 100, block = block, selection = early }))
+        local rows = assert(data.rows(schema, keyed, dir .. "/cache"))
+        assert.same(numbers, data.column(rows, "n"))
+        assert.same(requests, data.column(rows, "request"))
+        os.remove(dir .. "/cache")
+      end
+      n_requests = n_requests + request
+    end
+    assert(n_requests > 200)
+  end)
+
   it("of pairs are left out too", function()
     local pairs_of = { { name = "y", source = "label", type = "label" },
       { name = "a", source = "features", type = "ids" },

@@ -210,7 +210,7 @@ static int keep_open_request(struct hand *hand) {
   const struct mr__rows *rows = hand->rows;
   const struct mr__side *side = &rows->sides[MR_REQUEST];
   const struct mr__record *shape = &build->layout->records[MR_REQUEST];
-  open->is_open = 1;
+  open->is_open = !rows->before_gap;
   open->key = rows->last_key;
   size_t at =
       shape->varies ? (size_t)side->offsets[side->n - 1] : (size_t)(side->n - 1) * shape->fixed;
@@ -257,14 +257,13 @@ static int append(struct hand *hand) {
   build->heading = hand->block.heading;
   if (hand->block.first_line) build->line = hand->block.first_line;
   MR_TRY(mr__rows_settle(rows, build->layout, build->dictionary));
-  const struct mr__block_text *text = &hand->block.text;
-  int after_gap = text->n_gaps > 0 && text->gaps[0].at == 0;
-  int goes_on = has_key && !after_gap && rows->sides[MR_REQUEST].n > 0 && build->open.is_open &&
-                build->open.key == rows->first_key;
+  int goes_on = has_key && rows->sides[MR_REQUEST].n > 0 && !rows->after_gap &&
+                build->open.is_open && build->open.key == rows->first_key;
   if (goes_on) MR_TRY(check_border(hand));
   MR_TRY(count_bad_rows(hand));
   if (rows->problem.status != MR_OK) return report(hand, &rows->problem);
   build->line += rows->n_lines;
+  if (rows->before_gap) build->open.is_open = 0;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   MR_TRY(mr__rows_settle_scenarios(rows, build->layout, &build->scenarios));
   MR_TRY(fit_columns(build, rows));

@@ -466,14 +466,15 @@ static void list_all_rows(struct list *list, size_t n) {
   list->n = n;
 }
 
-/* Whether rows of the file were left out before this row; rows are asked for in order. */
+/* Whether there is a gap between this row and the one asked for last, or the start of the block.
+ * Wrong rows may have stood beside it. */
 static int is_after_gap(struct mr__row_parser *parser, size_t row) {
   const struct mr__block_text *block = parser->block;
+  size_t before = parser->next_gap;
   while (parser->next_gap < block->n_gaps &&
-         block->gaps[parser->next_gap].at < parser->scan.starts[row])
+         block->gaps[parser->next_gap].at <= parser->scan.starts[row])
     parser->next_gap++;
-  return parser->next_gap < block->n_gaps &&
-         block->gaps[parser->next_gap].at == parser->scan.starts[row];
+  return parser->next_gap > before;
 }
 
 /* Rows whose request key differs from the row before start a request. */
@@ -485,8 +486,9 @@ static void list_requests(struct mr__row_parser *parser, int position) {
   for (size_t row = 0; row < parser->n_rows; row++) {
     struct mr__text text = read_cell(parser, row, position);
     uint64_t key = mr__hash(text.at, text.size, 0);
-    if (requests == 0 || key != rows->last_key || is_after_gap(parser, row)) {
-      if (requests == 0) rows->first_key = key;
+    int after_gap = is_after_gap(parser, row);
+    if (requests == 0 || key != rows->last_key || after_gap) {
+      if (requests == 0) rows->first_key = key, rows->after_gap = after_gap;
       rows->first_sample[requests++] = samples + (int64_t)row;
       list->rows[list->n++] = (uint32_t)row;
     }
@@ -1162,6 +1164,7 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
   int status = run_steps(parser);
   sort_new_keys(parser);
   for (size_t i = 0; i < block->n_gaps; i++) parser->rows.n_lines += block->gaps[i].lines;
+  parser->rows.before_gap = parser->next_gap < block->n_gaps;
   if (status != MR_OK) {
     problem->status = status;
     snprintf(problem->text, sizeof problem->text, "%s", mr_last_error());

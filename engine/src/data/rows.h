@@ -63,6 +63,8 @@ struct mr__rows {
   struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
   int64_t n_lines;
+  int after_gap;       /* rows were left out by the selection before the first of these */
+  int before_gap;      /* the same behind the last of them; of rows with a request key */
   size_t first_row_at; /* byte of the block where the first row starts that is not left out */
   struct mr__bad_row *bad;
   size_t n_bad, bad_capacity;
