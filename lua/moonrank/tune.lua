@@ -155,6 +155,7 @@ end
 -- Why a trial failed: the last line that it printed, or what ended it.
 local function reason(trial, status)
   if status < 0 then return ("ended by signal %d"):format(-status) end
+  if status == 130 then return "told to stop, but not by the tune" end
   local last
   for line in io.lines(output_of(trial)) do
     if line:find "%S" then last = line end

@@ -384,6 +384,15 @@ exit $status)]]):format(dir, command, "--resume", dir, dir, signal, dir, dir))
     assert.equal("moonrank: no trial came to its end; trial 1: row 1: score is nan\n", err)
   end)
 
+  it("says of a trial that was killed by what", function()
+    local dir = make_project(HEAD .. "tune: {over: {model.dim: [2, 3]}}\n")
+    helper.write(dir .. "/mine.lua", (helper.read "models/fm.lua":gsub("build = function%(m, opt%)",
+      '%0\n    if opt.dim == 3 and arg[1] == "train" then os.execute "kill -9 $PPID" end')))
+    assert.equal(0, (tune(dir, ("--set model.script=%s/mine.lua"):format(dir))))
+    local trials = read_table(dir .. "/t")
+    assert.same({ 2, "ended by signal 9" }, { trials[1].epochs, trials[2].failed })
+  end)
+
   it("lets a trial end itself", function()
     local dir = make_project((GRID:gsub("epochs: 2", "epochs: 30, patience: 1")))
     assert.equal(0, (tune(dir, "--set 'tune.halving={epochs: 20}' --set tune.trials=3")))

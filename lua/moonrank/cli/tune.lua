@@ -210,7 +210,9 @@ function M.run(words)
     or math.max(1, math.floor(require "moonrank.pool".cpus() / options.workers))
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local function say(line)
-    if not options.quiet then print(line) end
+    if options.quiet then return end
+    print(line)
+    io.stdout:flush() -- a trial takes long, and a file is written in blocks
   end
   local trials, configuration = require "moonrank.tune_space".trials(options.config, options.set)
   cli.need(trials, configuration)
