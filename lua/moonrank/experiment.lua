@@ -43,11 +43,12 @@ local function check_mba(configuration)
   end
 end
 
--- What a trainer takes: the keys of `train`.
-local function trainer_options(configuration)
+-- What a trainer takes: the keys of `train`, and the threads of this training.
+local function trainer_options(configuration, threads)
   local options = { eval_batch = configuration.experiment.eval.batch }
   for name, value in pairs(configuration.experiment.train) do options[name] = value end
   options.warm_start = nil -- it is of the model
+  options.threads = threads
   return options
 end
 
@@ -84,14 +85,13 @@ end
 -- @treturn table configuration, script, data, model, run
 function M.open(options, progress, splits)
   local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
-  local train = configuration.experiment.train
   check_mba(configuration)
-  train.threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
-    or train.threads
+  local threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
+    or configuration.experiment.train.threads
   local script = load_script(configuration)
   local model_options = M.options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
-    { threads = train.threads, places = configuration.fields_places, progress = progress }))
+    { threads = threads, places = configuration.fields_places, progress = progress }))
   for _, name in ipairs(splits) do
     if require "moonrank.config_split".has(configuration.fields, name) then
       progress:note(("reading the %s data ..."):format(name))
@@ -100,7 +100,8 @@ function M.open(options, progress, splits)
   end
   progress:clear()
   local model = make_model(configuration, script, model_options, data)
-  local run = cli.guard(require "moonrank".trainer, model, trainer_options(configuration))
+  local run = cli.guard(require "moonrank".trainer, model,
+    trainer_options(configuration, threads))
   return { configuration = configuration, script = script, data = data, model = model, run = run }
 end
 

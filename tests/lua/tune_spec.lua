@@ -232,7 +232,9 @@ describe("moonrank tune", function()
       lr, dir, best.trial), 1, true), out)
     assert.truthy(out:find(("\n%5d       2 %5d  %.6f  %.6f  %.6f +%%d+%%.%%d  %d +%s\n"):format(
       best.trial, best.best_epoch, best.valid.auc, best.valid.gauc, best.valid.logloss, dim, lr)))
-    -- Ready to use.
+    -- Ready to use, with as many threads as there are.
+    assert.truthy(helper.read(("%s/t/trial-%03d/config.yaml"):format(dir, best.trial))
+      :find("\n  threads: auto\n", 1, true))
     assert.equal(0, (helper.run(("train %s/t/trial-%03d/config.yaml --quiet --out %s/again"):format(
       dir, best.trial, dir))))
     assert.is_true(model_of(dir .. "/again")
