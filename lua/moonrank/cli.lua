@@ -16,8 +16,7 @@ local suggest = require "moonrank.suggest"
 
 local OK, TROUBLE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
--- The folder of the checkout, with a final slash, or "" for the working folder.
-M.root = debug.getinfo(1, "S").source:match "^@(.*)lua/moonrank/cli%.lua$" or ""
+local place = require "moonrank.place"
 
 local function raise(status, ...)
   error({ status = status, message = string.format(...) }, 0)
@@ -43,6 +42,17 @@ local function is_bug(message)
     or message:find "^stack overflow" or message:find "^table index is "
 end
 
+-- Whether a path in a message of Lua is one of the library's own files; models are not.
+local function is_own(path)
+  local last = path:match "^%.%.%.(.*)" -- of a long path Lua shows the end
+  if last then
+    local whole = place.modules .. (last:match "^.*moonrank/(.*)$" or "")
+    if whole:sub(-#last) == last then path = whole end
+  end
+  return path:sub(1, #place.modules) == place.modules
+    and path:sub(1, #place.models) ~= place.models
+end
+
 --- Call a library function whose arguments come from the user, or which the world can fail: what
 -- it raises is a message for people, so the place in our own code is taken off. A place in a model
 -- script stays.
@@ -50,7 +60,7 @@ function M.guard(f, ...)
   local function handler(err)
     if type(err) ~= "string" then return err end
     local path, rest = err:match "^([^\n:]*%.lua):%d+: (.*)$"
-    if not path or not M.is_own(path) then return { status = TROUBLE, message = err } end
+    if not path or not is_own(path) then return { status = TROUBLE, message = err } end
     if is_bug(rest) then return M.explain(err) end
     return { status = TROUBLE, message = rest }
   end
@@ -58,12 +68,6 @@ function M.guard(f, ...)
   local results = { xpcall(function() return f(unpack(arguments, 1, n)) end, handler) }
   if results[1] then return unpack(results, 2, table.maxn(results)) end
   error(results[2], 0)
-end
-
---- Whether a path is one of the library's own files.
-function M.is_own(path)
-  local own = M.root .. "lua/moonrank/"
-  return path:sub(1, #own) == own
 end
 
 --- A command line to type next: the command as it was called, words in quotes where they need it.
@@ -84,7 +88,7 @@ end
 -- @treturn {string,...}
 function M.commands()
   local names = {}
-  for entry in require "lfs".dir(M.root .. "lua/moonrank/cli") do
+  for entry in require "lfs".dir(place.modules .. "cli") do
     local name = entry:match "^([%w_]+)%.lua$"
     if name then names[#names + 1] = name end
   end
@@ -118,7 +122,7 @@ function M.explain(err)
   end
   -- Without a place in our code it is a message meant for people, from a script or from below.
   local path = text:match "^([^\n:]*%.lua):%d+: "
-  if type(err) == "string" and not (path and M.is_own(path)) and not text:find "\n" then
+  if type(err) == "string" and not (path and is_own(path)) and not text:find "\n" then
     return { status = TROUBLE, message = text }
   end
   return { status = TROUBLE,

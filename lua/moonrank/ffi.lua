@@ -4,7 +4,7 @@
 -- @module moonrank.ffi
 local ffi = require "ffi"
 
-local here = debug.getinfo(1, "S").source:match "^@(.*)lua/moonrank/ffi%.lua$" or ""
+local place = require "moonrank.place"
 
 local function read_file(path)
   local file = io.open(path, "rb")
@@ -14,17 +14,15 @@ local function read_file(path)
   return text
 end
 
--- A build of another configuration (sanitizers) is chosen by MOONRANK_BUILD, for tests only.
-local build = os.getenv "MOONRANK_BUILD" or (here .. "build")
-local declarations = read_file(build .. "/moonrank_cdef.h")
+local declarations = read_file(place.declarations)
 if not declarations then
-  error("the engine is not built: " .. build .. "/moonrank_cdef.h is missing; run: make build", 0)
+  error("the engine is not built: " .. place.declarations .. " is missing; run: make build", 0)
 end
 ffi.cdef(declarations)
-local C = ffi.load(build .. "/libmoonrank.so")
+local C = ffi.load(place.library)
 if C.mr_abi() ~= C.MR_ABI then
-  error(("the engine in %s is of another version (ABI %d, expected %d); run: make build"):format(
-    build, C.mr_abi(), tonumber(C.MR_ABI)), 0)
+  error(("the engine %s is of another version (ABI %d, expected %d); run: make build"):format(
+    place.library, C.mr_abi(), tonumber(C.MR_ABI)), 0)
 end
 
 local M = { C = C, new = ffi.new, gc = ffi.gc, string = ffi.string, cast = ffi.cast,

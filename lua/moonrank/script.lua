@@ -9,16 +9,15 @@ local suggest = require "moonrank.suggest"
 
 local M = {}
 
-local root = debug.getinfo(1, "S").source:match "^@(.*)lua/moonrank/script%.lua$" or ""
-if root == "./" then root = "" end -- paths in messages are as people write them
+local models = require "moonrank.place".models
 
 --- The names of the models that come with moonrank, sorted.
 -- @treturn {string,...}
 function M.names()
   local lfs = require "lfs"
   local names = {}
-  if lfs.attributes(root .. "models", "mode") ~= "directory" then return names end
-  for entry in lfs.dir(root .. "models") do
+  if lfs.attributes(models, "mode") ~= "directory" then return names end
+  for entry in lfs.dir(models) do
     local name = entry:match "^([%w_]+)%.lua$"
     if name then names[#names + 1] = name end
   end
@@ -35,7 +34,7 @@ function M.find(name, folder)
   if name:find "%.lua$" then return path_of.join(folder or ".", name) end
   local names = M.names()
   for _, known in ipairs(names) do
-    if known == name then return root .. "models/" .. name .. ".lua" end
+    if known == name then return models .. name .. ".lua" end
   end
   local hint = suggest.phrase(name, names)
   if hint == "" then

@@ -122,6 +122,7 @@ end)
 
 describe("errors of a command", function()
   local cli = require "moonrank.cli"
+  local modules = require "moonrank.place".modules
 
   -- Run a command that was never on disk, catching what goes to stderr.
   local function run_command(run)
@@ -157,7 +158,7 @@ describe("errors of a command", function()
 
   it("lose the place in the library when the user is to blame", function()
     local status, err = run_command(function()
-      cli.guard(function() error(cli.root .. 'lua/moonrank/x.lua:3: unknown model "lx"', 0) end)
+      cli.guard(function() error(modules .. 'x.lua:3: unknown model "lx"', 0) end)
     end)
     assert.equal(1, status)
     assert.equal('moonrank: unknown model "lx"\n', err)
@@ -166,7 +167,7 @@ describe("errors of a command", function()
   it("show a bug also where the user may be to blame", function()
     local status, err = run_command(function()
       cli.guard(function()
-        error(cli.root .. "lua/moonrank/x.lua:3: attempt to index a nil value", 0)
+        error(modules .. "x.lua:3: attempt to index a nil value", 0)
       end)
     end)
     assert.equal(1, status)
@@ -176,7 +177,7 @@ describe("errors of a command", function()
 
   it("ask for a report when the library is to blame", function()
     local status, err = run_command(function()
-      error(cli.root .. "lua/moonrank/x.lua:3: attempt to index a nil value", 0)
+      error(modules .. "x.lua:3: attempt to index a nil value", 0)
     end)
     assert.equal(1, status)
     assert.truthy(err:find("^moonrank: internal error, please report it with these lines: "))

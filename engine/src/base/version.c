@@ -4,7 +4,7 @@
 
 int32_t mr_abi(void) { return MR_ABI; }
 
-const char *mr_version(void) { return "0.1.0"; }
+const char *mr_version(void) { return MR_VERSION; }
 
 const char *mr_compiler(void) {
 #ifdef __clang__
