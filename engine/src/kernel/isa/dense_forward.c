@@ -153,9 +153,16 @@ static struct ahead panel_behind(const struct mr__dense_call *call, const float 
 }
 
 #if TILE_ROWS == 8
-TILE(8, 3) TILE(4, 3) TILE(2, 3) TILE(1, 3)
-TILE(8, 2) TILE(4, 2) TILE(2, 2) TILE(1, 2)
-TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
+#define TILES(VECTORS)                                                                            \
+  TILE(8, VECTORS) TILE(7, VECTORS) TILE(6, VECTORS) TILE(5, VECTORS)                             \
+  TILE(4, VECTORS) TILE(3, VECTORS) TILE(2, VECTORS) TILE(1, VECTORS)
+TILES(3) TILES(2) TILES(1)
+
+/* The last rows, fewer than 8. */
+#define LAST(ROWS, VECTORS)                                                                       \
+  case ROWS:                                                                                      \
+    tile_##ROWS##_##VECTORS(call, ahead, row, panel, step, column, left, READY, made);            \
+    break;
 
 /* All rows against `VECTORS` vectors of columns. Where the panel is to be made, there are 8 rows. */
 #define COLUMNS(VECTORS)                                                                          \
@@ -170,11 +177,12 @@ TILE(8, 1) TILE(4, 1) TILE(2, 1) TILE(1, 1)
     if (how != READY) panel = made.to;                                                            \
     for (; row + 8 <= rows; row += 8)                                                             \
       tile_8_##VECTORS(call, ahead, row, panel, step, column, left, READY, made);                 \
-    if (row + 4 <= rows)                                                                          \
-      tile_4_##VECTORS(call, ahead, row, panel, step, column, left, READY, made), row += 4;       \
-    if (row + 2 <= rows)                                                                          \
-      tile_2_##VECTORS(call, ahead, row, panel, step, column, left, READY, made), row += 2;       \
-    if (row < rows) tile_1_##VECTORS(call, ahead, row, panel, step, column, left, READY, made);   \
+    switch (rows - row) {                                                                         \
+      LAST(7, VECTORS) LAST(6, VECTORS) LAST(5, VECTORS) LAST(4, VECTORS) LAST(3, VECTORS)        \
+      LAST(2, VECTORS) LAST(1, VECTORS)                                                           \
+    default:                                                                                      \
+      break;                                                                                      \
+    }                                                                                             \
   }
 COLUMNS(3) COLUMNS(2) COLUMNS(1)
 
