@@ -88,6 +88,11 @@ int mr_process_stop(int64_t pid); /* SIGTERM, to one that was not waited for to 
 int mr_lock_take(int32_t *lock, const char *path);
 void mr_lock_release(int32_t lock);
 
+/* Memory for programs whose own has a limit: a block of so many bytes, as malloc's, until it is freed;
+ * NULL may be freed. */
+int mr_block_new(void **out, int64_t bytes);
+void mr_block_free(void *block);
+
 /* For tests: after `count` more allocations every one fails; -1 ends that. Live blocks. */
 void mr_alloc_fail_after(int64_t count);
 int64_t mr_alloc_live(void);
@@ -345,6 +350,8 @@ typedef struct mr_loader_options {
 typedef struct mr_loader mr_loader;
 /* Makes batches ahead on its own thread. Batches hold whole requests, in order or shuffled. */
 int mr_loader_new(mr_loader **out, const mr_dataset *dataset, const mr_loader_options *options);
+/* At most the bytes that such a loader holds, its batches included; -1 where options are wrong. */
+int64_t mr_loader_bytes(const mr_dataset *dataset, const mr_loader_options *options);
 void mr_loader_free(mr_loader *loader);
 /* MR_OK and a batch that stays valid until the next call, or MR_END with *out = NULL. */
 int mr_loader_next(mr_loader *loader, mr_batch **out);

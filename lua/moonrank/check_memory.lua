@@ -7,6 +7,7 @@ local M = {}
 
 -- Code that is loaded as it is needed, compiled Lua, stacks: measured.
 local CODE = 12 * 2 ^ 20
+M.code = CODE
 
 -- What finds the rows of a dataset's keys by their codes: 8 bytes a code (moonrank.trainer).
 local function memo_bytes(keys) return 8 * keys end

@@ -46,6 +46,21 @@ function M.check(status, level)
   if status < 0 then error(M.last_error(), (level or 1) + 2) end
 end
 
+--- An array in the engine's memory, for as many elements as there are rows: Lua's own has a limit.
+-- Its elements are not set. It is freed when it is collected, or by free().
+-- @tparam string kind  of an element, such as "float"
+-- @tparam integer n
+-- @return a pointer, which must be kept: one calculated from it does not hold the array
+-- @raise when memory runs out
+function M.array(kind, n)
+  local out = ffi.new "void *[1]"
+  M.check(C.mr_block_new(out, n * ffi.sizeof(kind)), 1)
+  return ffi.gc(ffi.cast(kind .. " *", out[0]), C.mr_block_free)
+end
+
+--- Free an array() now rather than at some later collection.
+function M.free(array) C.mr_block_free(ffi.gc(array, nil)) end
+
 --- The C object of a Lua object, or an error at the caller's line: it was closed.
 -- @tparam table object  with `handle`
 -- @tparam string what  for the message

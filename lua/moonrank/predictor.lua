@@ -54,9 +54,9 @@ end
 --- The logits of one task, in the order of the data.
 -- @tparam Split split
 -- @tparam integer task  from 1
--- @return `float *` from 0
+-- @return `float *` from 0, of mr.array
 function Predictor:logits(split, task)
-  local scores = mr.new("float[?]", math.max(split:samples(), 1))
+  local scores = mr.array("float", split:samples())
   local at = 0
   self:scan(split, function(rows, outputs)
     mr.copy(scores + at, outputs[2 * task - 1], rows * 4)
@@ -84,7 +84,7 @@ local function figures_of(self, split, task, seen)
     self.pool.handle, split:weights()))
   figures.scenarios = judge_scenarios(split, logits, labels, self.pool)
   figures.seconds = clock.now() - start
-  if seen then seen(name, logits, labels) end
+  if seen then seen(name, logits, labels) else mr.free(logits) end
   return figures
 end
 
@@ -155,6 +155,18 @@ function Predictor:predict(split, sink)
   end
   if trouble then return nil, trouble end
   return written
+end
+
+--- At most the bytes that `evaluate` takes on a split, beside the model.
+-- @tparam Split split
+-- @treturn integer of batches and their loader
+-- @treturn integer of the scores and of what AUC and GAUC sort
+function Predictor:bytes(split)
+  local rows = split:samples()
+  local figures = rows * (4 + 16) + 2 ^ 18 -- a score; the widest row that is sorted; tallies
+  if split.schema.scenario then figures = figures + rows * (8 + 4 + 4 + 8 + 4) end -- gathered
+  return tonumber(C.mr_run_bytes(mr.handle(self, "the predictor")))
+    + split:loader_bytes { batch = self.batch }, figures
 end
 
 --- Free the buffers now rather than at some later collection. May be called twice.

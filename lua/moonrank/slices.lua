@@ -23,7 +23,7 @@ local function build(name, n, numbers, names)
     if number < 0 or number >= #names then return nil end
     counts[number + 1] = counts[number + 1] + 1
   end
-  local self = setmetatable({ name = name, order = mr.new("int64_t[?]", math.max(n, 1)) }, Slices)
+  local self = setmetatable({ name = name, order = mr.array("int64_t", n) }, Slices)
   for k, slice_name in ipairs(names) do
     local rows = tonumber(counts[k])
     counts[k] = counts[k] + counts[k - 1]
@@ -41,7 +41,7 @@ end
 
 -- The number of each key's value, counted from 0 as they first come, and how many there are.
 local function number_keys(keys, n)
-  local numbers = mr.new("uint32_t[?]", math.max(n, 1))
+  local numbers = mr.array("uint32_t", n)
   local distinct = mr.new "int64_t[1]"
   mr.check(C.mr_keys_number(numbers, distinct, keys, n), 2)
   return numbers, tonumber(distinct[0])
@@ -97,7 +97,7 @@ end
 local function by_range(name, values, n)
   local zeros = mr.new("float[?]", math.max(n, 1))
   local r = assert(metric.reliability(values, zeros, n, RANGES))
-  local numbers, names = mr.new("uint32_t[?]", math.max(n, 1)), {}
+  local numbers, names = mr.array("uint32_t", n), {}
   for i, bin in ipairs(r.bins) do names[i] = ("%.6g to %.6g"):format(bin.least, bin.most) end
   for i = 0, n - 1 do
     local range = 1
@@ -109,7 +109,7 @@ end
 
 local function by_number(split, name, values, most)
   local n = split:samples()
-  local keys = mr.new("uint64_t[?]", math.max(n, 1))
+  local keys = mr.array("uint64_t", n)
   for i = 0, n - 1 do keys[i] = mr.cast("uint32_t *", values + i)[0] end
   local numbers, distinct = number_keys(keys, n)
   if distinct > most then return by_range(name, values, n) end
@@ -183,7 +183,7 @@ function Slices.by_frequency(split, train, name)
   local field, message = field_of(split, name, false)
   if not field then return nil, message end
   local n, n_train = split:samples(), train:samples()
-  local keys = mr.new("uint64_t[?]", n_train + n)
+  local keys = mr.array("uint64_t", n_train + n)
   mr.copy(keys, train:values(field), 8 * n_train)
   mr.copy(keys + n_train, split:values(field), 8 * n)
   local numbers, distinct = number_keys(keys, n_train + n)
@@ -191,7 +191,7 @@ function Slices.by_frequency(split, train, name)
   for i = 0, n_train - 1 do
     if keys[i] ~= 0 then counts[numbers[i]] = counts[numbers[i]] + 1 end -- 0: no value, or rare
   end
-  local buckets, least = mr.new("uint32_t[?]", math.max(n, 1)),
+  local buckets, least = mr.array("uint32_t", n),
     split.schema.config.tables[field.table].min_count
   local names = { least > 1 and ("fewer than %d"):format(least) or "none" }
   for i = 0, n - 1 do
@@ -212,8 +212,8 @@ end
 function Slices:gather(k, values)
   if values == nil then return nil end
   local slice = self[k]
-  local kind = type(values[0]) == "number" and "float[?]" or "uint64_t[?]"
-  local picked = mr.new(kind, slice.rows)
+  local kind = type(values[0]) == "number" and "float" or "uint64_t"
+  local picked = mr.array(kind, slice.rows)
   for i = 0, slice.rows - 1 do picked[i] = values[self.order[slice.first + i]] end
   return picked
 end

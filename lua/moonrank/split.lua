@@ -18,7 +18,7 @@ function Split.open(schema, cache, name)
   local ok, message = mr.ok(C.mr_dataset_open(out, schema.handle, cache))
   if not ok then return nil, message end
   return setmetatable({ handle = mr.gc(out[0], C.mr_dataset_close), name = name, cache = cache,
-    schema = schema }, Split)
+    cache_bytes = require "lfs".attributes(cache, "size"), schema = schema }, Split)
 end
 
 local function handle_of(self)
@@ -137,7 +137,7 @@ end
 -- @return keys as `uint64_t *`, of a number as `float *`; from 0
 function Split:values(field)
   local is_number = field.type == "number"
-  local values = mr.new(is_number and "float[?]" or "uint64_t[?]", math.max(self:samples(), 1))
+  local values = mr.array(is_number and "float" or "uint64_t", self:samples())
   local view = is_number and C.mr_batch_floats or C.mr_batch_keys
   local at = 0
   for batch in self:loader {} do
@@ -223,6 +223,19 @@ end
 local LOADER_OPTIONS = { batch = true, max_request = true, seed = true, epoch = true,
   shuffle = true, shuffle_bytes = true, skip = true }
 
+local function loader_options(options)
+  options = options or {}
+  for name in pairs(options) do
+    if not LOADER_OPTIONS[name] then
+      error(('unknown option "%s" of a loader'):format(tostring(name)), 3)
+    end
+  end
+  return mr.new("mr_loader_options", { batch = options.batch or 4096,
+    max_request = options.max_request or 0, seed = options.seed or 0, epoch = options.epoch or 0,
+    shuffle = options.shuffle and 1 or 0,
+    skip = options.skip or 0, shuffle_bytes = options.shuffle_bytes or 0 })
+end
+
 --- Batches, made ahead by a thread of the engine.
 -- @tparam table options  batch (samples at most, 4096); shuffle (false); seed (0) and epoch (0) of
 -- the shuffle; shuffle_bytes: by blocks where there are more bytes of rows (0: never); max_request:
@@ -231,20 +244,19 @@ local LOADER_OPTIONS = { batch = true, max_request = true, seed = true, epoch = 
 -- @raise when an option is unknown or wrong
 -- @usage for batch in split:loader { batch = 1024 } do ... end
 function Split:loader(options)
-  options = options or {}
-  for name in pairs(options) do
-    if not LOADER_OPTIONS[name] then
-      error(('unknown option "%s" of a loader'):format(tostring(name)), 2)
-    end
-  end
   local out = mr.new "mr_loader *[1]"
-  local given = mr.new("mr_loader_options", { batch = options.batch or 4096,
-    max_request = options.max_request or 0, seed = options.seed or 0, epoch = options.epoch or 0,
-    shuffle = options.shuffle and 1 or 0,
-    skip = options.skip or 0, shuffle_bytes = options.shuffle_bytes or 0 })
-  mr.check(C.mr_loader_new(out, handle_of(self), given))
+  mr.check(C.mr_loader_new(out, handle_of(self), loader_options(options)))
   return setmetatable({ handle = mr.gc(out[0], C.mr_loader_free), split = self, count = 0 },
     Loader)
+end
+
+--- At most the bytes that a loader holds, its batches included.
+-- @tparam table options  as of loader()
+-- @treturn integer
+function Split:loader_bytes(options)
+  local bytes = tonumber(C.mr_loader_bytes(handle_of(self), loader_options(options)))
+  if bytes < 0 then error(mr.last_error(), 2) end
+  return bytes
 end
 
 --- Close the cache now rather than at some later collection. May be called twice.

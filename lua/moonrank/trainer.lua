@@ -234,16 +234,19 @@ function Trainer:step(batch)
   return self.loss[0]
 end
 
+local function loader_options(o, epoch, skip)
+  return { batch = o.batch, shuffle = o.shuffle and true, seed = o.seed, epoch = epoch,
+    shuffle_bytes = type(o.shuffle) == "table" and o.shuffle.memory * 2 ^ 20 or 0, skip = skip }
+end
+
 --- Batches of an epoch, as training takes them.
 -- @tparam Split split
 -- @tparam integer epoch  from 1
 -- @tparam[opt=0] integer skip  batches to leave out at the start
 -- @return an iterator over `mr_batch *`
 function Trainer:batches(split, epoch, skip)
-  local o = self.options
   mr.handle(self, "the trainer")
-  return split:loader { batch = o.batch, shuffle = o.shuffle and true, seed = o.seed, epoch = epoch,
-    shuffle_bytes = type(o.shuffle) == "table" and o.shuffle.memory * 2 ^ 20 or 0, skip = skip }
+  return split:loader(loader_options(self.options, epoch, skip))
 end
 
 -- ---- checkpoints ----
@@ -509,10 +512,25 @@ end
 -- dictionary are not quite even.
 local function memo_bytes(keys) return 9 * keys + 2048 end
 
+-- What training takes beside tables and the buffers of its steps: the loader, and judging.
+local function add_bytes_of_data(self, d, data)
+  d.loader_bytes = data.train:loader_bytes(loader_options(self.options))
+  d.figure_bytes = 0
+  local opened = data.splits or data -- a dataset would open test data that nobody asked for
+  for _, name in ipairs { "valid", "test" } do
+    local split = opened[name]
+    if split then
+      local batches, figures = predictor_of(self):bytes(split)
+      d.figure_bytes = math.max(d.figure_bytes, batches + figures)
+    end
+  end
+end
+
 --- Counts for people: see Model:describe; bytes is what batches need beside the model; with data,
 -- table_bytes is what the tables, and the memos of codes, need at most once they hold every key of
--- the training data.
--- @tparam[opt] table data  with `train` and, if there is any, `valid`
+-- the training data, loader_bytes what the loader holds at most, and figure_bytes what evaluation
+-- takes, its batches included.
+-- @tparam[opt] table data  with `train` and, if there are any, `valid` and `test`
 -- @treturn table
 function Trainer:describe(data)
   mr.handle(self, "the trainer")
@@ -528,6 +546,7 @@ function Trainer:describe(data)
     d.table_bytes = d.table_bytes + bytes * (data.valid and 2 or 1) + memo_bytes(keys)
       + (data.valid and memo_bytes(data.valid:distinct(t.name)) or 0)
   end
+  add_bytes_of_data(self, d, data)
   return d
 end
 

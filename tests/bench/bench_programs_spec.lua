@@ -111,6 +111,22 @@ describe("bench/generate", function()
     assert.is_nil(figures.cached_rows_per_s)
   end)
 
+  it("feeds the program of formats: the same rows in each", function()
+    local status, out = helper.shell(("luajit bench/format_speed.lua --generate %s --rows 500 "
+      .. "--repeat 1"):format(program))
+    assert.equal(0, status)
+    local names = {}
+    for line in out:gmatch "[^\n]+" do
+      local name, rest = line:match "^(%S+)%s+(.*)$"
+      names[#names + 1] = name
+      local figures = {}
+      for figure in rest:gmatch "[%d.]+" do figures[#figures + 1] = tonumber(figure) end
+      if #names > 1 then assert(#figures == 7 and figures[3] > 0 and figures[7] > 0, line) end
+    end
+    assert.same({ "format", "csv", "csv.gz", "csv.zst", "csv.lz4", "tsv", "libsvm", "libffm" },
+      names)
+  end)
+
   it("feeds the program of text twice, where the cache is to be compared", function()
     local status, out = helper.shell(("luajit bench/text_speed.lua --data %s --threads 1 "
       .. "--model dnn --cached"):format(helper.quote(folder)))

@@ -730,6 +730,11 @@ static int sink_close(void) {
   return status;
 }
 
+static int block_new(void) {
+  void *block;
+  MAKES(block, mr_block_new(&block, 100), mr_block_free);
+}
+
 static int peek_open(void) {
   mr_peek *t;
   MAKES(t, mr_peek_open(&t, gzip_path), mr_peek_close);
@@ -892,6 +897,7 @@ static const struct {
     {"mr_sink_open", sink_open},
     {"mr_sink_write", sink_write},
     {"mr_sink_close", sink_close},
+    {"mr_block_new", block_new},
     {"mr_peek_open", peek_open},
     {"mr_peek_read", peek_read},
     {"mr_peek_skip", peek_skip},

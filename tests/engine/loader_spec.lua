@@ -411,3 +411,36 @@ describe("a loader", function()
     end
   end)
 end)
+
+describe("what a loader holds", function()
+  local bags = { { name = "tags", type = "ids", separator = "|" } }
+  local dir, random, lines, sizes = helper.temp_dir(), helper.random(3), { "tags\n" }, {}
+  for i = 1, 300 do
+    local tags = {}
+    for k = 1, i == 77 and 3000 or random(6) - 1 do tags[k] = "t" .. random(50) end
+    lines[#lines + 1], sizes[i] = '"' .. table.concat(tags, "|") .. '"\n', #tags
+  end
+  local schema = data.schema(bags)
+  assert(data.build(schema, helper.write(dir .. "/f.csv", table.concat(lines)), dir .. "/cache"))
+  local dataset = assert(data.open(schema, dir .. "/cache"))
+  table.sort(sizes, function(a, b) return a > b end)
+
+  it("is at most three batches of the longest records, doubled, and the order", function()
+    for _, batch in ipairs { 1, 7, 300, 1000 } do
+      local rows = math.min(batch, 300)
+      local bytes = 2 * 32 * rows -- of samples, and of requests, which are as many
+      for i = 1, rows do bytes = bytes + 4 + 4 * sizes[i] end -- a count and its codes
+      local options = mr.new("mr_loader_options", { batch = batch })
+      assert.equal(2 * 3 * bytes, tonumber(C.mr_loader_bytes(dataset, options)))
+      options.shuffle = 1
+      assert.equal(2 * 3 * bytes + 4 * 300, tonumber(C.mr_loader_bytes(dataset, options)))
+      options.shuffle_bytes = 100
+      assert.equal(2 * 3 * bytes + 100, tonumber(C.mr_loader_bytes(dataset, options)))
+    end
+  end)
+
+  it("is asked of options that a loader takes", function()
+    assert.equal(-1, tonumber(C.mr_loader_bytes(dataset, mr.new "mr_loader_options")))
+    assert.equal("batch is 0, expected 1 to 2147483647", mr.last_error())
+  end)
+end)

@@ -41,3 +41,41 @@ describe("a file ten times the memory allowed", function()
     assert.is_true(held == free)
   end)
 end)
+
+describe("the memory that is printed at the start", function()
+  local dir, random, lines = helper.temp_dir(), helper.random(7), { "click,user,a,b,tags" }
+  for i = 1, 60000 do
+    local tags = {}
+    for k = 1, random(9) - 1 do tags[k] = "t" .. random(5000) end
+    lines[i + 1] = ("%d,%d,%d,%d,%s"):format(random(2) - 1, random(999), random(90000),
+      random(90000), table.concat(tags, "|"))
+  end
+  helper.write(dir .. "/train.csv", table.concat(lines, "\n") .. "\n")
+  helper.write(dir .. "/fields.yaml", "data: {train: train.csv, split: {valid: 0.2}}\n"
+    .. "label: click\ngroup: user\nfields:\n"
+    .. "  - {name: [a, b], side: ad, type: id}\n"
+    .. '  - {name: tags, side: ad, type: ids, separator: "|"}\n')
+
+  for name, text in pairs { lr = "script: lr", dnn = "script: dnn, hidden: [64, 32]" } do
+    it("is more than the training takes, and less than twice as much: " .. name, function()
+      helper.write(("%s/%s.yaml"):format(dir, name), ("fields: fields.yaml\nmodel: {%s}\n"
+        .. "train: {batch: 2048, epochs: 2}\n"):format(text))
+      assert.equal(0, (helper.run(("train %s.yaml --quiet --threads 2 --out %s"):format(name,
+        name), dir)))
+      if os.getenv "MOONRANK_BUILD" then return end -- sanitizers take memory of their own
+      local log = helper.read(dir .. "/" .. name .. "/log.txt")
+      local total, parts, mapped = log:match("memory   at most (%d+) MB: (tables %d+, batches %d+, "
+        .. "the loader %d+, evaluation %d+, the program %d+); and up to (%d+) MB of the mapped "
+        .. "cache, which the system takes back when it needs to\n")
+      local sum, took = 0, 0
+      for part in parts:gmatch "%d+" do sum = sum + part end
+      assert(sum >= tonumber(total) and sum <= total + 5, parts) -- each is rounded up
+      for peak in helper.read(("%s/%s/metrics.jsonl"):format(dir, name))
+        :gmatch '"peak_memory":(%d+)' do
+        took = math.max(took, peak / 2 ^ 20)
+      end
+      local bound = total + mapped
+      assert(took <= bound and took >= bound / 2, ("%d MB, took %.1f MB"):format(bound, took))
+    end)
+  end
+end)

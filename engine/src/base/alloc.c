@@ -192,3 +192,13 @@ int mr__grow(void *block, size_t *capacity, size_t need, size_t element_size) {
   *capacity = wanted;
   return MR_OK;
 }
+
+int mr_block_new(void **out, int64_t bytes) {
+  *out = NULL;
+  if (bytes < 0)
+    return mr__fail(MR_EINVAL, "a block of %lld bytes, expected 0 or more", (long long)bytes);
+  *out = mr__malloc((size_t)bytes);
+  return *out ? MR_OK : mr__fail_memory();
+}
+
+void mr_block_free(void *block) { mr__free(block); }

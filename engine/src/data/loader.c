@@ -665,3 +665,38 @@ int mr_loader_next(mr_loader *loader, mr_batch **out) {
   pthread_mutex_unlock(&loader->lock);
   return status < 0 ? mr__fail(status, "%s", loader->text) : status;
 }
+
+/* ---- how much memory ---- */
+
+/* Bytes of the n largest records of a domain: no batch of n rows has more. */
+static int64_t largest_records(const mr_dataset *dataset, int domain, int64_t n) {
+  enum { SIZES = 2048 }; /* in words; the last stands for all that are longer */
+  const int64_t *offsets = dataset->offsets[domain];
+  int64_t counts[SIZES] = {0}, longest = 0, bytes = 0;
+  if (!offsets) return n * (int64_t)dataset->layout->records[domain].fixed;
+  for (int64_t row = 0; row < dataset->rows[domain]; row++) {
+    int64_t size = offsets[row + 1] - offsets[row];
+    if (size < 0) size = 0; /* damaged: the loader will say so */
+    counts[size / 4 < SIZES ? size / 4 : SIZES - 1]++;
+    if (size > longest) longest = size;
+  }
+  for (int64_t k = SIZES - 1; k >= 0 && n > 0; n -= counts[k], k--)
+    bytes += (n < counts[k] ? n : counts[k]) * (k == SIZES - 1 ? longest : 4 * k);
+  return bytes;
+}
+
+int64_t mr_loader_bytes(const mr_dataset *dataset, const mr_loader_options *options) {
+  mr_loader_options checked = *options;
+  if (check_options(&checked) != MR_OK) return -1;
+  enum { OWN = 32 }; /* what a batch says of a row beside its values */
+  int64_t batch = 0, n = dataset->rows[MR_REQUEST];
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    int64_t rows = dataset->rows[domain] < checked.batch ? dataset->rows[domain] : checked.batch;
+    /* Behaviours are numbered by their owners besides. */
+    int64_t times = dataset->layout->records[domain].n_sequences > 0 ? 2 : 1;
+    batch += times * largest_records(dataset, domain, rows) + OWN * rows;
+  }
+  int64_t order = checked.shuffle ? n * (int64_t)(n <= UINT32_MAX ? 4 : 8) : 0;
+  if (checked.shuffle_bytes > 0 && order > checked.shuffle_bytes) order = checked.shuffle_bytes;
+  return order + 2 * BATCHES * batch; /* buffers grow by doubling */
+}

@@ -32,7 +32,27 @@ local function print_warm_start(say, report)
   end
 end
 
-local function print_header(say, configuration, script, data, run)
+-- The most that it will take; `own` is what the program has without data.
+local function print_memory(say, d, data, own)
+  local total = 0
+  local function megabytes(bytes)
+    return require "moonrank.progress".grouped(math.ceil(bytes / 2 ^ 20))
+  end
+  local parts = {}
+  for _, part in ipairs { { "tables", d.table_bytes }, { "batches", d.bytes },
+    { "the loader", d.loader_bytes }, { "evaluation", d.figure_bytes },
+    { "the program", own + require "moonrank.check_memory".code } } do
+    total = total + part[2]
+    parts[#parts + 1] = ("%s %s"):format(part[1], megabytes(part[2]))
+  end
+  local mapped = 0
+  for _, split in pairs(data.splits) do mapped = mapped + split.cache_bytes end
+  say(("memory   at most %s MB: %s; and up to %s MB of the mapped cache, which the system takes "
+    .. "back when it needs to"):format(megabytes(total), table.concat(parts, ", "),
+    megabytes(mapped)))
+end
+
+local function print_header(say, configuration, script, data, run, own)
   local grouped = require "moonrank.progress".grouped
   local rows = {}
   for _, name in ipairs { "train", "valid", "test" } do
@@ -57,8 +77,7 @@ local function print_header(say, configuration, script, data, run)
     say(("tables   %d wide (keys): %s"):format(width, table.concat(names[width], ", ")))
   end
   if run.frozen then say("frozen   " .. table.concat(run.frozen, ", ")) end
-  say(("memory   at most %s MB for tables, %s MB for a batch's values"):format(
-    grouped(math.ceil(d.table_bytes / 2 ^ 20)), grouped(math.ceil(d.bytes / 2 ^ 20))))
+  print_memory(say, d, data, own)
 end
 
 -- Figures for metrics.jsonl: without those by task where there is only one.
@@ -179,6 +198,7 @@ local function train_once(options, asked)
   local cli = require "moonrank.cli"
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
+  local own = require "moonrank.clock".memory() or 0 -- before there is a model or any data
   local opened = require "moonrank.experiment".open(options, progress,
     options.no_test and { "train", "valid" } or { "train", "valid", "test" })
   local configuration, data, run = opened.configuration, opened.data, opened.run
@@ -194,7 +214,7 @@ local function train_once(options, asked)
   end
 
   if out.notice then say(out.notice) end
-  print_header(say, configuration, opened.script, data, run)
+  print_header(say, configuration, opened.script, data, run, own)
   print_warm_start(say, taken)
   report_labels(say, data)
   report_bad_rows(say, data, out, resumes)
