@@ -1,6 +1,6 @@
 # The menu. Every target sets up what it needs; paths are relative, so the folder may have any name.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz bench install uninstall clean
+.PHONY: help setup build demo test check fuzz bench install uninstall install-rock clean
 
 # With an empty environment there is no PATH.
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench      the table of speed, beside PyTorch and liblinear: make bench QUICK=1'
 	@echo 'make install    library, header, Lua modules, models, command: make install PREFIX=/usr/local'
 	@echo 'make uninstall  remove them again'
+	@echo 'make install-rock  what Lua programs need of it; luarocks make calls it'
 	@echo 'make clean      remove build/ and what the demo made'
 
 setup:
@@ -46,6 +47,9 @@ install: build
 
 uninstall:
 	@sh tools/install remove
+
+install-rock:
+	@sh tools/install lua
 
 clean:
 	rm -rf build data/adworld runs/demo

@@ -1,5 +1,5 @@
--- tools/install, `make install`, moonrank.pc: an installation works from any folder, without the
--- sources, and does what the checkout does.
+-- tools/install, `make install`, moonrank.pc, the rockspec: an installation works from any folder,
+-- without the sources, and does what the checkout does.
 local helper = require "helper"
 local quote = helper.quote
 
@@ -171,5 +171,33 @@ describe("make install", function()
     helper.write(prefix .. "/share/lua/5.1/moonrank/models/old.lua", "")
     must(("PREFIX=%s sh tools/install"):format(prefix))
     assert.is_false(helper.exists(prefix .. "/share/lua/5.1/moonrank/models/old.lua"))
+  end)
+end)
+
+describe("luarocks make", function()
+  it("installs the command, the modules and the engine into its tree", function()
+    if helper.shell "command -v luarocks" ~= 0 then
+      pending "luarocks is not installed"
+      return
+    end
+    local home = helper.temp_dir()
+    local tree = home .. "/a tree"
+    local status, out, err = helper.shell(("HOME=%s luarocks make --deps-mode=none --tree %s")
+      :format(quote(home), quote(tree)))
+    assert.equal(0, status, out .. err)
+    local command = quote(tree .. "/bin/moonrank")
+    assert.equal(must "./moonrank --version", must(("cd / && %s --version"):format(command)))
+    local dir = helper.make_project { rows = 400 }
+    helper.run("train lr.yaml --quiet --out here", dir)
+    must(("cd %s && env -u MOONRANK_BUILD %s train lr.yaml --quiet --out there"):format(dir,
+      command))
+    assert.is_true(helper.read(dir .. "/here/model.mr") == helper.read(dir .. "/there/model.mr"))
+  end)
+
+  it("is for the version that the engine has", function()
+    local version = must "./moonrank --version":match " (%S+)\n"
+    local rockspec = setfenv(assert(loadfile("moonrank-" .. version .. "-1.rockspec")), {})
+    rockspec()
+    assert.equal(version .. "-1", getfenv(rockspec).version)
   end)
 end)
