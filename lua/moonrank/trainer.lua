@@ -217,6 +217,7 @@ end
 --- Take one step on a batch of a split's loader.
 -- @param batch  `mr_batch *`
 -- @treturn number the sum of the loss over the batch's samples, before the step
+-- @treturn integer how many samples these are
 -- @raise when memory runs out, or the loss or the gradient is not finite: then the message names
 -- where (`mr_run_check`), and nothing has stepped
 function Trainer:step(batch)
@@ -231,7 +232,7 @@ function Trainer:step(batch)
   local status = C.mr_run_step(self.handle, batch, self.loss)
   if status == C.MR_ENAN then explain(self, batch) end
   mr.check(status, 1)
-  return self.loss[0]
+  return self.loss[0], tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
 end
 
 local function loader_options(o, epoch, skip)
@@ -326,8 +327,7 @@ local function train_epoch(self, split)
   local start, processor, rows_before = clock.now(), clock.processor(), part.rows
   local told = start
   for batch in self:batches(split, self.epoch, part.batches) do
-    local n = tonumber(C.mr_batch_rows(batch, C.MR_SAMPLE))
-    local step_loss = self:step(batch)
+    local step_loss, n = self:step(batch)
     part.loss, part.rows, part.batches = part.loss + step_loss, part.rows + n, part.batches + 1
     part.weight = part.weight + weight_of(split, batch, n)
     if self.hooks.step then
