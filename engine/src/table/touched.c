@@ -355,21 +355,14 @@ static int find_slowly(struct mr__table *table, uint64_t key, struct mr__share *
   return MR_OK;
 }
 
-/* The place of a code that the batch has for the first time. */
-static int take_place(struct mr__touched *rows, const mr_batch *batch, struct mr__share *share,
-                      uint32_t code, struct mr__memo_entry *entry) {
-  struct mr__table *table = &rows->tables[share->table];
-  struct mr__shard *shard = &table->shards[mr__code_shard(code)];
-  if (entry->number_plus_1 == 0) {
-    uint64_t key;
-    struct mr__slot *slot;
-    MR_TRY(read_code(rows, batch, share->table, code, &key));
-    MR_TRY(mr__table_insert(table, key, &slot));
-    entry->number_plus_1 = slot->row_plus_1;
-  }
-  share->row[share->n] = mr__shard_row(shard, entry->number_plus_1 - 1, table->stride);
-  __builtin_prefetch(share->row[share->n]); /* forward reads it soon */
-  entry->note = share->note + share->n++;
+/* The row of a code whose key is not known to have one. */
+static int find_number(struct mr__touched *rows, const mr_batch *batch, int t, uint32_t code,
+                       struct mr__memo_entry *entry) {
+  uint64_t key;
+  struct mr__slot *slot;
+  MR_TRY(read_code(rows, batch, t, code, &key));
+  MR_TRY(mr__table_insert(&rows->tables[t], key, &slot));
+  entry->number_plus_1 = slot->row_plus_1;
   return MR_OK;
 }
 
@@ -395,12 +388,22 @@ static int probe_stretch(struct mr__touched *rows, const mr_batch *batch, struct
   uint32_t fresh[STRETCH + MR__FRESH_PAD], note = share->note;
   uint32_t n_fresh = mr__family()->note_codes(entries, codes, n, note, place_of, fresh);
   prefetch_fresh(rows, batch, share->table, codes, fresh, n_fresh);
+  const struct mr__table *table = &rows->tables[share->table];
+  float **row = share->row;
+  uint32_t distinct = share->n;
   for (uint32_t k = 0; k < n_fresh; k++) {
-    struct mr__memo_entry *entry = &entries[codes[fresh[k]]];
-    if (entry->note < note)
-      MR_TRY(take_place(rows, batch, share, codes[fresh[k]], entry));
+    uint32_t code = codes[fresh[k]];
+    struct mr__memo_entry *entry = &entries[code];
+    if (entry->note < note) { /* not had in this stretch either: it takes the next place */
+      if (entry->number_plus_1 == 0) MR_TRY(find_number(rows, batch, share->table, code, entry));
+      row[distinct] = mr__shard_row(&table->shards[mr__code_shard(code)],
+                                    entry->number_plus_1 - 1, table->stride);
+      __builtin_prefetch(row[distinct]); /* forward reads it soon */
+      entry->note = note + distinct++;
+    }
     place_of[fresh[k]] = entry->note - note;
   }
+  share->n = distinct;
   return MR_OK;
 }
 
