@@ -14,7 +14,8 @@
 --   best        PyTorch in its best environment, the fastest of its programs (which one is said),
 --               or, of dnn from text, dnn from the cache
 --   ratio       moonrank / best; `wanted` is what it should be at least
---   default     the same program as Debian installs PyTorch; never used for a claim
+--   default     the same program as Debian installs PyTorch; never used for a claim, and left out
+--               of a quick run
 --   newer       a newer PyTorch (PEER_PYTHON, or a Python of the path), in the same best
 --               environment, the fastest of its programs; columns that are there only if it is
 --   roofline    moonrank's share of what the machine could do at most (bench/roofline.lua)
@@ -200,9 +201,11 @@ end
 local function peers_of_training(line, given, folder, torch, note)
   if torch.debian then
     note("best", fastest(line, given, "best", torch.debian, folder))
-    local figures = run(torch.debian.command("default", root, folder, line, given,
-      line.program.best))
-    note("default", figures.samples_per_s or figures.p50_ms)
+    if not given.quick then
+      local figures = run(torch.debian.command("default", root, folder, line, given,
+        line.program.best))
+      note("default", figures.samples_per_s or figures.p50_ms)
+    end
   end
   if torch.newer then note("newer", fastest(line, given, "newer", torch.newer, folder)) end
 end
@@ -211,6 +214,16 @@ local function our_din(line, given, folder, more)
   return run(("env -u OPENBLAS_CORETYPE luajit '%sbench/din_speed.lua' --data '%s' --threads %d "
     .. "--seconds %g --windows %d --warm-up %g %s"):format(root, folder, line.threads,
     given.seconds, given.windows, given.warm_up, more))
+end
+
+-- Our side is the same for both layouts of the peers; a quick run measures it once.
+local din_speeds = {}
+
+local function speed_of_din(line, given, folder)
+  if not (given.quick and din_speeds[line.batch]) then
+    din_speeds[line.batch] = our_din(line, given, folder, "--batch " .. line.batch).samples_per_s
+  end
+  return din_speeds[line.batch]
 end
 
 local function times_wanted(line) return ("%g x"):format(line.wanted) end
@@ -226,9 +239,7 @@ local KINDS = {
     wanted = times_wanted,
   },
   behaviours = {
-    measure = function(line, given, folder)
-      return our_din(line, given, folder, "--batch " .. line.batch).samples_per_s
-    end,
+    measure = speed_of_din,
     peer = peers_of_training,
     wanted = times_wanted,
   },
@@ -419,9 +430,15 @@ end
 
 -- ---- all together ----
 
-local function choose(only)
-  if only == "" then return LINES end
+-- All lines where none are named; a quick run leaves out those of which nothing is wanted.
+local function choose(only, quick)
   local chosen, names = {}, {}
+  if only == "" then
+    for _, line in ipairs(LINES) do
+      if line.wanted or not quick then chosen[#chosen + 1] = line end
+    end
+    return chosen
+  end
   for _, line in ipairs(LINES) do names[#names + 1] = line.name end
   for name in only:gmatch "[^,]+" do
     local found
@@ -438,7 +455,7 @@ if given.quick then
   given.rounds, given.seconds, given.windows, given.warm_up = 1, 0.5, 2, 0.5
   given.rows = math.min(given.rows, 200000)
 end
-local lines, torch = choose(given.only), {}
+local lines, torch = choose(given.only, given.quick), {}
 if not given.alone then
   torch.debian = peers.torch()
   torch.newer = peers.newer_torch(torch.debian)
