@@ -135,6 +135,8 @@ static void forward(const struct mr__call *c) {
     read_rows(c, rows, offset, 24, 1, 0);
   else if (c->adds)
     read_rows(c, rows, offset, width, 1, 0);
+  else if (width == 16)
+    read_rows(c, rows, offset, 16, 0, 0);
   else
     read_rows(c, rows, offset, width, 0, 0);
 }

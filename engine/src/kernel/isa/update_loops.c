@@ -27,11 +27,37 @@ static const struct mr__optimizer *optimizer(const mr_run *run) {
 
 /* Lane l takes in lane l + gap, for gaps 1, 2, 4 ...: a tree that depends on the number of lanes
  * only. The sum ends in lane 0. */
-int MR_FAMILY(mr__reduce_stretch)(const mr_run *run, const struct mr__stretch *stretch) {
+static void add_lanes(const mr_run *run, size_t first, int n) {
   for (int gap = 1; gap < run->lanes_used; gap *= 2)
     for (int l = 0; l + gap < run->lanes_used; l += 2 * gap)
-      mr__accumulate(run->lanes[l].gradient + stretch->first,
-                     run->lanes[l + gap].gradient + stretch->first, (int)stretch->n);
+      mr__accumulate(run->lanes[l].gradient + first, run->lanes[l + gap].gradient + first, n);
+}
+
+/* The same of the usual number of lanes, in registers, as far as whole vectors go: only lane 0 is
+ * written. Returns how many floats those are. */
+static int add_all_lanes(const mr_run *run, size_t first, int n) {
+  enum { LANES = 16 };
+  if (run->lanes_used != LANES) return 0;
+  const float *from[LANES];
+  for (int l = 0; l < LANES; l++) from[l] = run->lanes[l].gradient + first;
+  float *to = run->lanes[0].gradient + first;
+  int i = 0;
+  for (; i + MR__VECTOR <= n; i += MR__VECTOR) {
+    mr__vector16 sum[LANES];
+#pragma GCC unroll 16
+    for (int l = 0; l < LANES; l++) sum[l] = *(const mr__vector16 *)(from[l] + i);
+#pragma GCC unroll 4
+    for (int gap = 1; gap < LANES; gap *= 2)
+#pragma GCC unroll 8
+      for (int l = 0; l + gap < LANES; l += 2 * gap) sum[l] += sum[l + gap];
+    *(mr__vector16 *)(to + i) = sum[0];
+  }
+  return i;
+}
+
+int MR_FAMILY(mr__reduce_stretch)(const mr_run *run, const struct mr__stretch *stretch) {
+  int n = (int)stretch->n, done = add_all_lanes(run, stretch->first, n);
+  add_lanes(run, stretch->first + (size_t)done, n - done);
   return mr__all_finite(run->lanes[0].gradient + stretch->first, stretch->n);
 }
 
@@ -121,21 +147,22 @@ SUM_COLUMNS(8)
 SUM_COLUMNS(16)
 
 /* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own.
- * Where rows come in order, the processor asks for dy by itself. Called with what the compiler may
- * then take as known. */
+ * Where rows follow one another in memory, the processor asks for dy by itself. Called with what the
+ * compiler may then take as known. */
 static inline __attribute__((always_inline)) void sum_each(const struct mr__reader *reader,
                                                            float *sums, int width, int dim) {
   const uint32_t *place = reader->place, *rows = reader->row, n = reader->n;
   const struct mr__matrix dys = reader->dy;
+  int apart = rows || dys.ld != dim;
   for (uint32_t i = 0; i < n; i++) {
     const float *dy = mr__row(&dys, rows ? rows[i] : i);
     float *sum = sums + (size_t)place[i] * width;
     if (i + AHEAD < n) {
       const float *to = sums + (size_t)place[i + AHEAD] * width;
-      const float *soon = rows ? mr__row(&dys, rows[i + AHEAD]) : NULL;
+      const float *soon = mr__row(&dys, rows ? rows[i + AHEAD] : i + AHEAD);
       for (int e = 0; e < dim; e += MR__VECTOR) {
         __builtin_prefetch(to + e, 1);
-        if (rows) __builtin_prefetch(soon + e);
+        if (apart) __builtin_prefetch(soon + e);
       }
     }
     int e = 0;
@@ -146,8 +173,10 @@ static inline __attribute__((always_inline)) void sum_each(const struct mr__read
 }
 
 static void sum_wide(const struct mr__reader *reader, float *sums, int width) {
-  if (reader->dim == 24)
-    sum_each(reader, sums, width, 24); /* mlr's, with its preset of 12 regions */
+  if (reader->dim == 24) /* mlr's, with its preset of 12 regions */
+    sum_each(reader, sums, width, 24);
+  else if (reader->dim == 16)
+    sum_each(reader, sums, width, 16);
   else
     sum_each(reader, sums, width, reader->dim);
 }
@@ -202,7 +231,7 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
     mark_part(reader, share, worker->touched, table->n_parts);
     if (reader->pairs.p)
       MR__STRETCHES(sum_pairs, reader->dim, reader, share->row, sums, table->width);
-    else if (reader->dim > MR__VECTOR && reader->dim % (MR__VECTOR / 2) == 0 && !reader->bags)
+    else if (reader->dim >= MR__VECTOR && reader->dim % (MR__VECTOR / 2) == 0 && !reader->bags)
       sum_wide(reader, sums, table->width);
     else if (reader->dim == 1 && !reader->row && !reader->bags)
       sum_floats(reader, sums, table->width);
