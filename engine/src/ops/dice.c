@@ -62,16 +62,40 @@ static void forward(const struct mr__call *c) {
   }
 }
 
+/* What a row adds to the sums of a column. */
+struct part {
+  float g, h, h_x;
+};
+
+static inline struct part part_of(float x, float dy, float mean, float inverse, float alpha) {
+  float normal = (x - mean) * inverse, p = mr__sigmoid(normal);
+  float g = dy * x * (1.0f - p), h = g * p * (1.0f - alpha);
+  return (struct part){g, h, h * normal};
+}
+
 static void collect_row(double *restrict sum, double *restrict sum_x, double *restrict sum_alpha,
                         const float *restrict x, const float *restrict dy,
                         const float *restrict mean, const float *restrict inverse,
                         const float *restrict alpha, int width) {
   for (int e = 0; e < width; e++) {
-    float normal = (x[e] - mean[e]) * inverse[e], p = mr__sigmoid(normal);
-    float g = dy[e] * x[e] * (1.0f - p), h = g * p * (1.0f - alpha[e]);
-    sum[e] += (double)h;
-    sum_x[e] += (double)(h * normal);
-    sum_alpha[e] += (double)g;
+    struct part a = part_of(x[e], dy[e], mean[e], inverse[e], alpha[e]);
+    sum[e] += (double)a.h;
+    sum_x[e] += (double)a.h_x;
+    sum_alpha[e] += (double)a.g;
+  }
+}
+
+/* Two rows, one after the other: the sums are read and written once for both. */
+static void collect_two(double *restrict sum, double *restrict sum_x, double *restrict sum_alpha,
+                        const float *restrict x, const float *restrict dy, const float *restrict x1,
+                        const float *restrict dy1, const float *restrict mean,
+                        const float *restrict inverse, const float *restrict alpha, int width) {
+  for (int e = 0; e < width; e++) {
+    struct part a = part_of(x[e], dy[e], mean[e], inverse[e], alpha[e]);
+    struct part b = part_of(x1[e], dy1[e], mean[e], inverse[e], alpha[e]);
+    sum[e] = sum[e] + (double)a.h + (double)b.h;
+    sum_x[e] = sum_x[e] + (double)a.h_x + (double)b.h_x;
+    sum_alpha[e] = sum_alpha[e] + (double)a.g + (double)b.g;
   }
 }
 
@@ -80,7 +104,12 @@ static void collect_backward(const struct mr__call *c) {
   int width = c->y.width;
   double *sum = c->lane_statistics;
   const float *mean = c->statistics, *inverse = mean + MR__INVERSE_DEVIATION * width;
-  for (int64_t r = 0; r < c->rows; r++)
+  int64_t r = 0;
+  for (; r + 2 <= c->rows; r += 2)
+    collect_two(sum, sum + width, sum + 2 * width, mr__row(&c->x[0], r), mr__row(&c->dy, r),
+                mr__row(&c->x[0], r + 1), mr__row(&c->dy, r + 1), mean, inverse, c->param[ALPHA],
+                width);
+  for (; r < c->rows; r++)
     collect_row(sum, sum + width, sum + 2 * width, mr__row(&c->x[0], r), mr__row(&c->dy, r), mean,
                 inverse, c->param[ALPHA], width);
 }
