@@ -109,7 +109,7 @@ enum {
   MR_ID = 1,          /* one value, mapped to a key of a table */
   MR_IDS = 2,         /* any number of values, mapped to keys of one table */
   MR_NUMBER = 3,      /* one float */
-  MR_LABEL = 4,       /* one float, 0 or 1 */
+  MR_LABEL = 4,       /* one float, 0 or 1; NaN: the sample has none for this task */
   MR_GROUP = 5,       /* one value kept as a key, for GAUC; no table */
   MR_REQUEST_KEY = 6, /* consecutive rows with an equal value are one request */
   MR_VECTOR = 7,      /* `width` floats; filled by the caller, not read from text yet */
@@ -157,6 +157,9 @@ typedef struct mr_column_spec {
   int32_t transform;    /* MR_PLAIN_NUMBER or MR_LOG1P */
   int32_t normalize;    /* MR_NUMBER: 1: less the mean of the training data, by its deviation */
   int32_t buckets;      /* MR_BUCKET: 2 to 1000, between quantiles of the training data */
+  const char *when;     /* MR_LABEL: another label's column, added before; where that is not 1 there
+                           is no label of this task; NULL: none. Where a schema has several labels
+                           an empty cell of one is none either */
   const char *sequence; /* MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR: the sequence that it is a part of;
                            NULL: none */
 } mr_column_spec;

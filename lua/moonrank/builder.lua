@@ -202,13 +202,14 @@ end
 --- Start an empty graph over a schema's columns.
 -- @tparam Schema schema
 -- @tparam[opt] table init  start of embedding rows: { normal = s } or { uniform = s }
+-- @tparam[opt] table task_weights  of tasks in the loss, by name (1)
 -- @treturn Builder
-function Builder.new(schema, init)
+function Builder.new(schema, init, task_weights)
   local out = mr.new "mr_graph *[1]"
   mr.check(C.mr_graph_new(out, schema.handle))
   return setmetatable({ handle = mr.gc(out[0], C.mr_graph_free), schema = schema, counts = {},
     known = {}, fields = schema.fields, sequence_list = schema.sequences,
-    init = init or { normal = 0.01 }, tasks = {} }, Builder)
+    init = init or { normal = 0.01 }, tasks = {}, task_weights = task_weights or {} }, Builder)
 end
 
 --- A builder around the graph of a model file: nothing is added to it.
@@ -455,7 +456,18 @@ function Builder:mlp(x, opt)
   return layers(self, "mlp", x, opt)
 end
 
---- Say what the model predicts: a logit trained with logloss against the label of a task.
+--- The names of the tasks that the fields file has labels of.
+-- @treturn {string,...} ascending
+function Builder:task_names()
+  check_self(self, "task_names")
+  local names = {}
+  for i, task in ipairs(self.schema.tasks) do names[i] = task.name end
+  table.sort(names)
+  return names
+end
+
+--- Say what the model predicts: a logit trained with logloss against the label of a task; the loss
+-- is the sum over the tasks.
 -- @tparam string name  a task of the fields file
 -- @tparam Node logit  [sample, 1]
 -- @raise when the fields file has no such task
@@ -481,7 +493,7 @@ function Builder:task(name, logit)
   -- A logit of the request alone is the same for its samples; the outputs are theirs.
   if logit.domain == "request" then logit = add(self, ops.broadcast, { logit }, {}) end
   local label = add(self, ops.column, {}, { column = found.column_name })
-  add(self, ops.logloss, { logit, label }, {})
+  add(self, ops.logloss, { logit, label }, { weight = self.task_weights[name] })
   local probability = add(self, ops.sigmoid, { logit }, {})
   mr.check(C.mr_graph_add_task(self.handle, name, logit.id, probability.id), 1)
   table.insert(self.tasks, { name = name, logit = logit, probability = probability })

@@ -54,10 +54,33 @@ local function compare_slices(slices, x, y, labels, groups, drawn)
     local compared, message = metric.compare(slices:gather(k, x), slices:gather(k, y),
       slices:gather(k, labels), slices:gather(k, groups), slice.rows, options)
     if not compared then return nil, message end
-    compared.name, compared.rows = slice.name, slice.rows
+    compared.name = slice.name
     list[k] = compared
   end
   return list
+end
+
+-- Compare in one task.
+local function compare_task(a, b, task, parts, options)
+  local x, y, message
+  x, message = logits_of(a, task, options.pool)
+  if x then y, message = logits_of(b, task, options.pool) end
+  if not y then return nil, message end
+  local labels, groups = a.split:labels(task), a.split:groups()
+  if labels == nil then return nil, ('the data has no label of task "%s"'):format(task) end
+  local drawn = { draws = options.draws, seed = options.seed, pool = options.pool.handle,
+    weights = a.split:weights() }
+  local compared
+  compared, message = metric.compare(x, y, labels, groups, a.split:samples(), drawn)
+  if not compared then return nil, message end
+  compared.task, compared.grouped, compared.parts = task, groups ~= nil, {}
+  for i, slices in ipairs(parts) do
+    local list
+    list, message = compare_slices(slices, x, y, labels, groups, drawn)
+    if not list then return nil, message end
+    compared.parts[i] = { what = slices.name, slices = list }
+  end
+  return compared
 end
 
 --- Compare two models. The data, its labels, weights and groups, are those of the first one.
@@ -67,7 +90,8 @@ end
 -- @tparam table options  pool (a Pool); draws, seed: as of metric.compare; by: fields whose values
 -- are compared one by one; frequency: a field by which rows are in the training data as often
 -- @treturn ?table as of metric.compare, with rows; grouped: whether groups were drawn; parts: for
--- each of `by` and `frequency` { what, slices = a list of { name, rows, as of metric.compare } }
+-- each of `by` and `frequency` { what, slices = a list of { name, rows, as of metric.compare } };
+-- task: the first model's first one; tasks: the same of each of its tasks
 -- @treturn ?string what is wrong
 return function(first, second, what, options)
   local pool = options.pool
@@ -83,23 +107,14 @@ return function(first, second, what, options)
   local parts
   parts, message = slices_of(a, options)
   if not parts then return nil, message end
-  local task = a.model.tasks[1].name
-  local x, y
-  x, message = logits_of(a, task, pool)
-  if x then y, message = logits_of(b, task, pool) end
-  if not y then return nil, message end
-  local labels, groups = a.split:labels(task), a.split:groups()
-  local drawn = { draws = options.draws, seed = options.seed, pool = pool.handle,
-    weights = a.split:weights() }
   local compared
-  compared, message = metric.compare(x, y, labels, groups, n, drawn)
-  if not compared then return nil, message end
-  compared.rows, compared.grouped, compared.parts = n, groups ~= nil, {}
-  for i, slices in ipairs(parts) do
-    local list
-    list, message = compare_slices(slices, x, y, labels, groups, drawn)
-    if not list then return nil, message end
-    compared.parts[i] = { what = slices.name, slices = list }
+  for _, task in ipairs(a.model.tasks) do
+    local one
+    one, message = compare_task(a, b, task.name, parts, options)
+    if not one then return nil, message end
+    compared = compared or one
+    compared.tasks = compared.tasks or {}
+    table.insert(compared.tasks, one)
   end
   return compared
 end

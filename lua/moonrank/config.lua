@@ -5,6 +5,7 @@
 -- are wrong are troubles of the world: nil and the message.
 -- @module moonrank.config
 local config_keys = require "moonrank.config_keys"
+local config_labels = require "moonrank.config_labels"
 local config_sequences = require "moonrank.config_sequences"
 local config_split = require "moonrank.config_split"
 local path_of = require "moonrank.path"
@@ -529,8 +530,7 @@ local function check_columns(data, context)
 end
 
 local function resolve_fields(values, context)
-  if type(values.label) == "string" then values.label = { ctr = values.label } end
-  if not next(values.label) then stop(context.places.label, "label is an empty map") end
+  values.label = config_labels.resolve(values.label, context, stop)
   for _, name in ipairs { "group", "weight", "scenario", "time" } do
     values[name] = values[name] and tostring(values[name])
   end
@@ -641,12 +641,7 @@ function M.experiment(path, set)
     end
     file:close()
     local fields, fields_places = check_fields_file(values.fields, overrides.fields)
-    local monitor = values.train.monitor
-    if type(monitor) == "string" then
-      values.train.monitor = { [monitor] = monitor == "logloss" and -1 or 1 }
-    elseif not next(monitor) then
-      stop(context.places["train.monitor"], "train.monitor is an empty map")
-    end
+    config_labels.check_training(values.train, fields.label, context, stop)
     local tune = values.tune
     values.tune = nil -- is nothing of the experiment
     return { name = path_of.stem(path), file = path, experiment = values, fields = fields,

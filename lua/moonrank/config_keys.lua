@@ -215,8 +215,15 @@ M.fields = { type = "map", keys = {
   key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1) } }),
   key("label", { type = "either", required = true, forms = {
     { type = "text" },
-    { type = "named", of = { type = "text" } },
-  }, doc = "the column with 0 and 1; or a map from task to column; a column alone is task ctr" }),
+    { type = "list", of = { type = "text" } },
+    { type = "named", of = { type = "either", forms = { { type = "text" },
+      { type = "map", keys = {
+        key("column", { type = "text", required = true, doc = "the column with 0 and 1" }),
+        key("when", { type = "text", doc = "another task, or its column: rows where its label is "
+          .. "not 1 have none of this task; default: all have" }),
+      } } } } },
+  }, doc = "the column with 0 and 1; a column alone is task ctr; a list names tasks and their "
+    .. "columns; or a map from task to column. Of several an empty cell is no label" }),
   key("request", { type = "text",
     doc = "consecutive rows with an equal value here share all fields but the ad's" }),
   key("group", { type = "either", forms = COLUMN_FORMS,
@@ -235,8 +242,6 @@ M.fields = { type = "map", keys = {
   key("tables", { type = "named", doc = "tables for which the defaults do not fit, by name",
     of = { type = "map", keys = { width(), min_count() } } }),
 } }
-
-local METRIC = { "auc", "gauc", "logloss" }
 
 --- The experiment file: what to run.
 M.experiment = { type = "map", keys = {
@@ -319,14 +324,14 @@ M.experiment = { type = "map", keys = {
         .. "stands in quotes" }),
     key("monitor", { type = "either", default = "auc",
       doc = "what to improve on the validation data, by more than 1e-6, so of equals the first is "
-        .. "the best; a map sums figures by weight; one that is not defined is an error", forms = {
-      { type = "word", words = METRIC },
-      { type = "map", keys = {
-        key("auc", { type = "number", doc = "weight of AUC" }),
-        key("gauc", { type = "number", doc = "weight of GAUC" }),
-        key("logloss", { type = "number", doc = "weight of logloss, negative: less is better" }),
-      } },
+        .. "the best: auc, gauc or logloss, of the first task, or as in buy.auc of any; a map sums "
+        .. "figures by weight, that of logloss negative, as less is better; one that is not "
+        .. "defined is an error", forms = {
+      { type = "text" },
+      { type = "named", of = { type = "number" } },
     } }),
+    key("task_weights", { type = "named", optional = true, of = { type = "number", min = 0,
+      max = 1e6 }, doc = "of tasks in the loss, by name, which is the sum over them; default: 1" }),
     key("patience", { type = "whole", min = 1,
       doc = "stop after so many epochs without improvement; default: never" }),
     key("reduce_on_plateau", { type = "map", optional = true,

@@ -47,7 +47,7 @@ end
 local function trainer_options(configuration, threads)
   local options = { eval_batch = configuration.experiment.eval.batch }
   for name, value in pairs(configuration.experiment.train) do options[name] = value end
-  options.warm_start = nil -- it is of the model
+  options.warm_start, options.task_weights = nil, nil -- they are of the model
   options.threads = threads
   return options
 end
@@ -61,7 +61,8 @@ end
 local function make_model(configuration, script, options, data)
   local train = configuration.experiment.train
   local model = cli.guard(require "moonrank".model, script.path, { fields = data.fields,
-    options = options, seed = train.seed, init = train.tables.init })
+    options = options, seed = train.seed, init = train.tables.init,
+    task_weights = train.task_weights })
   check_frozen(configuration, model)
   return model
 end

@@ -23,7 +23,8 @@ end
 --- Build a model from a script.
 -- @tparam string script  a name in models/, or the path of a .lua file
 -- @tparam table options  fields (of a dataset); options: of the script, in place of its defaults;
--- seed (1); init: { normal = s } or { uniform = s }, the start of embedding rows
+-- seed (1); init: { normal = s } or { uniform = s }, the start of embedding rows;
+-- task_weights: of tasks in the loss, by name (1)
 -- @treturn Model
 -- @raise when the script, an option or the graph is wrong
 function M.model(script, options)
@@ -34,7 +35,7 @@ function M.model(script, options)
   given, message = scripts.options(loaded, options.options or {})
   if not given then error(message, 2) end
   return require "moonrank.model".new(loaded, { fields = options.fields, options = given,
-    seed = options.seed, init = options.init })
+    seed = options.seed, init = options.init, task_weights = options.task_weights })
 end
 
 --- Train a model; see Trainer.new.

@@ -26,6 +26,28 @@ local function ok(status)
   return mr.ok(status)
 end
 
+-- The rows that have a label: their number, the labels, and of up to four arrays the same rows.
+local function labelled(n, labels, a, b, c, d)
+  local known = 0
+  for i = 0, labels ~= nil and tonumber(n) and tonumber(n) - 1 or -1 do
+    if labels[i] == labels[i] then known = known + 1 end
+  end
+  if labels == nil or known == tonumber(n) then return n, labels, a, b, c, d end
+  local function pick(values, kind)
+    if values == nil then return nil end
+    local picked, at = mr.new(kind, math.max(known, 1)), 0
+    for i = 0, tonumber(n) - 1 do
+      if labels[i] == labels[i] then
+        picked[at] = values[i]
+        at = at + 1
+      end
+    end
+    return picked
+  end
+  return known, pick(labels, "float[?]"), pick(a, "float[?]"), pick(b, "float[?]"),
+    pick(c, "float[?]"), pick(d, "uint64_t[?]")
+end
+
 --- AUC: the share of (positive, negative) pairs in which the positive has the higher score; a tie
 -- counts one half.
 -- @param scores  logits or probabilities
@@ -114,7 +136,7 @@ end
 
 --- All figures of logits that are one number.
 -- @param logits
--- @param labels  0 or 1
+-- @param labels  0 or 1; NaN: the row has none and is left out, of `rows` too
 -- @param groups  keys, or nil
 -- @tparam integer n
 -- @param[opt] pool
@@ -123,6 +145,8 @@ end
 -- gauc, groups and groups_used; or nil and a message
 -- @raise when a label is neither 0 nor 1
 function M.figures(logits, labels, groups, n, pool, weights)
+  local _
+  n, labels, logits, weights, _, groups = labelled(n, labels, logits, weights, nil, groups)
   local loss, message = M.logloss(logits, labels, n, pool, weights)
   if not loss then return nil, message end
   local figures = { rows = n, positives = loss.positives, logloss = loss.logloss,
@@ -140,7 +164,7 @@ end
 
 --- Calibration of logits in bins of equal count; rows of one score are in one bin.
 -- @param logits
--- @param labels  0 or 1
+-- @param labels  as of `figures`
 -- @tparam integer n
 -- @tparam[opt=10] integer bins  how many
 -- @param[opt] weights  as of `auc`
@@ -151,6 +175,7 @@ end
 -- @raise when a label is neither 0 nor 1, or bins not 1 to 100,000
 function M.reliability(logits, labels, n, bins, weights)
   bins = bins or 10
+  n, labels, logits, weights = labelled(n, labels, logits, weights)
   local out, memory = mr.new "mr_reliability[1]", mr.new("mr_bin[?]", math.max(bins, 1))
   local fine, message = ok(C.mr_metric_reliability(out, memory, bins,
     view(logits, labels, n, nil, weights), C.MR_LOGIT))
@@ -170,26 +195,39 @@ end
 -- bootstrap over groups, each draw judging both; and groups, how many there are to draw from.
 -- @param first  logits
 -- @param second  logits
--- @param labels  0 or 1
+-- @param labels  as of `figures`
 -- @param groups  keys, in any order, or nil: each row is one
 -- @tparam integer n
 -- @tparam[opt] table options  draws (1000), seed (1), pool, weights
--- @treturn table figures are NaN where they are not defined; or nil and a message
+-- @treturn table figures are NaN where they are not defined, rows is how many have a label; or nil
+-- and a message
 -- @raise when a label is neither 0 nor 1
 function M.compare(first, second, labels, groups, n, options)
-  local o = options or {}
+  local o, weights = options or {}
+  n, labels, first, second, weights, groups = labelled(n, labels, first, second, o.weights, groups)
   local out = mr.new "mr_comparison[1]"
-  local rows = view(first, labels, n, groups, o.weights)
+  local rows = view(first, labels, n, groups, weights)
   local fine, message = ok(C.mr_metric_compare(out, rows, second, o.draws or 1000, o.seed or 1,
     o.pool))
   if not fine then return nil, message end
-  local result = { groups = tonumber(out[0].groups) }
+  local result = { groups = tonumber(out[0].groups), rows = tonumber(n) }
   for _, name in ipairs { "auc", "gauc", "logloss" } do
     local d = out[0][name]
     result[name] = { first = d.first, second = d.second, difference = d.difference, low = d.low,
       high = d.high, p = d.p }
   end
   return result
+end
+
+--- A figure as monitors name it: "auc" of the first task, "buy.auc" of any.
+-- @tparam table figures  as of Predictor:evaluate
+-- @tparam string name
+-- @treturn ?number
+-- @treturn string what the figure is called without its task
+function M.named(figures, name)
+  local task, figure = name:match "^(.*)%.([^.]*)$"
+  if not task then return figures[name], name end
+  return figures.tasks[task][figure], figure
 end
 
 --- A figure for people: six decimals, "-" for one that is not defined.

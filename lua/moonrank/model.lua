@@ -31,12 +31,13 @@ end
 
 --- Build the graph of a script and start its weights.
 -- @tparam table script  as of moonrank.script's load
--- @tparam table options  fields (of a Dataset), options (of the script), seed (1), init
+-- @tparam table options  fields (of a Dataset), options (of the script), seed (1), init,
+-- task_weights (of tasks in the loss, by name)
 -- @treturn Model
 -- @raise when the script or its graph is wrong, with the script's line
 function Model.new(script, options)
   local schema = options.fields.schema
-  local builder = Builder.new(schema, options.init)
+  local builder = Builder.new(schema, options.init, options.task_weights)
   script.build(builder, options.options)
   local self = setmetatable({ builder = builder, fields_config = portable(schema.config),
     script = script.name, text = script.text, options = options.options,

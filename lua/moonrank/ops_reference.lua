@@ -36,7 +36,8 @@ local BLOCKS = {
     "for each width of hidden a dense layer, batch_norm if true, the activation (\"relu\") and "
     .. "dropout (0); then a dense layer of width out, if given" },
   { 'm:task(name, logit)', "what the model predicts: logit is trained with logloss against the "
-    .. "label of that name in the fields file" },
+    .. "label of that name in the fields file; the loss is the sum over tasks" },
+  { 'm:task_names()', "the tasks of the fields file, ascending" },
 }
 
 -- ---- the engine's lists as words ----

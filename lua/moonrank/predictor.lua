@@ -88,9 +88,9 @@ local function figures_of(self, split, task, seen)
   return figures
 end
 
---- The figures of the first task: rows, positives, logloss, normalised_entropy, calibration (sum p
--- / sum y), auc, gauc with groups and groups_used where a group is declared, seconds; those of
--- every task under `tasks`.
+--- The figures of the first task: rows (that have a label), positives, logloss,
+-- normalised_entropy, calibration (sum p / sum y), auc, gauc with groups and groups_used where a
+-- group is declared, seconds; those of every task under `tasks`.
 -- Where a scenario is declared, `scenarios` has the same of each, with its `name`, in the order of
 -- names. Rows count by their weights, where the data has them.
 -- AUC and GAUC rank logits, which tie less often than their probabilities.

@@ -17,7 +17,8 @@ local ROC_POINTS, HISTOGRAM_BINS, MOST_SLICES = 200, 40, 10
 -- Walk over the rows: each(logit, label, weight).
 local function walk(rows, each)
   for i = 0, rows.n - 1 do
-    each(rows.logits[i], rows.labels[i], rows.weights and rows.weights[i] or 1)
+    local label = rows.labels[i] -- NaN: there is none
+    if label == label then each(rows.logits[i], label, rows.weights and rows.weights[i] or 1) end
   end
 end
 

@@ -42,8 +42,9 @@ end
 
 --- The table of epochs. Rows: { number, train = { logloss }, valid = { logloss, auc, gauc,
 -- calibration }, rows_per_second, seconds }; without validation data the figures are "-".
+-- @tparam[opt] boolean tasks  true: a column behind that tells the `task` of the row
 -- @treturn table
-function M.epochs()
+function M.epochs(tasks)
   return M.new {
     { "epoch", "%d", function(e) return e.number end },
     { "train logloss", "%.6f", of("train", "logloss") },
@@ -53,17 +54,44 @@ function M.epochs()
     { "calibration", "%.4f", of("valid", "calibration") },
     { "rows/s", ",", function(e) return e.rows_per_second end, width = 9 },
     { "seconds", "%.1f", function(e) return e.seconds end },
+    tasks and { "task", "%s", function(e) return e.task end } or nil,
   }
 end
 
---- The lines of a row of evaluations: its own, then one for each scenario.
+--- The lines of an epoch: its own, then, of several tasks, one for the validation figures of each
+-- task but the first, whose the figures of the epoch are.
+-- @tparam table report  as of epochs()
+-- @tparam table epoch  a row of it
+-- @tparam {string,...} tasks  their names
+-- @treturn {string,...}
+function M.epoch_lines(report, epoch, tasks)
+  local lines = {}
+  for i, task in ipairs(tasks) do
+    local row = { valid = epoch.valid and epoch.valid.tasks[task], task = task }
+    if i == 1 then row = setmetatable({ task = task }, { __index = epoch }) end
+    if i == 1 or row.valid then lines[#lines + 1] = report.row(row) end
+  end
+  return lines
+end
+
+--- The lines of a row of evaluations: its own, then one for each scenario; of several tasks those
+-- of each.
 -- @tparam table report  as of evaluations()
 -- @tparam table row  of it
+-- @tparam[opt] {string,...} tasks  their names, where there are several
 -- @treturn {string,...}
-function M.lines(report, row)
-  local lines = { report.row(row) }
-  for _, figures in ipairs(row.figures.scenarios or {}) do
-    lines[#lines + 1] = report.row { what = "  " .. figures.name, figures = figures }
+function M.lines(report, row, tasks)
+  local lines = {}
+  local function add(what, figures)
+    lines[#lines + 1] = report.row { what = what, figures = figures }
+    for _, scenario in ipairs(figures.scenarios or {}) do
+      lines[#lines + 1] = report.row { what = "  " .. scenario.name, figures = scenario }
+    end
+  end
+  if not tasks or #tasks < 2 then
+    add(row.what, row.figures)
+  else
+    for _, task in ipairs(tasks) do add(row.what .. " " .. task, row.figures.tasks[task]) end
   end
   return lines
 end

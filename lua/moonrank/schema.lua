@@ -1,8 +1,9 @@
 --- The engine's schema of a fields configuration, and the fields as model scripts see them.
 --
 -- Columns are added in a fixed order: the fields as written, the members of the sequences
--- ("click.ad"), the request key, the labels by task name, the group, the weight, the scenario, the
--- time. So the fields have the same numbers with and without labels.
+-- ("click.ad"), the request key, the labels by task name, behind those that decide about them, the
+-- group, the weight, the scenario, the time. So the fields have the same numbers with and without
+-- labels.
 -- @classmod moonrank.Schema
 local config_sequences = require "moonrank.config_sequences"
 local mr = require "moonrank.ffi"
@@ -101,13 +102,22 @@ local function is_fitted(field)
   return field.normalize or field.buckets or field.missing == "mean"
 end
 
-local function add_labels(self, config)
-  for _, task in ipairs(sorted_keys(config.label)) do
-    local name = "label:" .. task
-    local column = add_column(self, { name = name, source = config.label[task],
-      type = C.MR_LABEL, domain = C.MR_SAMPLE })
-    table.insert(self.tasks, { name = task, column = column, column_name = name })
+-- A label that another one decides about comes behind it.
+local function add_label(self, config, task)
+  local label = config.label[task]
+  local name, source, when = "label:" .. task, label, nil
+  if self.columns[name] then return end
+  if type(label) == "table" then
+    source, when = label.column, label.when and "label:" .. label.when
+    if when then add_label(self, config, label.when) end
   end
+  local column = add_column(self, { name = name, source = source, type = C.MR_LABEL,
+    domain = C.MR_SAMPLE, when = when })
+  table.insert(self.tasks, { name = task, column = column, column_name = name, source = source })
+end
+
+local function add_labels(self, config)
+  for _, task in ipairs(sorted_keys(config.label)) do add_label(self, config, task) end
   for _, kind in ipairs(OF_SAMPLES) do
     local source = config[kind[1]]
     if source then
@@ -125,8 +135,9 @@ end
 -- its key `schema` leads back here),
 -- `sequences` (list of { name, side, domain = of its owner, members }; a member is like a field, in
 -- the domain of the sequence's name, with the `field` of the same name and table, if any),
--- `tasks` (list of { name, column, column_name }), `group`, `weight`, `scenario`, `time` (columns
--- or nil), `columns` (numbers by name, counted from 0) and `config`
+-- `tasks` (list of { name, column, column_name, source = its column in the file }), `group`,
+-- `weight`, `scenario`, `time` (columns or nil), `columns` (numbers by name, counted from 0) and
+-- `config`
 -- @raise when the engine refuses the configuration
 function Schema.new(config, options)
   local out = mr.new "mr_schema *[1]"

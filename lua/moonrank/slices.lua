@@ -166,7 +166,7 @@ function Slices.by(split, name, most)
     return by_id(split, name, split.schema.group, split:groups(), most)
   end
   for _, task in ipairs(split.schema.tasks) do
-    if config.label[task.name] == name then
+    if task.source == name then
       return by_number(split, name, split:labels(task.name), most)
     end
   end

@@ -9,6 +9,7 @@ local Pool = require "moonrank.pool"
 local Predictor = require "moonrank.predictor"
 local Split = require "moonrank.split"
 local clock = require "moonrank.clock"
+local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
 local schedule = require "moonrank.schedule"
 local sorted_keys = require "moonrank.sorted_keys"
@@ -83,6 +84,15 @@ local function make_run(self)
 end
 
 local METRICS = { "auc", "gauc", "logloss" }
+
+-- What may be monitored of a model: a metric of the first task or, as in buy.auc, of any.
+local function monitors_of(model)
+  local names = { unpack(METRICS) }
+  for _, task in ipairs(#model.tasks > 1 and model.tasks or {}) do
+    for _, name in ipairs(METRICS) do names[#names + 1] = task.name .. "." .. name end
+  end
+  return names
+end
 local ROWS = { "touched", "all" }
 
 local function one_of(words, value, what)
@@ -116,14 +126,14 @@ local function names_of(map, known, what)
 end
 
 -- What a script may get wrong; the command's configuration was checked before.
-local function check_options(o)
+local function check_options(o, model)
   whole(o.batch, 1, "batch")
   whole(o.seed, 0, "seed")
   whole(o.epochs, 1, "epochs")
   if type(o.monitor) == "table" then
-    names_of(o.monitor, METRICS, "monitor")
+    names_of(o.monitor, monitors_of(model), "monitor")
   else
-    one_of(METRICS, o.monitor, "monitor")
+    one_of(monitors_of(model), o.monitor, "monitor")
   end
   if o.tables then
     names_of(o.tables, { "optimizer", "rows", "l1", "l2", "mba", "init" }, "tables")
@@ -170,7 +180,7 @@ function Trainer.new(model, options)
     end
     o[name] = value
   end
-  check_options(o)
+  check_options(o, model)
   model.training = portable(o)
   local self = setmetatable({ model = model, options = o, hooks = {}, epoch = 0, rate = 1,
     pool = Pool.new(o.threads) }, Trainer)
@@ -349,24 +359,27 @@ end
 
 -- A figure that the data does not define must not look like one: comparing with it says nothing.
 local function defined(figures, name)
-  local value = figures[name]
+  local value, figure = metric.named(figures, name)
   if value ~= nil and math.abs(value) == math.huge then
     error(("the monitor %s is infinite on the validation data"):format(name), 0)
   end
   if value ~= nil and value == value then return value end
-  if name == "gauc" and value == nil then
-    error("the monitor gauc needs groups; name their column as `group` in the fields file", 0)
+  if figure == "gauc" and value == nil then
+    error(("the monitor %s needs groups; name their column as `group` in the fields file"):format(
+      name), 0)
   end
   error(("the monitor %s is not defined on the validation data: it needs rows of both labels%s")
-    :format(name, name == "gauc" and " in one group" or ""), 0)
+    :format(name, figure == "gauc" and " in one group" or ""), 0)
 end
 
 local function monitored(self, figures)
   local monitor = self.options.monitor
-  if type(monitor) == "string" then monitor = { [monitor] = monitor == "logloss" and -1 or 1 } end
+  if type(monitor) == "string" then
+    monitor = { [monitor] = monitor:match "[^.]*$" == "logloss" and -1 or 1 }
+  end
   local sum = 0
-  for _, name in ipairs { "auc", "gauc", "logloss" } do -- in a fixed order: floats do not commute
-    if monitor[name] then sum = sum + monitor[name] * defined(figures, name) end
+  for _, name in ipairs(sorted_keys(monitor)) do -- in a fixed order: floats do not commute
+    sum = sum + monitor[name] * defined(figures, name)
   end
   return sum
 end

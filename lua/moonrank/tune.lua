@@ -9,8 +9,10 @@ local RunFolder = require "moonrank.run_folder"
 local Sink = require "moonrank.sink"
 local json = require "moonrank.json"
 local lfs = require "lfs"
+local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
 local processes = require "moonrank.processes"
+local sorted_keys = require "moonrank.sorted_keys"
 
 local Tune = {}
 Tune.__index = Tune
@@ -115,8 +117,8 @@ end
 
 local function monitored(monitor, figures)
   local sum = 0
-  for _, name in ipairs { "auc", "gauc", "logloss" } do
-    if monitor[name] then sum = sum + monitor[name] * figures[name] end
+  for _, name in ipairs(sorted_keys(monitor)) do
+    sum = sum + monitor[name] * metric.named(figures, name)
   end
   return sum
 end

@@ -55,7 +55,8 @@ describe("a dataset", function()
       { name = "price", side = "ad", type = "number", domain = "sample", column = 4 },
     }, { unpack(data.fields) })
     assert.equal(data.schema, data.fields.schema)
-    assert.same({ { name = "ctr", column = 5, column_name = "label:ctr" } }, data.schema.tasks)
+    assert.same({ { name = "ctr", column = 5, column_name = "label:ctr", source = "click" } },
+      data.schema.tasks)
     assert.equal(6, data.schema.group)
   end)
 

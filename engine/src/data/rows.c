@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -202,7 +203,9 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
   if (column->type == MR_LABEL)
     snprintf(problem->text, sizeof problem->text,
              "label \"%s\" in column \"%s\", expected 0 or 1%s", shown, column->source,
-             parser->heading->sparse ? ", or -1 for 0" : "");
+             parser->heading->sparse                ? ", or -1 for 0"
+             : parser->layout->schema->n_labels > 1 ? ", or nothing"
+                                                    : "");
   else if (column->type == MR_WEIGHT)
     snprintf(problem->text, sizeof problem->text,
              "weight \"%s\" in column \"%s\", expected a number from 0 to 1e9", shown,
@@ -351,6 +354,10 @@ static inline enum mr__number parse_float(const struct mr__row_parser *parser,
   if (column->type == MR_LABEL && parser->heading->sparse && text.size == 2 &&
       memcmp(text.at, "-1", 2) == 0)
     text = (struct mr__text){"0", 1};
+  if (column->type == MR_LABEL && text.size == 0 && parser->layout->schema->n_labels > 1) {
+    *value = NAN;
+    return MR__NUMBER_OK;
+  }
   if (column->type == MR_LABEL) return mr__cell_label(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
   if (column->type == MR_WEIGHT)
     return mr__cell_weight(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
@@ -884,6 +891,26 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   }
 }
 
+/* Labels that there are only where another is 1, which comes before them in the schema. */
+static void mask_labels(struct mr__row_parser *parser) {
+  const struct mr__layout *layout = parser->layout;
+  const struct list *list = &parser->lists[MR_SAMPLE];
+  const float none = NAN;
+  for (int c = 0; c < (int)layout->schema->n_columns; c++) {
+    int when = layout->schema->columns[c].when;
+    if (when < 0) continue;
+    char *view = parser->rows.views[layout->view_of[c]].data + 4 * parser->rows.sides[MR_SAMPLE].n;
+    for (size_t i = 0; i < list->n; i++) {
+      char *record = parser->rows.sides[MR_SAMPLE].records + list->record_at[i];
+      float value;
+      memcpy(&value, record + layout->at[when], 4);
+      if (value == 1) continue;
+      memcpy(record + layout->at[c], &none, 4);
+      memcpy(view + 4 * i, &none, 4);
+    }
+  }
+}
+
 /* Where the values of a column go that is not in records. */
 static char *view_of(const struct mr__row_parser *parser, struct mr__item item, size_t size) {
   int view = parser->layout->view_of[item.column];
@@ -938,6 +965,7 @@ static int take_columns(struct mr__row_parser *parser) {
       break;
     }
   }
+  mask_labels(parser);
   return MR_OK;
 }
 

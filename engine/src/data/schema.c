@@ -273,8 +273,17 @@ static int check_only_one(mr_schema *schema, const mr_column_spec *spec) {
     return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is the %s already", spec->name,
                     schema->columns[*there].name, what);
   if (spec->type == MR_REQUEST_KEY || spec->domain == MR_SAMPLE) return MR_OK;
-  return mr__fail(MR_EINVAL, "column \"%s\": a %s belongs to a sample, not to a request", spec->name,
-                  what);
+  return mr__fail(MR_EINVAL, "column \"%s\": a %s belongs to a sample, not to a request",
+                  spec->name, what);
+}
+
+static int check_label(const mr_schema *schema, const mr_column_spec *spec) {
+  if (spec->domain != MR_SAMPLE)
+    return mr__fail(MR_EINVAL, "column \"%s\": a label belongs to a sample, not to a request",
+                    spec->name);
+  int when = spec->when ? mr_schema_find(schema, spec->when) : -1;
+  if (!spec->when || (when >= 0 && schema->columns[when].type == MR_LABEL)) return MR_OK;
+  return mr__fail(MR_EINVAL, "column \"%s\": there is no label \"%s\"", spec->name, spec->when);
 }
 
 static int check_column(mr_schema *schema, const mr_column_spec *spec) {
@@ -303,9 +312,7 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   case MR_NUMBER:
     return check_number(spec);
   case MR_LABEL:
-    if (spec->domain == MR_SAMPLE) return MR_OK;
-    return mr__fail(MR_EINVAL, "column \"%s\": a label belongs to a sample, not to a request",
-                    spec->name);
+    return check_label(schema, spec);
   case MR_REQUEST_KEY:
   case MR_WEIGHT:
   case MR_SCENARIO:
@@ -342,6 +349,7 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR,
       .max = spec->max,
       .width = spec->width,
+      .when = spec->type == MR_LABEL && spec->when ? mr_schema_find(schema, spec->when) : -1,
       .when_missing = spec->when_missing,
       .missing = spec->missing,
       .clips = spec->clips != 0,
@@ -360,6 +368,7 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
     return status;
   }
   column.seed = column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
+  schema->n_labels += column.type == MR_LABEL;
   const char *what;
   int *only = only_one(schema, column.type, &what);
   if (only) *only = (int)schema->n_columns;
@@ -401,6 +410,7 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
                          bits[1],           bits[2]};
     sum = add_text(add_text(sum, column->name), column->source);
     sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
+    if (column->when >= 0) sum = add_text(sum, schema->columns[column->when].name);
     if (column->sequence < 0) continue;
     const struct mr__sequence *sequence = &schema->sequences[column->sequence];
     int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};

@@ -23,6 +23,7 @@ struct mr__column {
   int domain;   /* in a sequence that of its owner */
   int sequence; /* or -1 */
   int separator, max, width;
+  int when; /* of a label: another's column, or -1 */
   int when_missing, clips, transform, normalize, buckets;
   float missing, least, most;
   /* Fitted to the training data (data/fit.h): */
@@ -44,6 +45,7 @@ struct mr_schema {
   size_t n_tables, tables_capacity;
   struct mr__sequence *sequences;
   size_t n_sequences, sequences_capacity;
+  int n_labels;
   int request_key; /* column that says where a request ends, or -1 */
   int weight, scenario, time; /* columns, or -1 */
   int references;  /* atomic */

@@ -64,6 +64,7 @@ struct mr__option {
   double preset, least, most; /* WHOLE, REAL; CHOICE: preset is an index */
   const char *choices;        /* CHOICE: "sum mean max"; NAME: the preset text */
   int required;
+  int later; /* 1: models of before lack it, so files have it only where it is not the preset */
   const char *doc;
 };
 

@@ -112,6 +112,12 @@ static void check_objective(mr_run *run, int i, const struct mr__slice *slice, d
            name_of(run, i, name), word((float)loss), data_row(run, MR_SAMPLE, first));
 }
 
+/* NaN is that there is none. */
+static int is_label(const struct mr__node *node) {
+  return mr__node_op(node)->flags & MR__LEAF &&
+         node->schema->columns[(int)mr__option_number(node, 0)].type == MR_LABEL;
+}
+
 void mr__check_forward(mr_run *run, int i, const struct mr__slice *slice,
                        const struct mr__call *call) {
   const struct mr__node *node = call->node;
@@ -122,7 +128,7 @@ void mr__check_forward(mr_run *run, int i, const struct mr__slice *slice,
     return;
   }
   struct finding found = look(&call->y, call->rows);
-  if (found.row < 0) return;
+  if (found.row < 0 || is_label(node)) return;
   int64_t row = call->first_row + found.row;
   if (node->lookup >= 0 && blame_table(run, node, row)) return;
   if (blame_weight(run, node)) return;

@@ -48,8 +48,12 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
     mr__puts(out, ",\"table\":");
     mr__put_string(out, schema->tables[column->table].name);
   }
-  mr__putf(out, ",\"transform\":%d,\"type\":%d,\"width\":%d}", column->transform, column->type,
-           column->width);
+  mr__putf(out, ",\"transform\":%d,\"type\":%d", column->transform, column->type);
+  if (column->when >= 0) {
+    mr__puts(out, ",\"when\":");
+    mr__put_string(out, schema->columns[column->when].name);
+  }
+  mr__putf(out, ",\"width\":%d}", column->width);
 }
 
 static void write_sequences(struct mr__text *out, const mr_schema *schema) {
@@ -129,6 +133,7 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   MR_TRY(mr__json_text(from, "source", &spec.source));
   if (mr__json_get(from, "table")) MR_TRY(mr__json_text(from, "table", &spec.table));
   if (mr__json_get(from, "sequence")) MR_TRY(mr__json_text(from, "sequence", &spec.sequence));
+  if (mr__json_get(from, "when")) MR_TRY(mr__json_text(from, "when", &spec.when));
   MR_TRY(whole32(from, "type", &spec.type));
   MR_TRY(whole32(from, "domain", &spec.domain));
   MR_TRY(whole32(from, "separator", &spec.separator));
@@ -220,8 +225,9 @@ static void write_node(struct mr__text *out, const struct mr__node *node) {
   mr__puts(out, ",\"op\":");
   mr__put_string(out, node->op_name);
   mr__puts(out, ",\"options\":{");
-  for (int i = 0; op->options && op->options[i].name; i++) {
-    if (i) mr__puts(out, ",");
+  for (int i = 0, n = 0; op->options && op->options[i].name; i++) {
+    if (op->options[i].later && node->options[i].number == op->options[i].preset) continue;
+    if (n++) mr__puts(out, ",");
     write_option(out, node, i, &op->options[i]);
   }
   mr__puts(out, "}}");

@@ -1,7 +1,8 @@
 /* Binary cross entropy on logits, in the stable form
  *   loss = softplus(z) - t z, softplus(z) = max(z, 0) + log1p(exp(-|z|)); dz = sigmoid(z) - t,
  * times the sample's weight, if the data has weights, summed over samples; gradients are of the mean
- * over the batch: of n samples 1 / n of the sum, whatever their weights. */
+ * over the batch: of n samples 1 / n of the sum, whatever their weights. A sample whose label is
+ * NaN has none and adds nothing. `weight` is that of the task among others. */
 #include <math.h>
 
 #include "graph/step.h"
@@ -19,26 +20,34 @@ static void forward(const struct mr__call *c) {
   double loss = 0;
   for (int64_t r = 0; r < c->rows; r++) {
     double z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
+    if (isnan(label)) continue;
     double own = (z > 0 ? z : 0) + log1p(exp(-fabs(z))) - label * z;
     loss += mr__loss_weight(c, r) * own;
   }
-  *c->loss += loss;
+  *c->loss += mr__option_number(c->node, 0) * loss;
 }
 
 static void backward(const struct mr__call *c) {
+  float scale = c->step->inverse_samples * (float)mr__option_number(c->node, 0);
   for (int64_t r = 0; c->dx[0].p && r < c->rows; r++) {
     float z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
-    float g = (mr__sigmoid(z) - label) * c->step->inverse_samples * mr__loss_weight(c, r);
+    float g = isnan(label) ? 0 : (mr__sigmoid(z) - label) * scale * mr__loss_weight(c, r);
     float *dx = mr__row(&c->dx[0], r);
     dx[0] = c->add[0] ? dx[0] + g : g;
   }
 }
 
+static const struct mr__option options[] = {{.name = "weight", .kind = MR__REAL, .preset = 1,
+                                             .least = 0, .most = 1e6, .later = 1,
+                                             .doc = "of this objective in the sum of all"},
+                                            {0}};
+
 const struct mr__op MR_FAMILY(mr__op_logloss) = {
     .name = "logloss",
-    .doc = "objective: softplus(logit) - label * logit, mean over the batch",
+    .doc = "objective: softplus(logit) - label * logit, mean over the batch; no label: 0",
     .inputs = {"logit", "label"},
     .flags = MR__OBJECTIVE | MR__READS_X,
+    .options = options,
     .shape = shape,
     .forward = forward,
     .backward = backward,

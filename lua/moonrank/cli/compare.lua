@@ -82,11 +82,14 @@ function M.run(words)
   print(("second   %s"):format(options.second))
   print(("data     %s: %s rows, %s draws of %s %s"):format(what, grouped(compared.rows),
     grouped(draws), grouped(compared.groups), compared.grouped and "groups" or "rows"))
-  print ""
-  local report = figure_table()
-  print(report.heading())
-  print_figures(report, compared)
-  for _, part in ipairs(compared.parts) do print_part(part) end
+  for _, one in ipairs(compared.tasks) do
+    print(#compared.tasks > 1 and ("\ntask     %s: %s rows with a label"):format(one.task,
+      grouped(one.rows)) or "")
+    local report = figure_table()
+    print(report.heading())
+    print_figures(report, one)
+    for _, part in ipairs(one.parts) do print_part(part) end
+  end
   return 0
 end
 

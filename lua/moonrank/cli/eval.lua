@@ -52,10 +52,18 @@ local function print_closer(figures, more, options)
   end
 end
 
-local function write_json(path, what, figures, more)
-  local json = require "moonrank.json"
+-- `closer` has a list for each task; what is said beside `tasks` is of the first.
+local function write_json(path, what, figures, closer)
+  local json, more = require "moonrank.json", closer[1]
   local all = { data = what, figures = figures, calibration_error = more.calibration_error,
     bins = more.bins, by = more.by }
+  if #closer > 1 then
+    all.tasks = {}
+    for _, one in ipairs(closer) do
+      all.tasks[one.task] = { calibration_error = one.calibration_error, bins = one.bins,
+        by = one.by }
+    end
+  end
   require "moonrank.cli".need(require "moonrank.sink".write_file(path,
     json.encode(json.defined(all)) .. "\n"))
 end
@@ -71,7 +79,7 @@ function M.run(words)
   local what = options.data or "test"
   local tables = require "moonrank.report_table"
   local report = tables.evaluations()
-  local lines, split, figures, more = { report.heading() }, nil, nil, nil
+  local lines, split, figures, closer = { report.heading() }, nil, nil, {}
   if options.model then
     local model_data = require "moonrank.model_data"
     local opened = cli.need(model_data.open(options.model, { pool = pool,
@@ -79,11 +87,13 @@ function M.run(words)
     split = cli.need(model_data.split(opened, what))
     local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
     figures = cli.guard(predictor.evaluate, predictor, split, function(task, logits, labels)
-      if task ~= opened.model.tasks[1].name then return end
-      more = look_closer(split, logits, labels, options, pool)
+      closer[#closer + 1] = look_closer(split, logits, labels, options, pool)
+      closer[#closer].task = task
     end)
+    local tasks = {}
+    for i, task in ipairs(opened.model.tasks) do tasks[i] = task.name end
     for _, line in ipairs(tables.lines(report, { what = opened.model.script,
-        figures = figures })) do
+        figures = figures }, tasks)) do
       lines[#lines + 1] = line
     end
   end
@@ -94,8 +104,11 @@ function M.run(words)
   end
   lines[#lines + 1] = split and split:bad_rows_line()
   print(table.concat(lines, "\n"))
-  if more then print_closer(figures, more, options) end
-  if more and options.json then write_json(options.json, what, figures, more) end
+  for _, more in ipairs(closer) do
+    if #closer > 1 then print(("\ntask %s"):format(more.task)) end
+    print_closer(figures.tasks[more.task], more, options)
+  end
+  if closer[1] and options.json then write_json(options.json, what, figures, closer) end
   return 0
 end
 

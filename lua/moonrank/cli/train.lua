@@ -90,15 +90,30 @@ local function figures_for_log(figures)
 end
 
 -- A label that says the same in all rows of the training data, which one may have named by mistake.
+-- Of several tasks, how many rows have a label of each.
 local function report_labels(say, data)
-  for _, task in ipairs(data.schema.tasks) do
-    local labels, n, same = data.train:labels(task.name), data.train:samples(), 1
-    while same < n and labels[same] == labels[0] do same = same + 1 end
-    if n > 1 and same == n then
-      say(("labels   every label of %s in the training data is %g: there is nothing to learn")
-        :format(task.name, labels[0]))
+  local grouped = require "moonrank.progress".grouped
+  local n, tasks, any = data.train:samples(), data.schema.tasks, nil
+  if #tasks > 1 then any = require "moonrank.ffi".new("char[?]", math.max(n, 1)) end
+  local parts, without = {}, 0
+  for i, task in ipairs(tasks) do
+    local labels, known, ones = data.train:labels(task.name), 0, 0
+    for row = 0, n - 1 do
+      if labels[row] == labels[row] then
+        known, ones = known + 1, ones + labels[row]
+        if any then any[row] = 1 end
+      end
     end
+    if n > 1 and known > 0 and (ones == 0 or ones == known) then
+      say(("labels   every label of %s in the training data is %g: there is nothing to learn")
+        :format(task.name, ones / known))
+    end
+    parts[i] = ("%s %s"):format(task.name, grouped(known))
   end
+  if not any then return end
+  for row = 0, n - 1 do without = without + 1 - any[row] end
+  say(("labels   of training rows: %s; none %s"):format(table.concat(parts, ", "),
+    grouped(without)))
 end
 
 -- Rows that were left out, of every split that has some.
@@ -127,16 +142,23 @@ local function fail_not_finite(run, message, out, cli)
   cli.fail("%s", line)
 end
 
+local function task_names(run)
+  local names = {}
+  for i, task in ipairs(run.model.tasks) do names[i] = task.name end
+  return names
+end
+
 local function fit(run, data, configuration, out, say, progress, stop_after)
   local mr = require "moonrank.ffi"
   local report = require "moonrank.report_table"
-  local epochs = report.epochs()
+  local tasks = task_names(run)
+  local epochs = report.epochs(#tasks > 1)
   say ""
   say(epochs.heading())
   run:on("progress", function(p) progress:update("epoch " .. p.epoch, p) end)
   run:on("epoch", function(e)
     progress:clear()
-    say(epochs.row(e))
+    for _, line in ipairs(report.epoch_lines(epochs, e, tasks)) do say(line) end
     out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
       rows_per_second = e.rows_per_second, seconds = e.seconds,
       processor_seconds = e.processor_seconds, peak_memory = e.peak_memory }
@@ -233,7 +255,8 @@ local function train_once(options, asked)
     local report = tables.evaluations()
     say ""
     say(report.heading())
-    for _, line in ipairs(tables.lines(report, { what = "test", figures = figures })) do
+    for _, line in ipairs(tables.lines(report, { what = "test", figures = figures },
+        task_names(run))) do
       say(line)
     end
     out:metrics { test = figures_for_log(figures) }

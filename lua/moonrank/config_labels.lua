@@ -1,0 +1,102 @@
+--- Tasks in the configuration: `label` of a fields file, and what `train` says of tasks.
+-- @module moonrank.config_labels
+local sorted_keys = require "moonrank.sorted_keys"
+local suggest = require "moonrank.suggest"
+
+local M = {}
+
+local METRICS = { "auc", "gauc", "logloss" }
+
+-- The task that decides where `task` has labels: named itself, or by its column.
+local function decider(tasks, columns, task, context, stop)
+  local named = tasks[task].when
+  local when = tasks[named] and named or columns[named]
+  if when then return when end
+  return stop(context.places[("label.%s.when"):format(task)], 'label.%s.when: no task "%s"%s', task,
+    named, suggest.phrase(named, sorted_keys(tasks)))
+end
+
+local function check_circles(tasks, context, stop)
+  for _, task in ipairs(sorted_keys(tasks)) do
+    local at, seen = task, {}
+    while type(tasks[at]) == "table" do
+      if seen[at] then
+        stop(context.places[("label.%s.when"):format(task)],
+          "label.%s.when leads back to itself", task)
+      end
+      seen[at], at = true, tasks[at].when
+    end
+  end
+end
+
+--- `label` in one form.
+-- @param label  text, a list or a map, as given
+-- @tparam table context  places of values
+-- @tparam function stop  stop(place, format, ...) ends it with a message
+-- @treturn table by task its column, or { column, when = the task that decides }
+function M.resolve(label, context, stop)
+  if type(label) == "string" then return { ctr = label } end
+  if not next(label) then stop(context.places.label, "label is an empty map") end
+  local tasks, columns = {}, {}
+  for i, column in ipairs(label) do
+    if tasks[column] then
+      stop(context.places[("label[%d]"):format(i)], 'label has "%s" twice', column)
+    end
+    tasks[column] = column
+  end
+  if label[1] then return tasks end
+  for _, task in ipairs(sorted_keys(label)) do
+    local one = label[task]
+    local column = type(one) == "table" and one.column or one
+    columns[column] = columns[column] or task
+    tasks[task] = type(one) == "table" and one.when and { column = column, when = one.when }
+      or column
+  end
+  for _, task in ipairs(sorted_keys(tasks)) do
+    if type(tasks[task]) == "table" then
+      tasks[task].when = decider(tasks, columns, task, context, stop)
+    end
+  end
+  check_circles(tasks, context, stop)
+  return tasks
+end
+
+local function joined(words)
+  return table.concat(words, ", ", 1, #words - 1) .. " or " .. words[#words]
+end
+
+--- Hold train.monitor, which becomes a map of weights, and train.task_weights against the tasks.
+-- @tparam table train
+-- @tparam table label  resolved
+-- @tparam table context  places of values and keys
+-- @tparam function stop  as of resolve
+function M.check_training(train, label, context, stop)
+  local tasks, names, known = sorted_keys(label), { unpack(METRICS) }, {}
+  for _, task in ipairs(#tasks > 1 and tasks or {}) do
+    for _, metric in ipairs(METRICS) do names[#names + 1] = task .. "." .. metric end
+  end
+  for _, name in ipairs(names) do known[name] = true end
+  local monitor = train.monitor
+  if type(monitor) == "string" and not known[monitor] then
+    stop(context.places["train.monitor"], 'train.monitor is "%s", expected %s or a map%s', monitor,
+      joined(names), suggest.phrase(monitor, names))
+  elseif type(monitor) == "string" then
+    train.monitor = { [monitor] = monitor:match "[^.]*$" == "logloss" and -1 or 1 }
+  elseif not next(monitor) then
+    stop(context.places["train.monitor"], "train.monitor is an empty map")
+  end
+  for _, name in ipairs(sorted_keys(train.monitor)) do
+    if not known[name] then
+      stop(context.key_places["train.monitor." .. name], 'unknown key "%s" in train.monitor%s',
+        name, suggest.phrase(name, names))
+    end
+  end
+  for _, task in ipairs(sorted_keys(train.task_weights or {})) do
+    if not label[task] then
+      stop(context.key_places["train.task_weights." .. task],
+        'unknown task "%s" in train.task_weights%s', task, suggest.phrase(task, tasks))
+    end
+  end
+end
+
+return M
