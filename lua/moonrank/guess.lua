@@ -79,6 +79,13 @@ local function has_header(table_)
   return false
 end
 
+-- A header for a file without one.
+local function number_columns(table_)
+  local header = {}
+  for i = 1, table_.n_cells do header[i] = "col" .. i end
+  table.insert(table_.rows, 1, header)
+end
+
 local function look_at_columns(table_)
   local columns, types = {}, typed_header(table_.rows[1])
   for i, source in ipairs(table_.rows[1]) do
@@ -420,14 +427,14 @@ end
 -- @tparam string path
 -- @tparam[opt] table options  label: the column with 0 and 1
 -- @treturn ?table format, columns (each with source, name, role and why; fields with type and
--- side), label, request, group, sequences, rows (of the sample), whole (they are all rows)
+-- side), label, request, group, sequences, rows (of the sample), whole (they are all rows),
+-- numbered (no header names the columns, which are called col1, col2 ...)
 -- @treturn ?string what is wrong
 function M.file(path, options)
   local table_, message = read_rows(path)
   if not table_ then return nil, message end
-  if not has_header(table_) then
-    return nil, ("%s:1: the first line names no columns; expected a header"):format(path)
-  end
+  local numbered = not has_header(table_)
+  if numbered then number_columns(table_) end
   local rows = { table_.rows[1] }
   for r = 2, #table_.rows do
     if #table_.rows[r] == table_.n_cells then rows[#rows + 1] = table_.rows[r] end
@@ -461,7 +468,7 @@ function M.file(path, options)
   if fields == 0 then return nil, ("%s: no column is left that could be a field"):format(path) end
   return { format = table_.delimiter == "\t" and "tsv" or "csv", columns = columns, label = label,
     request = request, group = group, sequences = sequences, rows = #rows - 1,
-    whole = table_.all }
+    whole = table_.all, numbered = numbered }
 end
 
 return M

@@ -119,6 +119,15 @@ local function line(key, value)
   return (yaml.write { [key] = value }:gsub("\n$", ""))
 end
 
+-- The keys of data for a file without a header.
+local function add_names(parts, columns)
+  parts[#parts + 1] = "header: false"
+  for i, column in ipairs(columns) do
+    parts[#parts + 1] = ("%s%s%s"):format(i == 1 and "columns: [" or "", column.source,
+      i == #columns and "]" or "")
+  end
+end
+
 --- The text of a fields file.
 -- @tparam table guess  as of moonrank.guess
 -- @tparam table data  of the file: root (nil: its own folder), train, valid, test
@@ -129,9 +138,14 @@ function M.fields(guess, data)
     :format(guess.whole and "all" or "a sample of",
     require "moonrank.progress".grouped(guess.rows)), "version: 1" }
   local named = data.train:gsub("%.gz$", ""):gsub("%.zst$", ""):gsub("%.lz4$", "")
-  out[#out + 1] = ("data: {%s}"):format(table.concat(flow { { "root", data.root },
-    { "train", data.train }, { "valid", data.valid }, { "test", data.test },
-    { "format", not named:find("%." .. guess.format .. "$") and guess.format or nil } }, ", "))
+  local parts = flow { { "root", data.root }, { "train", data.train }, { "valid", data.valid },
+    { "test", data.test }, { "format", not named:find("%." .. guess.format .. "$") and guess.format
+    or nil } }
+  if guess.numbered then
+    out[#out + 1] = "# the first line is a row like others: columns are called by their places"
+    add_names(parts, guess.columns)
+  end
+  out[#out + 1] = wrapped("data: {", parts, "}", "  ")
   out[#out + 1] = "defaults: {dim: 16}"
   local place = label.by_place and (" in the %s column"):format(label.by_place) or ""
   out[#out + 1] = comment(("0 and 1%s; %.4g %% of the rows are 1"):format(place,

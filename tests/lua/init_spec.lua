@@ -139,6 +139,31 @@ describe("moonrank init", function()
     trains(dir)
   end)
 
+  it("calls columns by their places where no header names them", function()
+    local dir, random = helper.temp_dir(), helper.random(2)
+    local lines = {}
+    for i = 1, 500 do -- as the rows of Criteo: a label, counts, texts
+      local cells = { random(2) - 1, ("%.2f"):format(random() * 90) }
+      for c = 3, 9 do cells[c] = c % 3 == 0 and "" or random(1000) end
+      for c = 10, 30 do cells[c] = ("%08x"):format(random(100 + c) * 7919) end
+      lines[i] = table.concat(cells, "\t") .. "\n"
+    end
+    helper.write(dir .. "/rows.tsv", table.concat(lines))
+    local fields, text = init(dir, "rows.tsv")
+    assert.is_false(fields.data.header)
+    assert.equal(30, #fields.data.columns)
+    assert.same({ "col1", "col30" }, { fields.data.columns[1], fields.data.columns[30] })
+    assert.same({ ctr = "col1" }, fields.label)
+    assert.equal("number", field(fields, "col2").type)
+    assert.equal("id", field(fields, "col30").type)
+    assert.truthy(text:find("# the first line is a row like others: columns are called by their "
+      .. "places\ndata: {train: rows.tsv, header: false, columns: [col1, col2,", 1, true))
+    for line in text:gmatch "[^\n]+" do assert(#line <= 100, line) end
+    trains(dir)
+    local _, out = helper.run("check fields.yaml", dir)
+    assert.truthy(out:find("train: 500 rows", 1, true), out)
+  end)
+
   it("writes names and lists that YAML and csv need quotes for", function()
     local dir = helper.temp_dir()
     write(dir .. "/x.csv", { "target", "101", '"a ""b"": c"', "true", '"ids, all"' }, 300,

@@ -6,9 +6,10 @@ local function parser()
   local p = args.parser("init", "Look at data and write a fields file, and a first experiment.", [[
 Reads a sample of the rows: over all of a plain file, over the first 64 MB of a compressed one.
 Each guess has a comment that says why; what is in doubt is left out, with its reason. Names of
-the form NAME:TYPE (token, token_seq, float) give the types. Where DATA is called train, files
-beside it that are called valid and test in its place are named too. The experiment, lr.yaml, is
-written beside the fields file.]])
+the form NAME:TYPE (token, token_seq, float) give the types. Where the first line names nothing,
+columns are called col1, col2 ... by their places. Where DATA is called train, files beside it that
+are called valid and test in its place are named too. The experiment, lr.yaml, is written beside
+the fields file.]])
   p:argument("data", "the training data: a file or a pattern"):argname "DATA"
   p:option("--out", "the fields file; default: fields.yaml"):argname "FILE"
   p:option("--label", "the column with 0 and 1"):argname "COLUMN"
