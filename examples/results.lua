@@ -33,6 +33,7 @@ local TABLES = {
   census = { of = "census", data = "census", experiments = { "lr", "mlr" } },
   frappe = { of = "frappe", data = "frappe_x1", experiments = { "lr", "fm", "dnn", "wide_deep",
     "deepfm", "dcn", "dcn_v2" } },
+  frappe_tuned = { of = "frappe", data = "frappe_x1", experiments = { "dnn_tuned" } },
 }
 
 local EXCHANGE = { "base_sum", "base_mean", "din_softmax", "din" }
@@ -173,7 +174,7 @@ end
 local function main(words)
   local p = require "argparse"("results", "Train and print a table of docs/results.md.")
   p:argument("table", "exchange, baselines, movielens, movielens_date, movielens_random, beauty, "
-    .. "grocery, census or frappe")
+    .. "grocery, census, frappe or frappe_tuned")
   p:option("--data", "the folder of folders of data", "data")
   p:option("--out", "where the runs go", "runs/results")
   p:option("--repeat", "seeds", "3"):argname "N":target "times":convert(tonumber)

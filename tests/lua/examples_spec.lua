@@ -29,6 +29,7 @@ describe("an example", function()
       it(file .. " fits its fields and its script", function()
         local e = assert(config.experiment(file))
         assert.equal("data/", e.fields.data.root:sub(1, 5))
+        if e.tune then assert(require "moonrank.tune_space".trials(file)) end
         local loaded = assert(script.load(e.experiment.model.script))
         local given = {}
         for name, value in pairs(e.experiment.model) do
