@@ -154,15 +154,13 @@ local function start(trial, until_epoch, options)
   return processes.start(words, output_of(trial))
 end
 
--- Why a trial failed: the last line that it printed, or what ended it.
+-- Why a trial failed: what it complained of (lines behind may be a traceback), or what ended it.
 local function reason(trial, status)
   if status < 0 then return ("ended by signal %d"):format(-status) end
   if status == 130 then return "told to stop, but not by the tune" end
-  local last
-  for line in io.lines(output_of(trial)) do
-    if line:find "%S" then last = line end
-  end
-  return last and last:gsub("^moonrank: ", "") or ("exit status %d"):format(status)
+  local said
+  for line in io.lines(output_of(trial)) do said = said or line:match "^moonrank: (.*)$" end
+  return said or ("exit status %d"):format(status)
 end
 
 local function finish(self, trial, until_epoch, status)
