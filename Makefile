@@ -1,6 +1,6 @@
 # The menu. Every target sets up what it needs; paths are relative, so the folder may have any name.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fuzz bench install uninstall install-rock clean
+.PHONY: help setup build demo test check fuzz bench install uninstall install-rock docs clean
 
 # With an empty environment there is no PATH.
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
@@ -16,6 +16,7 @@ help:
 	@echo 'make install    library, header, Lua modules, models, command: make install PREFIX=/usr/local'
 	@echo 'make uninstall  remove them again'
 	@echo 'make install-rock  what Lua programs need of it; luarocks make calls it'
+	@echo 'make docs       pages of the Lua modules, build/docs/index.html, and the C header beside them'
 	@echo 'make clean      remove build/ and what the demo made'
 
 setup:
@@ -50,6 +51,11 @@ uninstall:
 
 install-rock:
 	@sh tools/install lua
+
+docs:
+	@sh tools/setup docs
+	@. tools/lua-path && luajit "$$(command -v ldoc)" --fatalwarnings .
+	@cp engine/include/moonrank.h build/docs
 
 clean:
 	rm -rf build data/adworld runs/demo

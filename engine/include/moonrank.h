@@ -54,6 +54,7 @@ const char *mr_last_error(void); /* valid until the next failure on this thread 
 int mr_isa_set(const char *name);
 const char *mr_isa(void);
 
+/* Threads, which everything that takes a pool may use; one call at a time. */
 typedef struct mr_pool mr_pool;
 int mr_pool_new(mr_pool **out, int32_t threads); /* 1 to 256, the caller's own included */
 void mr_pool_free(mr_pool *pool);
@@ -164,6 +165,8 @@ typedef struct mr_column_spec {
                            NULL: none */
 } mr_column_spec;
 
+/* What the columns of data are: begun empty; tables, sequences and columns are added one by one.
+ * What is made from a schema holds it, so that it may be freed first. */
 typedef struct mr_schema mr_schema;
 int mr_schema_new(mr_schema **out);
 void mr_schema_free(mr_schema *schema);
@@ -261,6 +264,8 @@ int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *prog
 /* Waits for the end. */
 void mr_build_free(mr_build *build);
 
+/* Map a cache that mr_dataset_build made for the same schema; how many samples (rows of text) and
+ * how many requests it has, as many as samples where no request key is declared. */
 int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path);
 void mr_dataset_close(mr_dataset *dataset);
 int64_t mr_dataset_samples(const mr_dataset *dataset);
@@ -383,6 +388,7 @@ typedef struct mr_op_info {
   int32_t n_inputs, variadic, objective, internal, activation, n_options, n_samples;
 } mr_op_info;
 
+/* How many ops there are; they are numbered from 0. */
 int32_t mr_op_count(void);
 /* Views that are valid for good; MR_EINVAL past the end. */
 int mr_op_describe(int32_t op, mr_op_info *info);

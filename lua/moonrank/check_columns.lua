@@ -18,8 +18,10 @@ local BATCH, LENGTHS, PARTS = 8192, 4096, 10
 local ALL_KEYS, MOST_KEYS = 8e6, 1048576 -- of all columns of a split, of one
 local SAMPLE_ROWS = 200000 -- for the AUC of single columns
 
---- What stands for an empty number, and what is at most this is one.
-M.EMPTY, M.LEAST = -3.4e38, -3.3e38
+--- What stands for an empty number.
+M.EMPTY = -3.4e38
+--- What is at most this is one.
+M.LEAST = -3.3e38
 
 -- ---- columns ----
 

@@ -108,7 +108,9 @@ function M.command(name)
   M.usage_error('unknown command "%s"%s', name, hint ~= "" and hint or "; try: moonrank help")
 end
 
--- What xpcall hands on: a table with status and message, and for a bug the traceback.
+--- What xpcall hands on of an error: for a bug with the traceback.
+-- @param err  what was raised
+-- @treturn table { status =, message =, traceback = }
 function M.explain(err)
   if type(err) == "table" and err.status then return err end
   local text = tostring(err)

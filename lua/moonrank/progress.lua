@@ -29,7 +29,8 @@ function Progress.duration(seconds)
   return ("%d h %02d min"):format(math.floor(s / 3600), math.floor(s % 3600 / 60))
 end
 
---- @tparam[opt] table options  quiet = true: say nothing; stream: default standard error;
+--- Lines about what goes on, written over one another on a terminal.
+-- @tparam[opt] table options  quiet = true: say nothing; stream: default standard error;
 -- terminal: whether the stream is one, default looked up
 -- @treturn Progress
 function Progress.new(options)

@@ -28,7 +28,8 @@ describe("tools/setup", function()
 
   it("refuses an argument that it does not know", function()
     assert.same({ 2, "",
-      'setup: unknown argument "test", expected nothing, "tests", "check" or "bench"\n' },
+      'setup: unknown argument "test", expected nothing, "tests", "check", '
+      .. '"docs" or "bench"\n' },
       { helper.shell "sh tools/setup test" })
   end)
 end)
