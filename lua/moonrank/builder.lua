@@ -494,6 +494,10 @@ function Builder:task(name, logit)
   if logit.domain == "request" then logit = add(self, ops.broadcast, { logit }, {}) end
   local label = add(self, ops.column, {}, { column = found.column_name })
   add(self, ops.logloss, { logit, label }, { weight = self.task_weights[name] })
+  local rate = self.schema.config and self.schema.config.data.sample_rate
+  if type(rate) == "table" then rate = rate[name] end
+  -- p / (p + (1 - p) / rate) is the sigmoid of the logit and log(rate).
+  if rate and rate ~= 1 then logit = add(self, ops.shift, { logit }, { by = math.log(rate) }) end
   local probability = add(self, ops.sigmoid, { logit }, {})
   mr.check(C.mr_graph_add_task(self.handle, name, logit.id, probability.id), 1)
   table.insert(self.tasks, { name = name, logit = logit, probability = probability })

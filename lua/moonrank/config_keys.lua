@@ -209,6 +209,11 @@ M.fields = { type = "map", keys = {
       doc = "at a row that is wrong: stop with its place, or leave it out and count it" }),
     key("bad_rows_limit", { type = "whole", min = 1, default = 1000,
       doc = "with skip: stop at the next when so many were left out of a split" }),
+    key("sample_rate", { type = "either", forms = {
+      { type = "number", above = 0, max = 1 },
+      { type = "named", of = { type = "number", above = 0, max = 1 } },
+    }, doc = "the share of rows with label 0 that the training data kept, or of several tasks a "
+      .. "map: predictions p become p / (p + (1 - p) / sample_rate); default: 1" }),
     key("cache", { type = "text", path = true,
       doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
   } }),
