@@ -325,14 +325,14 @@ describe("moonrank tune", function()
       local signal = stops % 2 == 0 and "INT" or "KILL"
       local code, out, err = helper.shell(([[(
 before=$(cat %s/t/trials.jsonl 2>/dev/null | wc -c)
-sh -c '%s %s' >%s/out & pid=$!
+{ %s %s; } >%s/out & pid=$!
 while kill -0 $pid 2>/dev/null; do
   now=$(cat %s/t/trials.jsonl 2>/dev/null | wc -c)
   if [ "$now" -gt "$before" ]; then kill -%s $pid; break; fi
 done
 wait $pid; status=$?
 tail -n 1 %s/out
-while ! flock -n %s/t/lock true; do sleep 0.05; done
+timeout 60 flock %s/t/lock true
 exit $status)]]):format(dir, command, "--resume", dir, dir, signal, dir, dir))
       status = code
       if status == 130 then
