@@ -54,7 +54,7 @@ install-rock:
 
 docs:
 	@sh tools/setup docs
-	@. tools/lua-path && luajit "$$(command -v ldoc)" --fatalwarnings .
+	@. tools/lua-path && HOME="$${HOME:-/}" luajit "$$(command -v ldoc)" --fatalwarnings .
 	@cp engine/include/moonrank.h build/docs
 
 clean:
