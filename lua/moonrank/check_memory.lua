@@ -5,8 +5,9 @@ local C = mr.C
 
 local M = {}
 
--- Code that is loaded as it is needed, compiled Lua, stacks: measured.
-local CODE = 12 * 2 ^ 20
+-- Code that is loaded as it is needed, compiled Lua, stacks: measured, at its most where the files
+-- of the libraries have just been written.
+local CODE = 16 * 2 ^ 20
 M.code = CODE
 
 -- What finds the rows of a dataset's keys by their codes: 8 bytes a code (moonrank.trainer).
