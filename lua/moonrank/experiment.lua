@@ -1,15 +1,13 @@
---- An experiment file, opened up to a trainer that has taken no step: what train and bench share.
+--- An experiment file, opened up to a trainer that has taken no step: what train, bench
+-- and check share.
 -- What is wrong stops the command (moonrank.cli).
 -- @module moonrank.experiment
 local cli = require "moonrank.cli"
 
 local M = {}
 
---- The script's options, held against the script; a complaint has the place in the file.
--- @tparam table configuration  of an experiment
--- @tparam table script  as of moonrank.script's load
--- @treturn table
-function M.options_of(configuration, script)
+-- The script's options, held against the script; a complaint has the place in the file.
+local function options_of(configuration, script)
   local given = {}
   for name, value in pairs(configuration.experiment.model) do
     if name ~= "script" then given[name] = value end
@@ -58,9 +56,9 @@ local function load_script(configuration)
   return script
 end
 
-local function make_model(configuration, script, options, data)
+local function make_model(configuration, script, options, fields)
   local train = configuration.experiment.train
-  local model = cli.guard(require "moonrank".model, script.path, { fields = data.fields,
+  local model = cli.guard(require "moonrank".model, script.path, { fields = fields,
     options = options, seed = train.seed, init = train.tables.init,
     task_weights = train.task_weights })
   check_frozen(configuration, model)
@@ -73,10 +71,23 @@ end
 function M.check(configuration, pool)
   check_mba(configuration)
   local script = load_script(configuration)
-  local options = M.options_of(configuration, script)
+  local options = options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
     { pool = pool, places = configuration.fields_places }))
-  make_model(configuration, script, options, data):close()
+  make_model(configuration, script, options, data.fields):close()
+end
+
+--- The model and the trainer of an experiment before there is any data.
+-- @tparam table configuration  of an experiment
+-- @tparam table fields  of a Schema
+-- @tparam integer threads
+-- @treturn table model, run
+function M.without_data(configuration, fields, threads)
+  check_mba(configuration)
+  local script = load_script(configuration)
+  local model = make_model(configuration, script, options_of(configuration, script), fields)
+  return { model = model, run = cli.guard(require "moonrank".trainer, model,
+    trainer_options(configuration, threads)) }
 end
 
 --- Read the configuration, the script and the data, make the model and the trainer.
@@ -90,7 +101,7 @@ function M.open(options, progress, splits)
   local threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
     or configuration.experiment.train.threads
   local script = load_script(configuration)
-  local model_options = M.options_of(configuration, script)
+  local model_options = options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
     { threads = threads, places = configuration.fields_places, progress = progress }))
   for _, name in ipairs(splits) do
@@ -100,7 +111,7 @@ function M.open(options, progress, splits)
     end
   end
   progress:clear()
-  local model = make_model(configuration, script, model_options, data)
+  local model = make_model(configuration, script, model_options, data.fields)
   local run = cli.guard(require "moonrank".trainer, model,
     trainer_options(configuration, threads))
   return { configuration = configuration, script = script, data = data, model = model, run = run }

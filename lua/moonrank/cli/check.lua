@@ -29,21 +29,6 @@ local function is_fields_file(path, cli)
     or index.fields ~= nil and index.fields.node.type == "list"
 end
 
--- A model and a run of the experiment, without data.
-local function open_model(configuration, schema, pool, cli)
-  local mr = require "moonrank"
-  local experiment = configuration.experiment
-  local script, message = require "moonrank.script".load(experiment.model.script)
-  if not script then cli.fail("%s: %s", configuration.places["model.script"], message) end
-  local options = require "moonrank.experiment".options_of(configuration, script)
-  local train = {}
-  for name, value in pairs(experiment.train) do train[name] = value end
-  train.warm_start, train.threads = nil, pool.threads
-  local model = cli.guard(mr.model, script.path, { fields = schema.fields, options = options,
-    seed = train.seed, init = train.tables.init })
-  return { model = model, run = cli.guard(mr.trainer, model, train) }
-end
-
 -- Lengths at the shares of rows that are shown.
 local function lengths_of(c)
   local lengths = {}
@@ -176,7 +161,8 @@ function M.run(words)
   local opened, own
   if configuration then -- first, so that what is wrong with it is told at once
     own = require "moonrank.clock".memory() or 0 -- before there is a model or any data
-    opened = open_model(configuration, require "moonrank.schema".new(values), pool, cli)
+    opened = require "moonrank.experiment".without_data(configuration,
+      require "moonrank.schema".new(values).fields, pool.threads)
   end
   local report = cli.need(require "moonrank.check".look(values, { pool = pool, places = places,
     reading = function(name) progress:note(("reading the %s data ..."):format(name)) end }))
