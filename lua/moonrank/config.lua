@@ -8,6 +8,7 @@ local config_keys = require "moonrank.config_keys"
 local config_labels = require "moonrank.config_labels"
 local config_sequences = require "moonrank.config_sequences"
 local config_split = require "moonrank.config_split"
+local joined = require "moonrank.joined"
 local path_of = require "moonrank.path"
 local suggest = require "moonrank.suggest"
 local text_format = require "moonrank.text_format"
@@ -32,11 +33,6 @@ local function caught(f, ...)
 end
 
 -- ---- words for messages ----
-
-local function joined(words, last)
-  if #words < 2 then return words[1] end
-  return table.concat(words, ", ", 1, #words - 1) .. " " .. last .. " " .. words[#words]
-end
 
 local function names_of(keys)
   local names = {}

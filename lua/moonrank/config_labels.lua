@@ -1,5 +1,6 @@
 --- Tasks in the configuration: `label` of a fields file, and what `train` says of tasks.
 -- @module moonrank.config_labels
+local joined = require "moonrank.joined"
 local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
 
@@ -61,10 +62,6 @@ function M.resolve(label, context, stop)
   return tasks
 end
 
-local function joined(words)
-  return table.concat(words, ", ", 1, #words - 1) .. " or " .. words[#words]
-end
-
 --- Hold train.monitor, which becomes a map of weights, and train.task_weights against the tasks.
 -- @tparam table train
 -- @tparam table label  resolved
@@ -79,7 +76,7 @@ function M.check_training(train, label, context, stop)
   local monitor = train.monitor
   if type(monitor) == "string" and not known[monitor] then
     stop(context.places["train.monitor"], 'train.monitor is "%s", expected %s or a map%s', monitor,
-      joined(names), suggest.phrase(monitor, names))
+      joined(names, "or"), suggest.phrase(monitor, names))
   elseif type(monitor) == "string" then
     train.monitor = { [monitor] = monitor:match "[^.]*$" == "logloss" and -1 or 1 }
   elseif not next(monitor) then

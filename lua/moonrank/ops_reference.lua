@@ -3,6 +3,7 @@
 -- against them.
 -- @module moonrank.ops_reference
 local Builder = require "moonrank.builder"
+local joined = require "moonrank.joined"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
@@ -58,9 +59,7 @@ local function value_of(option)
   if option.kind == C.MR_REAL then return range_of("a number", option) end
   if option.kind == C.MR_COLUMN then return "a column's name" end
   if option.kind == C.MR_NAME then return "text" end
-  local words = words_of(option)
-  local last = table.remove(words)
-  return #words == 0 and last or table.concat(words, ", ") .. " or " .. last
+  return joined(words_of(option), "or")
 end
 
 local function condition_of(option)
