@@ -1,12 +1,11 @@
 --- Tasks in the configuration: `label` of a fields file, and what `train` says of tasks.
 -- @module moonrank.config_labels
 local joined = require "moonrank.joined"
+local monitors = require "moonrank.monitor"
 local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
 
 local M = {}
-
-local METRICS = { "auc", "gauc", "logloss" }
 
 -- The task that decides where `task` has labels: named itself, or by its column.
 local function decider(tasks, columns, task, context, stop)
@@ -68,20 +67,17 @@ end
 -- @tparam table context  places of values and keys
 -- @tparam function stop  as of resolve
 function M.check_training(train, label, context, stop)
-  local tasks, names, known = sorted_keys(label), { unpack(METRICS) }, {}
-  for _, task in ipairs(#tasks > 1 and tasks or {}) do
-    for _, metric in ipairs(METRICS) do names[#names + 1] = task .. "." .. metric end
-  end
+  local tasks, known = sorted_keys(label), {}
+  local names = monitors.names(tasks)
   for _, name in ipairs(names) do known[name] = true end
   local monitor = train.monitor
   if type(monitor) == "string" and not known[monitor] then
     stop(context.places["train.monitor"], 'train.monitor is "%s", expected %s or a map%s', monitor,
       joined(names, "or"), suggest.phrase(monitor, names))
-  elseif type(monitor) == "string" then
-    train.monitor = { [monitor] = monitor:match "[^.]*$" == "logloss" and -1 or 1 }
-  elseif not next(monitor) then
+  elseif type(monitor) == "table" and not next(monitor) then
     stop(context.places["train.monitor"], "train.monitor is an empty map")
   end
+  train.monitor = monitors.weights(monitor)
   for _, name in ipairs(sorted_keys(train.monitor)) do
     if not known[name] then
       stop(context.key_places["train.monitor." .. name], 'unknown key "%s" in train.monitor%s',

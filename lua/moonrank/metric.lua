@@ -219,17 +219,6 @@ function M.compare(first, second, labels, groups, n, options)
   return result
 end
 
---- A figure as monitors name it: "auc" of the first task, "buy.auc" of any.
--- @tparam table figures  as of Predictor:evaluate
--- @tparam string name
--- @treturn ?number
--- @treturn string what the figure is called without its task
-function M.named(figures, name)
-  local task, figure = name:match "^(.*)%.([^.]*)$"
-  if not task then return figures[name], name end
-  return figures.tasks[task][figure], figure
-end
-
 --- A figure for people: six decimals, "-" for one that is not defined.
 -- @tparam number value
 -- @tparam[opt="%.6f"] string format

@@ -45,6 +45,14 @@ function Model.new(script, options)
   return finish(self, self.seed)
 end
 
+--- The names of its tasks, in the order of the script.
+-- @treturn {string,...}
+function Model:task_names()
+  local names = {}
+  for i, task in ipairs(self.tasks) do names[i] = task.name end
+  return names
+end
+
 --- A second model of the same graph, as it was at the start.
 -- @treturn Model
 function Model:fresh()

@@ -9,7 +9,7 @@ local Pool = require "moonrank.pool"
 local Predictor = require "moonrank.predictor"
 local Split = require "moonrank.split"
 local clock = require "moonrank.clock"
-local metric = require "moonrank.metric"
+local monitors = require "moonrank.monitor"
 local mr = require "moonrank.ffi"
 local schedule = require "moonrank.schedule"
 local sorted_keys = require "moonrank.sorted_keys"
@@ -83,16 +83,6 @@ local function make_run(self)
   self.handle = mr.gc(out[0], C.mr_run_free)
 end
 
-local METRICS = { "auc", "gauc", "logloss" }
-
--- What may be monitored of a model: a metric of the first task or, as in buy.auc, of any.
-local function monitors_of(model)
-  local names = { unpack(METRICS) }
-  for _, task in ipairs(#model.tasks > 1 and model.tasks or {}) do
-    for _, name in ipairs(METRICS) do names[#names + 1] = task.name .. "." .. name end
-  end
-  return names
-end
 local ROWS = { "touched", "all" }
 
 local function one_of(words, value, what)
@@ -130,10 +120,11 @@ local function check_options(o, model)
   whole(o.batch, 1, "batch")
   whole(o.seed, 0, "seed")
   whole(o.epochs, 1, "epochs")
+  local names = monitors.names(model:task_names())
   if type(o.monitor) == "table" then
-    names_of(o.monitor, monitors_of(model), "monitor")
+    names_of(o.monitor, names, "monitor")
   else
-    one_of(monitors_of(model), o.monitor, "monitor")
+    one_of(names, o.monitor, "monitor")
   end
   if o.tables then
     names_of(o.tables, { "optimizer", "rows", "l1", "l2", "mba", "init" }, "tables")
@@ -359,7 +350,7 @@ end
 
 -- A figure that the data does not define must not look like one: comparing with it says nothing.
 local function defined(figures, name)
-  local value, figure = metric.named(figures, name)
+  local value, figure = monitors.figure(figures, name)
   if value ~= nil and math.abs(value) == math.huge then
     error(("the monitor %s is infinite on the validation data"):format(name), 0)
   end
@@ -373,15 +364,7 @@ local function defined(figures, name)
 end
 
 local function monitored(self, figures)
-  local monitor = self.options.monitor
-  if type(monitor) == "string" then
-    monitor = { [monitor] = monitor:match "[^.]*$" == "logloss" and -1 or 1 }
-  end
-  local sum = 0
-  for _, name in ipairs(sorted_keys(monitor)) do -- in a fixed order: floats do not commute
-    sum = sum + monitor[name] * defined(figures, name)
-  end
-  return sum
+  return monitors.value(monitors.weights(self.options.monitor), defined, figures)
 end
 
 -- The learning rate of an optimizer as options name it, or that of its presets.

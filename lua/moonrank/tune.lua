@@ -9,10 +9,9 @@ local RunFolder = require "moonrank.run_folder"
 local Sink = require "moonrank.sink"
 local json = require "moonrank.json"
 local lfs = require "lfs"
-local metric = require "moonrank.metric"
+local monitors = require "moonrank.monitor"
 local mr = require "moonrank.ffi"
 local processes = require "moonrank.processes"
-local sorted_keys = require "moonrank.sorted_keys"
 
 local Tune = {}
 Tune.__index = Tune
@@ -115,21 +114,13 @@ end
 
 -- ---- a trial's turn ----
 
-local function monitored(monitor, figures)
-  local sum = 0
-  for _, name in ipairs(sorted_keys(monitor)) do
-    sum = sum + monitor[name] * metric.named(figures, name)
-  end
-  return sum
-end
-
 -- What metrics.jsonl says of a trial.
 local function read_figures(self, trial)
   local epochs, message = RunFolder.epochs(trial.folder)
   if not epochs then return nil, message end
   trial.monitors, trial.seconds, trial.best_epoch, trial.valid = {}, 0, nil, nil
   for i, epoch in ipairs(epochs) do
-    trial.monitors[i] = monitored(self.monitor, epoch.valid)
+    trial.monitors[i] = monitors.value(self.monitor, monitors.figure, epoch.valid)
     trial.seconds = trial.seconds + epoch.seconds
     if not trial.best_epoch or trial.monitors[i] > trial.monitors[trial.best_epoch] then
       trial.best_epoch = i

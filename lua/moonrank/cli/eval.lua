@@ -90,10 +90,8 @@ function M.run(words)
       closer[#closer + 1] = look_closer(split, logits, labels, options, pool)
       closer[#closer].task = task
     end)
-    local tasks = {}
-    for i, task in ipairs(opened.model.tasks) do tasks[i] = task.name end
     for _, line in ipairs(tables.lines(report, { what = opened.model.script,
-        figures = figures }, tasks)) do
+        figures = figures }, opened.model:task_names())) do
       lines[#lines + 1] = line
     end
   end

@@ -142,16 +142,10 @@ local function fail_not_finite(run, message, out, cli)
   cli.fail("%s", line)
 end
 
-local function task_names(run)
-  local names = {}
-  for i, task in ipairs(run.model.tasks) do names[i] = task.name end
-  return names
-end
-
 local function fit(run, data, configuration, out, say, progress, stop_after)
   local mr = require "moonrank.ffi"
   local report = require "moonrank.report_table"
-  local tasks = task_names(run)
+  local tasks = run.model:task_names()
   local epochs = report.epochs(#tasks > 1)
   say ""
   say(epochs.heading())
@@ -256,7 +250,7 @@ local function train_once(options, asked)
     say ""
     say(report.heading())
     for _, line in ipairs(tables.lines(report, { what = "test", figures = figures },
-        task_names(run))) do
+        run.model:task_names())) do
       say(line)
     end
     out:metrics { test = figures_for_log(figures) }
