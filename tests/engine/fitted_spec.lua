@@ -1,6 +1,7 @@
 -- What is fitted to numbers (engine/src/data/fit.c) through the engine's own calls: whatever
 -- threads and blocks there are, in both domains, past wrong rows, in files of pairs, at the ends.
 local data = require "data_helper"
+local ffi = require "ffi"
 local helper = require "helper"
 local mr = require "moonrank.ffi"
 local C = mr.C
@@ -106,6 +107,20 @@ describe("what is fitted", function()
       local _, other = fitted(helper.write(dir .. "/train.csv", make_text(300, 9)), {})
       helper.fails_with(dir .. '/cache: column "age": its numbers were fitted to other data',
         data.open(other, dir .. "/cache"))
+    end
+  end)
+
+  it("is refused where a cache has another number of bounds than can be", function()
+    local path = helper.write(helper.temp_dir() .. "/text.csv", make_text(300, 8))
+    local whole, _, cache = fitted(path, {})
+    local function numbers(n_bounds) -- of "level": what stands in place of mean and deviation first
+      return ffi.string(ffi.new("double[3]", 0, 1, n_bounds), 24)
+    end
+    local at = assert(whole:find(numbers(5), 1, true))
+    for _, n_bounds in ipairs { -1, 6, 1e9, 0 / 0 } do
+      helper.write(cache, whole:sub(1, at - 1) .. numbers(n_bounds) .. whole:sub(at + 24))
+      helper.fails_with(cache .. ': column "level": what was fitted to its numbers is damaged',
+        data.open(data.schema(columns), cache))
     end
   end)
 

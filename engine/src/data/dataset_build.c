@@ -209,11 +209,9 @@ static int keep_open_request(struct hand *hand) {
   struct open_request *open = &build->open;
   const struct mr__rows *rows = hand->rows;
   const struct mr__side *side = &rows->sides[MR_REQUEST];
-  const struct mr__record *shape = &build->layout->records[MR_REQUEST];
   open->is_open = !rows->before_gap;
   open->key = rows->last_key;
-  size_t at =
-      shape->varies ? (size_t)side->offsets[side->n - 1] : (size_t)(side->n - 1) * shape->fixed;
+  size_t at = mr__side_at(side, &build->layout->records[MR_REQUEST], side->n - 1);
   MR_TRY(mr__grow(&open->record, &open->capacity, side->size - at, 1));
   if (side->size > at) memcpy(open->record, side->records + at, side->size - at);
   const struct mr__column *columns = build->layout->schema->columns;
@@ -224,6 +222,13 @@ static int keep_open_request(struct hand *hand) {
   return MR_OK;
 }
 
+/* How many samples of the block are of its i-th request. */
+static int64_t samples_of(const struct mr__rows *rows, int64_t i) {
+  int is_last = i + 1 == rows->sides[MR_REQUEST].n;
+  int64_t end = is_last ? rows->sides[MR_SAMPLE].n : rows->first_sample[i + 1];
+  return end - rows->first_sample[i];
+}
+
 /* One column of the block's rows, each number as often as it has samples. */
 static int fit_column(struct build *build, const struct mr__rows *rows, int c) {
   const struct mr__layout *layout = build->layout;
@@ -232,12 +237,10 @@ static int fit_column(struct build *build, const struct mr__rows *rows, int c) {
   const struct mr__side *side = &rows->sides[domain];
   const struct mr__record *shape = &layout->records[domain];
   for (int64_t i = 0; i < side->n; i++) {
-    size_t at = shape->varies ? (size_t)side->offsets[i] : (size_t)i * shape->fixed;
-    int64_t end = i + 1 < side->n ? 0 : rows->sides[MR_SAMPLE].n, times = 1;
-    if (shared) times = (end ? end : rows->first_sample[i + 1]) - rows->first_sample[i];
     float number;
-    memcpy(&number, side->records + at + layout->at[c], sizeof number);
-    for (; times > 0; times--) MR_TRY(mr__fit_add(build->fit, c, number));
+    memcpy(&number, side->records + mr__side_at(side, shape, i) + layout->at[c], sizeof number);
+    for (int64_t times = shared ? samples_of(rows, i) : 1; times > 0; times--)
+      MR_TRY(mr__fit_add(build->fit, c, number));
   }
   return MR_OK;
 }
@@ -323,12 +326,6 @@ static int check_rows(const struct build *build, const char *const *paths, int32
   return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
 }
 
-static int needs_fit(const mr_schema *schema) {
-  for (size_t c = 0; c < schema->n_columns; c++)
-    if (mr__column_fits(&schema->columns[c]) && !schema->columns[c].is_fitted) return 1;
-  return 0;
-}
-
 /* The keys of a column's buckets, all of them, and the codes that they get. */
 static int code_buckets(struct build *build, int c) {
   const struct mr__column *column = &build->layout->schema->columns[c];
@@ -360,7 +357,7 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   build->open.texts = mr__calloc(schema->n_columns, sizeof *build->open.texts);
   if (!build->open.texts) return mr__fail_memory();
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
-  if (needs_fit(schema)) MR_TRY(mr__fit_new(&build->fit, schema));
+  if (mr__schema_unfitted(schema)) MR_TRY(mr__fit_new(&build->fit, schema));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths,
                         build->format.bytes_read));
   if (build->format.selection)
@@ -446,13 +443,6 @@ static int lock_cache(const char *cache_path, int *lock) {
   return failed ? MR_EIO : MR_OK;
 }
 
-static int fail_unfitted(const mr_schema *schema) {
-  size_t c = 0;
-  while (!mr__column_fits(&schema->columns[c]) || schema->columns[c].is_fitted) c++;
-  return mr__fail(MR_EINVAL, "column \"%s\" is not fitted: build the training data first",
-                  schema->columns[c].name);
-}
-
 static int check_arguments(const mr_schema *schema, int32_t n_paths) {
   if (schema->n_columns == 0) return mr__fail(MR_EINVAL, "the schema has no columns");
   if (n_paths < 1) return mr__fail(MR_EINVAL, "there are no files to read");
@@ -463,7 +453,7 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
                      const char *const *paths, int32_t n_paths, const char *cache_path, int32_t fit,
                      mr_pool *pool) {
   uint64_t fingerprint;
-  int lock = -1, is_given = mr__schema_fits(schema) && !needs_fit(schema);
+  int lock = -1, is_given = mr__schema_fits(schema) && !mr__schema_unfitted(schema);
   struct build build = {.format = *format};
   MR_TRY(check_arguments(schema, n_paths));
   MR_TRY(mr__text_format_check(&build.format, schema));
@@ -471,7 +461,8 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
   MR_TRY(fingerprint_sources(format, paths, n_paths, fit != 0, &fingerprint));
   int status = check_cache(schema, cache_path, fingerprint);
   if (status != MR_END) return status;
-  if (!fit && needs_fit(schema)) return fail_unfitted(schema);
+  const struct mr__column *unfitted = mr__schema_unfitted(schema);
+  if (!fit && unfitted) return mr__fail_unfitted(unfitted);
   if (fit && is_given) { /* not what this data would be fitted to: nobody may take it for that */
     enum { GIVEN = 2 };
     MR_TRY(fingerprint_sources(format, paths, n_paths, GIVEN, &fingerprint));

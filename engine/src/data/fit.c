@@ -41,6 +41,18 @@ int mr__schema_fits(const mr_schema *schema) {
   return 0;
 }
 
+const struct mr__column *mr__schema_unfitted(const mr_schema *schema) {
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (mr__column_fits(&schema->columns[c]) && !schema->columns[c].is_fitted)
+      return &schema->columns[c];
+  return NULL;
+}
+
+int mr__fail_unfitted(const struct mr__column *column) {
+  return mr__fail(MR_EINVAL, "column \"%s\" is not fitted: build the training data first",
+                  column->name);
+}
+
 int mr__same_transform(const struct mr__column *a, const struct mr__column *b) {
   return a->when_missing == b->when_missing && a->missing == b->missing && a->clips == b->clips &&
          a->least == b->least && a->most == b->most && a->transform == b->transform &&
@@ -73,9 +85,12 @@ int mr__bucket_of(const struct mr__column *column, float stored) {
 }
 
 uint64_t mr__bucket_key(const struct mr__column *column, int bucket) {
-  char text[16] = "missing";
-  if (bucket <= column->n_bounds) snprintf(text, sizeof text, "%d", bucket);
-  return mr__key(text, strlen(text), column->seed);
+  static const char missing[] = "missing";
+  char text[8], *at = text + sizeof text;
+  if (bucket > column->n_bounds) return mr__key(missing, sizeof missing - 1, column->seed);
+  do *--at = (char)('0' + bucket % 10); /* of each candidate: without snprintf */
+  while (bucket /= 10);
+  return mr__key(at, (size_t)(text + sizeof text - at), column->seed);
 }
 
 /* A bound as it is before the transform. */
@@ -152,8 +167,8 @@ static int read_column(struct mr__column *column, const char *from) {
   double numbers[NUMBERS];
   float bounds[MR__MOST_BUCKETS];
   memcpy(numbers, from, sizeof numbers);
-  int n = numbers[2] >= 0 && numbers[2] < column->buckets ? (int)numbers[2] : 0;
-  memcpy(bounds, from + sizeof numbers, (size_t)n * sizeof *bounds);
+  int n = numbers[2] >= 0 && numbers[2] <= column->buckets ? (int)numbers[2] : -1;
+  if (n > 0) memcpy(bounds, from + sizeof numbers, (size_t)n * sizeof *bounds);
   return mr__column_set_fitted(column, numbers[0], numbers[1], bounds, n);
 }
 
@@ -184,9 +199,7 @@ int mr_schema_fit(mr_schema *schema, const mr_schema *from) {
     if (!mr__column_fits(column) || column->is_fitted) continue;
     int32_t other = mr_schema_find(from, column->name);
     const struct mr__column *fitted = other < 0 ? NULL : &from->columns[other];
-    if (!fitted || !fitted->is_fitted)
-      return mr__fail(MR_EINVAL, "column \"%s\" is not fitted: build the training data first",
-                      column->name);
+    if (!fitted || !fitted->is_fitted) return mr__fail_unfitted(column);
     MR_TRY(mr__column_set_fitted(column, fitted->mean, fitted->deviation, fitted->bounds,
                                  fitted->n_bounds));
   }

@@ -24,6 +24,10 @@ enum { MR__SKETCH = 16384, MR__MOST_BUCKETS = 1000 };
 int mr__column_fits(const struct mr__column *column);
 int mr__schema_fits(const mr_schema *schema);
 
+/* The first column that is still to be fitted, or NULL; and the failure that says so. */
+const struct mr__column *mr__schema_unfitted(const mr_schema *schema);
+int mr__fail_unfitted(const struct mr__column *column);
+
 /* Whether two columns make the same of every number. */
 int mr__same_transform(const struct mr__column *a, const struct mr__column *b);
 

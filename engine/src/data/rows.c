@@ -1064,8 +1064,7 @@ static void count_again(struct mr__row_parser *parser, int column, const char *r
 
 static const char *request_record(const struct mr__row_parser *parser, int64_t request) {
   const struct mr__side *side = &parser->rows.sides[MR_REQUEST];
-  const struct mr__record *shape = &parser->layout->records[MR_REQUEST];
-  return side->records + (shape->varies ? side->offsets[request] : request * (int64_t)shape->fixed);
+  return side->records + mr__side_at(side, &parser->layout->records[MR_REQUEST], request);
 }
 
 static void note_difference(struct mr__row_parser *parser, size_t row, struct mr__item item) {

@@ -23,6 +23,12 @@ struct mr__side {
   size_t records_capacity, offsets_capacity;
 };
 
+/* Where the i-th record starts in `records`; shape: of the domain. */
+static inline size_t mr__side_at(const struct mr__side *side, const struct mr__record *shape,
+                                 int64_t i) {
+  return shape->varies ? (size_t)side->offsets[i] : (size_t)i * shape->fixed;
+}
+
 struct mr__view {
   char *data;
   size_t capacity; /* elements */

@@ -128,7 +128,6 @@ static int read_fitted(struct mr__column *column, const struct mr__json *from) {
 
 static int read_column(mr_schema *schema, const struct mr__json *from) {
   mr_column_spec spec = {0};
-  const struct mr__json *missing;
   MR_TRY(mr__json_text(from, "name", &spec.name));
   MR_TRY(mr__json_text(from, "source", &spec.source));
   if (mr__json_get(from, "table")) MR_TRY(mr__json_text(from, "table", &spec.table));
@@ -140,8 +139,7 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   MR_TRY(whole32(from, "max", &spec.max));
   MR_TRY(whole32(from, "width", &spec.width));
   MR_TRY(whole32(from, "transform", &spec.transform));
-  MR_TRY(mr__json_member(from, "missing", MR__NUMBER_VALUE, &missing));
-  spec.missing = (float)missing->number;
+  MR_TRY(read_float(from, "missing", &spec.missing));
   const struct mr__json *number = NULL;
   if (mr__json_get(from, "number")) MR_TRY(mr__json_member(from, "number", MR__OBJECT, &number));
   if (number) MR_TRY(read_transform(number, &spec));
