@@ -158,6 +158,23 @@ function M.gradient(run, batch)
   return loss[0]
 end
 
+--- Hold a run's gradient of the node of the schema's first column, n numbers that are watched,
+-- against central differences of the loss; fails where they are more than `tolerance` apart.
+function M.check_gradient(run, batch, node, n, tolerance)
+  M.gradient(run, batch)
+  local gradient, p = mr.new("float[?]", n), C.mr_batch_floats(batch, 0)
+  mr.copy(gradient, C.mr_run_watched(run.handle, node.id), 4 * n)
+  for i = 0, n - 1 do
+    local before = p[i]
+    p[i] = before + 3e-3
+    local up, above = p[i], M.gradient(run, batch)
+    p[i] = before - 3e-3
+    local down, below = p[i], M.gradient(run, batch)
+    p[i] = before
+    assert(math.abs((above - below) / (up - down) - n * gradient[i]) < tolerance)
+  end
+end
+
 function M.update(run) mr.check(C.mr_run_update(run.handle)) end
 
 --- The value of a node for every row of its domain.

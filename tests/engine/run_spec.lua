@@ -69,18 +69,7 @@ describe("logloss", function()
     local logits, labels = {}, {}
     for i = 1, 20 do logits[i], labels[i] = 8 * random() - 4, random(2) - 1 end
     local batch, run, z = case(logits, labels)
-    g.gradient(run, batch)
-    local gradient, p = mr.new "float[20]", C.mr_batch_floats(batch, 0)
-    mr.copy(gradient, C.mr_run_watched(run.handle, z.id), 80)
-    for i = 0, 19 do
-      local before = p[i]
-      p[i] = before + 3e-3
-      local up, above = p[i], g.gradient(run, batch)
-      p[i] = before - 3e-3
-      local down, below = p[i], g.gradient(run, batch)
-      p[i] = before
-      assert(math.abs((above - below) / (up - down) - 20 * gradient[i]) < 1e-5)
-    end
+    g.check_gradient(run, batch, z, 20, 1e-5)
   end)
 
   it("that is not finite is an error that names the step, and there is nothing to step along",

@@ -3,8 +3,7 @@ local g = require "graph_helper"
 local helper = require "helper"
 local metric = require "moonrank.metric"
 local mr = require "moonrank"
-local engine = require "moonrank.ffi"
-local C = engine.C
+local C = require "moonrank.ffi".C
 
 local NONE = 0 / 0
 
@@ -52,18 +51,7 @@ describe("the loss of a task", function()
     end
     for i = 1, 24 do rows[i] = { 4 * random() - 2, label(), label() } end
     local batch, run, x = case(rows, 1.5)
-    g.gradient(run, batch)
-    local gradient, p = engine.new "float[24]", C.mr_batch_floats(batch, 0)
-    engine.copy(gradient, C.mr_run_watched(run.handle, x.id), 96)
-    for i = 0, 23 do
-      local before = p[i]
-      p[i] = before + 3e-3
-      local up, above = p[i], g.gradient(run, batch)
-      p[i] = before - 3e-3
-      local down, below = p[i], g.gradient(run, batch)
-      p[i] = before
-      assert(math.abs((above - below) / (up - down) - 24 * gradient[i]) < 1e-4)
-    end
+    g.check_gradient(run, batch, x, 24, 1e-4)
     assert.equal(C.MR_OK, C.mr_run_check(run.handle, batch)) -- a label that is not there is fine
   end)
 end)
