@@ -252,6 +252,17 @@ function M.figures(out)
   return lines
 end
 
+--- What `moonrank eval --json` says of a model.
+-- @tparam string words  a run folder or model file, and options
+-- @treturn table
+-- @treturn string what it prints
+function M.evaluate(words)
+  local file = M.temp_dir() .. "/eval.json"
+  local status, out, err = M.run(("eval %s --json %s"):format(words, file))
+  if status ~= 0 or err ~= "" then error(("eval ended with %d: %s"):format(status, err), 2) end
+  return cjson.decode(M.read(file)), out
+end
+
 -- Under busted: clean up at the end. Outside (a tool that borrows the data makers): nothing to do.
 local found, busted = pcall(require, "busted")
 if found and busted.subscribe then

@@ -51,15 +51,6 @@ local function head_of(file, n)
   return helper.write(file .. ".head.csv", table.concat(lines, "\n") .. "\n")
 end
 
-local function eval(run, data, more)
-  local out = os.tmpname()
-  assert.equal(0, (helper.run(("eval %s --data %s --json %s %s"):format(run, data, out,
-    more or ""))))
-  local figures = assert(json.decode(helper.read(out)))
-  os.remove(out)
-  return figures
-end
-
 -- Texts of the cells of the table behind a summary, or of the first table: a list of lists.
 local function table_in(page, summary)
   local from = summary and page:find("<summary>Numbers: " .. summary .. "</summary>", 1, true) or 1
@@ -110,12 +101,13 @@ describe("the data of a report", function()
       assert.is_true(at[("%.9f %.9f"):format(run.roc[i][1], run.roc[i][2])], "point " .. i)
     end
     assert.same({ { 0, 0 }, { 1, 1 } }, { run.roc[1], run.roc[#run.roc] })
-    local auc = eval(dir .. "/fm", "test").figures.auc
+    local auc = helper.evaluate(dir .. "/fm --data test").figures.auc
     assert.equal(auc, run.figures.auc)
     assert.is_true(math.abs(area_under(run.roc) - auc) < 1e-3)
     local few = head_of(dir .. "/test.csv", 120) -- a point for each score
     local exact = assert(report_data.read(dir .. "/fm", { pool = pool, data = few }))
-    helper.all_near({ eval(dir .. "/fm", few).figures.auc }, { area_under(exact.roc) }, 1e-12)
+    local auc_of_few = helper.evaluate(("%s/fm --data %s"):format(dir, few)).figures.auc
+    helper.all_near({ auc_of_few }, { area_under(exact.roc) }, 1e-12)
   end)
 
   it("counts weights", function()
@@ -132,7 +124,8 @@ describe("the data of a report", function()
     assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/lr"):format(folder, folder))))
     local run = assert(report_data.read(folder .. "/lr", { pool = pool }))
     local rows, clicks = rows_of(folder .. "/lr", folder .. "/test.csv", 7), 0
-    helper.all_near({ eval(folder .. "/lr", "test").figures.auc }, { area_under(run.roc) }, 1e-9)
+    local auc = helper.evaluate(folder .. "/lr --data test").figures.auc
+    helper.all_near({ auc }, { area_under(run.roc) }, 1e-9)
     for _, row in ipairs(rows) do clicks = clicks + row.label * row.weight end
     for _, bin in ipairs(run.histogram) do
       local with = 0
@@ -193,7 +186,7 @@ describe("moonrank report", function()
   it("writes report.html into the run, with the figures that eval prints", function()
     local page, path = report(dir .. "/fm --by ad")
     assert.equal(dir .. "/fm/report.html", path)
-    local of = eval(dir .. "/fm", "test", "--bins 10 --by ad")
+    local of = helper.evaluate(dir .. "/fm --data test --bins 10 --by ad")
     local f = of.figures
     assert.same({ "fm", "fm", "500", ("%.6f"):format(f.auc), ("%.6f"):format(f.gauc),
       ("%.6f"):format(f.logloss), ("%.6f"):format(f.normalised_entropy),
@@ -238,9 +231,9 @@ describe("moonrank report", function()
 
   it("puts runs beside each other, those of one name by their folders", function()
     local page = report(("%s/lr %s/fm/ --out %s/two.html"):format(dir, dir, dir))
-    local auc = { eval(dir .. "/lr", "test").figures.auc, eval(dir .. "/fm", "test").figures.auc }
-    for i, name in ipairs { "lr", "fm" } do
-      assert.truthy(page:find((">%s: %.4f</text>"):format(name, auc[i]), 1, true))
+    for _, name in ipairs { "lr", "fm" } do
+      local auc = helper.evaluate(("%s/%s --data test"):format(dir, name)).figures.auc
+      assert.truthy(page:find((">%s: %.4f</text>"):format(name, auc), 1, true))
       assert.truthy(page:find(("<title[^>]*>Predictions: %s</title>"):format(name)))
     end
     assert.truthy(page:find('<tr class="differs"><th scope="row">model.script</th><td>lr</td>'

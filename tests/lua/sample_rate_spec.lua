@@ -14,12 +14,6 @@ local function predict(dir, out)
   return list
 end
 
-local function evaluate(dir, out)
-  local path = dir .. "/e.json"
-  assert.equal(0, (helper.run(("eval %s/%s --data test --json %s"):format(dir, out, path))))
-  return require "moonrank.json".decode(helper.read(path)).figures
-end
-
 describe("data.sample_rate", function()
   it("makes p into p / (p + (1 - p) / rate), in predictions and figures", function()
     local dir = helper.make_project { rows = 400 }
@@ -35,7 +29,8 @@ describe("data.sample_rate", function()
     end
     assert.same(plain, predict(dir, "one"))
     assert.same(tenth, predict(dir, "map"))
-    local before, after = evaluate(dir, "plain"), evaluate(dir, "tenth")
+    local before = helper.evaluate(dir .. "/plain --data test").figures
+    local after = helper.evaluate(dir .. "/tenth --data test").figures
     assert.near(before.auc, after.auc, 1e-9)
     assert.near(sum / after.positives, after.calibration, 1e-6)
     assert.is_true(after.calibration < before.calibration)

@@ -4,7 +4,6 @@ local Dataset = require "moonrank.dataset"
 local Slices = require "moonrank.slices"
 local ffi = require "ffi"
 local helper = require "helper"
-local json = require "moonrank.json"
 
 local NAMES = { 'plain', '"in, quotes"', '"say ""hi"""', '', 'z\195\188rich', ('long'):rep(20) }
 local TEXTS = { 'plain', 'in, quotes', 'say "hi"', '(none)', 'z\195\188rich' }
@@ -168,10 +167,7 @@ describe("figures of slices", function()
   setup(function() dir = helper.make_runs() end)
 
   it("by eval are those of the slice's rows alone", function()
-    local status, out, err = helper.run(("eval %s/lr --by hour --bins 4 --json %s/e.json")
-      :format(dir, dir))
-    assert.same({ 0, "" }, { status, err })
-    local all = assert(json.decode(helper.read(dir .. "/e.json")))
+    local all, out = helper.evaluate(dir .. "/lr --by hour --bins 4")
     assert.equal("hour", all.by[1].field)
     assert.equal(4, #all.bins)
     assert.truthy(out:find(("\nnormalised entropy %.6f, expected calibration error %.6f in 4 "
@@ -179,9 +175,7 @@ describe("figures of slices", function()
     assert.truthy(out:find "\npredicted   clicked  95 %% interval               rows\n 0%.")
     for _, slice in ipairs { all.by[1].slices[1], all.by[1].slices[7] } do
       assert.equal(slice.rows, write_hours(function(hour) return hour == slice.name end))
-      assert.equal(0, (helper.run(("eval %s/lr --data %s/part.csv --json %s/part.json")
-        :format(dir, dir, dir))))
-      local part = assert(json.decode(helper.read(dir .. "/part.json"))).figures
+      local part = helper.evaluate(("%s/lr --data %s/part.csv"):format(dir, dir)).figures
       for _, name in ipairs { "auc", "gauc", "logloss", "normalised_entropy", "calibration" } do
         assert.equal(part[name], slice[name], name)
       end

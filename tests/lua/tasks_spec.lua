@@ -194,9 +194,7 @@ describe("tasks", function()
     local text = train(dir, "run")
     assert.matches("labels   of training rows: buy %d+, click 540; none %d+\n", text)
     local valid
-    for line in io.lines(dir .. "/run/metrics.jsonl") do
-      valid = require "moonrank.json".decode(line).valid or valid
-    end
+    for _, line in ipairs(helper.figures(dir .. "/run")) do valid = line.valid or valid end
     assert.equal(135, valid.tasks.click.rows)
     local known = 0
     for line in io.lines(dir .. "/valid.csv") do
@@ -212,14 +210,8 @@ describe("tasks", function()
       if #lines == 0 or line:find ",[01]$" then lines[#lines + 1] = line end
     end
     helper.write(dir .. "/bought.csv", table.concat(lines, "\n") .. "\n")
-    local function evaluate(data)
-      local status, out, err = helper.run(("eval %s/run --data %s --json %s/e.json"):format(dir,
-        data, dir))
-      assert.same({ 0, "" }, { status, err })
-      return require "moonrank.json".decode(helper.read(dir .. "/e.json")), out
-    end
-    local all, out = evaluate "test"
-    local some = evaluate(dir .. "/bought.csv")
+    local all, out = helper.evaluate(dir .. "/run --data test")
+    local some = helper.evaluate(("%s/run --data %s/bought.csv"):format(dir, dir))
     all.figures.tasks.buy.seconds, some.figures.tasks.buy.seconds = nil, nil
     assert.same(some.figures.tasks.buy, all.figures.tasks.buy)
     assert.same(some.tasks.buy, all.tasks.buy)
