@@ -205,13 +205,29 @@ train: {batch: 256, epochs: 2, seed: 1, optimizer: {adam: {lr: 0.01}}}
   return dir
 end
 
+--- Add columns to the files of a project, behind the others.
+-- @tparam string dir
+-- @tparam string names  of the columns, with commas between
+-- @tparam function cells  of a row's line and its number in the file: what is added to it
+function M.add_columns(dir, names, cells)
+  for _, split in ipairs { "train", "valid", "test" } do
+    local path, lines = ("%s/%s.csv"):format(dir, split), {}
+    for line in io.lines(path) do
+      lines[#lines + 1] = line .. "," .. (#lines == 0 and names or cells(line, #lines))
+    end
+    M.write(path, table.concat(lines, "\n") .. "\n")
+  end
+end
+
 --- A project as of make_project, with runs of lr and fm in folders of these names.
+-- @tparam[opt] string dir  a project that is there
+-- @tparam[opt] string words  options of the trainings
 -- @treturn string the folder
-function M.make_runs()
-  local dir = M.make_project {}
+function M.make_runs(dir, words)
+  dir = dir or M.make_project {}
   for _, script in ipairs { "lr", "fm" } do
-    assert(M.run(("train %s/lr.yaml --quiet --set model.script=%s --out %s/%s"):format(dir, script,
-      dir, script)) == 0)
+    assert(M.run(("train %s/lr.yaml --quiet --set model.script=%s --out %s/%s %s"):format(dir,
+      script, dir, script, words or "")) == 0)
   end
   return dir
 end

@@ -63,28 +63,18 @@ local function table_in(page, summary)
   return rows
 end
 
--- A project with runs of lr and fm and a scenario of four hours.
+-- A project with runs of lr and fm, and scenarios: the four quarters of the day.
 local dir
 
-local function make_runs()
-  local folder = helper.make_project {}
-  for _, name in ipairs { "train", "valid", "test" } do
-    local text = helper.read(("%s/%s.csv"):format(folder, name))
-    helper.write(("%s/%s.csv"):format(folder, name), (text:gsub("([^\n]+)", function(line)
-      local hour = line:match "^%d,[^,]+,[^,]+,[^,]+,(%d+)"
-      return line .. (hour and (",part %d"):format(hour / 6) or ",part")
-    end)))
-  end
-  local fields = helper.read(folder .. "/fields.yaml"):gsub("group: user", "%0\nscenario: part")
-  helper.write(folder .. "/fields.yaml", fields)
-  for _, script in ipairs { "lr", "fm" } do
-    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --set model.script=%s "
-      .. "--set train.epochs=3 --out %s/%s"):format(folder, script, folder, script))))
-  end
-  return folder
-end
-
-setup(function() dir = make_runs() end)
+setup(function()
+  dir = helper.make_project {}
+  helper.add_columns(dir, "part", function(line)
+    return ("part %d"):format(line:match "^%d,[^,]+,[^,]+,[^,]+,(%d+)" / 6)
+  end)
+  local fields = helper.read(dir .. "/fields.yaml"):gsub("group: user", "%0\nscenario: part")
+  helper.write(dir .. "/fields.yaml", fields)
+  helper.make_runs(dir, "--set train.epochs=3")
+end)
 
 describe("the data of a report", function()
   it("has an ROC curve whose points are exact and whose area is the AUC", function()
@@ -112,13 +102,7 @@ describe("the data of a report", function()
 
   it("counts weights", function()
     local folder = helper.make_project { rows = 400 }
-    for _, name in ipairs { "train", "valid", "test" } do
-      local n, text = 0, helper.read(("%s/%s.csv"):format(folder, name))
-      helper.write(("%s/%s.csv"):format(folder, name), (text:gsub("([^\n]+)", function(line)
-        n = n + 1
-        return line .. (n == 1 and ",w" or "," .. n % 3)
-      end)))
-    end
+    helper.add_columns(folder, "w", function(_, i) return i % 3 end)
     helper.write(folder .. "/fields.yaml", (helper.read(folder .. "/fields.yaml")
       :gsub("group: user", "weight: w")))
     assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/lr"):format(folder, folder))))

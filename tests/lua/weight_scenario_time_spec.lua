@@ -19,14 +19,10 @@ end
 -- A project whose rows have a weight of 0 to 2, one of three places and a time.
 local function make_project(keys)
   local dir = helper.make_project { rows = 400 }
-  for _, split in ipairs { "train", "valid", "test" } do
-    local rows, header = rows_of(dir, split)
-    for i, row in ipairs(rows) do
-      local place = ({ "feed", "search", '"a ""b"" c"', "feed" })[i % 4 + 1]
-      rows[i] = ("%s,%d,%s,%d.5"):format(row, i % 3, place, 1700000000 + i)
-    end
-    write_rows(dir, split, header .. ",w,place,ts", rows)
-  end
+  helper.add_columns(dir, "w,place,ts", function(_, i)
+    local place = ({ "feed", "search", '"a ""b"" c"', "feed" })[i % 4 + 1]
+    return ("%d,%s,%d.5"):format(i % 3, place, 1700000000 + i)
+  end)
   local fields = helper.read(dir .. "/fields.yaml")
   helper.write(dir .. "/fields.yaml", (fields:gsub("group: user", "group: user\n" .. keys)))
   return dir
