@@ -22,7 +22,7 @@ local function lock(path)
   return C.mr_lock_take(out, path), out[0]
 end
 
--- Whether a process is there, or nil where nothing says so.
+-- Whether a process is there.
 local function runs(pid) return os.execute(("kill -0 %s 2>/dev/null"):format(pid)) == 0 end
 
 describe("a program", function()
@@ -81,7 +81,6 @@ local lock = mr.new "int32_t[1]"
 assert(mr.C.mr_lock_take(lock, "%s/lock") == 0)
 assert(mr.C.mr_process_start(pid, words, "/dev/null") == 0)
 while not io.open("%s/ready") do end
-mr.C.mr_seconds()
 io.open("%s/pid", "w"):write(tostring(pid[0]):match "%%d+"):close()
 os.execute("kill -9 $PPID")
 ]]):format(package.path, ("%s touch %s/ready; sleep 60 & wait; wait"):format(

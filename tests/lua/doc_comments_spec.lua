@@ -118,7 +118,7 @@ describe("make docs", function()
     local index = helper.read "build/docs/index.html"
     local found = select(2, helper.shell "find lua -name '*.lua' ! -path '*/cli/*'")
     for path in found:gmatch "[^\n]+" do
-      local name = helper.read(path):match "\n%-%- @%a*mod%a*u?l?e? (%S+)"
+      local name = helper.read(path):match "\n%-%- @%a*mod%a* (%S+)"
       assert.truthy(name, path .. " has no @module")
       assert.truthy(index:find('.html">' .. name .. "</a>", 1, true), name)
     end
