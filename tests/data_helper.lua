@@ -28,6 +28,11 @@ function M.spec(column)
   spec.when_missing = WHEN_MISSING[column.missing] or C.MR_MISSING_VALUE
   spec.missing = tonumber(column.missing) or 0
   spec.normalize, spec.buckets = column.normalize and 1 or 0, column.buckets or 0
+  if column.values then
+    column.list = mr.new("const char *[?]", #column.values, column.values) -- lives as it does
+    spec.values, spec.n_values = column.list, #column.values
+  end
+  spec.unseen = column.unseen and C["MR_UNSEEN_" .. column.unseen:upper()] or 0
   if column.clip then spec.clips, spec.least, spec.most = 1, column.clip[1], column.clip[2] end
   return spec
 end

@@ -127,6 +127,10 @@ enum { MR_PLAIN_NUMBER = 0, MR_LOG1P = 1 }; /* transform of a number */
  * own. */
 enum { MR_MISSING_VALUE = 0, MR_MISSING_MEAN = 1, MR_MISSING_OWN = 2 };
 
+/* What an id reads that its column does not list, or that the model lacks: the row "unknown", as an
+ * empty one does; zeros, and so does an empty one; or it is wrong. */
+enum { MR_UNSEEN_UNKNOWN = 0, MR_UNSEEN_ZERO = 1, MR_UNSEEN_ERROR = 2 };
+
 enum { MR_KEEP_FIRST = 0, MR_KEEP_LAST = 1 }; /* of a sequence that is longer than its max */
 
 /* A sequence: columns that are aligned, one row a behaviour, any number of them for each owner. In a
@@ -150,6 +154,10 @@ typedef struct mr_column_spec {
                           one between its behaviours */
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
   int32_t width;       /* MR_VECTOR: floats per row */
+  /* MR_ID, MR_IDS: all values there are, each with a row from the start, at most 10000; NULL: any.
+   * And what others read, MR_UNSEEN_UNKNOWN .. */
+  const char *const *values;
+  int32_t n_values, unseen;
   /* MR_NUMBER, MR_BUCKET, in this order: */
   int32_t when_missing; /* MR_MISSING_VALUE .. */
   float missing;        /* MR_MISSING_VALUE: the value of an empty cell */
@@ -220,7 +228,8 @@ enum {
   MR_BAD_NUMBER = 2,   /* not one, or too large */
   MR_BAD_SEQUENCE = 3, /* columns of different lengths */
   MR_BAD_PAIR = 4,     /* of libsvm or libffm */
-  MR_BAD_REASONS = 5
+  MR_BAD_ID = 5,       /* not among the column's values */
+  MR_BAD_REASONS = 6
 };
 
 typedef struct mr_text_format {
@@ -278,6 +287,10 @@ const int64_t *mr_dataset_bad_list(const mr_dataset *dataset);
 /* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it was
  * built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
+/* Values of an MR_ID or MR_IDS column that were made unknown when it was built: that the column
+ * does not list; and with `fit` those that are rare. Of the request's side each counts once a
+ * request. */
+int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column);
 /* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
  * Labels, weights and numbers: one float a sample. Groups: one key a sample. */
 const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column);
@@ -574,6 +587,10 @@ const float *mr_run_watched(mr_run *run, int32_t node);
 int mr_run_row_gradient(mr_run *run, int32_t table, uint64_t key, float *gradient);
 /* The value of output `i` of mr_run_new_predict for every row of its domain. */
 int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out);
+/* What mr_run_predict has read so far of a column with ids: values, empty and unlisted ones aside,
+ * and those of them that the model lacks. 0 of other columns and of those that no lookup reads. */
+int64_t mr_run_values(const mr_run *run, int32_t column);
+int64_t mr_run_unseen(const mr_run *run, int32_t column);
 /* Bytes of buffers that a run holds for batches of this many samples. */
 int64_t mr_run_bytes(const mr_run *run);
 /* At most the memory of a table once it holds so many keys, optimizer states included. */

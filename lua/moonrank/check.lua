@@ -12,8 +12,8 @@ local path_of = require "moonrank.path"
 local M = {}
 
 local SPLITS = { "train", "valid", "test" }
--- What changes a number on its way into the cache.
-local CHANGES = { "normalize", "clip", "buckets", "transform" }
+-- What changes values on their way into the cache.
+local CHANGES = { "normalize", "clip", "buckets", "transform", "values", "unseen" }
 
 -- The configuration that reads numbers as they are written and keeps every value.
 local function bare(values, cache)
@@ -22,8 +22,8 @@ local function bare(values, cache)
   local function plain(field)
     local one = {}
     for key, value in pairs(field) do one[key] = value end
+    for _, key in ipairs(CHANGES) do one[key] = nil end
     if field.type == "number" then
-      for _, key in ipairs(CHANGES) do one[key] = nil end
       one.transform, one.missing = "none", check_columns.EMPTY
     end
     return one
@@ -68,6 +68,7 @@ local function rows_of_tables(values, survey, split)
   for _, field in ipairs(values.fields) do
     -- All buckets have a code, and so has "missing".
     if field.buckets then rows[field.table] = tonumber(field.buckets:match "%d+") + 1 end
+    if field.values then rows[field.table] = math.max(rows[field.table], #field.values) end
   end
   return rows
 end

@@ -420,6 +420,24 @@ local function check_number(context, field, path)
   end
 end
 
+-- The values that an id field lists, as texts.
+local function list_values(context, field, path)
+  local seen, list = {}, {}
+  for i, value in ipairs(field.values or {}) do
+    local text = tostring(value)
+    if seen[text] then
+      stop(context.places[("%s.values[%d]"):format(path, i)], '%s.values has "%s" twice', path,
+        text)
+    end
+    seen[text], list[i] = true, text
+  end
+  if #list > 10000 then
+    stop(context.places[path .. ".values"], "%s.values has %d values, expected at most 10000", path,
+      #list)
+  end
+  return field.values and list
+end
+
 local function check_field(context, field, path)
   local names = type(field.name) == "table" and field.name or { field.name }
   local place = context.places[path .. ".name"]
@@ -431,6 +449,7 @@ local function check_field(context, field, path)
       field.separator)
   end
   check_number(context, field, path)
+  field.values = list_values(context, field, path)
   for _, name in ipairs(names) do
     if name:find "[%c%s:]" or #name > 255 then
       stop(place, '%s.name is "%s", expected text without spaces and colons', path, name)
@@ -444,12 +463,13 @@ end
 -- One entry a field, each with its source and table written out.
 local function expand_fields(values, context)
   local fields = {}
-  context.seen = {}
+  context.seen, context.entries = {}, {}
   for i, field in ipairs(values.fields) do
     for _, name in ipairs(check_field(context, field, ("fields[%d]"):format(i))) do
       local one = {}
       for key, value in pairs(field) do one[key] = value end
       one.name, one.source = name, tostring(field.source or name)
+      context.entries[name] = ("fields[%d]"):format(i)
       if field.type ~= "number" or field.buckets then one.table = field.table or name end
       fields[#fields + 1] = one
     end
@@ -480,6 +500,14 @@ local function expand_tables(values, context)
   end
   for _, sequence in ipairs(values.sequences or {}) do
     for _, member in pairs(sequence.of) do add(member.table) end
+  end
+  for _, field in ipairs(values.fields) do
+    if field.unseen == "error" and not field.values and tables[field.table].min_count > 1 then
+      local entry = context.entries[field.name]
+      stop(context.places[entry .. ".unseen"], "%s.unseen is error, but values that come fewer "
+        .. "than %d times in training are unseen, by min_count of table %s; list the field's "
+        .. "values or set that to 1", entry, tables[field.table].min_count, field.table)
+    end
   end
   for name in pairs(values.tables) do
     if not tables[name] then

@@ -121,6 +121,14 @@ local FIELD = { type = "map", keys = {
     doc = "keep at most this many values, the first ones; default: all" }),
   key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" }, default = "mean",
     doc = "how the rows of several values become one" }),
+  key("values", { type = "list", of = { type = "either", forms = COLUMN_FORMS },
+    only = { "id", "ids" },
+    doc = "all values that there are, at most 10000: each has a row from the start, however "
+      .. "rare" }),
+  key("unseen", { type = "word", words = { "unknown", "zero", "error" }, only = { "id", "ids" },
+    doc = "what a value reads that is not in values, is rarer than min_count or that the model "
+      .. "lacks: the row of unknown values (default); zeros, as an empty cell does then; or it is "
+      .. "wrong" }),
   key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
     default = "none", doc = "log1p: log(1 + x), for negative x -log(1 - x)" }),
   key("missing", { type = "either", forms = { { type = "number" },

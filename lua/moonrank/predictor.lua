@@ -88,11 +88,37 @@ local function figures_of(self, split, task, seen)
   return figures
 end
 
+-- What the run has read so far, by the fields' numbers.
+local function read_so_far(self, fields)
+  local counts, handle = {}, mr.handle(self, "the predictor")
+  for i, field in ipairs(fields) do
+    counts[i] = { tonumber(C.mr_run_values(handle, field.column)),
+      tonumber(C.mr_run_unseen(handle, field.column)) }
+  end
+  return counts
+end
+
+-- Values of each field that the model reads, and how many of them it does not know.
+local function unseen_of(self, split, fields, before)
+  local list = {}
+  for i, now in ipairs(read_so_far(self, fields)) do
+    local values, unseen = now[1] - before[i][1], now[2] - before[i][2]
+    local unlisted = split:unseen(fields[i]) -- which read as if there were no value
+    if unseen + unlisted > 0 then
+      list[#list + 1] = { field = fields[i].name, values = values + unlisted,
+        unseen = unseen + unlisted }
+    end
+  end
+  return list
+end
+
 --- The figures of the first task: rows (that have a label), positives, logloss,
 -- normalised_entropy, calibration (sum p / sum y), auc, gauc with groups and groups_used where a
 -- group is declared, seconds; those of every task under `tasks`.
 -- Where a scenario is declared, `scenarios` has the same of each, with its `name`, in the order of
--- names. Rows count by their weights, where the data has them.
+-- names. Rows count by their weights, where the data has them. `unseen` is a list of the fields and
+-- members that have values which the model does not know, or which are not listed: field (name),
+-- unseen and values (that are not empty), both once a request where they are of its side.
 -- AUC and GAUC rank logits, which tie less often than their probabilities.
 -- @tparam Split split
 -- @tparam[opt] function seen  seen(task, logits, labels) is called for each task by name, with
@@ -100,11 +126,13 @@ end
 -- @treturn table
 -- @raise when the data has no label, or a score is not finite
 function Predictor:evaluate(split, seen)
-  local all = {}
+  local all, fields, unseen = {}, split.schema:id_fields(), nil
   for i, task in ipairs(self.model.tasks) do
+    local before = read_so_far(self, fields)
     all[task.name] = figures_of(self, split, i, seen)
+    unseen = unseen or unseen_of(self, split, fields, before)
   end
-  local figures = { tasks = all }
+  local figures = { tasks = all, unseen = unseen }
   for key, value in pairs(all[self.model.tasks[1].name]) do figures[key] = value end
   return figures
 end

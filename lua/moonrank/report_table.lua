@@ -96,6 +96,18 @@ function M.lines(report, row, tasks)
   return lines
 end
 
+--- Which values a model does not know, as a line for people.
+-- @tparam ?{table,...} unseen  of the figures of Predictor:evaluate
+-- @treturn ?string such as "ad_id 3.10 % of 1,000 values"; nil where there are none
+function M.unseen(unseen)
+  local parts, grouped = {}, require "moonrank.progress".grouped
+  for i, one in ipairs(unseen or {}) do
+    parts[i] = ("%s %.2f %% of %s values"):format(one.field, 100 * one.unseen / one.values,
+      grouped(one.values))
+  end
+  return parts[1] and table.concat(parts, ", ")
+end
+
 --- The table of evaluations. Rows: { what, figures = { logloss, auc, gauc, calibration, rows,
 -- seconds } }.
 -- @tparam[opt] integer width  least width of the first column

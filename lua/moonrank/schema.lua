@@ -15,6 +15,9 @@ Schema.__index = Schema
 
 local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER }
 
+local UNSEEN = { unknown = C.MR_UNSEEN_UNKNOWN, zero = C.MR_UNSEEN_ZERO,
+  error = C.MR_UNSEEN_ERROR }
+
 -- Whose a field is decides the domain of its values.
 local function domain_of(side, config)
   if side == "ad" or not config.request then return "sample" end
@@ -40,6 +43,7 @@ end
 -- see it.
 local function add_field(self, field, config, in_sequence)
   local domain = domain_of(field.side, config)
+  local values = field.values and mr.new("const char *[?]", #field.values, field.values)
   local column = add_column(self, {
     name = field.name,
     source = field.source,
@@ -48,6 +52,9 @@ local function add_field(self, field, config, in_sequence)
     domain = Schema.domain_number(domain),
     separator = field.separator and field.separator:byte() or 0,
     max = field.max or 0,
+    values = values,
+    n_values = field.values and #field.values or 0,
+    unseen = UNSEEN[field.unseen],
     transform = field.transform == "log1p" and C.MR_LOG1P or C.MR_PLAIN_NUMBER,
     missing = type(field.missing) == "number" and field.missing or 0,
     when_missing = field.missing == "mean" and C.MR_MISSING_MEAN
@@ -159,6 +166,20 @@ function Schema.new(config, options)
   end
   if not (options and options.labels == false) then add_labels(self, config) end
   return self
+end
+
+--- All fields and members that have a table.
+-- @treturn {Field,...}
+function Schema:id_fields()
+  local list = {}
+  local function add(fields)
+    for _, field in ipairs(fields) do
+      if field.table then list[#list + 1] = field end
+    end
+  end
+  add(self.fields)
+  for _, sequence in ipairs(self.sequences) do add(sequence.members) end
+  return list
 end
 
 --- The number of a column: a field's name, "label:<task>" or a number.

@@ -34,12 +34,13 @@ function Split:samples() return tonumber(C.mr_dataset_samples(handle_of(self))) 
 function Split:requests() return tonumber(C.mr_dataset_requests(handle_of(self))) end
 
 local REASONS = { cells = C.MR_BAD_CELLS, label = C.MR_BAD_LABEL, number = C.MR_BAD_NUMBER,
-  sequence = C.MR_BAD_SEQUENCE, pair = C.MR_BAD_PAIR }
+  sequence = C.MR_BAD_SEQUENCE, pair = C.MR_BAD_PAIR, id = C.MR_BAD_ID }
 
 --- Rows of the text that were wrong and left out, as data.bad_rows asked for.
 -- @treturn integer how many
 -- @treturn table how many by reason, of those that there are: `cells` (their number), `label`,
--- `number`, `sequence` (columns of different lengths), `pair` (of libsvm and libffm)
+-- `number`, `sequence` (columns of different lengths), `pair` (of libsvm and libffm), `id` (not
+-- among the values of its field)
 -- @return `const int64_t *`: their numbers from 0, ascending, wrong ones counted, valid until the
 -- split is closed
 function Split:bad_rows()
@@ -71,6 +72,13 @@ function Split:distinct(name)
   local handle = handle_of(self)
   local index = C.mr_schema_find_table(self.schema.handle, name)
   return index < 0 and 0 or math.max(0, tonumber(C.mr_dataset_distinct(handle, index)))
+end
+
+--- Values that were made unknown when the cache was built: not listed, or rare in training data.
+-- @tparam Field field  of type id or ids
+-- @treturn integer
+function Split:unseen(field)
+  return tonumber(C.mr_dataset_unseen(handle_of(self), field.column))
 end
 
 --- The numbers or labels of a sample-side column, one a sample.

@@ -12,9 +12,11 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 10, NODES = 7 };
+enum { N = 40, COLUMNS = 11, NODES = 7 };
 
 static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
+
+static const char *const kinds[] = {"a3", "a8"};
 
 static const mr_column_spec columns[COLUMNS] = {
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
@@ -36,7 +38,14 @@ static const mr_column_spec columns[COLUMNS] = {
      .domain = MR_SAMPLE,
      .when_missing = MR_MISSING_MEAN,
      .normalize = 1},
-    {.name = "level", .source = "price", .type = MR_BUCKET, .domain = MR_SAMPLE, .buckets = 4}};
+    {.name = "level", .source = "price", .type = MR_BUCKET, .domain = MR_SAMPLE, .buckets = 4},
+    {.name = "kind",
+     .source = "ad",
+     .type = MR_ID,
+     .domain = MR_SAMPLE,
+     .values = kinds,
+     .n_values = 2,
+     .unseen = MR_UNSEEN_ZERO}};
 
 static const struct {
   const char *op;
@@ -148,8 +157,13 @@ static int schema_add_table(void) {
 
 static int schema_add_column(void) {
   mr_schema *s = new_schema();
-  mr_column_spec spec = {.name = "new", .source = "from", .table = "t", .type = MR_ID,
-                         .domain = MR_SAMPLE};
+  mr_column_spec spec = {.name = "new",
+                         .source = "from",
+                         .table = "t",
+                         .type = MR_ID,
+                         .domain = MR_SAMPLE,
+                         .values = kinds,
+                         .n_values = 2};
   int status = ARMED(mr_schema_add_column(s, &spec));
   CHECK(mr_schema_columns(s) == COLUMNS + (status == MR_OK), "%d columns", mr_schema_columns(s));
   mr_schema_free(s);

@@ -20,7 +20,7 @@ local function check(text, good, counts, list, options)
   assert(data.build(schema, helper.write(dir .. "/good.csv", good), dir .. "/good"))
   assert.same(data.rows(schema, columns, dir .. "/good"),
     data.rows(schema, columns, dir .. "/all"))
-  assert.same({ { 0, 0, 0, 0, 0 }, {} }, { data.bad_rows(schema, dir .. "/good") })
+  assert.same({ { 0, 0, 0, 0, 0, 0 }, {} }, { data.bad_rows(schema, dir .. "/good") })
 end
 
 describe("wrong rows", function()
@@ -31,7 +31,7 @@ describe("wrong rows", function()
   it("are left out and counted, in blocks of any size and any number of threads", function()
     local random, pool = helper.random(3), data.pool(3)
     for round = 1, 12 do
-      local lines, good, counts, list = {}, {}, { 0, 0, 0, 0, 0 }, {}
+      local lines, good, counts, list = {}, {}, { 0, 0, 0, 0, 0, 0 }, {}
       for i = 1, 200 do
         local which = random(30)
         if bad[which] then
@@ -147,7 +147,8 @@ describe("wrong rows", function()
         { layout = "libsvm", bad_rows = 9, block = block }))
       local rows = assert(data.rows(schema, pairs_of, dir .. "/cache"))
       assert.same({ 1, 0 }, data.column(rows, "y"))
-      assert.same({ { 0, 1, 0, 0, 3 }, { 1, 2, 4, 5 } }, { data.bad_rows(schema, dir .. "/cache") })
+      assert.same({ { 0, 1, 0, 0, 3, 0 }, { 1, 2, 4, 5 } },
+        { data.bad_rows(schema, dir .. "/cache") })
       os.remove(dir .. "/cache")
     end
   end)
@@ -157,6 +158,6 @@ describe("wrong rows", function()
     local path = helper.write(dir .. "/f.csv", header .. "1,u\n1,u,1,,\n1,u,old,,\n0,v,1,a,1\n")
     assert.is_true(data.read_without_memory(columns, path, dir .. "/cache",
       { bad_rows = 9, block = 30 }) > 50)
-    assert.equal(5, tonumber(mr.C.MR_BAD_REASONS))
+    assert.equal(6, tonumber(mr.C.MR_BAD_REASONS))
   end)
 end)

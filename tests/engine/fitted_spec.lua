@@ -134,7 +134,7 @@ describe("what is fitted", function()
     for _, block in ipairs { 0, 1, 40 } do
       local _, schema, cache = fitted(helper.write(dir .. "/bad.csv", text .. bad .. "1,3,1,end\n"),
         { bad_rows = 9, block = block })
-      assert.same({ { 1, 0, 3, 0, 0 }, { 90, 91, 92, 93 } }, { data.bad_rows(schema, cache) })
+      assert.same({ { 1, 0, 3, 0, 0, 0 }, { 90, 91, 92, 93 } }, { data.bad_rows(schema, cache) })
       assert.same(good, data.rows(schema, columns, cache))
     end
     helper.fails_with(dir .. '/bad.csv:92:5: "cheap" is not a number (column "price")',

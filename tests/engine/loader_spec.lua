@@ -301,7 +301,7 @@ describe("a loader", function()
       local schema, list, cache = grid(6, 1)
       local bytes = helper.read(cache)
       local at = 0 -- where the records are: the first section
-      for i = 8, 1, -1 do at = at * 256 + bytes:byte(128 + 8 + i) end
+      for i = 8, 1, -1 do at = at * 256 + bytes:byte(136 + 8 + i) end
       for _, row in ipairs { 0, 5, 15, 16, 52 } do
         for column = 0, 5 do
           local place = at + (row * 7 + column) * 4

@@ -223,6 +223,11 @@ local cache_columns = {
     normalize = true },
   { name = "level", source = "age", type = "bucket", side = "request", missing = "own",
     buckets = 3 },
+  { name = "kind", source = "tags", table = "tags", type = "ids", separator = "|", max = 3,
+    values = { "x", "a1" }, unseen = "zero" },
+  { name = "past.kind", source = "seen", table = "kind", type = "id", side = "request",
+    sequence = "past", values = { "a1", "a2" } },
+  { name = "sure", source = "click", type = "id", values = { "0", "1" }, unseen = "error" },
   { name = "rid", type = "request_key", side = "request" },
 }
 
@@ -245,14 +250,14 @@ local function cache_seed(name, keyed)
   local samples, requests = number(bytes, 48, 8), number(bytes, 56, 8)
   local sizes = { number(bytes, 64, 8) / 4, number(bytes, 72, 8) / 4 }
   local n_sections, codes, scenarios = number(bytes, 80, 8), "", 0
-  for at = 128, 128 + 24 * (n_sections - 1), 24 do -- uint64 [codes]: 128 at a time
+  for at = 136, 136 + 24 * (n_sections - 1), 24 do -- uint64 [codes]: 128 at a time
     if number(bytes, at, 4) == 5 then
       codes = codes .. string.char(number(bytes, at + 16, 8) / 8 / 128)
     elseif number(bytes, at, 4) == 7 then -- struct mr__scenario
       scenarios = number(bytes, at + 16, 8) / 56
     end
   end
-  local sections = math.ceil((128 + 24 * n_sections) / 64) * 64
+  local sections = math.ceil((136 + 24 * n_sections) / 64) * 64
   put("cache", name, string.char(choice, samples, requests, sizes[1] % 256, sizes[1] / 256,
     sizes[2] % 256, sizes[2] / 256) .. codes .. string.char(scenarios) .. bytes:sub(sections + 1))
 end

@@ -10,6 +10,8 @@ static const mr_sequence_spec sequences[] = {
     {.name = "near", .domain = MR_SAMPLE, .separator = '|'},
 };
 
+static const char *const kinds[] = {"x", "a1", "a2"}, *const bits[] = {"0", "1"};
+
 static const mr_column_spec specs[] = {
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
     {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
@@ -54,6 +56,30 @@ static const mr_column_spec specs[] = {
      .domain = MR_REQUEST,
      .when_missing = MR_MISSING_OWN,
      .buckets = 3},
+    {.name = "kind",
+     .source = "tags",
+     .table = "tags",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .separator = '|',
+     .max = 3,
+     .values = kinds,
+     .n_values = 2,
+     .unseen = MR_UNSEEN_ZERO},
+    {.name = "past.kind",
+     .source = "seen",
+     .table = "kind",
+     .type = MR_ID,
+     .sequence = "past",
+     .values = kinds + 1,
+     .n_values = 2},
+    {.name = "sure",
+     .source = "click",
+     .type = MR_ID,
+     .domain = MR_SAMPLE,
+     .values = bits,
+     .n_values = 2,
+     .unseen = MR_UNSEEN_ERROR},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };

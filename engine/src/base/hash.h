@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MR__UNKNOWN_KEY = 0 };
+/* Besides: the key of a row of zeros, which columns read instead of "unknown" that say so; and,
+ * while a cache is built, that of all values that are not listed. */
+enum { MR__UNKNOWN_KEY = 0, MR__NOTHING_KEY = 2, MR__UNLISTED_KEY = 3 };
 
 uint64_t mr__hash(const void *bytes, size_t size, uint64_t seed);
 

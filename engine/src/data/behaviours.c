@@ -57,14 +57,25 @@ static void add_numbers(struct mr__behaviours *to, const struct mr__column *colu
   }
 }
 
+/* The key that stands for a behaviour's value, the `number`-th; one that is not listed may be
+ * wrong. */
+static uint64_t listed(const struct mr__column *column, uint64_t key, struct mr__text value,
+                       uint32_t number, struct mr__bad_behaviour *bad) {
+  key = mr__listed_key(column, key);
+  if (key == MR__UNLISTED_KEY && column->unseen == MR_UNSEEN_ERROR && bad->kind == MR__NUMBER_OK)
+    *bad = (struct mr__bad_behaviour){MR__ID_UNLISTED, number, value};
+  return key;
+}
+
 static int add_bag(struct mr__behaviours *to, const struct mr__column *column, struct mr__text rest,
-                   uint32_t *size) {
+                   uint32_t *size, uint32_t number, struct mr__bad_behaviour *bad) {
   struct mr__text piece;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   while (n < max && mr__next_piece(&rest, column->separator, &piece)) {
     if (to->n_keys == to->keys_capacity || to->n_keys == to->codes_capacity)
       MR_TRY(reserve_keys(to, to->n_keys + 1));
-    to->keys[to->n_keys++] = mr__key(piece.at, piece.size, column->seed);
+    uint64_t key = mr__key(piece.at, piece.size, column->seed);
+    to->keys[to->n_keys++] = listed(column, key, piece, number, bad);
     n++;
   }
   *size = n;
@@ -72,10 +83,22 @@ static int add_bag(struct mr__behaviours *to, const struct mr__column *column, s
 }
 
 static int add_bags(struct mr__behaviours *to, const struct mr__column *column,
-                    struct mr__text cell, uint32_t first, uint32_t kept) {
+                    struct mr__text cell, uint32_t first, uint32_t kept,
+                    struct mr__bad_behaviour *bad) {
   for (uint32_t i = 0; i < kept; i++)
-    MR_TRY(add_bag(to, column, piece_at(cell, to->marks, first + i), &to->sizes[to->n + i]));
+    MR_TRY(add_bag(to, column, piece_at(cell, to->marks, first + i), &to->sizes[to->n + i],
+                   first + i + 1, bad));
   return MR_OK;
+}
+
+static void add_ids(struct mr__behaviours *to, const struct mr__column *column,
+                    struct mr__text cell, uint32_t first, uint32_t kept,
+                    struct mr__bad_behaviour *bad) {
+  uint64_t *keys = to->keys + to->n;
+  if (kept > 0)
+    mr__family()->cell_keys(keys, cell.at, to->marks + 2 * first, 2, kept, column->seed);
+  for (uint32_t i = 0; column->n_values > 0 && i < kept; i++)
+    keys[i] = listed(column, keys[i], piece_at(cell, to->marks, first + i), first + i + 1, bad);
 }
 
 int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *column,
@@ -93,12 +116,11 @@ int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *colum
   kept = mr__kept_behaviours(sequence, length, &first);
   MR_TRY(reserve(to, column, kept));
   if (column->type == MR_IDS)
-    MR_TRY(add_bags(to, column, cell, first, kept));
+    MR_TRY(add_bags(to, column, cell, first, kept, bad));
   else if (column->type == MR_NUMBER)
     add_numbers(to, column, cell, first, kept, bad);
-  else if (kept > 0)
-    mr__family()->cell_keys(to->keys + to->n, cell.at, to->marks + 2 * first, 2, kept,
-                            column->seed);
+  else
+    add_ids(to, column, cell, first, kept, bad);
   to->n += kept;
   if (column->type == MR_ID) to->n_keys = to->n;
   uint32_t keys = (uint32_t)(to->n_keys - keys_before);

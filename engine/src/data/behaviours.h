@@ -30,7 +30,7 @@ struct mr__behaviours {
       marks_capacity;
 };
 
-/* The first behaviour of a cell that is no number. */
+/* The first behaviour of a cell that is no number, or not listed where that is wrong. */
 struct mr__bad_behaviour {
   enum mr__number kind; /* MR__NUMBER_OK: there is none */
   uint32_t number;      /* from 1 */
@@ -42,7 +42,7 @@ void mr__behaviours_clear(struct mr__behaviours *behaviours);
 /* Forget the cells. */
 void mr__behaviours_start(struct mr__behaviours *behaviours);
 
-/* Append a cell. MR_OK with a bad behaviour too: then 0 stands for it. */
+/* Append a cell. MR_OK with a bad behaviour too: then 0 stands for a number. */
 int mr__behaviours_add(struct mr__behaviours *behaviours, const struct mr__column *column,
                        const struct mr__sequence *sequence, struct mr__text cell,
                        struct mr__bad_behaviour *bad);

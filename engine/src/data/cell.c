@@ -268,6 +268,19 @@ int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece)
   return 0;
 }
 
+const char *mr__list_phrase(char out[MR__LIST_BYTES], const struct mr__column *column) {
+  size_t size = (size_t)snprintf(out, MR__LIST_BYTES, "none of");
+  for (int i = 0; i < column->n_values; i++) {
+    char shown[MR__EXCERPT_BYTES];
+    mr__excerpt(shown, (struct mr__text){column->values[i], strlen(column->values[i])});
+    size += (size_t)snprintf(out + size, MR__LIST_BYTES - size, "%s %s", i ? "," : "", shown);
+    if (size < MR__LIST_BYTES) continue;
+    snprintf(out, MR__LIST_BYTES, "none of the %d values listed", column->n_values);
+    break;
+  }
+  return out;
+}
+
 const char *mr__excerpt(char out[MR__EXCERPT_BYTES], struct mr__text text) {
   enum { SHOWN = 40 };
   size_t size = text.size;

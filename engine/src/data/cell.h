@@ -22,13 +22,19 @@ size_t mr__unquote(char *out, struct mr__text raw);
  * raw.size. */
 struct mr__text mr__unquoted(char *out, struct mr__text raw);
 
-/* What a cell of an MR_NUMBER or MR_BUCKET column turned out to be. */
+/* What a cell of an MR_NUMBER or MR_BUCKET column turned out to be, or a value of another one. */
 enum mr__number {
   MR__NUMBER_OK,
   MR__NUMBER_MISSING, /* empty, "nan" or "NaN": the column's `missing` value stands in */
   MR__NUMBER_BAD,     /* not a number at all */
-  MR__NUMBER_HUGE     /* infinite, or beyond FLT_MAX */
+  MR__NUMBER_HUGE,    /* infinite, or beyond FLT_MAX */
+  MR__ID_UNLISTED     /* an id that the column does not list, where that is wrong */
 };
+
+/* The rest of the sentence that begins with a value which a column does not list: "none of a, b".
+ */
+enum { MR__LIST_BYTES = 200 };
+const char *mr__list_phrase(char out[MR__LIST_BYTES], const struct mr__column *column);
 
 /* What is said of text that is MR__NUMBER_BAD or MR__NUMBER_HUGE. */
 static inline const char *mr__number_trouble(enum mr__number kind) {

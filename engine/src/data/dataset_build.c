@@ -59,6 +59,7 @@ struct build {
   struct mr__scenarios scenarios;
   struct mr__fit *fit;     /* NULL: nothing is to be fitted */
   uint32_t **bucket_codes; /* [columns] */
+  uint32_t *nothing, *unlisted; /* [tables], codes */
   struct open_request open;
 };
 
@@ -340,6 +341,36 @@ static int code_buckets(struct build *build, int c) {
   return status;
 }
 
+/* Give a table a key that is kept however often it comes. */
+static int keep_key(struct build *build, int table, uint64_t key) {
+  struct mr__new_key new_key = {.key = key, .seen = UINT32_MAX};
+  return mr__dictionary_add(build->dictionary, table, &new_key, 1);
+}
+
+/* Listed values have codes in training data whether they come or not. */
+static int keep_values(struct build *build, const struct mr__column *column, int fit) {
+  for (int i = 0; fit && i < column->n_values; i++) {
+    uint64_t key = mr__key(column->values[i], strlen(column->values[i]), column->seed);
+    MR_TRY(keep_key(build, column->table, key));
+  }
+  if (column->unseen != MR_UNSEEN_ZERO) return MR_OK;
+  return keep_key(build, column->table, MR__NOTHING_KEY);
+}
+
+static int settle_ids(struct build *build, int fit) {
+  const mr_schema *schema = build->layout->schema;
+  build->nothing = mr__calloc(schema->n_tables, sizeof *build->nothing);
+  build->unlisted = mr__calloc(schema->n_tables, sizeof *build->unlisted);
+  if (!build->nothing || !build->unlisted) return mr__fail_memory();
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (mr__column_maps(&schema->columns[c])) MR_TRY(keep_values(build, &schema->columns[c], fit));
+  for (size_t t = 0; t < schema->n_tables; t++) {
+    build->nothing[t] = mr__dictionary_code(build->dictionary, (int)t, MR__NOTHING_KEY);
+    build->unlisted[t] = mr__dictionary_code(build->dictionary, (int)t, MR__UNLISTED_KEY);
+  }
+  return MR_OK;
+}
+
 /* All rows are read: what is to be fitted is known. */
 static int settle_numbers(struct build *build) {
   mr_schema *schema = build->layout->schema;
@@ -366,7 +397,9 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
   MR_TRY(settle_numbers(build));
-  struct mr__kept kept = {build->dictionary, &build->scenarios, build->bucket_codes};
+  MR_TRY(settle_ids(build, fit));
+  struct mr__kept kept = {build->dictionary, &build->scenarios, build->bucket_codes, build->nothing,
+                          build->unlisted};
   mr__store_writer_bad_rows(build->writer, &build->bad);
   return mr__store_writer_finish(build->writer, &kept, fingerprint, pool);
 }
@@ -381,6 +414,8 @@ static void clear(struct build *build) {
   for (size_t c = 0; build->bucket_codes && c < build->layout->schema->n_columns; c++)
     mr__free(build->bucket_codes[c]);
   mr__free(build->bucket_codes);
+  mr__free(build->nothing);
+  mr__free(build->unlisted);
   mr__free(build->open.record);
   mr__free(build->open.texts);
   mr__free(build->bad.list);

@@ -380,7 +380,10 @@ void mr__dictionary_map(const struct mr__dictionary *dictionary, int table, uint
 int64_t mr__dictionary_distinct(const struct mr__dictionary *dictionary, int table) {
   size_t n = 0;
   for (int s = 0; s < MR__SHARDS; s++) n += dictionary->tables[table].shards[s].n;
-  return (int64_t)n - 1; /* without "unknown" */
+  const struct shard *first = &dictionary->tables[table].shards[0];
+  for (size_t i = 0; i < first->n; i++)
+    n -= first->keys[i] <= MR__UNLISTED_KEY && first->keys[i] != 1;
+  return (int64_t)n;
 }
 
 int64_t mr__dictionary_codes(const struct mr__dictionary *dictionary, int table) {

@@ -222,6 +222,35 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
              mr__number_trouble(kind), column->source);
 }
 
+/* Whether a column's values that are not listed are wrong. */
+static int is_strict(const struct mr__column *column) {
+  return column->n_values > 0 && column->unseen == MR_UNSEEN_ERROR;
+}
+
+static int is_unlisted(const struct mr__column *column, struct mr__text text) {
+  return mr__listed_key(column, mr__key(text.at, text.size, column->seed)) == MR__UNLISTED_KEY;
+}
+
+static int next_piece(struct mr__text *rest, int layout, int separator, struct mr__text *piece);
+
+/* Note the first value of a cell that a strict column does not list, if any. */
+static void note_unlisted(struct mr__row_parser *parser, size_t row, struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__text rest = read_cell(parser, row, item.position), piece = rest;
+  int found = column->type == MR_ID && is_unlisted(column, piece);
+  uint32_t max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
+  for (uint32_t n = 0; column->type == MR_IDS && !found && n < max; n++) {
+    if (!next_piece(&rest, parser->format.layout, column->separator, &piece)) break;
+    found = is_unlisted(column, piece);
+  }
+  if (!found || !is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
+  char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES];
+  struct mr__problem *problem = &parser->rows.problem;
+  problem->reason = MR_BAD_ID;
+  snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\")",
+           mr__excerpt(shown, piece), mr__list_phrase(list, column), column->source);
+}
+
 static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct mr__item item,
                                const struct mr__bad_behaviour *bad) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
@@ -230,11 +259,13 @@ static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct
   if (bad->text.at >= parser->scan.text && bad->text.at < parser->scan.text + parser->scan.size)
     at = (size_t)(bad->text.at - parser->scan.text); /* else it is of an unquoted copy */
   if (!is_first_problem(parser, at, 0)) return;
-  problem->reason = MR_BAD_NUMBER;
-  char shown[MR__EXCERPT_BYTES];
+  int unlisted = bad->kind == MR__ID_UNLISTED;
+  problem->reason = unlisted ? MR_BAD_ID : MR_BAD_NUMBER;
+  char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES];
   mr__excerpt(shown, bad->text);
   snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\", behaviour %u)", shown,
-           mr__number_trouble(bad->kind), column->source, bad->number);
+           unlisted ? mr__list_phrase(list, column) : mr__number_trouble(bad->kind), column->source,
+           bad->number);
 }
 
 /* Whether all columns of a sequence have equally many behaviours in a row; notes the first, in the
@@ -380,7 +411,9 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
     double time;
     if (column->type == MR_TIME) {
       if (!mr__cell_time(text, &time)) note_bad_value(parser, row, item, MR__NUMBER_BAD);
-    } else if (!mr__column_is_number(column) && column->type != MR_LABEL &&
+    } else if (is_strict(column) && column->sequence < 0) {
+      note_unlisted(parser, row, item);
+    } else if (!is_strict(column) && !mr__column_is_number(column) && column->type != MR_LABEL &&
                column->type != MR_WEIGHT) {
       continue;
     } else if (column->sequence >= 0) {
@@ -614,7 +647,7 @@ static int split_bag(struct bags *bags, const struct mr__column *column, int lay
   while (n < max && next_piece(&text, layout, column->separator, &piece)) {
     if (bags->n == bags->keys_capacity)
       MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
-    bags->keys[bags->n++] = mr__key(piece.at, piece.size, column->seed);
+    bags->keys[bags->n++] = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
     n++;
   }
   *count = n;
@@ -630,6 +663,7 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
     MR_TRY(split_bag(bags, column, parser->format.layout, text, &bags->counts[i]));
+    if (is_strict(column)) note_unlisted(parser, list->rows[i], item);
   }
   MR_TRY(mr__grow(&bags->codes, &bags->codes_capacity, bags->n, sizeof *bags->codes));
   mr__dictionary_find(parser->recent, column->table, bags->keys, bags->n, bags->codes);
@@ -858,6 +892,17 @@ static void hash_cells(struct mr__row_parser *parser, const struct list *list, i
   }
 }
 
+/* Values that are not listed have one key. */
+static void list_keys(struct mr__row_parser *parser, const struct list *list,
+                      struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  for (size_t i = 0; i < list->n; i++) {
+    parser->keys[i] = mr__listed_key(column, parser->keys[i]);
+    if (parser->keys[i] == MR__UNLISTED_KEY && is_strict(column))
+      note_unlisted(parser, list->rows[i], item);
+  }
+}
+
 static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct list *list = &parser->lists[column->domain];
@@ -866,6 +911,7 @@ static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
   size_t at = parser->layout->at[item.column];
   int view = parser->layout->view_of[item.column];
   hash_cells(parser, list, item.position, seed);
+  if (column->n_values > 0) list_keys(parser, list, item);
   if (column->table >= 0) return put_codes(parser, item.column, keys);
   const size_t *restrict record_at = list->record_at;
   for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i] + at, &keys[i], 8);
@@ -1042,7 +1088,7 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     *differs =
         n != before.n_codes || !are_codes_of(parser, column->table, before.codes, bags->keys, n);
   } else {
-    uint64_t key = mr__key(text.at, text.size, column->seed);
+    uint64_t key = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
                                  : !are_codes_of(parser, column->table, stored, &key, 1);
   }

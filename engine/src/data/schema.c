@@ -2,6 +2,7 @@
 #include "data/schema.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -10,7 +11,7 @@
 
 /* Far more than any data has; a model file with more is up to no good. A batch has room for the
  * vectors of every row. */
-enum { MAX_COLUMNS = 10000, MAX_VECTORS = 1 << 20 };
+enum { MAX_COLUMNS = 10000, MAX_VECTORS = 1 << 20, MAX_VALUES = 10000 };
 enum { DEFAULT_SEPARATOR = ',', DEFAULT_BEHAVIOUR_SEPARATOR = ' ' };
 
 int mr_schema_new(mr_schema **out) {
@@ -30,12 +31,19 @@ mr_schema *mr__schema_retain(const mr_schema *schema) {
   return held;
 }
 
+static void clear_values(struct mr__column *column) {
+  for (int i = 0; column->values && i < column->n_values; i++) mr__free(column->values[i]);
+  mr__free(column->values);
+  mr__free(column->listed);
+}
+
 void mr_schema_free(mr_schema *schema) {
   if (!schema || __atomic_sub_fetch(&schema->references, 1, __ATOMIC_ACQ_REL) > 0) return;
   for (size_t i = 0; i < schema->n_columns; i++) {
     mr__free(schema->columns[i].name);
     mr__free(schema->columns[i].source);
     mr__free(schema->columns[i].bounds);
+    clear_values(&schema->columns[i]);
   }
   for (size_t i = 0; i < schema->n_tables; i++) mr__free(schema->tables[i].name);
   mr__free(schema->columns);
@@ -179,6 +187,20 @@ static int check_number(const mr_column_spec *spec) {
   return MR_OK;
 }
 
+static int check_values(const mr_column_spec *spec) {
+  if (spec->unseen < MR_UNSEEN_UNKNOWN || spec->unseen > MR_UNSEEN_ERROR)
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": unseen is %d, expected %d (unknown), %d (zero) or %d (error)",
+                    spec->name, spec->unseen, MR_UNSEEN_UNKNOWN, MR_UNSEEN_ZERO, MR_UNSEEN_ERROR);
+  if (spec->n_values < 0 || spec->n_values > MAX_VALUES)
+    return mr__fail(MR_EINVAL, "column \"%s\": it lists %d values, expected 0 to %d", spec->name,
+                    spec->n_values, MAX_VALUES);
+  for (int i = 0; i < spec->n_values; i++)
+    if (!spec->values || !spec->values[i] || !*spec->values[i])
+      return mr__fail(MR_EINVAL, "column \"%s\": value %d of its list is empty", spec->name, i + 1);
+  return MR_OK;
+}
+
 /* A table of its own, of which all keys are known. */
 static int check_bucket_table(const mr_schema *schema, const mr_column_spec *spec) {
   int t = mr__schema_find_table(schema, spec->table ? spec->table : spec->name);
@@ -302,8 +324,10 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_member(schema, spec));
   switch (spec->type) {
   case MR_ID:
+    MR_TRY(check_values(spec));
     return check_shared_table(schema, spec);
   case MR_IDS:
+    MR_TRY(check_values(spec));
     MR_TRY(check_shared_table(schema, spec));
     return check_bags(schema, spec);
   case MR_BUCKET:
@@ -335,6 +359,43 @@ static int find_or_add_table(mr_schema *schema, const mr_column_spec *spec, int 
   return MR_OK;
 }
 
+int mr__column_lists(const struct mr__column *column, uint64_t key) {
+  int low = 0, high = column->n_values;
+  while (low < high) {
+    int middle = (low + high) / 2;
+    if (column->listed[middle] < key)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < column->n_values && column->listed[low] == key;
+}
+
+static int by_key(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* Take over the list; no value twice. */
+static int copy_values(struct mr__column *column, const mr_column_spec *spec) {
+  if ((spec->type != MR_ID && spec->type != MR_IDS) || spec->n_values == 0) return MR_OK;
+  size_t n = (size_t)spec->n_values;
+  column->values = mr__calloc(n, sizeof *column->values);
+  column->listed = mr__calloc(n, sizeof *column->listed);
+  if (!column->values || !column->listed) return mr__fail_memory();
+  column->n_values = spec->n_values;
+  for (size_t i = 0; i < n; i++) {
+    column->values[i] = mr__strdup(spec->values[i]);
+    if (!column->values[i]) return mr__fail_memory();
+    column->listed[i] = mr__key(spec->values[i], strlen(spec->values[i]), column->seed);
+  }
+  qsort(column->listed, n, sizeof *column->listed, by_key);
+  for (size_t i = 1; i < n; i++)
+    if (column->listed[i] == column->listed[i - 1])
+      return mr__fail(MR_EINVAL, "column \"%s\": its list has a value twice", spec->name);
+  return MR_OK;
+}
+
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_open(schema));
   MR_TRY(check_column(schema, spec));
@@ -359,15 +420,21 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .normalize = spec->type == MR_NUMBER && spec->normalize,
       .buckets = spec->type == MR_BUCKET ? spec->buckets : 0,
       .deviation = 1,
+      .unseen = spec->type == MR_ID || spec->type == MR_IDS ? spec->unseen : 0,
   };
   int status = column.name && column.source ? MR_OK : mr__fail_memory();
   if (status == MR_OK) status = find_or_add_table(schema, spec, &column.table);
+  if (status == MR_OK) {
+    column.seed =
+        column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
+    status = copy_values(&column, spec);
+  }
   if (status != MR_OK) {
     mr__free(column.name);
     mr__free(column.source);
+    clear_values(&column);
     return status;
   }
-  column.seed = column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
   schema->n_labels += column.type == MR_LABEL;
   const char *what;
   int *only = only_one(schema, column.type, &what);
@@ -411,6 +478,9 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
     sum = add_text(add_text(sum, column->name), column->source);
     sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
     if (column->when >= 0) sum = add_text(sum, schema->columns[column->when].name);
+    const int64_t lists[] = {column->n_values, column->unseen};
+    sum = add_numbers(sum, lists, sizeof lists / sizeof *lists);
+    for (int v = 0; v < column->n_values; v++) sum = add_text(sum, column->values[v]);
     if (column->sequence < 0) continue;
     const struct mr__sequence *sequence = &schema->sequences[column->sequence];
     int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};

@@ -6,6 +6,7 @@
 #ifndef MR_DATA_SCHEMA_H
 #define MR_DATA_SCHEMA_H
 
+#include "base/hash.h"
 #include "base/status.h"
 
 struct mr__sequence {
@@ -24,6 +25,9 @@ struct mr__column {
   int sequence; /* or -1 */
   int separator, max, width;
   int when; /* of a label: another's column, or -1 */
+  char **values;    /* [n_values], in the order given; 0: any value */
+  uint64_t *listed; /* [n_values] their keys, ascending */
+  int n_values, unseen;
   int when_missing, clips, transform, normalize, buckets;
   float missing, least, most;
   /* Fitted to the training data (data/fit.h): */
@@ -68,6 +72,17 @@ static inline int mr__column_is_id(const struct mr__column *column) {
 /* Whether its texts are numbers of the data. */
 static inline int mr__column_is_number(const struct mr__column *column) {
   return column->type == MR_NUMBER || column->type == MR_BUCKET;
+}
+/* Whether a key is that of a listed value; and of keys what counts as unlisted, become
+ * MR__UNLISTED_KEY. */
+int mr__column_lists(const struct mr__column *column, uint64_t key);
+static inline uint64_t mr__listed_key(const struct mr__column *column, uint64_t key) {
+  return column->n_values == 0 || key == 0 || mr__column_lists(column, key) ? key
+                                                                            : MR__UNLISTED_KEY;
+}
+/* Whether its codes are settled only once all rows of a cache are known. */
+static inline int mr__column_maps(const struct mr__column *column) {
+  return column->n_values > 0 || column->unseen == MR_UNSEEN_ZERO;
 }
 /* Where the rows of a column are. */
 static inline int mr__column_domain(const struct mr__column *column) {

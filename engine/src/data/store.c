@@ -21,8 +21,8 @@ static uint64_t align_up(uint64_t bytes) {
 }
 
 static size_t count_sections(const struct mr__layout *layout) {
-  /* DISTINCT and BAD_ROWS, keys, views */
-  size_t n = 2 + layout->schema->n_tables + (size_t)layout->n_views;
+  /* DISTINCT, BAD_ROWS and UNSEEN, keys, views */
+  size_t n = 3 + layout->schema->n_tables + (size_t)layout->n_views;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     n += 1 + (layout->records[domain].varies != 0);
   return n + (layout->schema->request_key >= 0) + (layout->schema->scenario >= 0) +
@@ -91,6 +91,7 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   for (int i = 0; i < layout->n_views; i++)
     MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
   MR_TRY(add_bad_rows(store));
+  MR_TRY(add_section(store, MR__UNSEEN, 0, (int64_t)layout->schema->n_columns, 8));
   if (mr__schema_fits(layout->schema))
     MR_TRY(add_section(store, MR__FITTED, 0, 1, mr__fitted_bytes(layout->schema)));
   if (layout->schema->scenario < 0) return MR_OK;
@@ -273,6 +274,7 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
     dataset->views[i] = section_at(dataset, store, MR__VIEW, i);
   dataset->scenarios = (const void *)section_at(dataset, store, MR__SCENARIOS, 0);
   dataset->n_scenarios = (int32_t)store->scenarios;
+  dataset->unseen = (const void *)section_at(dataset, store, MR__UNSEEN, 0);
   dataset->fitted = section_at(dataset, store, MR__FITTED, 0);
 }
 
@@ -362,6 +364,11 @@ const int64_t *mr_dataset_bad_list(const mr_dataset *dataset) { return dataset->
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table) {
   if (table < 0 || (size_t)table >= dataset->layout->schema->n_tables) return -1;
   return dataset->distinct[table];
+}
+
+int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column) {
+  if (column < 0 || (size_t)column >= dataset->layout->schema->n_columns) return 0;
+  return dataset->unseen[column];
 }
 
 static const void *find_view(const mr_dataset *dataset, int32_t column) {

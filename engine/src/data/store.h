@@ -9,6 +9,7 @@
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
  *   VIEW (column)      float, int32, uint64 or double [samples]
  *   BAD_ROWS           int64 [bad_rows], rows of the text that were left out
+ *   UNSEEN             int64 [columns], values of each that were not listed, or rare
  *   FITTED             what is fitted to numbers (data/fit.h); only where something is
  *   SCENARIOS          struct mr__scenario [number of them]; only with a column of scenarios
  *
@@ -26,7 +27,7 @@
 #include "data/record.h"
 #include "data/scenarios.h"
 
-enum { MR__STORE_VERSION = 6, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 7, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */
@@ -49,7 +50,8 @@ enum mr__section_kind {
   MR__VIEW = 6,
   MR__SCENARIOS = 7,
   MR__BAD_ROWS = 8,
-  MR__FITTED = 9
+  MR__FITTED = 9,
+  MR__UNSEEN = 10
 };
 
 struct mr__section {
@@ -115,6 +117,7 @@ struct mr_dataset {
   const struct mr__scenario *scenarios;
   int32_t n_scenarios;
   const char *fitted;
+  const int64_t *unseen;
 };
 
 /* Take a reference, given back with mr_dataset_close. */

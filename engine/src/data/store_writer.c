@@ -22,6 +22,7 @@ struct mr__store_writer {
   size_t n_segments, segments_capacity;
   int64_t rows[MR_DOMAINS];
   uint64_t record_bytes[MR_DOMAINS], columns_bytes;
+  int64_t *unseen; /* [columns], once settled */
 };
 
 /* ---- plain files ---- */
@@ -145,6 +146,7 @@ void mr__store_writer_free(struct mr__store_writer *writer) {
     if (writer->files[domain] >= 0) close(writer->files[domain]);
   if (writer->columns_file >= 0) close(writer->columns_file);
   if (writer->has_new_file) unlink(writer->new_path);
+  mr__free(writer->unseen);
   mr__free(writer->segments);
   mr__free(writer->new_path);
   mr__free(writer->path);
@@ -270,6 +272,7 @@ int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__seg
 struct scratch {
   char *records;
   size_t capacity;
+  int64_t *unseen; /* [columns] */
 };
 
 struct rare_job {
@@ -291,26 +294,58 @@ static void settle_number(const struct rare_job *job, int column, char *at) {
   }
 }
 
-static void map_column(const struct rare_job *job, int column, char *record) {
+/* What a code becomes: that of a rare key "unknown". */
+static uint32_t settled(const struct rare_job *job, int table, uint32_t code) {
+  if (mr__dictionary_counts(job->kept->dictionary, table))
+    mr__dictionary_map(job->kept->dictionary, table, &code, 1);
+  return code;
+}
+
+static int64_t count_unknown(const uint32_t *codes, size_t n) {
+  int64_t unknown = 0;
+  for (size_t i = 0; i < n; i++) unknown += codes[i] == MR__UNKNOWN_CODE;
+  return unknown;
+}
+
+/* Values that are rare or not listed are counted, and read as the column wants it. */
+static void map_codes(const struct rare_job *job, int column, uint32_t *codes, size_t n,
+                      int64_t *unseen) {
+  const struct mr__column *spec = &job->writer->layout->schema->columns[column];
+  const struct mr__kept *kept = job->kept;
+  *unseen -= count_unknown(codes, n);
+  for (size_t i = 0; spec->n_values > 0 && i < n; i++)
+    if (codes[i] == kept->unlisted[spec->table]) codes[i] = MR__UNKNOWN_CODE;
+  if (mr__dictionary_counts(kept->dictionary, spec->table))
+    mr__dictionary_map(kept->dictionary, spec->table, codes, n);
+  *unseen += count_unknown(codes, n);
+  if (spec->unseen != MR_UNSEEN_ZERO) return;
+  uint32_t nothing = settled(job, spec->table, kept->nothing[spec->table]);
+  for (size_t i = 0; i < n; i++)
+    if (codes[i] == MR__UNKNOWN_CODE) codes[i] = nothing;
+}
+
+static void map_column(const struct rare_job *job, int column, char *record, int64_t *unseen) {
   const struct mr__layout *layout = job->writer->layout;
   const struct mr__column *spec = &layout->schema->columns[column];
   int table = spec->table;
   if (mr__column_fits(spec)) settle_number(job, column, record + layout->at[column]);
-  if (table < 0 || spec->type == MR_BUCKET || !mr__dictionary_counts(job->kept->dictionary, table))
+  if (table < 0 || spec->type == MR_BUCKET ||
+      !(mr__column_maps(spec) || mr__dictionary_counts(job->kept->dictionary, table)))
     return;
   struct mr__stored part = mr__record_stored(layout, column, record);
   char *codes = record + (part.codes - record);
-  mr__dictionary_map(job->kept->dictionary, table, (uint32_t *)(void *)codes, part.n_codes);
+  map_codes(job, column, (uint32_t *)(void *)codes, part.n_codes, &unseen[column]);
 }
 
-static void map_record(const struct rare_job *job, const struct mr__record *shape, char *record) {
-  for (int c = 0; c < shape->n_codes; c++) map_column(job, shape->codes[c], record);
-  for (int f = 0; f < shape->n_floats; f++) map_column(job, shape->floats[f], record);
-  for (int b = 0; b < shape->n_bags; b++) map_column(job, shape->bags[b], record);
+static void map_record(const struct rare_job *job, const struct mr__record *shape, char *record,
+                       int64_t *unseen) {
+  for (int c = 0; c < shape->n_codes; c++) map_column(job, shape->codes[c], record, unseen);
+  for (int f = 0; f < shape->n_floats; f++) map_column(job, shape->floats[f], record, unseen);
+  for (int b = 0; b < shape->n_bags; b++) map_column(job, shape->bags[b], record, unseen);
   for (int q = 0; q < shape->n_sequences; q++) {
     const struct mr__record_sequence *sequence = &shape->sequences[q];
     for (int i = 0; i < sequence->n_words + sequence->n_bags; i++)
-      map_column(job, sequence->columns[i], record);
+      map_column(job, sequence->columns[i], record, unseen);
   }
 }
 
@@ -329,7 +364,7 @@ static int map_segment(void *argument, int64_t task, int worker) {
     for (size_t at = 0, size; at < bytes; at += size) {
       size = mr__record_bytes(shape, scratch->records + at, scratch->records + bytes);
       assert(size > 0); /* we wrote them */
-      map_record(job, shape, scratch->records + at);
+      map_record(job, shape, scratch->records + at, scratch->unseen);
     }
     MR_TRY(write_at(writer, writer->files[domain], scratch->records, bytes, place));
   }
@@ -337,21 +372,46 @@ static int map_segment(void *argument, int64_t task, int worker) {
 }
 
 static void free_scratch(struct scratch *scratch, int n) {
-  for (int i = 0; i < n; i++) mr__free(scratch[i].records);
+  for (int i = 0; i < n; i++) {
+    mr__free(scratch[i].records);
+    mr__free(scratch[i].unseen);
+  }
   mr__free(scratch);
+}
+
+static int make_scratch(struct scratch **out, int n, size_t n_columns) {
+  *out = mr__calloc((size_t)n, sizeof **out);
+  int fine = *out != NULL;
+  for (int i = 0; fine && i < n; i++) {
+    (*out)[i].unseen = mr__calloc(n_columns, sizeof *(*out)[i].unseen);
+    fine = (*out)[i].unseen != NULL;
+  }
+  if (fine) return MR_OK;
+  if (*out) free_scratch(*out, n);
+  return mr__fail_memory();
+}
+
+/* Whether there is anything to settle. */
+static int is_settled(const mr_schema *schema, const struct mr__dictionary *dictionary) {
+  int any = mr__schema_fits(schema);
+  for (size_t c = 0; c < schema->n_columns; c++) any |= mr__column_maps(&schema->columns[c]);
+  for (size_t t = 0; t < schema->n_tables; t++) any |= mr__dictionary_counts(dictionary, (int)t);
+  return !any;
 }
 
 static int settle_records(struct mr__store_writer *writer, const struct mr__kept *kept,
                           mr_pool *pool) {
   const mr_schema *schema = writer->layout->schema;
-  struct mr__dictionary *dictionary = kept->dictionary;
-  int any = mr__schema_fits(schema), threads = mr__pool_threads(pool);
-  for (size_t i = 0; i < schema->n_tables; i++) any |= mr__dictionary_counts(dictionary, (int)i);
-  if (!any) return MR_OK;
-  mr__dictionary_settle(dictionary);
-  struct rare_job job = {writer, kept, mr__calloc((size_t)threads, sizeof(struct scratch))};
-  if (!job.scratch) return mr__fail_memory();
+  int threads = mr__pool_threads(pool);
+  writer->unseen = mr__calloc(schema->n_columns, sizeof *writer->unseen);
+  if (!writer->unseen) return mr__fail_memory();
+  if (is_settled(schema, kept->dictionary)) return MR_OK;
+  mr__dictionary_settle(kept->dictionary);
+  struct rare_job job = {.writer = writer, .kept = kept};
+  MR_TRY(make_scratch(&job.scratch, threads, schema->n_columns));
   int status = mr__pool_run(pool, map_segment, &job, (int64_t)writer->n_segments);
+  for (int i = 0; i < threads; i++)
+    for (size_t c = 0; c < schema->n_columns; c++) writer->unseen[c] += job.scratch[i].unseen[c];
   free_scratch(job.scratch, threads);
   return status;
 }
@@ -390,7 +450,7 @@ static int write_part(const struct mr__store_writer *writer, const struct mr__st
 }
 
 static int write_distinct(const struct mr__store_writer *writer, const struct mr__store *store,
-                          const struct mr__dictionary *dictionary) {
+                          struct mr__dictionary *dictionary) {
   uint64_t at = mr__store_find(store, MR__DISTINCT, 0)->offset;
   for (size_t i = 0; i < writer->layout->schema->n_tables; i++) {
     int64_t distinct = mr__dictionary_distinct(dictionary, (int)i);
@@ -432,6 +492,8 @@ static int write_sections(const struct mr__store_writer *writer, struct mr__stor
                     writer->record_bytes[MR_REQUEST], NULL));
   for (int i = 0; i < count_parts(writer->layout); i++) MR_TRY(write_part(writer, store, i));
   MR_TRY(write_distinct(writer, store, kept->dictionary));
+  MR_TRY(write_at(writer, file, writer->unseen, 8 * writer->layout->schema->n_columns,
+                  mr__store_find(store, MR__UNSEEN, 0)->offset));
   for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
     MR_TRY(write_dictionary(writer, store, kept->dictionary, (int)t));
   const struct mr__section *scenarios = mr__store_find(store, MR__SCENARIOS, 0);

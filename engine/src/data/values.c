@@ -56,16 +56,36 @@ static struct mr__text text_at(const mr_values *values, int64_t row) {
 
 /* ---- ids ---- */
 
-static void put_ids(struct mr__batch_column *to, const struct mr__column *column,
-                    const mr_values *values, int64_t first, int64_t rows) {
-  if (values->keys) {
-    memcpy(to->keys, values->keys + first, (size_t)rows * sizeof *to->keys);
-    return;
-  }
-  for (int64_t r = 0; r < rows; r++) {
-    struct mr__text text = text_at(values, first + r);
-    to->keys[r] = mr__key(text.at, text.size, column->seed);
-  }
+/* The key that stands for that of a value: "unknown" where it is not listed, unless that is wrong.
+ */
+static int take_key(const struct mr__column *column, int64_t row, struct mr__text text,
+                    uint64_t key, uint64_t *out) {
+  *out = key;
+  if (mr__listed_key(column, key) != MR__UNLISTED_KEY) return MR_OK;
+  *out = MR__UNKNOWN_KEY;
+  if (column->unseen != MR_UNSEEN_ERROR) return MR_OK;
+  char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES];
+  if (text.at)
+    mr__excerpt(shown, text);
+  else
+    snprintf(shown, sizeof shown, "key %016llx", (unsigned long long)key);
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld: \"%s\" is %s", column->name,
+                  (long long)row + 1, shown, mr__list_phrase(list, column));
+}
+
+static int take_text(const struct mr__column *column, int64_t row, struct mr__text text,
+                     uint64_t *out) {
+  return take_key(column, row, text, mr__key(text.at, text.size, column->seed), out);
+}
+
+static const struct mr__text no_text = {NULL, 0};
+
+static int put_ids(struct mr__batch_column *to, const struct mr__column *column,
+                   const mr_values *values, int64_t first, int64_t rows) {
+  for (int64_t i = first; i < first + rows; i++)
+    MR_TRY(values->keys ? take_key(column, i, no_text, values->keys[i], &to->keys[i - first])
+                        : take_text(column, i, text_at(values, i), &to->keys[i - first]));
+  return MR_OK;
 }
 
 static int append_key(struct mr__batch_column *to, uint64_t key) {
@@ -87,26 +107,33 @@ static int bad_offset(const struct mr__column *column, const char *what, const i
 }
 
 static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *column,
-                        const mr_values *values, int64_t bag) {
+                        const mr_values *values, int64_t bag, int64_t row) {
   int64_t begin = values->offsets[bag], end = values->offsets[bag + 1], most = most_keys(column);
   if (begin < 0 || end < begin) return bad_offset(column, "offsets", values->offsets, bag);
-  for (int64_t i = begin; i < end && i < begin + most; i++) MR_TRY(append_key(to, values->keys[i]));
+  for (int64_t i = begin; i < end && i < begin + most; i++) {
+    uint64_t key;
+    MR_TRY(take_key(column, row, no_text, values->keys[i], &key));
+    MR_TRY(append_key(to, key));
+  }
   return MR_OK;
 }
 
 static int put_bag_text(struct mr__batch_column *to, const struct mr__column *column,
-                        struct mr__text rest) {
+                        struct mr__text rest, int64_t row) {
   struct mr__text piece;
   int64_t most = most_keys(column);
-  for (int64_t n = 0; n < most && mr__next_piece(&rest, column->separator, &piece); n++)
-    MR_TRY(append_key(to, mr__key(piece.at, piece.size, column->seed)));
+  for (int64_t n = 0; n < most && mr__next_piece(&rest, column->separator, &piece); n++) {
+    uint64_t key;
+    MR_TRY(take_text(column, row, piece, &key));
+    MR_TRY(append_key(to, key));
+  }
   return MR_OK;
 }
 
 static int put_bag(struct mr__batch_column *to, const struct mr__column *column,
                    const mr_values *values, int64_t row) {
-  return values->keys ? put_bag_keys(to, column, values, row)
-                      : put_bag_text(to, column, text_at(values, row));
+  return values->keys ? put_bag_keys(to, column, values, row, row)
+                      : put_bag_text(to, column, text_at(values, row), row);
 }
 
 static int put_bags(struct mr__batch_column *to, const struct mr__column *column,
@@ -241,9 +268,9 @@ static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__col
     if (stop) rest = (struct mr__text){stop + 1, rest.size - piece.size - 1};
     if (number < p->skip) continue;
     if (column->type == MR_ID) {
-      to->keys[at] = mr__key(piece.at, piece.size, column->seed);
+      MR_TRY(take_text(column, p->row, piece, &to->keys[at]));
     } else if (column->type == MR_IDS) {
-      MR_TRY(put_bag_text(to, column, piece));
+      MR_TRY(put_bag_text(to, column, piece, p->row));
       to->offsets[at + 1] = (int32_t)to->n;
     } else {
       enum mr__number kind = mr__cell_number(column, piece, &to->floats[at]);
@@ -287,9 +314,9 @@ static int put_behaviours(mr_batch *batch, const mr_values *values, const struct
   }
   for (int32_t at = p->at; at < p->end; at++, from++) {
     if (column->type == MR_ID) {
-      to->keys[at] = values->keys[from];
+      MR_TRY(take_key(column, p->row, no_text, values->keys[from], &to->keys[at]));
     } else {
-      MR_TRY(put_bag_keys(to, column, values, from));
+      MR_TRY(put_bag_keys(to, column, values, from, p->row));
       to->offsets[at + 1] = (int32_t)to->n;
     }
   }
@@ -328,8 +355,7 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first) {
   int64_t rows = batch->rows[column->domain];
   switch (column->type) {
   case MR_ID:
-    put_ids(to, column, values, first, rows);
-    return MR_OK;
+    return put_ids(to, column, values, first, rows);
   case MR_IDS:
     return put_bags(to, column, values, first, rows);
   case MR_NUMBER:
@@ -397,7 +423,7 @@ static int repeat_behaviours(struct mr__batch_column *to, const struct mr__colum
     return MR_OK;
   case MR_IDS:
     for (int32_t i = 0; i < n; i++) {
-      if (one->n > 0) MR_TRY(put_bag_keys(to, column, &bags, i));
+      if (one->n > 0) MR_TRY(put_bag_keys(to, column, &bags, i, i));
       to->offsets[at + i + 1] = (int32_t)to->n;
     }
     return MR_OK;

@@ -73,6 +73,12 @@ static int place_packed(mr_model *model) {
   return MR_OK;
 }
 
+static int reads_nothing(const mr_schema *schema, int table) {
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (schema->columns[c].table == table && schema->columns[c].unseen == MR_UNSEEN_ZERO) return 1;
+  return 0;
+}
+
 static int make_tables(mr_model *model) {
   const mr_graph *graph = model->graph;
   const mr_schema *schema = graph->schema;
@@ -83,6 +89,7 @@ static int make_tables(mr_model *model) {
     const struct mr__graph_table *from = &graph->tables[t];
     MR_TRY(mr__table_init(&model->tables[t], schema->tables[from->spec].name, model->seed));
     model->n_tables = (int)t + 1;
+    model->tables[t].has_nothing = reads_nothing(schema, from->spec);
     for (size_t p = 0; p < from->n_parts; p++) {
       int offset;
       MR_TRY(mr__table_part(&model->tables[t], from->parts[p].name, from->parts[p].dim,
@@ -96,10 +103,24 @@ static int make_tables(mr_model *model) {
   return MR_OK;
 }
 
+/* Rows of the values that columns list. */
+static int start_values(struct mr__table *table, const mr_graph *graph, int spec) {
+  for (size_t c = 0; c < graph->schema->n_columns; c++) {
+    const struct mr__column *column = &graph->schema->columns[c];
+    struct mr__slot *slot;
+    for (int i = 0; column->table == spec && i < column->n_values; i++)
+      MR_TRY(mr__table_insert(table, column->listed[i], &slot));
+  }
+  return MR_OK;
+}
+
 static int start_tables(mr_model *model) {
   for (int t = 0; t < model->n_tables; t++) {
     struct mr__slot *slot;
     MR_TRY(mr__table_insert(&model->tables[t], MR__UNKNOWN_KEY, &slot));
+    if (model->tables[t].has_nothing)
+      MR_TRY(mr__table_insert(&model->tables[t], MR__NOTHING_KEY, &slot));
+    MR_TRY(start_values(&model->tables[t], model->graph, model->graph->tables[t].spec));
   }
   return MR_OK;
 }

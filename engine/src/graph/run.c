@@ -441,6 +441,7 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
         there->domain != wanted->domain || there->width != wanted->width ||
         !mr__same_transform(there, wanted) || there->separator != wanted->separator ||
         there->max != wanted->max || there->sequence != wanted->sequence ||
+        there->unseen != wanted->unseen || there->n_values != wanted->n_values ||
         !same_sequence(schema, graph->schema, wanted->sequence) ||
         (wanted->table >= 0 &&
          schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
@@ -517,11 +518,42 @@ int mr_run_step(mr_run *run, const mr_batch *batch, double *loss) {
   return mr_run_update(run);
 }
 
+/* A value without a row in a column where that is wrong; its place is that of the row in the data.
+ */
+static int fail_unseen(const mr_batch *batch, int c, int64_t row) {
+  const struct mr__column *column = &batch->schema->columns[c];
+  if (column->domain == MR_REQUEST) row = batch->first_sample[row];
+  if (batch->coding) row = batch->sample_index[row];
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld: the model does not know the value",
+                  column->name, (long long)row + 1);
+}
+
+static int count_unseen(mr_run *run, const mr_batch *batch) {
+  for (int c = 0; c < run->rows.n_columns; c++) {
+    if (run->rows.table_of[c] < 0) continue;
+    int64_t row = mr__touched_unseen_row(&run->rows, batch, c);
+    if (row >= 0 && batch->schema->columns[c].unseen == MR_UNSEEN_ERROR)
+      return fail_unseen(batch, c, row);
+    run->values[c] += run->rows.columns[c].filled;
+    run->unseen[c] += run->rows.columns[c].unseen;
+  }
+  return MR_OK;
+}
+
+int64_t mr_run_values(const mr_run *run, int32_t column) {
+  return column >= 0 && column < run->rows.n_columns ? run->values[column] : 0;
+}
+
+int64_t mr_run_unseen(const mr_run *run, int32_t column) {
+  return column >= 0 && column < run->rows.n_columns ? run->unseen[column] : 0;
+}
+
 int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out) {
   if (run->plan.train) return mr__fail(MR_EINVAL, "this run only trains");
   mr__profile_start(run->profile);
   MR_TRY(use_batch(run, batch));
   MR_TRY(mr__touched_find(&run->rows, batch, run->pool));
+  MR_TRY(count_unseen(run, batch));
   mr__profile_stage(run, MR__STAGE_PROBE);
   struct unit_job job = {run, 0, out};
   MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
@@ -750,6 +782,9 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes, int staged) 
   if (run->plan.train) MR_TRY(make_packed_back(run));
   if (run->plan.train) MR_TRY(mr__run_prepare_update(run));
   MR_TRY(list_tables(run));
+  run->values = mr__calloc(graph->schema->n_columns, sizeof *run->values);
+  run->unseen = mr__calloc(graph->schema->n_columns, sizeof *run->unseen);
+  if (!run->values || !run->unseen) return mr__fail_memory();
   return mr__touched_init(&run->rows, run->model->tables, run->model->n_tables, run->table_of,
                           (int)graph->schema->n_columns);
 }
@@ -836,6 +871,8 @@ void mr_run_free(mr_run *run) {
   mr__free(run->slices);
   mr__free(run->outputs);
   mr__free(run->table_of);
+  mr__free(run->values);
+  mr__free(run->unseen);
   mr__free(run->learns);
   mr__free(run->param_frozen);
   mr__free(run->part_learns);

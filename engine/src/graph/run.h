@@ -79,6 +79,7 @@ struct mr_run {
   size_t *first_part;          /* [tables]: in part_learns */
 
   int *table_of; /* [columns]: of those that the plan reads, else -1 */
+  int64_t *values, *unseen; /* [columns]: read by predicting so far, and those without a row */
   struct mr__touched rows;
   struct mr__step step;
 

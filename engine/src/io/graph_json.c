@@ -49,6 +49,12 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
     mr__put_string(out, schema->tables[column->table].name);
   }
   mr__putf(out, ",\"transform\":%d,\"type\":%d", column->transform, column->type);
+  if (column->unseen) mr__putf(out, ",\"unseen\":%d", column->unseen);
+  for (int i = 0; i < column->n_values; i++) {
+    mr__puts(out, i ? "," : ",\"values\":[");
+    mr__put_string(out, column->values[i]);
+  }
+  if (column->n_values > 0) mr__puts(out, "]");
   if (column->when >= 0) {
     mr__puts(out, ",\"when\":");
     mr__put_string(out, schema->columns[column->when].name);
@@ -126,6 +132,24 @@ static int read_fitted(struct mr__column *column, const struct mr__json *from) {
   return mr__column_set_fitted(column, mean->number, deviation->number, bounds, (int)list->n);
 }
 
+/* Add a column with the values that it lists. */
+static int add_listing(mr_schema *schema, mr_column_spec *spec, const struct mr__json *from) {
+  const struct mr__json *list;
+  MR_TRY(mr__json_member(from, "values", MR__LIST, &list));
+  const char **values = mr__calloc(list->n, sizeof *values);
+  if (!values) return mr__fail_memory();
+  int status = MR_OK;
+  for (size_t i = 0; i < list->n; i++) {
+    values[i] = list->items[i].text;
+    if (list->items[i].kind != MR__STRING) status = mr__fail(MR_EDATA, "a value is no text");
+  }
+  spec->values = values;
+  spec->n_values = list->n < INT32_MAX ? (int32_t)list->n : INT32_MAX;
+  if (status == MR_OK) status = mr_schema_add_column(schema, spec);
+  mr__free(values);
+  return status;
+}
+
 static int read_column(mr_schema *schema, const struct mr__json *from) {
   mr_column_spec spec = {0};
   MR_TRY(mr__json_text(from, "name", &spec.name));
@@ -143,7 +167,9 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   const struct mr__json *number = NULL;
   if (mr__json_get(from, "number")) MR_TRY(mr__json_member(from, "number", MR__OBJECT, &number));
   if (number) MR_TRY(read_transform(number, &spec));
-  MR_TRY(mr_schema_add_column(schema, &spec));
+  if (mr__json_get(from, "unseen")) MR_TRY(whole32(from, "unseen", &spec.unseen));
+  MR_TRY(mr__json_get(from, "values") ? add_listing(schema, &spec, from)
+                                      : mr_schema_add_column(schema, &spec));
   return number ? read_fitted(&schema->columns[schema->n_columns - 1], number) : MR_OK;
 }
 

@@ -216,12 +216,24 @@ static int is_given(const mr_scratch *scratch, int s) {
   return 0;
 }
 
-/* Where the rows of a sequence's keys are. */
-static int find_sequence(mr_scratch *scratch, int s) {
+/* Where the rows of a column's keys are, of values from the `first` on; some columns must have all.
+ */
+static int find_column(mr_scratch *scratch, int c, int64_t first) {
+  const struct mr__column *column = &graph_of(scratch->predictor)->schema->columns[c];
+  struct mr__touched *rows = &scratch->run->rows;
+  MR_TRY(mr__touched_find_column(rows, scratch->batch, c));
+  if (column->unseen != MR_UNSEEN_ERROR) return MR_OK;
+  int64_t row = mr__touched_unseen_row(rows, scratch->batch, c);
+  if (row < 0) return MR_OK;
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld: the model does not know the value",
+                  column->name, (long long)(first + row) + 1);
+}
+
+static int find_sequence(mr_scratch *scratch, int s, int64_t first) {
   const mr_schema *schema = graph_of(scratch->predictor)->schema;
   for (size_t c = 0; c < schema->n_columns; c++)
     if (scratch->predictor->read[c] && schema->columns[c].sequence == s)
-      MR_TRY(mr__touched_find_column(&scratch->run->rows, scratch->batch, (int)c));
+      MR_TRY(find_column(scratch, (int)c, first));
   return MR_OK;
 }
 
@@ -234,14 +246,14 @@ static int prepare_column(mr_scratch *scratch, int c) {
     mr__values_clear(scratch->request, c);
   if (scratch->batch->schema->columns[c].domain != MR_REQUEST) return MR_OK;
   MR_TRY(mr__values_repeat(scratch->batch, c, scratch->request));
-  return mr__touched_find_column(&scratch->run->rows, scratch->batch, c);
+  return find_column(scratch, c, 0);
 }
 
 static int prepare_sequence(mr_scratch *scratch, int s) {
   MR_TRY(mr__values_put_sequence(scratch->request, s, scratch->given, 0));
   if (scratch->batch->schema->sequences[s].domain != MR_REQUEST) return MR_OK;
   MR_TRY(mr__values_repeat_sequence(scratch->batch, s, scratch->request));
-  return find_sequence(scratch, s);
+  return find_sequence(scratch, s, 0);
 }
 
 static int prepare(mr_scratch *scratch, const mr_values *values, int32_t n) {
@@ -324,7 +336,7 @@ static int put_candidates(mr_scratch *scratch, int64_t first) {
     MR_TRY(is_given(scratch, (int)s)
                ? mr__values_put_sequence(scratch->batch, (int)s, scratch->given, first)
                : mr__values_repeat_sequence(scratch->batch, (int)s, scratch->request));
-    MR_TRY(find_sequence(scratch, (int)s));
+    MR_TRY(find_sequence(scratch, (int)s, first));
   }
   for (size_t c = 0; c < schema->n_columns; c++) {
     if (!predictor->read[c] || schema->columns[c].domain != MR_SAMPLE ||
@@ -333,7 +345,7 @@ static int put_candidates(mr_scratch *scratch, int64_t first) {
     const mr_values *values = scratch->given[c];
     MR_TRY(values ? mr__values_put(scratch->batch, values, first)
                   : mr__values_repeat(scratch->batch, (int)c, scratch->request));
-    MR_TRY(mr__touched_find_column(&scratch->run->rows, scratch->batch, (int)c));
+    MR_TRY(find_column(scratch, (int)c, first));
   }
   return MR_OK;
 }

@@ -125,7 +125,8 @@ static void start_states(const struct mr__table *table, float *row) {
 static void start_row(const struct mr__table *table, uint64_t key, float *row) {
   memset(row, 0, (size_t)table->width * sizeof(float));
   start_states(table, row);
-  if (key == MR__UNKNOWN_KEY) return; /* an id never seen adds nothing rather than noise */
+  /* An id never seen adds nothing rather than noise. */
+  if (key == MR__UNKNOWN_KEY || (table->has_nothing && key == MR__NOTHING_KEY)) return;
   for (size_t p = 0; p < table->n_parts; p++)
     if (table->parts[p].start != MR__START_ZERO)
       start_part(table, p, key, row + table->parts[p].offset);

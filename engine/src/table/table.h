@@ -81,6 +81,7 @@ struct mr__table {
   int width;    /* floats of all parts */
   int n_states; /* optimizer states beside the value */
   int counted;  /* 1: rows have a count, last of all */
+  int has_nothing; /* 1: the row of MR__NOTHING_KEY is there and stays zeros */
   float state_start[4];
   int stride;      /* floats from row to row */
   uint32_t layout; /* changes whenever rows get other numbers */

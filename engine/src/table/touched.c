@@ -172,13 +172,26 @@ static int read_code(const struct mr__touched *rows, const mr_batch *batch, int 
 
 /* ---- predicting ---- */
 
+/* What a column reads where a table has no row of a value. */
+static float *other_row(const struct mr__table *table, const mr_batch *batch, int c) {
+  int reads_nothing = batch->schema->columns[c].unseen == MR_UNSEEN_ZERO;
+  float *nothing = reads_nothing ? mr__table_find(table, MR__NOTHING_KEY) : NULL;
+  return nothing ? nothing : mr__table_find(table, MR__UNKNOWN_KEY);
+}
+
+static void note_unseen(struct mr__column_rows *to, int64_t position) {
+  if (to->unseen++ == 0) to->first_unseen = position;
+}
+
 /* Other columns of the table may be at the same entries: what they write there is the same. */
 static int find_codes(struct mr__touched *rows, const mr_batch *batch, int c) {
   int t = rows->table_of[c];
   const struct mr__table *table = &rows->tables[t];
   struct mr__memo_entry *entries = rows->memos[t].entries;
   const struct mr__batch_column *column = &batch->columns[c];
-  float **row = rows->columns[c].row, *unknown = mr__table_find(table, MR__UNKNOWN_KEY);
+  struct mr__column_rows *to = &rows->columns[c];
+  float **row = to->row, *other = other_row(table, batch, c);
+  const float *nothing = table->has_nothing ? mr__table_find(table, MR__NOTHING_KEY) : NULL;
   for (int64_t i = 0; i < column->n; i++) {
     uint32_t code = column->codes[i];
     uint32_t *known = &entries[code].number_plus_1;
@@ -189,9 +202,24 @@ static int find_codes(struct mr__touched *rows, const mr_batch *batch, int c) {
       number = mr__table_find_number(table, key);
       if (number < UINT32_MAX) __atomic_store_n(known, (uint32_t)(number + 1), __ATOMIC_RELAXED);
     }
-    row[i] = number < 0 ? unknown : mr__table_numbered(table, mr__code_shard(code), number);
+    if (number < 0) note_unseen(to, i);
+    row[i] = number < 0 ? other : mr__table_numbered(table, mr__code_shard(code), number);
+    to->filled += code != MR__UNKNOWN_CODE && (number < 0 || row[i] != nothing);
   }
   return MR_OK;
+}
+
+static void find_keys(const struct mr__table *table, const mr_batch *batch, int c,
+                      struct mr__column_rows *to) {
+  const struct mr__batch_column *column = &batch->columns[c];
+  float *other = other_row(table, batch, c), *unknown = mr__table_find(table, MR__UNKNOWN_KEY);
+  mr__table_find_all(table, column->keys, column->n, to->row);
+  for (int64_t i = 0; i < column->n; i++) {
+    to->filled += column->keys[i] != MR__UNKNOWN_KEY;
+    if (to->row[i] != unknown) continue;
+    if (column->keys[i] != MR__UNKNOWN_KEY) note_unseen(to, i);
+    to->row[i] = other;
+  }
 }
 
 static int find_rows(struct mr__touched *rows, const mr_batch *batch, int c) {
@@ -199,10 +227,26 @@ static int find_rows(struct mr__touched *rows, const mr_batch *batch, int c) {
   MR_TRY(check_count(batch, c));
   rows->columns[c].n = (uint32_t)batch->columns[c].n;
   MR_TRY(grow_rows(rows, c));
+  rows->columns[c].filled = rows->columns[c].unseen = 0;
+  rows->columns[c].first_unseen = -1;
   if (batch->coding) return find_codes(rows, batch, c);
-  const struct mr__batch_column *keys = &batch->columns[c];
-  mr__table_find_all(&rows->tables[rows->table_of[c]], keys->keys, keys->n, rows->columns[c].row);
+  find_keys(&rows->tables[rows->table_of[c]], batch, c, &rows->columns[c]);
   return MR_OK;
+}
+
+/* The owner of a position in lists that begin at starts. */
+static int64_t owner_of(const int32_t *starts, int64_t position) {
+  int64_t row = 0;
+  while (starts[row + 1] <= position) row++;
+  return row;
+}
+
+int64_t mr__touched_unseen_row(const struct mr__touched *rows, const mr_batch *batch, int c) {
+  int sequence = batch->schema->columns[c].sequence;
+  if (rows->table_of[c] < 0 || rows->columns[c].unseen == 0) return -1;
+  int64_t row = rows->columns[c].first_unseen;
+  if (batch->columns[c].offsets) row = owner_of(batch->columns[c].offsets, row);
+  return sequence < 0 ? row : owner_of(batch->sequences[sequence].first, row);
 }
 
 int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int c) {

@@ -42,6 +42,9 @@ struct mr__column_rows {
   const float *values;   /* [distinct, width] */
   int width;             /* of the table */
   uint32_t n;
+  int64_t filled,
+      unseen;           /* once found: values that say something, and those of them without a row */
+  int64_t first_unseen; /* the position of one, or -1 */
   int is_bag;
   uint32_t *at; /* of a table in shards: positions sorted by shard */
   uint32_t start[MR__SHARDS + 1];
@@ -95,6 +98,9 @@ void mr__touched_clear(struct mr__touched *rows);
  * for every column. */
 int mr__touched_find_column(struct mr__touched *rows, const mr_batch *batch, int column);
 int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
+/* The row, of its owner where the column is of a sequence, that has the first value without a row
+ * in the table; -1 where all have one. After either. */
+int64_t mr__touched_unseen_row(const struct mr__touched *rows, const mr_batch *batch, int column);
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
 
 static inline struct mr__column_share mr__column_share(const struct mr__share *share,

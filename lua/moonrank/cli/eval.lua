@@ -101,6 +101,8 @@ function M.run(words)
     lines[#lines + 1] = report.row { what = "best possible", figures = best }
   end
   lines[#lines + 1] = split and split:bad_rows_line()
+  local unseen = tables.unseen(figures and figures.unseen)
+  if unseen then lines[#lines + 1] = "not known to the model: " .. unseen end
   print(table.concat(lines, "\n"))
   for _, more in ipairs(closer) do
     if #closer > 1 then print(("\ntask %s"):format(more.task)) end

@@ -131,6 +131,25 @@ local function report_bad_rows(say, data, out, resumes)
   if counts and not resumes then out:metrics { bad_rows = counts } end
 end
 
+-- Values of the training data that are rare or not listed.
+local function report_unknown(say, data)
+  local parts, grouped = {}, require "moonrank.progress".grouped
+  for _, field in ipairs(data.schema:id_fields()) do
+    local n = data.train:unseen(field)
+    if n > 0 then parts[#parts + 1] = ("%s %s"):format(field.name, grouped(n)) end
+  end
+  if parts[1] then
+    say(("unseen   values of train that are rare or not listed: %s"):format(
+      table.concat(parts, ", ")))
+  end
+end
+
+-- What a split has that the model does not know.
+local function report_unseen(say, what, figures)
+  local line = require "moonrank.report_table".unseen(figures.unseen)
+  if line then say(("unseen   not known to the model in %s: %s"):format(what, line)) end
+end
+
 -- A number that is not finite ended it. The same run would end there again: hence both ways out.
 local function fail_not_finite(run, message, out, cli)
   local step = run.saved_step
@@ -153,6 +172,7 @@ local function fit(run, data, configuration, out, say, progress, stop_after)
   run:on("epoch", function(e)
     progress:clear()
     for _, line in ipairs(report.epoch_lines(epochs, e, tasks)) do say(line) end
+    if e.number == 1 and e.valid then report_unseen(say, "valid", e.valid) end
     out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
       rows_per_second = e.rows_per_second, seconds = e.seconds,
       processor_seconds = e.processor_seconds, peak_memory = e.peak_memory }
@@ -234,6 +254,7 @@ local function train_once(options, asked)
   print_warm_start(say, taken)
   report_labels(say, data)
   report_bad_rows(say, data, out, resumes)
+  report_unknown(say, data)
   fit(run, data, configuration, out, say, progress, stop_after)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
     say ""
@@ -253,6 +274,7 @@ local function train_once(options, asked)
         run.model:task_names())) do
       say(line)
     end
+    report_unseen(say, "test", figures)
     out:metrics { test = figures_for_log(figures) }
   end
   cli.guard(out.sync_metrics, out)

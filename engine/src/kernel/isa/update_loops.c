@@ -220,6 +220,15 @@ static void mark_part(const struct mr__reader *reader, const struct mr__share *s
     for (uint32_t i = 0; i < reader->n; i++) touched[reader->place[i] * n_parts] = 1;
 }
 
+/* The row of zeros has no gradient, and so it never moves. */
+static void keep_nothing(const struct mr__table *table, const struct mr__share *share,
+                         float *gradient) {
+  const float *nothing = mr__table_find(table, MR__NOTHING_KEY);
+  for (uint32_t u = 0; u < share->n; u++)
+    if (share->row[u] == nothing)
+      memset(gradient + (size_t)u * (size_t)table->width, 0, (size_t)table->width * sizeof(float));
+}
+
 void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
                               const struct mr__worker *worker) {
   const struct mr__table *table = &run->model->tables[share->table];
@@ -238,6 +247,7 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
     else
       MR__STRETCHES(sum_columns, reader->dim, reader, sums, table->width);
   }
+  if (table->has_nothing) keep_nothing(table, share, worker->gradient);
   for (uint32_t u = 0; run->clips && u < share->n; u++)
     clip_row(&run->options, worker->gradient + (size_t)u * (size_t)table->width, table->width);
 }
