@@ -245,6 +245,9 @@ typedef struct mr_text_format {
   /* NULL, or what the bytes of the files are added to as they are read, atomically: files whose
    * times are needed first (MR_BY_TIME_SHARE) are read twice. */
   int64_t *bytes_read;
+  /* NULL, or what another thread sets, atomically, to have no more read: MR_ESYSTEM, soon, even
+   * where a pipe has nothing to give. */
+  const int32_t *stop;
 } mr_text_format;
 
 typedef struct mr_dataset mr_dataset;
@@ -257,7 +260,7 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
                      const char *const *paths, int32_t n_paths, const char *cache_path,
                      int32_t fit, mr_pool *pool);
 
-/* The same on a thread of its own, for those who say meanwhile how far it is. */
+/* The same on a thread of its own, for those who say meanwhile how far it is, or want to stop it. */
 typedef struct mr_build mr_build;
 typedef struct mr_build_progress {
   int64_t bytes; /* of the files, read so far */
@@ -270,7 +273,7 @@ int mr_build_start(mr_build **out, const mr_schema *schema, const mr_text_format
 /* Wait so long at most. MR_OK: it goes on; MR_END: the cache is there; or why it is not, as of
  * mr_dataset_build, also when asked again. */
 int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *progress);
-/* Waits for the end. */
+/* Where it still goes on it is stopped, and waited for: no cache is made then. */
 void mr_build_free(mr_build *build);
 
 /* Map a cache that mr_dataset_build made for the same schema; how many samples (rows of text) and

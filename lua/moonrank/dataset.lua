@@ -100,26 +100,34 @@ local function files_of(self, name)
   return found
 end
 
--- Build a cache, and say meanwhile how far it is, if there is anyone to say it to.
-local function build(self, name, ...)
-  if not self.progress then return mr.ok(C.mr_dataset_build(...)) end
-  local out, at = mr.new "mr_build *[1]", mr.new "mr_build_progress"
+-- Start to build a cache, and say until it is there how far it is, if there is anyone to say it to.
+local function watch(progress, name, out, ...)
   local ok, message = mr.ok(C.mr_build_start(out, ...))
   if not ok then return nil, message end
-  local handle, start = mr.gc(out[0], C.mr_build_free), clock.now()
+  local at, start = mr.new "mr_build_progress", clock.now()
   local what, status = name == "data" and "the data" or ("the %s data"):format(name),
-    C.mr_build_wait(handle, PROGRESS_MS, at)
+    C.mr_build_wait(out[0], PROGRESS_MS, at)
   while status == C.MR_OK do
     local bytes = tonumber(at.bytes)
-    self.progress:update("reading " .. what, { bytes = bytes, total_bytes = tonumber(at.total),
-      bytes_per_second = bytes / (clock.now() - start) })
-    status = C.mr_build_wait(handle, PROGRESS_MS, at)
+    if progress then
+      progress:update("reading " .. what, { bytes = bytes, total_bytes = tonumber(at.total),
+        bytes_per_second = bytes / (clock.now() - start) })
+    end
+    status = C.mr_build_wait(out[0], PROGRESS_MS, at)
   end
-  message = status < 0 and mr.last_error() or nil
-  C.mr_build_free(mr.gc(handle, nil))
-  self.progress:clear()
-  if message then return nil, message end
+  if status < 0 then return nil, mr.last_error() end
   return true
+end
+jit.off(watch) -- where Ctrl-C, which raises an error here, would not be looked for
+
+-- Build a cache. Whatever ends that, the building has ended then: it uses the pool and the paths.
+local function build(self, name, ...)
+  local out = mr.new "mr_build *[1]"
+  local ok, done, message = pcall(watch, self.progress, name, out, ...)
+  C.mr_build_free(out[0])
+  if self.progress then self.progress:clear() end
+  if not ok then error(done, 0) end
+  return done, message
 end
 
 local methods = {}
@@ -150,15 +158,16 @@ function methods:open_files(paths, name, options)
   local format = text_format.new(self.config.data, options.selection)
   local list = mr.new("const char *[?]", #paths)
   for i, path in ipairs(paths) do list[i - 1] = path end
-  local ok
-  ok, message = build(self, name, self.schema.handle, format, list, #paths, cache,
+  local ran, ok
+  ran, ok, message = pcall(build, self, name, self.schema.handle, format, list, #paths, cache,
     options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads"))
   local split
-  if ok then split, message = Split.open(self.schema, cache, name) end
+  if ran and ok then split, message = Split.open(self.schema, cache, name) end
   if split then -- `texts` reads them again; what the lists point into is kept
     split.source = { format = format, paths = list, n = #paths, keep = paths, once = spool ~= nil }
   end
   if spool then path_of.remove_folder(spool) end
+  if not ran then error(ok, 0) end
   return split, message
 end
 

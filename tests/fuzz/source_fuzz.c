@@ -12,7 +12,7 @@ enum { MOST_BYTES = 1 << 17 }; /* of what comes out: a small file can hold gigab
 /* Read up to `most` bytes in pieces; *got of them. */
 static int read_all(const char *path, size_t piece, size_t most, char *out, size_t *got) {
   struct mr__source *source;
-  int status = mr__source_open(&source, path);
+  int status = mr__source_open(&source, path, NULL);
   *got = 0;
   if (status != MR_OK) {
     FUZZ_CHECK(!source, "a source in spite of the failure");

@@ -18,6 +18,7 @@ struct mr_build {
   int32_t fit;
   mr_pool *pool;
   int64_t bytes, total; /* bytes: changed atomically */
+  int32_t stop;         /* set atomically */
 
   pthread_t thread;
   int has_thread;
@@ -69,6 +70,7 @@ int mr_build_start(mr_build **out, const mr_schema *schema, const mr_text_format
   build->schema = schema;
   build->format = *format;
   build->format.bytes_read = &build->bytes;
+  build->format.stop = &build->stop;
   build->paths = paths;
   build->n_paths = n_paths;
   build->cache_path = cache_path;
@@ -115,6 +117,7 @@ int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *prog
 
 void mr_build_free(mr_build *build) {
   if (!build) return;
+  __atomic_store_n(&build->stop, 1, __ATOMIC_RELAXED);
   if (build->has_thread) pthread_join(build->thread, NULL);
   pthread_cond_destroy(&build->ended);
   pthread_mutex_destroy(&build->lock);

@@ -11,7 +11,7 @@ int mr_peek_open(mr_peek **out, const char *path) {
   *out = NULL;
   mr_peek *text = mr__calloc(1, sizeof *text);
   if (!text) return mr__fail_memory();
-  int status = mr__source_open(&text->source, path);
+  int status = mr__source_open(&text->source, path, NULL);
   if (status != MR_OK) {
     mr__free(text);
     return status;

@@ -199,7 +199,7 @@ static int take_tail(struct mr__reader *reader, struct mr__block *block, size_t 
 static int open_next(struct mr__reader *reader) {
   reader->at_end = 0;
   reader->tail_size = 0;
-  MR_TRY(mr__source_open(&reader->source, reader->paths[reader->next_path]));
+  MR_TRY(mr__source_open(&reader->source, reader->paths[reader->next_path], reader->format.stop));
   reader->next_path++;
   return mr__source_read_ahead(reader->source, reader->counter);
 }

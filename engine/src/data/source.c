@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lz4frame.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +27,7 @@ struct mr__source {
   size_t input_at, input_size;
   int at_end;              /* of the file on disk */
   int64_t *counter;        /* NULL, or what bytes of the file are added to */
+  const int32_t *stop;     /* NULL, or whether to read no more */
   struct mr__ahead *ahead; /* NULL: whoever reads decompresses */
 
   /* The format: appends decompressed bytes, see mr__source_read. */
@@ -61,8 +63,18 @@ int mr__file_stamp(const char *path, struct mr__file_stamp *out) {
   return MR_OK;
 }
 
+/* Return when there is something to read, which a pipe may not have for long. */
+static int wait_for_input(const struct mr__source *source) {
+  enum { LOOK_MS = 100 };
+  struct pollfd input = {.fd = source->file, .events = POLLIN};
+  while (!source->stop || !__atomic_load_n(source->stop, __ATOMIC_RELAXED))
+    if (!source->stop || !source->is_stream || poll(&input, 1, LOOK_MS) != 0) return MR_OK;
+  return mr__fail(MR_ESYSTEM, "%s: told to stop while it was read", source->path);
+}
+
 static int read_file(struct mr__source *source, char *buffer, size_t size, size_t *got) {
   for (*got = 0; *got < size;) {
+    MR_TRY(wait_for_input(source));
     ssize_t n = read(source->file, buffer + *got, size - *got);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_system(source->path);
@@ -300,11 +312,12 @@ static int open_file(struct mr__source *source, const char *path) {
   return MR_OK;
 }
 
-int mr__source_open(struct mr__source **out, const char *path) {
+int mr__source_open(struct mr__source **out, const char *path, const int32_t *stop) {
   *out = NULL;
   struct mr__source *source = mr__calloc(1, sizeof *source);
   if (!source) return mr__fail_memory();
   source->file = -1;
+  source->stop = stop;
   source->path = mr__strdup(mr__source_name(path));
   source->input = mr__malloc(INPUT_BYTES);
   int status = source->path && source->input ? MR_OK : mr__fail_memory();

@@ -19,7 +19,8 @@ struct mr__source;
 /* A path as messages say it: "-" is standard input. */
 const char *mr__source_name(const char *path);
 
-int mr__source_open(struct mr__source **out, const char *path);
+/* `stop`: as in mr_text_format. */
+int mr__source_open(struct mr__source **out, const char *path, const int32_t *stop);
 void mr__source_close(struct mr__source *source);
 
 /* Before the first byte is read: have what is compressed decompressed on a thread of its own, and
