@@ -36,6 +36,9 @@ function M.need(value, message, ...)
   return value, message, ...
 end
 
+-- What LuaJIT raises at Ctrl-C.
+local function is_interrupt(message) return message:find "interrupted!$" end
+
 -- Messages of Lua itself: a bug in the code where they are raised.
 local function is_bug(message)
   return message:find "^attempt to " or message:find "^bad argument #%d+ to '"
@@ -59,6 +62,7 @@ end
 function M.guard(f, ...)
   local function handler(err)
     if type(err) ~= "string" then return err end
+    if is_interrupt(err) then return M.explain(err) end
     local path, rest = err:match "^([^\n:]*%.lua):%d+: (.*)$"
     if not path or not is_own(path) then return { status = TROUBLE, message = err } end
     if is_bug(rest) then return M.explain(err) end
@@ -114,7 +118,7 @@ end
 function M.explain(err)
   if type(err) == "table" and err.status then return err end
   local text = tostring(err)
-  if text:find "interrupted!$" then
+  if is_interrupt(text) then
     return { status = INTERRUPTED, message = "interrupted" }
   end
   local module = text:match "module '([%w_.]+)' not found"
