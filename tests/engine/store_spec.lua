@@ -426,6 +426,21 @@ describe("a damaged cache", function()
     break_section(2, 0, "the cache is damaged at request 0; delete it and build it again")
   end)
 
+  it("asks for no more memory than a sound one", function()
+    local options = mr.new("mr_loader_options", { batch = 1000 })
+    local function loader_bytes()
+      return tonumber(C.mr_loader_bytes(assert(data.open(schema, cache)), options))
+    end
+    local most = loader_bytes()
+    for _, section in pairs(sections_of(bytes, 2)) do
+      for _, byte in ipairs { 77, 127, 128, 255 } do
+        with_byte(section.at + 16, byte) -- the highest of the second place
+        local found = loader_bytes()
+        assert(found > 0 and found <= most, found)
+      end
+    end
+  end)
+
   it("is found by the loader where a code is none of the dictionary", function()
     local records = sections_of(bytes, 1)
     local function break_code(at, place)

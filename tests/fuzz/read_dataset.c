@@ -203,6 +203,7 @@ int read_dataset(const mr_dataset *dataset, const mr_schema *schema, int shuffle
   mr_batch *batch;
   int64_t samples = 0;
   read_views(dataset, schema, trusted);
+  FUZZ_CHECK(mr_loader_bytes(dataset, &options) > 0, "no bytes");
   FUZZ_CHECK(mr_loader_new(&loader, dataset, &options) == MR_OK, "%s", mr_last_error());
   int status;
   while ((status = mr_loader_next(loader, &batch)) == MR_OK) {

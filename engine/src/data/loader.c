@@ -675,8 +675,10 @@ static int64_t largest_records(const mr_dataset *dataset, int domain, int64_t n)
   int64_t counts[SIZES] = {0}, longest = 0, bytes = 0;
   if (!offsets) return n * (int64_t)dataset->layout->records[domain].fixed;
   for (int64_t row = 0; row < dataset->rows[domain]; row++) {
-    int64_t size = offsets[row + 1] - offsets[row];
-    if (size < 0) size = 0; /* damaged: the loader will say so */
+    uint64_t start = (uint64_t)offsets[row], end = (uint64_t)offsets[row + 1];
+    /* Where it is damaged the loader will say so. */
+    int sound = start <= end && end <= dataset->record_bytes[domain];
+    int64_t size = sound ? (int64_t)(end - start) : 0;
     counts[size / 4 < SIZES ? size / 4 : SIZES - 1]++;
     if (size > longest) longest = size;
   }
