@@ -262,6 +262,52 @@ local function cache_seed(name, keyed)
     sizes[2] % 256, sizes[2] / 256) .. codes .. string.char(scenarios) .. bytes:sub(sections + 1))
 end
 
+-- ---- requests: calls as request_fuzz.c reads them, of the columns above ----
+
+local column_number = {}
+for i, column in ipairs(cache_columns) do column_number[column.name] = i - 1 end
+local PREPARE, NUMBERED, TEXTS, KEYED_FORM, FLOATS = 1, 2, 0, 1, 2
+
+local function value(name, form, content)
+  return string.char(column_number[name], 0, form) .. content
+end
+
+local function texts(name, ...)
+  local content = {}
+  for i, text in ipairs { ... } do content[i] = string.char(#text) .. text end
+  return value(name, TEXTS, table.concat(content))
+end
+
+local function calls(...) return table.concat { ... } end
+
+local function prepare(...)
+  return string.char(PREPARE, select("#", ...)) .. calls(...)
+end
+
+local function score(rows, ...)
+  return string.char(NUMBERED, rows, select("#", ...)) .. calls(...)
+end
+
+local function request_seeds()
+  put("request", "texts", calls(
+    prepare(texts("user", "u1"), texts("age", "30"), texts("seen", "a1 a2"),
+      texts("past.ad", "a1 a2"), texts("past.gap", "1 2"), texts("level", "7")),
+    score(3, texts("ad", "a1", "a2", ""), texts("tags", "x|y", "", "z"),
+      texts("price", "2.5", "", "1e3"), texts("near.tag", "x|y", "z", ""),
+      texts("near.words", "x|y z", "z", ""), texts("worth", "1", "2", "-9")),
+    score(2, texts("ad", "a3", "a4"), texts("price", "1", "?"))))
+  put("request", "numbers", calls(
+    prepare(value("user", KEYED_FORM, "\5"), value("seen", KEYED_FORM, "\0\2\7\9"),
+      value("past.ad", KEYED_FORM, "\0\2\3\4"), value("past.gap", FLOATS, "\0\2\100\90"),
+      value("past.tags", KEYED_FORM, "\0\2\0\1\2\3\4\5"), value("age", FLOATS, "\99")),
+    score(2, value("ad", KEYED_FORM, "\1\2"), value("tags", KEYED_FORM, "\0\2\1\5\6\7"),
+      value("picture", FLOATS, "\90\91\92\93\94\95"),
+      value("price", FLOATS, "\81\250\127\192\0\0"),
+      value("near.tag", KEYED_FORM, "\0\1\2\8\9\10"))))
+  put("request", "for_all", calls(prepare(texts("ad", "a1"), texts("tags", "x"),
+    texts("near.tag", "x|y"), texts("price", "3"), texts("rid", "r")), score(6), score(0)))
+end
+
 -- ---- compressed files ----
 
 local function source_seeds()
@@ -293,5 +339,6 @@ checkpoint_seeds()
 text_seeds()
 cache_seed("plain", false)
 cache_seed("keyed", true)
+request_seeds()
 source_seeds()
 os.execute("rm -rf " .. helper.quote((helper.temp_dir():gsub("/%d+$", ""))))
