@@ -9,6 +9,7 @@ local config_labels = require "moonrank.config_labels"
 local config_sequences = require "moonrank.config_sequences"
 local config_split = require "moonrank.config_split"
 local joined = require "moonrank.joined"
+local name_ranges = require "moonrank.name_ranges"
 local path_of = require "moonrank.path"
 local suggest = require "moonrank.suggest"
 local text_format = require "moonrank.text_format"
@@ -396,6 +397,17 @@ end
 
 -- ---- the fields file ----
 
+-- The names of a list of names and ranges of names; place_of(i) is where the i-th stands.
+local function expand_names(given, place_of)
+  local names = {}
+  for i, text in ipairs(given) do
+    local some, message = name_ranges.expand(text)
+    if not some then stop(place_of(i), "%s", message) end
+    for _, name in ipairs(some) do names[#names + 1] = name end
+  end
+  return names
+end
+
 -- What a number field says of clipping and buckets.
 local function check_number(context, field, path)
   local function wrong_value(name, ...) stop(context.places[path .. "." .. name], ...) end
@@ -439,8 +451,9 @@ local function list_values(context, field, path)
 end
 
 local function check_field(context, field, path)
-  local names = type(field.name) == "table" and field.name or { field.name }
   local place = context.places[path .. ".name"]
+  local names = expand_names(type(field.name) == "table" and field.name or { field.name },
+    function(i) return context.places[("%s.name[%d]"):format(path, i)] or place end)
   if #names > 1 and field.source then
     stop(context.places[path .. ".source"], "%s.source does not go with a list of names", path)
   end
@@ -545,11 +558,15 @@ local function check_columns(data, context)
     stop(context.places["data.columns"],
       "data.columns is for files without a header, and needs header: false")
   end
-  for i, name in ipairs(columns or {}) do
-    if seen[name] then
-      stop(context.places[("data.columns[%d]"):format(i)], 'data.columns has "%s" twice', name)
+  if not columns then return end
+  data.columns = {}
+  for i, given in ipairs(columns) do
+    local place = context.places[("data.columns[%d]"):format(i)]
+    for _, name in ipairs(expand_names({ given }, function() return place end)) do
+      if seen[name] then stop(place, 'data.columns has "%s" twice', name) end
+      seen[name] = true
+      table.insert(data.columns, name)
     end
-    seen[name] = true
   end
 end
 

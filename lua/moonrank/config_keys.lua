@@ -104,7 +104,8 @@ local COLUMN_FORMS = { { type = "text" }, { type = "whole", min = 0 } }
 
 local FIELD = { type = "map", keys = {
   key("name", { type = "either", required = true, forms = SPLIT_FORMS,
-    doc = "what models call the field; a list describes several fields at once" }),
+    doc = "what models call the field; a list describes several fields at once, and f1..f200 "
+      .. "stands for 200 names" }),
   key("side", { type = "word", words = { "user", "ad", "scene", "context" }, required = true,
     doc = "whose it is; all but ad are the same in every row of a request" }),
   key("type", { type = "word", words = { "id", "ids", "number" }, required = true,
@@ -212,7 +213,8 @@ M.fields = { type = "map", keys = {
     key("header", { type = "boolean", default = true,
       doc = "the first line of each csv or tsv names its columns; false: data.columns does" }),
     key("columns", { type = "list", of = { type = "text" },
-      doc = "the names of the columns of files without a header, in their order" }),
+      doc = "the names of the columns of files without a header, in their order, or ranges such as "
+        .. "f1..f200" }),
     key("bad_rows", { type = "word", words = { "stop", "skip" }, default = "stop",
       doc = "at a row that is wrong: stop with its place, or leave it out and count it" }),
     key("bad_rows_limit", { type = "whole", min = 1, default = 1000,

@@ -145,8 +145,8 @@ end
 
 local function as_number(column, what)
   local look = column.look
-  column.role, column.type = "field", "number"
-  column.why = ("%s, %s"):format(what or "numbers", range(look))
+  column.role, column.type, column.what = "field", "number", what or "numbers"
+  column.why = ("%s, %s"):format(column.what, range(look))
   if look.min >= 0 and look.skew > SKEWED and look.max > 10 then
     column.transform = "log1p"
     column.why = column.why .. ", skewed"
@@ -154,7 +154,7 @@ local function as_number(column, what)
 end
 
 local function as_id(column, what)
-  column.role, column.type = "field", "id"
+  column.role, column.type, column.what = "field", "id", what
   column.why = ("%s, %s value%s"):format(what, grouped(column.look.distinct),
     column.look.distinct == 1 and "" or "s")
 end
@@ -427,8 +427,8 @@ end
 -- @tparam string path
 -- @tparam[opt] table options  label: the column with 0 and 1
 -- @treturn ?table format, columns (each with source, name, role and why; fields with type and
--- side), label, request, group, sequences, rows (of the sample), whole (they are all rows),
--- numbered (no header names the columns, which are called col1, col2 ...)
+-- side, and what they hold in words), label, request, group, sequences, rows (of the sample), whole
+-- (they are all rows), numbered (no header names the columns, which are called col1, col2 ...)
 -- @treturn ?string what is wrong
 function M.file(path, options)
   local table_, message = read_rows(path)

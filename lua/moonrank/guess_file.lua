@@ -1,5 +1,6 @@
 --- The text of a fields file, and of a first experiment, from what moonrank.guess found.
 -- @module moonrank.guess_file
+local name_ranges = require "moonrank.name_ranges"
 local yaml = require "moonrank.yaml"
 
 local M = {}
@@ -51,21 +52,49 @@ local function alike(a, b)
     and a.name == a.source and b.name == b.source
 end
 
+-- Why several columns of one kind are what they are: what is said of all, and how far it goes.
+local function why_of(group, from, to)
+  local first, least, most = group[from], math.huge, -math.huge
+  local same, is_number = true, first.type == "number"
+  for i = from, to do
+    local column = group[i]
+    same = same and column.why == first.why
+    if column.what ~= first.what or not column.what then return nil end
+    least = math.min(least, is_number and column.look.min or column.look.distinct)
+    most = math.max(most, is_number and column.look.max or column.look.distinct)
+  end
+  if same then return first.why end
+  return ("%s, %.6g to %.6g%s"):format(first.what, least, most, is_number and "" or " values")
+end
+
+-- Comments about the columns of a group, one for a range of names where there is a word for all.
+local function add_reasons(lines, group, names, places)
+  for i, place in ipairs(places) do
+    local why = why_of(group, place[1], place[2])
+    if why then
+      lines[#lines + 1] = comment(("%s: %s"):format(names[i], why), "  ")
+    else
+      for k = place[1], place[2] do
+        lines[#lines + 1] = comment(("%s: %s"):format(group[k].name, group[k].why), "  ")
+      end
+    end
+  end
+end
+
 local function names_of(group)
   local list = {}
   for i, column in ipairs(group) do list[i] = column.name end
-  return list
+  return name_ranges.compress(list)
 end
 
 local function field_entry(group)
   local first = group[1]
   local lines = {}
+  local names, places = names_of(group)
   if #group == 1 then
     lines[1] = comment(("%s; %s: %s"):format(first.why, first.side, first.side_why), "  ")
   else
-    for _, column in ipairs(group) do
-      lines[#lines + 1] = comment(("%s: %s"):format(column.name, column.why), "  ")
-    end
+    add_reasons(lines, group, names, places)
     lines[#lines + 1] = comment(("%s: %s"):format(first.side, first.side_why), "  ")
   end
   local start, parts = "  - {", flow {
@@ -74,8 +103,7 @@ local function field_entry(group)
     { "table", first.table },
     { "separator", first.type == "ids" and first.separator or nil },
     { "transform", first.transform } }
-  local list = yaml.write { { name = #group > 1 and names_of(group) or first.name } }
-    :match "^%- {(.*)}\n$"
+  local list = yaml.write { { name = #names > 1 and names or names[1] } }:match "^%- {(.*)}\n$"
   local all = {}
   for piece in (list .. ", "):gmatch "(.-), " do all[#all + 1] = piece end
   for _, part in ipairs(parts) do all[#all + 1] = part end
@@ -96,11 +124,18 @@ local function sequence_entry(sequence)
 end
 
 local function left_out(guess)
-  local lines = {}
+  local lines, runs = {}, {}
   for _, column in ipairs(guess.columns) do
-    if column.role == "out" then
-      lines[#lines + 1] = comment(("%s: %s"):format(column.source:gsub("%c", "?"), column.why), "")
+    local run = runs[#runs]
+    if column.role == "out" and run and run.why == column.why then
+      table.insert(run.names, column.source)
+    elseif column.role == "out" then
+      runs[#runs + 1] = { why = column.why, names = { column.source } }
     end
+  end
+  for _, run in ipairs(runs) do
+    local names = table.concat((name_ranges.compress(run.names)), ", "):gsub("%c", "?")
+    lines[#lines + 1] = comment(("%s: %s"):format(names, run.why), "")
   end
   if #lines == 0 then return nil end
   return "\n# Columns that are left out:\n" .. table.concat(lines, "\n")
@@ -121,11 +156,9 @@ end
 
 -- The keys of data for a file without a header.
 local function add_names(parts, columns)
+  local names = names_of(columns)
   parts[#parts + 1] = "header: false"
-  for i, column in ipairs(columns) do
-    parts[#parts + 1] = ("%s%s%s"):format(i == 1 and "columns: [" or "", column.source,
-      i == #columns and "]" or "")
-  end
+  parts[#parts + 1] = ("columns: [%s]"):format(table.concat(names, ", "))
 end
 
 --- The text of a fields file.

@@ -316,6 +316,12 @@ describe("a wrong fields file", function()
       .. "false", (FIELDS:gsub("csv}", "csv, columns: [a, b]}")))
     fields_fail('fields.yaml:1:54: data.columns has "a" twice',
       (FIELDS:gsub("csv}", "csv, header: false, columns: [a, a]}")))
+    fields_fail('fields.yaml:5:16: "b1..c3" is no range of names, such as f1..f200, of at most '
+      .. "65536", more "  - {name: [a, b1..c3], side: ad, type: id}")
+    fields_fail('fields.yaml:5:12: field "b2" is described twice',
+      more "  - {name: [b2, b1..b3], side: ad, type: id}")
+    fields_fail('fields.yaml:1:55: data.columns has "a2" twice',
+      (FIELDS:gsub("csv}", "csv, header: false, columns: [a2, a1..a3]}")))
     fields_fail("fields.yaml:3:9: fields is an empty list",
       "data: {train: a.csv}\nlabel: click\nfields: []\n")
   end)

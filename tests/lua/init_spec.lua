@@ -69,10 +69,9 @@ describe("moonrank init", function()
     assert.equal(7, #fields.fields)
     for _, line in ipairs {
       "# version: 3 in all of the sample",
-      "# purchase: known only after the click by its name: as a field it would tell the label",
-      "# play_time_ms: known only after the click by its name: as a field it would tell the label",
-      "# timestamp: a time: new ones come after the training, so models know none of them",
-      "# ts: a time: new ones come after the training, so models know none of them",
+      "# purchase, play_time_ms: known only after the click by its name: as a field it would tell "
+        .. "the label",
+      "# timestamp, ts: a time: new ones come after the training, so models know none of them",
       "# row_key: another value in every row: it tells nothing of other rows",
       "# note: free text, which is not read", "# same: the same as the label",
       '  # text, 40 values; user: "user" in its name',
@@ -157,11 +156,43 @@ describe("moonrank init", function()
     assert.equal("number", field(fields, "col2").type)
     assert.equal("id", field(fields, "col30").type)
     assert.truthy(text:find("# the first line is a row like others: columns are called by their "
-      .. "places\ndata: {train: rows.tsv, header: false, columns: [col1, col2,", 1, true))
+      .. "places\ndata: {train: rows.tsv, header: false, columns: [col1..col30]}\n", 1, true))
+    assert.truthy(text:find("\n  # col10..col30: text, %d+ to %d+ values\n  # ad: nothing tells "
+      .. "whose it is\n  %- {name: %[col4, col5, col7, col8, col10..col30%], side: ad, "
+      .. "type: id}\n"), text)
     for line in text:gmatch "[^\n]+" do assert(#line <= 100, line) end
     trains(dir)
     local _, out = helper.run("check fields.yaml", dir)
     assert.truthy(out:find("train: 500 rows", 1, true), out)
+  end)
+
+  it("writes hundreds of columns in a few lines", function()
+    local dir, names = helper.temp_dir(), { "click" }
+    for c = 1, 400 do names[c + 1] = ("f%03d"):format(c) end
+    write(dir .. "/x.csv", names, 200, function(_, random)
+      local cells = { random(2) - 1 }
+      for c = 1, 400 do
+        cells[c + 1] = c <= 300 and random(9) or c <= 390 and ("%.3f"):format(random()) or 7
+      end
+      return cells
+    end, ",")
+    local fields, text = init(dir, "x.csv")
+    assert.equal(390, #fields.fields)
+    assert.same({ "f001", "id", "f390", "number" }, { fields.fields[1].name, fields.fields[1].type,
+      fields.fields[390].name, fields.fields[390].type })
+    assert.equal(([[
+fields:
+  # f001..f300: whole numbers, 9 values
+  # ad: nothing tells whose it is
+  - {name: f001..f300, side: ad, type: id}
+  # f301..f390: numbers, %s
+  # ad: nothing tells whose it is
+  - {name: f301..f390, side: ad, type: number}
+
+# Columns that are left out:
+# f391..f400: 7 in all of the sample
+]]):format(text:match "f390: numbers, ([^\n]*)"), text:match "fields:.*")
+    trains(dir)
   end)
 
   it("writes names and lists that YAML and csv need quotes for", function()
