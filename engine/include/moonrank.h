@@ -196,10 +196,11 @@ int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name); /* i
 
 /* ---- dataset ---- */
 
-/* How rows lie in text: as cells between delimiters, or as pairs behind a label. Of pairs the
- * source of a column is label, features (all of them), a number (libsvm: of an index; libffm: of a
- * field) or, of libsvm, qid. */
-enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2 };
+/* How rows lie in text: as cells between delimiters, as pairs behind a label, or as objects of JSON,
+ * a line each. Of pairs the source of a column is label, features (all of them), a number (libsvm:
+ * of an index; libffm: of a field) or, of libsvm, qid; of objects the name of a member, or of one
+ * in an object: user.age. There lists have the separator between their values. */
+enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2, MR_JSON = 3 };
 
 /* Which rows of the files are read, where they are split into parts: each has a place, and those
  * from `from` on and before `to` are read. */
@@ -223,7 +224,7 @@ typedef struct mr_selection {
 /* Why a row can be wrong. Quotes that do not fit, a row that is too long and a request that changes
  * within its rows are errors in any case: there is no row to leave out. */
 enum {
-  MR_BAD_CELLS = 0,    /* other cells than there are columns */
+  MR_BAD_CELLS = 0,    /* other cells than there are columns, or no object of JSON */
   MR_BAD_LABEL = 1,    /* neither 0 nor 1 */
   MR_BAD_NUMBER = 2,   /* not one, or too large */
   MR_BAD_SEQUENCE = 3, /* columns of different lengths */

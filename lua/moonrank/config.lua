@@ -478,10 +478,14 @@ local function expand_fields(values, context)
   local fields = {}
   context.seen, context.entries = {}, {}
   for i, field in ipairs(values.fields) do
-    for _, name in ipairs(check_field(context, field, ("fields[%d]"):format(i))) do
+    local path = ("fields[%d]"):format(i)
+    for _, name in ipairs(check_field(context, field, path)) do
       local one = {}
       for key, value in pairs(field) do one[key] = value end
       one.name, one.source = name, tostring(field.source or name)
+      if values.data.format == "jsonl" and not context.places[path .. ".separator"] then
+        one.separator = one.separator and text_format.LIST
+      end
       context.entries[name] = ("fields[%d]"):format(i)
       if field.type ~= "number" or field.buckets then one.table = field.table or name end
       fields[#fields + 1] = one
@@ -536,18 +540,19 @@ local function format_of(values, context)
   local format = text_format.of_name(name)
   if not format then
     stop(context.places["data.train"],
-      'data.format is missing, and the name "%s" does not tell which of csv, tsv, libsvm and '
-        .. "libffm it is", name)
+      'data.format is missing, and the name "%s" does not tell which of csv, tsv, jsonl, libsvm '
+        .. "and libffm it is", name)
   end
   return format
 end
 
 local function check_columns(data, context)
   local columns, seen = data.columns, {}
-  if text_format.has_pairs(data.format) then
+  if not text_format.has_cells(data.format) then
     if columns then
-      stop(context.places["data.columns"], "data.columns: the columns of %s have no names",
-        data.format)
+      stop(context.places["data.columns"], text_format.has_pairs(data.format)
+        and "data.columns: the columns of %s have no names"
+        or "data.columns: the members of %s have names", data.format)
     end
     return
   end

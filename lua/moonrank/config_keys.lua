@@ -111,13 +111,14 @@ local FIELD = { type = "map", keys = {
   key("type", { type = "word", words = { "id", "ids", "number" }, required = true,
     doc = "one value, several values, or a number" }),
   key("source", { type = "either", forms = COLUMN_FORMS,
-    doc = "the column of the file; default: the field's name. libsvm: the number of an index, "
-      .. "libffm: of a field, both: features, which are all pairs" }),
+    doc = "the column of the file; default: the field's name. jsonl: the name of a member, or as "
+      .. "user.age of one in an object; libsvm: the number of an index, libffm: of a field, both: "
+      .. "features, which are all pairs" }),
   key("table", { type = "text", only = { "id", "ids", "number" },
     doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
       .. "number only with buckets" }),
   key("separator", { type = "text", only = { "ids" }, default = ",",
-    doc = "the character between values" }),
+    doc = "the character between values; of lists in jsonl there is none to be said" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values, the first ones; default: all" }),
   key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" }, default = "mean",
@@ -208,8 +209,9 @@ M.fields = { type = "map", keys = {
         doc = "by time: validation data is what is not before this, instead of a share" }),
       key("test_from", { type = "number", doc = "the same for test data, which comes last" }),
     } }),
-    key("format", { type = "word", words = { "csv", "tsv", "libsvm", "libffm" },
-      doc = "default: by the name of the first training file, in which svm and ffm do, too" }),
+    key("format", { type = "word", words = { "csv", "tsv", "jsonl", "libsvm", "libffm" },
+      doc = "default: by the name of the first training file, in which svm, ffm and ndjson do, "
+        .. "too" }),
     key("header", { type = "boolean", default = true,
       doc = "the first line of each csv or tsv names its columns; false: data.columns does" }),
     key("columns", { type = "list", of = { type = "text" },

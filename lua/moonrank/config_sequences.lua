@@ -4,6 +4,7 @@
 local config_keys = require "moonrank.config_keys"
 local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
+local text_format = require "moonrank.text_format"
 
 local M = {}
 
@@ -48,6 +49,7 @@ local function value_of(self, key, kind, member, field, path)
   for _, one in ipairs(key.only) do fits = fits or one == kind end
   if fits then
     if member[key.name] ~= nil then return member[key.name] end
+    if key.name == "separator" and self.is_json then return text_format.INNER_LIST end
     if field and field[key.name] ~= nil then return field[key.name] end
     return key.default
   elseif member[key.name] ~= nil then
@@ -116,11 +118,15 @@ end
 -- @treturn ?{table,...} nil where there are no sequences
 function M.expand(values, context, stop)
   if not values.sequences then return nil end
-  local self = { context = context, stop = stop, fields = {}, seen = {}, named = {} }
+  local self = { context = context, stop = stop, fields = {}, seen = {}, named = {},
+    is_json = values.data.format == "jsonl" }
   for _, field in ipairs(values.fields) do self.fields[field.name] = field end
   for i, sequence in ipairs(values.sequences) do
     local path = ("sequences[%d]"):format(i)
     check_name(self, sequence, path)
+    if self.is_json and not context.places[path .. ".separator"] then
+      sequence.separator = text_format.LIST
+    end
     if #sequence.separator ~= 1 then
       stop(context.places[path .. ".separator"], '%s.separator is "%s", expected one character',
         path, sequence.separator)

@@ -9,17 +9,25 @@ local FORMATS = {
   tsv = { delimiter = ("\t"):byte(), quotes = 0 },
   libsvm = { layout = "MR_LIBSVM" },
   libffm = { layout = "MR_LIBFFM" },
+  jsonl = { layout = "MR_JSON" },
 }
 local ENDINGS = { csv = "csv", tsv = "tsv", svm = "libsvm", libsvm = "libsvm", ffm = "libffm",
-  libffm = "libffm" }
+  libffm = "libffm", jsonl = "jsonl", ndjson = "jsonl" }
+
+-- What stands between the values of a list of JSON lines, and of a list in it, unless a separator
+-- is given: bytes that texts have none of.
+M.LIST, M.INNER_LIST = "\31", "\30"
 
 --- What the name of a file says.
 -- @tparam string path
--- @treturn ?string csv, tsv, libsvm or libffm; nil where the name does not tell
+-- @treturn ?string csv, tsv, libsvm, libffm or jsonl; nil where the name does not tell
 function M.of_name(path) return ENDINGS[path_of.uncompressed(path):match "%.([^./]*)$"] end
 
 --- Whether rows are pairs behind a label, and no columns have names.
-function M.has_pairs(format) return FORMATS[format].layout ~= nil end
+function M.has_pairs(format) return format == "libsvm" or format == "libffm" end
+
+--- Whether rows are cells in an order, which a header or the configuration names.
+function M.has_cells(format) return FORMATS[format].delimiter ~= nil end
 
 local held = setmetatable({}, { __mode = "k" }) -- what a format points into lives as long as it
 

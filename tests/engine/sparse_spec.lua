@@ -163,8 +163,8 @@ describe("a file of pairs", function()
     local schema = data.schema(svm)
     local mr = require "moonrank.ffi"
     local paths = mr.new("const char *[1]", { "x" })
-    helper.fails_with("layout is 3, expected MR_CELLS, MR_LIBSVM or MR_LIBFFM",
-      mr.ok(mr.C.mr_dataset_build(schema, mr.new("mr_text_format", { layout = 3 }), paths, 1, "y",
+    helper.fails_with("layout is 4, expected MR_CELLS, MR_LIBSVM, MR_LIBFFM or MR_JSON",
+      mr.ok(mr.C.mr_dataset_build(schema, mr.new("mr_text_format", { layout = 4 }), paths, 1, "y",
         0, nil)))
   end)
 end)

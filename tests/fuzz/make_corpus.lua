@@ -193,6 +193,16 @@ local function text_seeds()
   text_seed("libffm", TABS + QUOTES + KEYED + RARE, 30,
     "1 3:3:1 7:9:1 12:a:1 12:b:1\n-1 12:a:1 12:c:1.0\n0 7:9:1e0 1:1:1 # 9\n")
   text_seed("libffm_twice", TABS + QUOTES + KEYED, 30, "1 12:a:1\n1 12:a:1 7:9:1 12:b:1\n")
+  local json_rows = '{"click":1,"user":"u1","age":30,"seen":["a1","a2"],"gaps":[1,2],"ad":"a1",'
+    .. '"tags":["x","y"],"price":2.5,"rid":1,"more":{"a":[1,{"b":null}]}}\n'
+    .. ' { "rid" : 1, "click" : false, "user" : "\\u0075\\u0031", "age":3e1, "seen":[["a1"],'
+    .. '"a2"],\t"gaps":[1.0,2],"ad":"a\\n\\ud83d\\ude00\\"","tags":"x y|z","price":null} \r\n'
+    .. '{"click":0,"seen":[],"tags":["x",null,true]}'
+  local JSON = TABS + QUOTES + NAMED
+  text_seed("json", JSON + THREADS, 90, json_rows)
+  text_seed("json_keyed", JSON + KEYED + RARE, 200, json_rows)
+  text_seed("json_wrong", JSON + KEYED, 70, '{"click":1,"user":"a\\nb","ad":"\\n"}\n{"click":1,'
+    .. '"gaps":[1,"x"],"seen":[1,2]}\n')
   text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more,gaps\n"
     .. "r1,1,x,a1,a2,3,u1,0,?,4\n")
   text_seed("uneven", HEADED + KEYED, 9, ROWS[1] .. "\n0,u1,30,a1 a2,1 2 3,a2,,0,r1\n")

@@ -13,14 +13,17 @@ enum {
   RARE = 16,
   SHORT_ROWS = 32,
   THREADS = 64,
-  NAMED = 128,          /* the file has no header of its own; wins over HEADED */
-  PAIRS = TABS | QUOTES /* both: libsvm, with KEYED libffm; HEADED and NAMED do not count */
+  NAMED = 128,           /* the file has no header of its own; wins over HEADED */
+  PAIRS = TABS | QUOTES, /* both: libsvm, with KEYED libffm; HEADED does not count */
+  JSON = PAIRS | NAMED   /* all three: JSON lines */
 };
 enum { ONE_BLOCK = 1 << 14 }; /* larger than any input */
 
 static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid";
 
-static int has_pairs(unsigned choices) { return (choices & PAIRS) == PAIRS; }
+static int is_json(unsigned choices) { return (choices & JSON) == JSON; }
+static int has_pairs(unsigned choices) { return (choices & JSON) == PAIRS; }
+static int has_cells(unsigned choices) { return (choices & PAIRS) != PAIRS; }
 
 /* Columns of files of pairs; those that only one of the two has come last. */
 static mr_schema *new_pairs_schema(int ffm, int64_t min_count) {
@@ -48,7 +51,7 @@ static const char *const names[] = {"click", "user", "age",   "seen", "gaps",
 
 /* The text of the file: with HEADED after a header that has all columns. */
 static char *make_text(const struct fuzz_input *input, unsigned choices, size_t *size) {
-  size_t n = choices & HEADED && !(choices & NAMED) && !has_pairs(choices) ? sizeof header : 0;
+  size_t n = choices & HEADED && !(choices & NAMED) && has_cells(choices) ? sizeof header : 0;
   char *text = malloc(n + input->size + 1);
   if (n) memcpy(text, header, n - 1), text[n - 1] = '\n';
   for (size_t i = 0; i < n; i++)
@@ -65,6 +68,7 @@ static int build(const mr_schema *schema, const char *path, unsigned choices, in
                            .block_bytes = block,
                            .row_bytes = choices & SHORT_ROWS ? 256 : 0};
   if (choices & NAMED) format.names = names, format.n_names = sizeof names / sizeof *names;
+  if (is_json(choices)) format.layout = MR_JSON;
   if (has_pairs(choices)) format.layout = choices & KEYED ? MR_LIBFFM : MR_LIBSVM;
   remove(cache);
   int status =
@@ -119,7 +123,7 @@ static void read_back(const mr_schema *schema, const char *cache, const char *te
   FUZZ_CHECK(mr_dataset_open(&dataset, schema, cache) == MR_OK, "%s", mr_last_error());
   int pairs = has_pairs(choices);
   int64_t rows = count_rows(text, size, !(choices & NAMED) && !pairs);
-  if ((pairs || !(choices & QUOTES)) && !is_compressed(text, size))
+  if ((!has_cells(choices) || !(choices & QUOTES)) && !is_compressed(text, size))
     FUZZ_CHECK(mr_dataset_samples(dataset) == rows, "%lld rows of %lld",
                (long long)mr_dataset_samples(dataset), (long long)rows);
   if (pairs) read_pairs(dataset, schema);

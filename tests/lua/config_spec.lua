@@ -281,7 +281,8 @@ tables: {ad: {dim: 32}}]])
       assert.equal(format, assert(config.fields(dir .. "/fields.yaml")).data.format)
     end
     fields_fail('fields.yaml:1:15: data.format is missing, and the name "train.txt" does not tell '
-      .. "which of csv, tsv, libsvm and libffm it is", (FIELDS:gsub("train.csv", "train.txt")))
+      .. "which of csv, tsv, jsonl, libsvm and libffm it is",
+      (FIELDS:gsub("train.csv", "train.txt")))
   end)
 end)
 

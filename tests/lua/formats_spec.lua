@@ -99,6 +99,74 @@ fields:
   end)
 end)
 
+describe("JSON lines", function()
+  -- The project's rows as objects, some members within others.
+  local function write_json(dir, file)
+    local cjson, lines = require "cjson", {}
+    for line in helper.read(dir .. "/" .. file .. ".csv"):gmatch "\n([^\n]+)" do
+      local click, user, ad, tags, hour, price = line:match(("([^,]*),"):rep(5) .. "([^,]*)")
+      local list = {}
+      for tag in tags:gmatch "[^|]+" do list[#list + 1] = tag end
+      lines[#lines + 1] = ('{"click":%s,"about":{"user":%s,"hour":"%s"},"ad":%s,"tags":%s%s}\n')
+        :format(click == "1", cjson.encode(user), hour, cjson.encode(ad),
+        #list > 0 and cjson.encode(list) or "[]", price ~= "" and ',"price":' .. price or "")
+    end
+    helper.write(("%s/%s.jsonl"):format(dir, file), table.concat(lines))
+  end
+
+  it("train and are predicted as the same rows of a csv are", function()
+    local dir, out, by = helper.make_project { rows = 300 }, {}, {}
+    for _, split in ipairs { "train", "valid", "test" } do write_json(dir, split) end
+    local fields = [[
+data: {train: train.%s, valid: valid.%s, test: test.%s}
+label: click
+fields:
+  - {name: user, side: user, type: id%s}
+  - {name: ad, side: ad, type: id}
+  - {name: tags, side: ad, type: ids%s}
+  - {name: price, side: ad, type: number}
+  - {name: hour, side: context, type: id%s}
+]]
+    for i, case in ipairs { { "csv", "", ', separator: "|"', "" },
+      { "jsonl", ", source: about.user", "", ", source: about.hour" } } do
+      local ending = case[1]
+      helper.write(dir .. "/fields.yaml",
+        fields:format(ending, ending, ending, case[2], case[3], case[4]))
+      run("train lr.yaml --quiet --out run" .. i, dir)
+      out[i] = run(("predict run%d --data valid.%s"):format(i, ending), dir)
+      by[i] = run(("eval run%d --data test.%s --by hour"):format(i, ending), dir)
+    end
+    assert.equal(75, select(2, out[1]:gsub("\n", "")))
+    assert.is_true(out[1] == out[2])
+    -- Values are named by their texts, which are looked for in the file.
+    assert.equal(by[1]:gsub("run1", ""):gsub("csv", ""), by[2]:gsub("run2", ""):gsub("jsonl", ""))
+    assert.truthy(by[1]:find("\n *%d+ +%d"), by[1])
+  end)
+
+  it("have no names for columns in the configuration, and separators where texts need them",
+    function()
+      local config, dir = require "moonrank.config", helper.temp_dir()
+      local text = "data: {train: a.jsonl%s}\nlabel: y\nfields:\n"
+        .. "  - {name: a, side: ad, type: ids%s}\n"
+        .. "sequences:\n  - {name: s, side: user%s, of: {a: b, c: {column: d, type: ids%s}}}\n"
+      local function read(...)
+        return config.fields(helper.write(dir .. "/fields.yaml", text:format(...)))
+      end
+      local function separators(...)
+        local fields = assert(read(...))
+        local s = fields.sequences[1]
+        return { fields.fields[1].separator, s.separator, s.of.a.separator, s.of.c.separator }
+      end
+      assert.same({ "\31", "\31", "\30", "\30" }, separators("", "", "", ""))
+      assert.same({ ",", "|", "\30", ";" },
+        separators("", ', separator: ","', ', separator: "|"', ', separator: ";"'))
+      local fields, message = read(", columns: [y, a]", "", "", "")
+      assert.is_nil(fields)
+      assert.equal(dir .. "/fields.yaml:1:33: data.columns: the members of jsonl have names",
+        message)
+    end)
+end)
+
 describe("standard input", function()
   local dir, expected
   setup(function()

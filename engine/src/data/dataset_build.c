@@ -117,29 +117,22 @@ static int report(const struct hand *hand, const struct mr__problem *problem) {
   const char *path = hand->block.heading->path;
   if (problem->status != MR_EDATA) return mr__fail(problem->status, "%s", problem->text);
   const char *text = hand->block.text.text, *line_start = text;
+  const struct mr__rows *rows = hand->rows;
+  size_t inner = 0; /* newlines of values that were passed */
   long long line = hand->build->line;
-  for (const char *p = text; p < text + problem->at; p++)
-    if (*p == '\n') line++, line_start = p + 1;
+  for (const char *p = text; p < text + problem->at; p++) {
+    if (*p != '\n') continue;
+    if (inner < rows->n_inner_newlines && rows->inner_newlines[inner] == (size_t)(p - text))
+      inner++;
+    else
+      line++, line_start = p + 1;
+  }
   const struct mr__gap *gaps = hand->block.text.gaps;
   for (size_t i = 0; i < hand->block.text.n_gaps && gaps[i].at <= problem->at; i++)
     line += gaps[i].lines;
   if (problem->whole_row) return mr__fail(MR_EDATA, "%s:%lld: %s", path, line, problem->text);
   long long column = text + problem->at - line_start + 1;
   return mr__fail(MR_EDATA, "%s:%lld:%lld: %s", path, line, column, problem->text);
-}
-
-/* The raw cell of the first row of the block. */
-static struct mr__text first_row_cell(const struct hand *hand, int position) {
-  const mr_text_format *format = &hand->build->format;
-  const char *end = hand->block.text.text + hand->block.text.size, *stop;
-  const char *at = hand->block.text.text + hand->rows->first_row_at;
-  for (;; position--) {
-    stop = mr__cell_end(at, end, format->delimiter, format->quotes);
-    if (position == 0 || stop == end) break;
-    at = stop + 1;
-  }
-  if (stop > at && *stop == '\n' && stop[-1] == '\r') stop--;
-  return (struct mr__text){at, (size_t)(stop - at)};
 }
 
 /* What a cell says, as messages show it. */
@@ -168,7 +161,7 @@ static int check_border(struct hand *hand) {
     int s = columns[item.column].sequence;
     if (s >= 0 && (hand->rows->uneven >> s & 1)) continue; /* that is its problem */
     if (!mr__request_differs(build->layout, item.column, record, build->open.record)) continue;
-    struct mr__text raw = first_row_cell(hand, item.position);
+    struct mr__text raw = hand->rows->first_cells[item.column];
     size_t at = (size_t)(raw.at - hand->block.text.text);
     if (problem->status != MR_OK && problem->at <= at + raw.size) break; /* before it or in it */
     char now[MR__EXCERPT_BYTES];

@@ -174,5 +174,8 @@ int mr__heading_given(struct mr__heading *out, const mr_schema *schema,
 void mr__heading_clear(struct mr__heading *heading) {
   mr__free(heading->items);
   mr__free(heading->sparse);
+  mr__free(heading->json);
+  mr__names_clear(&heading->members);
+  mr__names_clear(&heading->objects);
   *heading = (struct mr__heading){0};
 }

@@ -2,7 +2,7 @@
 #ifndef MR_DATA_HEADING_H
 #define MR_DATA_HEADING_H
 
-#include "data/cell.h"
+#include "data/names.h"
 
 struct mr__item {
   int position; /* of the cell, from 0 */
@@ -15,9 +15,18 @@ struct mr__heading {
   int n_cells;
   struct mr__item *items; /* by position, then column: every column that is read from text */
   int n_items;
+  int is_placed; /* cells have no order in a row, each is looked for: in files of pairs and JSON */
   struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */
   int n_unnumbered;               /* of these that come first: not of a numbered field or index */
+  struct mr__json_cell *json;     /* [n_cells] of JSON lines (data/json_lines.h); else NULL */
+  struct mr__names members, objects; /* of it: the cells by their names, and what they stand in */
   int selected; /* position of the cell that the format's selection goes by, or -1 */
+};
+
+/* What is wrong with a row whose cells are looked for. */
+struct mr__row_trouble {
+  const char *at;
+  char text[160];
 };
 
 /* Add an item in its place. */

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/fit.h"
+#include "data/json_lines.h"
 #include "data/reader.h"
 
 struct search {
@@ -47,6 +48,27 @@ static void search_block(struct search *search, const struct mr__block *block, c
   }
 }
 
+/* The same of JSON lines. Rows that are wrong have no cells. */
+static int search_lines(struct search *search, const struct mr__block *block) {
+  const struct mr__heading *heading = block->heading;
+  char *at = block->text.text, *end = at + block->text.size;
+  int position = position_of(heading, search->column);
+  uint32_t *places = mr__calloc(2 * (size_t)heading->n_cells, sizeof *places);
+  if (!places) return mr__fail_memory();
+  for (char *stop; at < end && search->n_missing > 0; at = stop + 1) {
+    struct mr__row_trouble trouble;
+    int64_t newlines;
+    stop = memchr(at, '\n', (size_t)(end - at));
+    if (!stop) break;
+    struct mr__text row = {at, (size_t)(stop - at)};
+    if (!mr__json_row(heading, at, at, row, places, &newlines, &trouble)) continue;
+    const uint32_t *place = places + 2 * position;
+    compare(search, (struct mr__text){at + (place[0] + 1), place[1] - (place[0] + 1)});
+  }
+  mr__free(places);
+  return MR_OK;
+}
+
 static int search_files(struct search *search, struct mr__reader *reader) {
   struct mr__block block = {0};
   char *plain = NULL;
@@ -56,7 +78,10 @@ static int search_files(struct search *search, struct mr__reader *reader) {
     status = mr__reader_next(reader, &block);
     if (status == MR_OK && block.heading->sparse) break; /* pairs: no cell has a place of its own */
     if (status == MR_OK) status = mr__grow(&plain, &capacity, block.text.size + 1, 1);
-    if (status == MR_OK) search_block(search, &block, plain);
+    if (status == MR_OK && block.heading->json)
+      status = search_lines(search, &block);
+    else if (status == MR_OK)
+      search_block(search, &block, plain);
   }
   mr__free(plain);
   mr__block_clear(&block);

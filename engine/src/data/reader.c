@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "data/json_lines.h"
 #include "data/source.h"
 #include "data/sparse.h"
 
@@ -27,11 +28,13 @@ struct mr__reader {
 
 int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
   int delimiter = format->delimiter;
-  if (format->layout < MR_CELLS || format->layout > MR_LIBFFM)
-    return mr__fail(MR_EINVAL, "layout is %d, expected MR_CELLS, MR_LIBSVM or MR_LIBFFM",
+  if (format->layout < MR_CELLS || format->layout > MR_JSON)
+    return mr__fail(MR_EINVAL, "layout is %d, expected MR_CELLS, MR_LIBSVM, MR_LIBFFM or MR_JSON",
                     format->layout);
-  if (format->layout != MR_CELLS) {
+  if (format->layout == MR_JSON) MR_TRY(mr__json_check(schema));
+  if (format->layout == MR_LIBSVM || format->layout == MR_LIBFFM)
     MR_TRY(mr__sparse_check(schema, format->layout));
+  if (format->layout != MR_CELLS) {
     delimiter = format->delimiter = '\n'; /* a row is one cell until it is taken apart */
     format->quotes = format->n_names = 0;
   }
@@ -220,14 +223,16 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
   const char *path = mr__source_name(reader->paths[reader->next_path - 1]);
   struct mr__heading *heading = &reader->headings[reader->next_path - 1];
   struct mr__block_text *text = &block->text;
-  int sparse = reader->format.layout != MR_CELLS;
-  int in_file = !sparse && reader->format.n_names == 0;
+  int placed = reader->format.layout != MR_CELLS;
+  int in_file = !placed && reader->format.n_names == 0;
   skip_mark(text);
   if (text->size == 0)
     return mr__fail(MR_EDATA, "%s: the file is empty, expected %s", path,
                     in_file ? "a header" : "rows");
   block->first_line = 1;
-  if (sparse) return mr__heading_sparse(heading, reader->schema, &reader->format, path);
+  if (reader->format.layout == MR_JSON)
+    return mr__heading_json(heading, reader->schema, &reader->format, path);
+  if (placed) return mr__heading_sparse(heading, reader->schema, &reader->format, path);
   if (!in_file) return mr__heading_given(heading, reader->schema, &reader->format, path);
   if (text->long_row > 0)
     return mr__fail(MR_EDATA, "%s:1: the header is longer than %zu bytes", path, text->long_row);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/behaviours.h"
+#include "data/json_lines.h"
 #include "data/sparse.h"
 #include "kernel/family.h"
 
@@ -48,7 +49,7 @@ struct mr__row_parser {
   size_t n_rows;       /* whose number of cells is right */
   uint32_t first_row;  /* of the block */
   uint32_t *stops;     /* [n_rows] end of the last cell, before \r\n or \n */
-  uint32_t *places;    /* [n_rows, cells, 2] of rows of pairs: see mr__sparse_row */
+  uint32_t *places;    /* [n_rows, cells, 2] of rows that are placed: see mr__sparse_row */
   int64_t *request_of; /* [n_rows] index of its request in the block */
   struct list lists[MR_DOMAINS];
   struct bags *bags;                 /* [columns] */
@@ -81,11 +82,12 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->behaviours = mr__calloc(n, sizeof *parser->behaviours);
   parser->above = mr__calloc(n, sizeof *parser->above);
   parser->rows.last_request = mr__calloc(n, sizeof *parser->rows.last_request);
+  parser->rows.first_cells = mr__calloc(n, sizeof *parser->rows.first_cells);
   parser->rows.views = mr__calloc((size_t)layout->n_views, sizeof *parser->rows.views);
   parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
   if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request ||
-      !parser->rows.views || !parser->rows.new_keys)
+      !parser->rows.first_cells || !parser->rows.views || !parser->rows.new_keys)
     status = mr__fail_memory();
   if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
   if (status != MR_OK) {
@@ -114,7 +116,9 @@ static void free_rows(struct mr__rows *rows, const struct mr__layout *layout) {
   mr__free(rows->new_keys);
   mr__free(rows->first_sample);
   mr__free(rows->bad);
+  mr__free(rows->inner_newlines);
   mr__free(rows->last_request);
+  mr__free(rows->first_cells);
 }
 
 void mr__row_parser_free(struct mr__row_parser *parser) {
@@ -154,7 +158,7 @@ static inline struct mr__text raw_cell(const struct mr__row_parser *parser, size
                                        int position) {
   const struct mr__scan *scan = &parser->scan;
   int n_cells = parser->heading->n_cells;
-  if (parser->heading->sparse) {
+  if (parser->heading->is_placed) {
     const uint32_t *places = parser->places + 2 * (row * (size_t)n_cells + (size_t)position);
     return (struct mr__text){scan->text + (places[0] + 1), places[1] - (places[0] + 1)};
   }
@@ -373,7 +377,7 @@ static uint32_t stop_of(const struct mr__row_parser *parser, size_t row) {
 }
 
 static void find_stops(struct mr__row_parser *parser) {
-  if (parser->heading->sparse) return;
+  if (parser->heading->is_placed) return;
   for (size_t row = 0; row < parser->n_rows; row++) parser->stops[row] = stop_of(parser, row);
 }
 
@@ -469,25 +473,53 @@ static int filter_rows(struct mr__row_parser *parser) {
   return MR_OK;
 }
 
-static void note_pairs(struct mr__row_parser *parser, const struct mr__sparse_trouble *trouble) {
+static void note_trouble(struct mr__row_parser *parser, const struct mr__row_trouble *trouble) {
   struct mr__problem *problem = &parser->rows.problem;
   if (!is_first_problem(parser, (size_t)(trouble->at - parser->scan.text), 0)) return;
-  problem->reason = MR_BAD_PAIR;
+  problem->reason = parser->heading->sparse ? MR_BAD_PAIR : MR_BAD_CELLS;
   snprintf(problem->text, sizeof problem->text, "%s", trouble->text);
 }
 
-/* Take rows of pairs apart, up to the first that is wrong or without those that are. */
-static int take_pairs(struct mr__row_parser *parser) {
-  const struct mr__scan *scan = &parser->scan;
+/* Newlines in the values of a row are none in the file. */
+static int note_newlines(struct mr__row_parser *parser, struct mr__text row) {
+  struct mr__rows *rows = &parser->rows;
+  for (size_t i = 0; i < row.size; i++) {
+    if (row.at[i] != '\n') continue;
+    MR_TRY(mr__grow(&rows->inner_newlines, &rows->inner_newlines_capacity,
+                    rows->n_inner_newlines + 1, sizeof *rows->inner_newlines));
+    rows->inner_newlines[rows->n_inner_newlines++] = (size_t)(row.at - parser->scan.text) + i;
+  }
+  return MR_OK;
+}
+
+/* Find the cells of a row; *found: 0 where it is wrong. */
+static int place_cells(struct mr__row_parser *parser, struct mr__text row, uint32_t *places,
+                       struct mr__row_trouble *trouble, int *found) {
+  const char *text = parser->scan.text;
+  int64_t newlines = 0;
+  if (parser->heading->sparse) {
+    *found = mr__sparse_row(parser->heading, parser->format.layout, text, row, places, trouble);
+    return MR_OK;
+  }
+  *found =
+      mr__json_row(parser->heading, text, parser->block->text, row, places, &newlines, trouble);
+  return newlines > 0 ? note_newlines(parser, row) : MR_OK;
+}
+
+/* Find the cells of rows, up to the first that is wrong or without those that are. */
+static int take_placed(struct mr__row_parser *parser) {
+  struct mr__scan *scan = &parser->scan;
   size_t n_cells = (size_t)parser->heading->n_cells, kept = 0;
-  struct mr__sparse_trouble trouble;
+  struct mr__row_trouble trouble;
   MR_TRY(mr__grow(&parser->places, &parser->places_capacity, 2 * n_cells * scan->n_rows,
                   sizeof *parser->places));
   for (size_t row = 0; row < scan->n_rows; row++) {
     struct mr__text text = {scan->text + scan->starts[row], scan->ends[row] - scan->starts[row]};
-    if (!mr__sparse_row(parser->heading, parser->format.layout, scan->text, text,
-                        parser->places + 2 * n_cells * kept, &trouble))
-      note_pairs(parser, &trouble);
+    int found;
+    MR_TRY(place_cells(parser, text, parser->places + 2 * n_cells * kept, &trouble, &found));
+    scan->starts[kept] = scan->starts[row];
+    if (!found)
+      note_trouble(parser, &trouble);
     else if (skips(parser))
       MR_TRY(check_row(parser, kept));
     if (parser->rows.problem.status == MR_OK)
@@ -635,8 +667,8 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
 /* ---- bags ---- */
 
 static int next_piece(struct mr__text *rest, int layout, int separator, struct mr__text *piece) {
-  return layout == MR_CELLS ? mr__next_piece(rest, separator, piece)
-                            : mr__sparse_next(rest, layout, piece);
+  return layout == MR_CELLS || layout == MR_JSON ? mr__next_piece(rest, separator, piece)
+                                                 : mr__sparse_next(rest, layout, piece);
 }
 
 /* Append the keys of one cell; *count of them. */
@@ -865,10 +897,10 @@ static struct marks find_cells(struct mr__row_parser *parser, const struct list 
                                int position) {
   const struct mr__scan *scan = &parser->scan;
   size_t n_cells = (size_t)parser->heading->n_cells;
-  if (parser->heading->sparse && list->n == parser->n_rows)
+  if (parser->heading->is_placed && list->n == parser->n_rows)
     return (struct marks){parser->places + 2 * position, 2 * n_cells};
   int is_inner = position > 0 && position < parser->heading->n_cells - 1;
-  if (is_inner && list->n == parser->n_rows && !scan->has_quotes)
+  if (is_inner && !parser->heading->is_placed && list->n == parser->n_rows && !scan->has_quotes)
     return (struct marks){scan->ends + position - 1, n_cells};
   uint32_t *marks = parser->marks;
   for (size_t i = 0; i < list->n; i++) {
@@ -1163,17 +1195,25 @@ static int compare_columns(struct mr__row_parser *parser) {
 
 /* ---- blocks ---- */
 
+static void keep_first_cells(struct mr__row_parser *parser) {
+  const struct mr__heading *heading = parser->heading;
+  for (int i = 0; i < heading->n_items; i++) {
+    struct mr__item item = heading->items[i];
+    parser->rows.first_cells[item.column] = raw_cell(parser, 0, item.position);
+  }
+}
+
 static int run_step(struct mr__row_parser *parser) {
-  if (parser->heading->sparse)
-    MR_TRY(take_pairs(parser));
+  if (parser->heading->is_placed)
+    MR_TRY(take_placed(parser));
   else if (skips(parser))
     MR_TRY(filter_rows(parser));
   else
     check_cell_counts(parser);
   if (parser->n_rows == 0) return MR_OK; /* the first one is the problem, or all are left out */
-  if (parser->rows.sides[MR_SAMPLE].n == 0) parser->rows.first_row_at = parser->scan.starts[0];
   MR_TRY(reserve_rows(parser));
   find_stops(parser);
+  if (parser->rows.sides[MR_SAMPLE].n == 0) keep_first_cells(parser);
   list_rows(parser);
   MR_TRY(split_all_bags(parser));
   MR_TRY(take_sequences_apart(parser));
@@ -1221,7 +1261,7 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
   for (size_t t = 0; t < parser->layout->schema->n_tables; t++) rows->new_keys[t].n = 0;
   rows->n_lines = 0;
-  rows->n_bad = rows->first_row_at = 0;
+  rows->n_bad = rows->n_inner_newlines = 0;
   rows->uneven = 0;
   rows->problem = (struct mr__problem){.status = MR_OK};
   mr__scan_start(&parser->scan, block->text, block->size, parser->format.delimiter,

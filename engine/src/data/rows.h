@@ -67,11 +67,13 @@ struct mr__rows {
   size_t first_sample_capacity;
   uint64_t first_key, last_key;
   struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
+  struct mr__text *first_cells;  /* [columns] raw cells of the first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
   int64_t n_lines;
-  int after_gap;       /* rows were left out by the selection before the first of these */
-  int before_gap;      /* the same behind the last of them; of rows with a request key */
-  size_t first_row_at; /* byte of the block where the first row starts that is not left out */
+  int after_gap;          /* rows were left out by the selection before the first of these */
+  int before_gap;         /* the same behind the last of them; of rows with a request key */
+  size_t *inner_newlines; /* bytes of the block that are newlines of values, ascending */
+  size_t n_inner_newlines, inner_newlines_capacity;
   struct mr__bad_row *bad;
   size_t n_bad, bad_capacity;
   struct mr__problem problem;
@@ -85,7 +87,7 @@ struct mr__gap {
 
 /* Whole rows of one file. */
 struct mr__block_text {
-  const char *text; /* ends with a newline; MR__SCAN_PAD more bytes are readable */
+  char *text; /* ends with a newline; MR__SCAN_PAD more bytes are readable. Of JSON it is changed */
   size_t size;
   size_t long_row;      /* not 0: the text is one row that did not end within so many bytes */
   struct mr__gap *gaps; /* [n_gaps] by place; that at `size`: lines behind the last row */

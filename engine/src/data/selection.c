@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/json_lines.h"
 
 struct mr__selection {
   mr_selection rule;
@@ -18,7 +19,8 @@ struct mr__selection {
   double from, to; /* as rows are held against them */
   struct mr__scan scan;
   char *unquoted;
-  size_t unquoted_capacity;
+  uint32_t *places; /* [cells, 2] of the row at hand, where they are looked for */
+  size_t unquoted_capacity, places_capacity;
 
   const struct mr__heading *heading; /* of the rows so far */
   int request_position;
@@ -36,7 +38,7 @@ int mr__selection_check(const mr_selection *rule, int layout) {
   if ((rule->by == MR_BY_CHANCE) != (rule->column == NULL))
     return mr__fail(MR_EINVAL, rule->column ? "selection by chance has a column"
                                             : "selection has no column to go by");
-  if (layout != MR_CELLS && rule->by != MR_BY_CHANCE)
+  if (layout != MR_CELLS && layout != MR_JSON && rule->by != MR_BY_CHANCE)
     return mr__fail(MR_EINVAL, "selection is by %d, and rows of pairs are selected by chance only",
                     rule->by);
   if (!(rule->from < rule->to))
@@ -48,7 +50,12 @@ int mr__selection_check(const mr_selection *rule, int layout) {
 /* ---- cells ---- */
 
 /* The bytes of a cell, with any quotes around it. */
-static struct mr__text raw_cell(const struct mr__scan *scan, size_t row, int position) {
+static struct mr__text raw_cell(const struct mr__selection *selection, size_t row, int position) {
+  const struct mr__scan *scan = &selection->scan;
+  if (selection->heading->json) {
+    const uint32_t *place = selection->places + 2 * position;
+    return (struct mr__text){scan->text + (place[0] + 1), place[1] - (place[0] + 1)};
+  }
   const uint32_t *ends = scan->ends + scan->first[row];
   uint32_t start = position > 0 ? ends[position - 1] + 1 : scan->starts[row], end = ends[position];
   int is_last = scan->first[row] + (uint32_t)position + 1 == scan->first[row + 1];
@@ -57,12 +64,22 @@ static struct mr__text raw_cell(const struct mr__scan *scan, size_t row, int pos
 }
 
 static struct mr__text read_cell(const struct mr__selection *selection, size_t row, int position) {
-  struct mr__text raw = raw_cell(&selection->scan, row, position);
+  struct mr__text raw = raw_cell(selection, row, position);
   return selection->scan.has_quotes ? mr__unquoted(selection->unquoted, raw) : raw;
 }
 
+/* Whether the cells of a row are there. Those of JSON are looked for: until the next row is asked
+ * for they are the ones that are read. */
 static int has_all_cells(const struct mr__selection *selection, size_t row) {
   const struct mr__scan *scan = &selection->scan;
+  struct mr__row_trouble trouble;
+  int64_t newlines;
+  if (selection->heading->json) {
+    uint32_t start = scan->starts[row];
+    struct mr__text text = {scan->text + start, scan->starts[row + 1] - 1 - start};
+    return mr__json_row(selection->heading, scan->text, NULL, text, selection->places, &newlines,
+                        &trouble);
+  }
   return selection->heading->sparse ||
          scan->first[row + 1] - scan->first[row] == (uint32_t)selection->heading->n_cells;
 }
@@ -100,7 +117,7 @@ static void note_problem(struct mr__selection *selection, struct mr__block *bloc
   char shown[MR__EXCERPT_BYTES];
   if (problem->status != MR_OK) return;
   mr__excerpt(shown, read_cell(selection, row, position));
-  size_t start = (size_t)(raw_cell(scan, row, position).at - scan->text);
+  size_t start = (size_t)(raw_cell(selection, row, position).at - scan->text);
   problem->status = MR_EDATA;
   problem->at = at + (start - scan->starts[row]);
   if (is_by_time(&selection->rule))
@@ -164,6 +181,8 @@ static void follow(struct mr__selection *selection, const struct mr__heading *he
 /* The rows of the scanner's step, or up to the first that is broken. Any of their cells fits. */
 static int reserve(struct mr__selection *selection) {
   const struct mr__scan *scan = &selection->scan;
+  MR_TRY(mr__grow(&selection->places, &selection->places_capacity,
+                  2 * (size_t)selection->heading->n_cells, sizeof *selection->places));
   if (!scan->has_quotes || scan->n_rows == 0) return MR_OK;
   return mr__grow(&selection->unquoted, &selection->unquoted_capacity,
                   scan->starts[scan->n_rows] - scan->starts[0], 1);
@@ -329,5 +348,6 @@ void mr__selection_free(struct mr__selection *selection) {
   if (!selection) return;
   mr__scan_clear(&selection->scan);
   mr__free(selection->unquoted);
+  mr__free(selection->places);
   mr__free(selection);
 }

@@ -141,7 +141,7 @@ static int find_cell(const struct mr__heading *heading, struct mr__sparse_cell c
 
 int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
                        const mr_text_format *format, const char *path) {
-  *out = (struct mr__heading){.path = path, .selected = -1};
+  *out = (struct mr__heading){.path = path, .selected = -1, .is_placed = 1};
   size_t n = schema->n_columns;
   out->items = mr__calloc(n, sizeof *out->items);
   out->sparse = mr__calloc(n, sizeof *out->sparse);
@@ -163,10 +163,10 @@ int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
 
 /* ---- rows ---- */
 
-static int fail(struct mr__sparse_trouble *trouble, struct mr__text at, const char *format, ...)
+static int fail(struct mr__row_trouble *trouble, struct mr__text at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static int fail(struct mr__sparse_trouble *trouble, struct mr__text at, const char *format, ...) {
+static int fail(struct mr__row_trouble *trouble, struct mr__text at, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   trouble->at = at.at;
@@ -181,7 +181,7 @@ struct row {
   int layout;
   const char *text;
   uint32_t *places;
-  struct mr__sparse_trouble *trouble;
+  struct mr__row_trouble *trouble;
 };
 
 static void place(const struct row *row, int cell, struct mr__text bytes) {
@@ -270,7 +270,7 @@ static int take_pairs(const struct row *row, struct mr__text rest, int all) {
 }
 
 int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
-                   struct mr__text row, uint32_t *places, struct mr__sparse_trouble *trouble) {
+                   struct mr__text row, uint32_t *places, struct mr__row_trouble *trouble) {
   struct row state = {heading, layout, text, places, trouble};
   struct mr__text rest = row, word;
   const char *comment = memchr(row.at, '#', row.size);

@@ -41,15 +41,10 @@ int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
 /* MR_EINVAL for columns that such files cannot have. */
 int mr__sparse_check(const mr_schema *schema, int layout);
 
-struct mr__sparse_trouble {
-  const char *at;
-  char text[160];
-};
-
 /* Find the cells of a row, [heading->n_cells] places of the byte before each and the byte after it,
  * counted from `text`. Returns 0 where the row is wrong. */
 int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
-                   struct mr__text row, uint32_t *places, struct mr__sparse_trouble *trouble);
+                   struct mr__text row, uint32_t *places, struct mr__row_trouble *trouble);
 
 /* The index of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved on. */
 int mr__sparse_next(struct mr__text *rest, int layout, struct mr__text *index);
