@@ -210,6 +210,14 @@ describe("a split", function()
     end
   end)
 
+  it("is none of a file that is a header", function()
+    local path = helper.write(dir .. "/none.csv", text_of {})
+    for _, by in ipairs { C.MR_BY_TIME, C.MR_BY_TIME_SHARE } do
+      helper.fails_with(path .. ": no row falls into this part", data.build(data.schema(plain),
+        path, cache, { selection = { by = by, column = "time", from = 0, to = 0.5 } }))
+    end
+  end)
+
   it("is part of what a cache is built from", function()
     local schema = data.schema(plain)
     local selection = { by = C.MR_BY_CHANCE, seed = 1, from = 0, to = 0.5 }

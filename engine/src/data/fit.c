@@ -173,8 +173,10 @@ static int read_column(struct mr__column *column, const char *from) {
 }
 
 static int is_same(const struct mr__column *column, const char *from) {
-  double numbers[NUMBERS] = {column->mean, column->deviation, (double)column->n_bounds};
-  return memcmp(numbers, from, sizeof numbers) == 0 &&
+  double numbers[NUMBERS];
+  memcpy(numbers, from, sizeof numbers);
+  return numbers[0] == column->mean && numbers[1] == column->deviation &&
+         numbers[2] == (double)column->n_bounds &&
          (column->n_bounds == 0 || memcmp(column->bounds, from + sizeof numbers,
                                           (size_t)column->n_bounds * sizeof(float)) == 0);
 }

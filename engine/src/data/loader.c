@@ -135,8 +135,7 @@ static void size_windows(struct mr_loader *loader) {
   int64_t n = dataset->rows[MR_REQUEST];
   double limit = (double)loader->options.shuffle_bytes;
   double bytes = (double)dataset->record_bytes[MR_SAMPLE] +
-                 (double)dataset->record_bytes[MR_REQUEST] +
-                 (double)n * (n <= UINT32_MAX ? sizeof *loader->order : sizeof *loader->wide_order);
+                 (double)dataset->record_bytes[MR_REQUEST] + (double)n * (n <= UINT32_MAX ? 4 : 8);
   loader->block_requests = n;
   loader->n_blocks = loader->window_blocks = 1;
   if (limit == 0 || bytes <= limit) return;

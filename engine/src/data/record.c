@@ -65,7 +65,7 @@ static int list_sequence(struct mr__layout *layout, int s) {
   if (sequence->n_words + sequence->n_bags == 0) return MR_OK;
   sequence->sequence = s;
   sequence->columns =
-      mr__calloc((size_t)(sequence->n_words + sequence->n_bags), sizeof *sequence->columns);
+      mr__calloc((size_t)sequence->n_words + (size_t)sequence->n_bags, sizeof *sequence->columns);
   if (!sequence->columns) return mr__fail_memory();
   record->n_sequences++;
   int word = 0, bag = sequence->n_words;

@@ -83,7 +83,7 @@ static inline size_t mr__record_bag_words(const struct mr__record *shape, const 
 
 /* The count of the q-th sequence. */
 static inline uint32_t mr__record_count(const struct mr__record *shape, const char *record, int q) {
-  return mr__record_word(record + shape->counts_at, (size_t)(shape->n_bags + q));
+  return mr__record_word(record + shape->counts_at, (size_t)shape->n_bags + (size_t)q);
 }
 
 /* Bytes of the record at `record`, or 0 when it would pass `end`. */

@@ -855,6 +855,7 @@ static int copy_behaviours(struct mr__row_parser *parser, int column) {
 static int copy_sequences(struct mr__row_parser *parser, int domain) {
   const struct mr__record *shape = &parser->layout->records[domain];
   const struct list *list = &parser->lists[domain];
+  if (shape->n_sequences == 0) return MR_OK; /* nor, maybe, records */
   char *counts = parser->rows.sides[domain].records + shape->counts_at;
   for (int q = 0; q < shape->n_sequences; q++) {
     const struct mr__record_sequence *sequence = &shape->sequences[q];

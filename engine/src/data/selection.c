@@ -311,7 +311,7 @@ static int find_times(struct mr__selection *selection, const mr_schema *schema,
   MR_TRY(mr__reader_new(&reader, schema, &selection->format, paths, n_paths,
                         selection->format.bytes_read));
   int status = collect(selection, reader, &moments);
-  qsort(moments.list, moments.n, sizeof *moments.list, by_time);
+  if (moments.n > 0) qsort(moments.list, moments.n, sizeof *moments.list, by_time);
   selection->from = time_at(&moments, selection->rule.from);
   selection->to = time_at(&moments, selection->rule.to);
   selection->heading = NULL;

@@ -280,7 +280,7 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
 
 /* That names end. */
 static int check_scenarios(const mr_dataset *dataset) {
-  for (int32_t i = 0; i < dataset->n_scenarios; i++)
+  for (int32_t i = 0; dataset->scenarios && i < dataset->n_scenarios; i++)
     if (!memchr(dataset->scenarios[i].name, 0, MR__EXCERPT_BYTES))
       return mr__fail(MR_EDATA, "%s: the cache is damaged; build it again", dataset->path);
   return MR_OK;
