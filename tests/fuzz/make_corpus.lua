@@ -209,6 +209,22 @@ local function text_seeds()
   text_seed("no_number", HEADED + KEYED, 19, ROWS[1] .. "\n0,u1,30,a1 a2,1 b,a2,,0,r1\n")
 end
 
+-- Choices as in part_fuzz.c, behind its header.
+local function part_seeds()
+  local BY_VALUE, BY_TIME, BY_TIME_SHARE, REQUESTS, QUOTED, SKIPS, PAIRS = 1, 2, 3, 4, 8, 16, 32
+  local function seed(name, choices, block, text)
+    put("part", name, string.char(choices, block, 128) .. text)
+  end
+  local text = table.concat(ROWS, "\n") .. "\n"
+  seed("chance", 0, 30, text)
+  seed("requests", REQUESTS, 20, text)
+  seed("value", BY_VALUE + REQUESTS, 40, text)
+  seed("time", BY_TIME + QUOTED, 9, text)
+  seed("time_share", BY_TIME_SHARE + QUOTED + REQUESTS, 12, text:gsub(",,", ",3,"))
+  seed("wrong", SKIPS + QUOTED, 25, text .. "1,u1\n0,u2,x,,,a1,,1,r2\n2,u,,,,a,,1,r\n" .. text)
+  seed("pairs", PAIRS + SKIPS, 11, "1 1:1 7:1 12:1\n-1 3:1.0  9:1 \r\n+1 # none\n0 3:x\n")
+end
+
 -- The columns of new_schema in read_dataset.c.
 local cache_columns = {
   { name = "click", type = "label" }, { name = "user", type = "id", side = "request" },
@@ -347,6 +363,7 @@ put("json", "words", '[true,false,null,-0,1e-9,1.5E+10,"\\u0041\\n\\"",{"a":{},"
 put("json", "object", json.encode { a = { 1, 2, { b = "c" } }, d = "\1" })
 checkpoint_seeds()
 text_seeds()
+part_seeds()
 cache_seed("plain", false)
 cache_seed("keyed", true)
 request_seeds()
