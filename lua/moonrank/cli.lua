@@ -12,7 +12,10 @@
 -- @module moonrank.cli
 local M = {}
 
+local ffi = require "ffi"
 local suggest = require "moonrank.suggest"
+
+ffi.cdef "int ferror(void *);"
 
 local OK, TROUBLE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -136,6 +139,14 @@ function M.explain(err)
     traceback = debug.traceback("", 2):gsub("^\n", "") }
 end
 
+-- Write what is left for standard output. A failure may be of now or of any time before: print does
+-- not tell of one.
+local function flush_output()
+  local ok, reason = io.stdout:flush()
+  if ok and ffi.C.ferror(io.stdout) == 0 then return true end
+  return nil, "standard output: " .. (reason or "not all could be written")
+end
+
 --- Run a command line.
 -- @tparam {string,...} words  everything after `moonrank`
 -- @param[opt=io.stderr] stderr  where complaints go
@@ -163,10 +174,13 @@ function M.main(words, stderr)
     return command.run(list)
   end, M.explain)
 
-  io.stdout:flush()
+  local written, trouble = flush_output()
   local progress = package.loaded["moonrank.progress"]
   if progress then progress.clear_all() end
   if ok and message then ok, status = false, { status = TROUBLE, message = message } end
+  if ok and not written then
+    ok, status = false, { status = TROUBLE, message = trouble }
+  end
   if ok then return status or OK end
   stderr:write("moonrank: ", status.message, "\n")
   if status.traceback then stderr:write(status.traceback, "\n") end

@@ -119,6 +119,25 @@ describe("without room on the disk a run", function()
   end)
 end)
 
+describe("without room on standard output", function()
+  for _, words in ipairs { "--version", "help train", "help config", "eval RUN",
+    "predict RUN --data few.csv", "predict RUN --data train.csv" } do
+    it("a command says so: " .. words, function()
+      if not helper.exists "/dev/full" then return pending "there is no /dev/full" end
+      local dir = helper.make_project { rows = 300 }
+      helper.shell(("head -3 %s/test.csv > %s/few.csv"):format(dir, dir))
+      if words:find "RUN" then
+        assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/run"):format(dir, dir))))
+      end
+      local status, _, err = helper.shell(("./moonrank %s >/dev/full"):format(
+        (words:gsub("RUN", dir .. "/run"):gsub("(%w+%.csv)", dir .. "/%1"))))
+      assert.equal(1, status)
+      assert(err == "moonrank: standard output: No space left on device\n"
+        or err == "moonrank: standard output: not all could be written\n", err)
+    end)
+  end
+end)
+
 describe("a folder that cannot be written", function()
   local dir = make_project()
 

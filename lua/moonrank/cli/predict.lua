@@ -18,13 +18,15 @@ end
 
 function M.usage() return require "moonrank.args".help(parser()) end
 
+local function told(ok, message)
+  if ok then return true end
+  return nil, "standard output: " .. message
+end
+
 -- Standard output as a sink.
 local STDOUT = {
-  write = function(_, text)
-    local ok, message = io.stdout:write(text)
-    return ok and true, message
-  end,
-  close = function() return io.stdout:flush() and true end,
+  write = function(_, text) return told(io.stdout:write(text)) end,
+  close = function() return told(io.stdout:flush()) end,
   abort = function() end,
 }
 
