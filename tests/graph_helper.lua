@@ -146,6 +146,7 @@ function M.run(model, options)
     clip_norm = options.clip_norm or 0,
     slice_bytes = options.slice_bytes or 0, table_mba = options.table_mba or 0,
     dense = { name = options.optimizer or "sgd", options = rates, n_options = n } })
+  given.admit, given.expire = options.admit, options.expire
   local out = mr.new "mr_run *[1]"
   mr.check(C.mr_run_new(out, model, pool.handle, given))
   return { handle = mr.gc(out[0], C.mr_run_free), pool = pool, model = model }

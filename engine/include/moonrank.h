@@ -488,7 +488,7 @@ int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row)
 /* All rows: keys ascending [rows], values [rows, width]. */
 int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float *values);
 
-/* Take over the weights and rows of a model of the same graph; rows that only `model` has stay. */
+/* Take over the weights and rows of a model of the same graph, in place of its own. */
 int mr_model_assign(mr_model *model, const mr_model *from);
 
 /* Take over one weight, or one part of all rows of a table, of a model of any graph. Rows that
@@ -550,6 +550,11 @@ typedef struct mr_run_options {
   /* 1: takes no step and no penalty, and if it is a moving statistic does not move; NULL: none.
    * [weights], and [parts of table 0, of table 1 ...]. Read by mr_run_new only. */
   const unsigned char *frozen_weights, *frozen_parts;
+  /* Of each table of the model, [tables]; NULL, or 0 of one: not. A key has a row from the batch
+   * after that with which it came `admit` times, until then it reads what the model lacks reads; and
+   * a row whose key was in no batch of `expire` updates is dropped, as is what was counted of it.
+   * Listed values stay. Read by mr_run_new only; not with rows_all or table_mba. */
+  const int32_t *admit, *expire;
 } mr_run_options;
 
 typedef struct mr_run mr_run;
@@ -583,6 +588,9 @@ int mr_run_update(mr_run *run);
 int mr_run_step(mr_run *run, const mr_batch *batch, double *loss); /* both */
 int mr_run_set_rate(mr_run *run, double factor); /* multiplies the learning rates given */
 int64_t mr_run_steps(const mr_run *run);
+/* Of a table: keys that came, but not `admit` times yet; and rows that were dropped so far. */
+int64_t mr_run_waiting(const mr_run *run, int32_t table);
+int64_t mr_run_dropped(const mr_run *run, int32_t table);
 /* Views of the last gradient of the loss, valid until the next call: a dense weight's
  * [rows, columns], NULL where it is frozen or a statistic; a watched node's [batch rows, width]. */
 const float *mr_run_weight_gradient(mr_run *run, int32_t param);

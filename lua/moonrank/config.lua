@@ -494,37 +494,66 @@ local function expand_fields(values, context)
   return fields
 end
 
+-- Where the configuration says `what` of a table: of its own, or of all.
+local function place_of(values, context, name, what)
+  local own = values.tables[name] and values.tables[name][what] and "tables." .. name or "defaults"
+  return context.places[("%s.%s"):format(own, what)]
+end
+
+-- Values that a model may lack are no errors.
+local function check_unseen(values, context, field, table)
+  if field.unseen ~= "error" or field.values then return end
+  local entry, reason = context.entries[field.name], nil
+  if table.min_count > 1 then
+    reason = ("values that come fewer than %d times in training are unseen, by min_count"):format(
+      table.min_count)
+  elseif table.admit or table.expire then
+    reason = ("values have no row %s"):format(
+      table.admit and "before they are admitted, by admit" or "once they expired, by expire")
+  end
+  if not reason then return end
+  stop(context.places[entry .. ".unseen"], "%s.unseen is error, but %s of table %s; list the "
+    .. "field's values or %s", entry, reason, field.table,
+    table.min_count > 1 and "set that to 1" or "leave that out")
+end
+
+-- Buckets are all known.
+local function check_buckets(values, context, field, tables)
+  local own = values.tables[field.table] or {}
+  if own.min_count and own.min_count > 1 then
+    stop(context.places[("tables.%s.min_count"):format(field.table)],
+      'tables.%s.min_count is %d, but field "%s" has buckets, which are all known', field.table,
+      own.min_count, field.name)
+  end
+  for _, what in ipairs { "admit", "expire" } do
+    if own[what] then
+      stop(place_of(values, context, field.table, what),
+        'tables.%s.%s: field "%s" has buckets, which are all known', field.table, what, field.name)
+    end
+  end
+  local table = tables[field.table]
+  table.min_count, table.admit, table.expire = 1, nil, nil
+end
+
 local function expand_tables(values, context)
   local tables, names = {}, {}
   local function add(name)
     if not name or tables[name] then return end
     local own = values.tables[name] or {}
     tables[name] = { dim = own.dim or values.defaults.dim,
-      min_count = own.min_count or values.defaults.min_count }
+      min_count = own.min_count or values.defaults.min_count,
+      admit = own.admit or values.defaults.admit, expire = own.expire or values.defaults.expire }
     names[#names + 1] = name
   end
   for _, field in ipairs(values.fields) do
     add(field.table)
-    if field.buckets then -- all of its keys are known
-      local own = values.tables[field.table]
-      if own and own.min_count and own.min_count > 1 then
-        stop(context.places[("tables.%s.min_count"):format(field.table)],
-          'tables.%s.min_count is %d, but field "%s" has buckets, which are all known', field.table,
-          own.min_count, field.name)
-      end
-      tables[field.table].min_count = 1
-    end
+    if field.buckets then check_buckets(values, context, field, tables) end
   end
   for _, sequence in ipairs(values.sequences or {}) do
     for _, member in pairs(sequence.of) do add(member.table) end
   end
   for _, field in ipairs(values.fields) do
-    if field.unseen == "error" and not field.values and tables[field.table].min_count > 1 then
-      local entry = context.entries[field.name]
-      stop(context.places[entry .. ".unseen"], "%s.unseen is error, but values that come fewer "
-        .. "than %d times in training are unseen, by min_count of table %s; list the field's "
-        .. "values or set that to 1", entry, tables[field.table].min_count, field.table)
-    end
+    if field.table then check_unseen(values, context, field, tables[field.table]) end
   end
   for name in pairs(values.tables) do
     if not tables[name] then

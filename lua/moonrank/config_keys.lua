@@ -99,6 +99,22 @@ local function min_count(default)
     doc = "values seen less often in the training data count as unknown" })
 end
 
+local function admit()
+  return key("admit", { type = "map", optional = true, doc = "give keys a row of their own only "
+    .. "once training has met them often enough; default: at once", keys = {
+    key("count", { type = "whole", min = 1, max = 2147483647, required = true, doc = "how often: "
+      .. "the row is there from the batch after; until then the key counts as unseen" }),
+  } })
+end
+
+local function expire()
+  return key("expire", { type = "map", optional = true, doc = "drop rows while training whose keys "
+    .. "come no more; default: never", keys = {
+    key("steps", { type = "whole", min = 1, max = 2147483647, required = true,
+      doc = "updates that a key may stay away" }),
+  } })
+end
+
 -- In files of pairs columns are numbers.
 local COLUMN_FORMS = { { type = "text" }, { type = "whole", min = 0 } }
 
@@ -229,7 +245,8 @@ M.fields = { type = "map", keys = {
     key("cache", { type = "text", path = true,
       doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
   } }),
-  key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1) } }),
+  key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1), admit(),
+    expire() } }),
   key("label", { type = "either", required = true, forms = {
     { type = "text" },
     { type = "list", of = { type = "text" } },
@@ -257,7 +274,7 @@ M.fields = { type = "map", keys = {
   key("sequences", { type = "list", of = SEQUENCE,
     doc = "behaviours, any number of them for each request or, on the side of the ad, row" }),
   key("tables", { type = "named", doc = "tables for which the defaults do not fit, by name",
-    of = { type = "map", keys = { width(), min_count() } } }),
+    of = { type = "map", keys = { width(), min_count(), admit(), expire() } } }),
 } }
 
 --- The experiment file: what to run.

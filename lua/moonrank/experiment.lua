@@ -41,6 +41,22 @@ local function check_mba(configuration)
   end
 end
 
+-- Where all rows are made beforehand, keys cannot be admitted nor dropped while training.
+local function check_admission(configuration)
+  local train = configuration.experiment.train.tables
+  local key, all = "train.tables.rows", "all"
+  if train.mba > 0 then key, all = "train.tables.mba", train.mba
+  elseif train.rows ~= "all" then return end
+  local tables = configuration.fields.tables
+  for _, name in ipairs(require "moonrank.sorted_keys"(tables)) do
+    local what = tables[name].admit and "admit" or tables[name].expire and "expire"
+    if what then
+      fail_at(configuration, key, nil, ("%s makes the rows of all keys beforehand, and table %s "
+        .. "has %s; leave one of them out"):format(all, name, what))
+    end
+  end
+end
+
 -- What a trainer takes: the keys of `train`, and the threads of this training.
 local function trainer_options(configuration, threads)
   local options = { eval_batch = configuration.experiment.eval.batch }
@@ -70,6 +86,7 @@ end
 -- @tparam Pool pool
 function M.check(configuration, pool)
   check_mba(configuration)
+  check_admission(configuration)
   local script = load_script(configuration)
   local options = options_of(configuration, script)
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
@@ -84,6 +101,7 @@ end
 -- @treturn table model, run
 function M.without_data(configuration, fields, threads)
   check_mba(configuration)
+  check_admission(configuration)
   local script = load_script(configuration)
   local model = make_model(configuration, script, options_of(configuration, script), fields)
   return { model = model, run = cli.guard(require "moonrank".trainer, model,
@@ -98,6 +116,7 @@ end
 function M.open(options, progress, splits)
   local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
   check_mba(configuration)
+  check_admission(configuration)
   local threads = require "moonrank.args".whole("--threads", options.threads, 1, 256)
     or configuration.experiment.train.threads
   local script = load_script(configuration)

@@ -78,7 +78,7 @@ function Model:read(path)
   return mr.ok(C.mr_model_load(mr.handle(self, "the model"), path))
 end
 
---- Take over the weights and rows of a model of the same graph. Rows that only this one has stay.
+--- Take over the weights and rows of a model of the same graph, in place of its own.
 -- @tparam Model from
 function Model:assign(from)
   mr.check(C.mr_model_assign(mr.handle(self, "the model"), mr.handle(from, "the other model")), 1)

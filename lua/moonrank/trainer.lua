@@ -66,6 +66,21 @@ local function set_frozen(self, given, keep)
   self.frozen = tensors.names(list, frozen)
 end
 
+-- What the fields file says of the tables' keys while training, as two arrays; they go to `keep`.
+local function set_admission(self, given, keep)
+  local configured = self.model.fields_config and self.model.fields_config.tables or {}
+  local list = self.model:describe().tables
+  local admit, expire = mr.new("int32_t[?]", #list + 1), mr.new("int32_t[?]", #list + 1)
+  for i, t in ipairs(list) do
+    local own = configured[t.name] or {}
+    admit[i - 1], expire[i - 1] = own.admit and own.admit.count or 0,
+      own.expire and own.expire.steps or 0
+    self.counts_keys = self.counts_keys or own.admit ~= nil or own.expire ~= nil
+  end
+  given.admit, given.expire = admit, expire
+  keep[#keep + 1], keep[#keep + 2] = admit, expire
+end
+
 local function make_run(self)
   mr.handle(self.model, "the model")
   local o, keep = self.options, {}
@@ -78,6 +93,7 @@ local function make_run(self)
   set_optimizer(given.dense, o.optimizer, keep)
   set_optimizer(given.tables, tables.optimizer, keep)
   set_frozen(self, given, keep)
+  set_admission(self, given, keep)
   local out = mr.new "mr_run *[1]"
   mr.check(C.mr_run_new(out, self.model.handle, self.pool.handle, given), 2)
   self.handle = mr.gc(out[0], C.mr_run_free)
@@ -544,6 +560,23 @@ function Trainer:describe(data)
   end
   add_bytes_of_data(self, d, data)
   return d
+end
+
+--- What came of the keys of tables that admit them by count, or whose rows expire: { table, rows,
+-- waiting (keys that did not come often enough yet), dropped (rows) }.
+-- @treturn {table,...} empty where there is no such table
+function Trainer:keys()
+  local handle, list = mr.handle(self, "the trainer"), {}
+  local configured = self.counts_keys and self.model.fields_config.tables or {}
+  for i, t in ipairs(self.model:describe().tables) do
+    local own = configured[t.name] or {}
+    if own.admit or own.expire then
+      list[#list + 1] = { table = t.name, rows = t.rows,
+        waiting = own.admit and tonumber(C.mr_run_waiting(handle, i - 1)),
+        dropped = own.expire and tonumber(C.mr_run_dropped(handle, i - 1)) }
+    end
+  end
+  return list
 end
 
 --- Measure from now on where the time of steps goes, or stop and forget.

@@ -566,6 +566,24 @@ static int run_count(void) {
 }
 static int run_update(void) { return with_run(call_update); }
 static int run_step(void) { return with_run(call_step); }
+
+/* Keys that wait and rows that expire, by the second step. */
+static int call_second_step(mr_run *r) {
+  SOUND(mr_run_step(r, batch, &loss));
+  return ARMED(mr_run_step(r, batch, &loss));
+}
+
+static int with_admission(int (*call)(mr_run *)) {
+  static const int32_t ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+  mr_run_options options = run_options;
+  options.admit = options.expire = ones;
+  return with_run_of(&options, call);
+}
+
+static int run_step_waiting(void) { return with_admission(call_step); }
+static int run_step_codes_waiting(void) { return with_admission(call_step_codes); }
+static int run_step_admitted(void) { return with_admission(call_second_step); }
+static int run_save_waiting(void) { return with_admission(call_save); }
 static int run_step_codes(void) { return with_run(call_step_codes); }
 static int run_set_rate(void) { return with_run(call_rate); }
 static int run_row_gradient(void) { return with_run(call_row_gradient); }
@@ -882,6 +900,9 @@ static const struct {
     {"mr_run_update", run_update},
     {"mr_run_step", run_step},
     {"mr_run_step", run_step_codes},
+    {"mr_run_step", run_step_waiting},
+    {"mr_run_step", run_step_codes_waiting},
+    {"mr_run_step", run_step_admitted},
     {"mr_run_set_rate", run_set_rate},
     {"mr_run_row_gradient", run_row_gradient},
     {"mr_run_predict", run_predict},
@@ -889,6 +910,7 @@ static const struct {
     {"mr_run_profile", run_profile},
     {"mr_run_profile_line", run_profile_line},
     {"mr_run_save", run_save},
+    {"mr_run_save", run_save_waiting},
     {"mr_run_restore", run_restore},
     {"mr_checkpoint_remove", checkpoint_remove},
     {"mr_predictor_open", predictor_open},

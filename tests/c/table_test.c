@@ -1,6 +1,7 @@
 /* Embedding tables: insert and find against a plain sorted array, rows that stay where they are,
  * slots that are moved a few at a time,
- * start values that depend on (seed, table, part, key) only, and the layouts of optimizers. */
+ * start values that depend on (seed, table, part, key) only, the layouts of optimizers, rows that
+ * are dropped, and keys that wait for one. */
 #include "table/table.h"
 
 #include <math.h>
@@ -226,6 +227,79 @@ static uint64_t spread_key(int i) {
 static uint64_t last_key(int i) { return (uint64_t)i << 32 | 0xfffffffe; }
 static uint64_t either_key(int i) { return i % 2 ? spread_key(i) : last_key(i); }
 
+/* Rows that expire, against their dates; what stays keeps its numbers, and is found, also where
+ * slots were being moved and keys come again. */
+static void check_drop(void) {
+  enum { N = 40000, DATES = 50 };
+  struct mr__table table = new_table("t", 5, MR__START_NORMAL);
+  NEED(mr__table_set_states(&table, 1, (float[]){0.5f}, 1) == MR_OK);
+  static uint32_t dates[N];
+  for (uint32_t oldest = 0; oldest <= DATES; oldest += 10) {
+    uint32_t dropped = 0, expected = 0;
+    for (int i = 0; i < N; i++) {
+      if (oldest > 0 && i % 7 > 1) continue; /* of those that went, some come again */
+      float *row = insert(&table, keys[RANDOM_KEYS + 1 - N / 2 + i]);
+      dates[i] = (uint32_t)(i * 13 + (int)oldest) % DATES + 1;
+      mr__set_row_count(&table, row, dates[i]);
+      memcpy(row, &i, sizeof i);
+    }
+    for (int i = 0; i < N; i++) expected += dates[i] > 0 && dates[i] < oldest;
+    for (int s = 0; s < MR__SHARDS; s++) {
+      uint32_t of_shard;
+      NEED(mr__table_drop(&table, s, oldest, &of_shard) == MR_OK);
+      dropped += of_shard;
+    }
+    CHECK(dropped == expected, "%u rows dropped, expected %u", dropped, expected);
+    int64_t left = 0;
+    for (int i = 0; i < N; i++) {
+      const float *row = mr__table_find(&table, keys[RANDOM_KEYS + 1 - N / 2 + i]);
+      if (dates[i] < oldest) dates[i] = 0;
+      CHECK((row != NULL) == (dates[i] > 0), "key %d at %u", i, oldest);
+      if (!row) continue;
+      left++;
+      CHECK(memcmp(row, &i, sizeof i) == 0 && mr__row_count(&table, row) == dates[i] &&
+                row[1 + DIM] == 0.5f,
+            "row %d is another's", i);
+    }
+    CHECK(mr__table_rows(&table) == left, "%lld rows", (long long)mr__table_rows(&table));
+  }
+  mr__table_clear(&table);
+}
+
+/* Counts and dates of keys that wait, against an array. */
+static void check_waiting(void) {
+  enum { N = 3000, STEPS = 40 };
+  struct mr__waiting waiting = {0};
+  static uint32_t count[N], date[N];
+  for (uint32_t step = 1; step <= STEPS; step++) {
+    for (uint32_t k = 0; k < 500; k++) {
+      uint32_t i = mr__random(4, MR__RANDOM_TEST, step, k).v[0] % N;
+      NEED(mr__waiting_add(&waiting, keys[i], 1 + k % 2, step) == MR_OK);
+      count[i] += 1 + k % 2, date[i] = step;
+    }
+    if (step % 8 == 0) NEED(mr__waiting_drop(&waiting, step - 5) == MR_OK);
+    size_t n = 0, below = 0;
+    for (uint32_t i = 0; i < N; i++) {
+      if (step % 8 == 0 && date[i] < step - 5) count[i] = 0;
+      CHECK(mr__waiting_count(&waiting, keys[i]) == count[i], "key %u at %u", i, step);
+      n += count[i] > 0, below += count[i] > 0 && count[i] < 3;
+    }
+    CHECK(waiting.n == n && mr__waiting_below(&waiting, 3) == (int64_t)below, "%zu", waiting.n);
+    CHECK((int64_t)(waiting.n_slots * sizeof *waiting.slots) <= mr__waiting_bytes((int64_t)n) ||
+              step % 8,
+          "%zu slots", waiting.n_slots);
+  }
+  NEED(mr__waiting_add(&waiting, 7, UINT32_MAX - 1, 1) == MR_OK);
+  NEED(mr__waiting_add(&waiting, 7, 5, 1) == MR_OK);
+  CHECK(mr__waiting_count(&waiting, 7) == UINT32_MAX, "a count went over");
+  struct mr__waiting_key *all = mr__calloc(waiting.n, sizeof *all);
+  NEED(all);
+  mr__waiting_sorted(&waiting, all);
+  for (size_t i = 1; i < waiting.n; i++) CHECK(all[i - 1].key < all[i].key, "not sorted");
+  mr__free(all);
+  mr__waiting_clear(&waiting);
+}
+
 /* Slots of any size, during a move too, take no more bytes than was said before. */
 static void check_bytes(void) {
   struct mr__table table = new_table("t", 5, MR__START_ZERO);
@@ -254,6 +328,8 @@ int main(void) {
   check_growing("last", 400, last_key);
   check_growing("either", 1500, either_key);
   check_bytes();
+  check_drop();
+  check_waiting();
   check_start_values(MR__START_NORMAL);
   check_start_values(MR__START_UNIFORM);
   check_states();

@@ -114,6 +114,56 @@ static int list_lookups(mr_run *run) {
   return MR_OK;
 }
 
+static int check_admission(const mr_run *run) {
+  const mr_run_options *o = &run->options;
+  for (int t = 0; t < run->model->n_tables; t++) {
+    int64_t admit = o->admit ? o->admit[t] : 0, expire = o->expire ? o->expire[t] : 0;
+    const char *name = run->model->tables[t].name;
+    if (admit < 0 || admit > INT32_MAX)
+      return mr__fail(MR_EINVAL, "admit of table \"%s\" is %lld, expected 0 to %d", name,
+                      (long long)admit, INT32_MAX);
+    if (expire < 0 || expire > INT32_MAX)
+      return mr__fail(MR_EINVAL, "expire of table \"%s\" is %lld, expected 0 to %d", name,
+                      (long long)expire, INT32_MAX);
+    if ((admit > 0 || expire > 0) && (o->rows_all || o->table_mba > 0))
+      return mr__fail(MR_EINVAL,
+                      "table \"%s\" admits or drops keys while it is trained, and %s makes all rows "
+                      "beforehand",
+                      name, o->rows_all ? "rows: all" : "mba");
+  }
+  return MR_OK;
+}
+
+/* The rows that stay however long they do not come. */
+static void pin_row(const struct mr__table *table, uint64_t key) {
+  float *row = mr__table_find(table, key);
+  if (row) mr__set_row_count(table, row, (uint32_t)MR__NO_DATE);
+}
+
+static void pin_rows(const mr_run *run, int t) {
+  const struct mr__table *table = &run->model->tables[t];
+  const mr_schema *schema = run->model->graph->schema;
+  pin_row(table, MR__UNKNOWN_KEY);
+  if (table->has_nothing) pin_row(table, MR__NOTHING_KEY);
+  for (size_t c = 0; c < schema->n_columns; c++)
+    for (int i = 0; schema->columns[c].table == run->model->graph->tables[t].spec &&
+                    i < schema->columns[c].n_values; i++)
+      pin_row(table, schema->columns[c].listed[i]);
+}
+
+static int prepare_table(mr_run *run, int t, const float *starts) {
+  struct mr__table *table = &run->model->tables[t];
+  const mr_run_options *o = &run->options;
+  table->admit = o->admit ? (uint32_t)o->admit[t] : 0;
+  table->expire = o->expire ? (uint32_t)o->expire[t] : 0;
+  table->n_dropped = 0;
+  mr__waiting_clear(&table->waiting);
+  MR_TRY(mr__table_set_states(table, optimizer(&run->table_optimizer)->n_states, starts,
+                              o->table_mba > 0 || table->expire > 0));
+  if (table->expire > 0) pin_rows(run, t);
+  return MR_OK;
+}
+
 int mr__run_prepare_update(mr_run *run) {
   mr_optimizer_spec tables = run->options.tables.name ? run->options.tables : run->options.dense;
   MR_TRY(choose(&run->dense_optimizer, &run->options.dense));
@@ -123,6 +173,7 @@ int mr__run_prepare_update(mr_run *run) {
   const mr_run_options *o = &run->options;
   if (o->table_mba > 0 && o->rows_all)
     return mr__fail(MR_EINVAL, "mba regularises the rows of a batch, rows: all moves all of them");
+  MR_TRY(check_admission(run));
   run->clips = o->clip_value > 0 || o->clip_row > 0 || o->clip_norm > 0;
   run->clip_scale = 1;
   run->squares = mr__calloc(run->n_stretches + (size_t)run->model->n_tables * MR__SHARDS,
@@ -138,9 +189,9 @@ int mr__run_prepare_update(mr_run *run) {
   for (int s = 0; s < MR__OPTIM_STATES; s++) starts[s] = state_start(&run->table_optimizer);
   run->model->trainer = run;
   for (int t = 0; t < run->model->n_tables; t++)
-    MR_TRY(mr__table_set_states(&run->model->tables[t],
-                                optimizer(&run->table_optimizer)->n_states, starts,
-                                o->table_mba > 0));
+    MR_TRY(prepare_table(run, t, starts));
+  run->options.admit = NULL; /* they are the caller's */
+  run->options.expire = NULL;
   return MR_OK;
 }
 
@@ -245,8 +296,64 @@ int mr__run_grow_gradients(mr_run *run) {
 
 static int update_share(void *argument, int64_t task, int worker) {
   const struct step_job *job = argument;
-  mr__family()->update_share(job->run, &job->rates, job->run->rows.taken[task], worker);
+  const struct mr__share *share = job->run->rows.taken[task];
+  mr__family()->update_share(job->run, &job->rates, share, worker);
+  const struct mr__table *table = &job->run->model->tables[share->table];
+  uint32_t date = mr__date(job->run->steps);
+  for (uint32_t u = 0; table->expire > 0 && u < share->n; u++)
+    if (mr__row_count(table, share->row[u]) != (uint32_t)MR__NO_DATE)
+      mr__set_row_count(table, share->row[u], date);
   return MR_OK;
+}
+
+/* ---- rows that expire ---- */
+
+struct drop_job {
+  mr_run *run;
+  uint32_t dropped[]; /* [tables][MR__SHARDS] */
+};
+
+/* Looked for four times while a row may be away. */
+static int drops_now(const mr_run *run, const struct mr__table *table) {
+  int64_t every = table->expire > 4 ? table->expire / 4 : 1;
+  return table->expire > 0 && run->steps % every == 0 && run->steps >= table->expire;
+}
+
+static int drop_shard(void *argument, int64_t task, int worker) {
+  (void)worker;
+  struct drop_job *job = argument;
+  struct mr__table *table = &job->run->model->tables[task / MR__SHARDS];
+  if (!drops_now(job->run, table)) return MR_OK;
+  uint32_t oldest = mr__date(job->run->steps - table->expire + 1);
+  if (task % MR__SHARDS == 0) MR_TRY(mr__waiting_drop(&table->waiting, oldest));
+  return mr__table_drop(table, (int)(task % MR__SHARDS), oldest, &job->dropped[task]);
+}
+
+static int drop_rows(mr_run *run) {
+  int any = 0, n = run->model->n_tables * MR__SHARDS;
+  for (int t = 0; t < run->model->n_tables; t++) any |= drops_now(run, &run->model->tables[t]);
+  if (!any) return MR_OK;
+  struct drop_job *job = mr__calloc(1, sizeof *job + (size_t)n * sizeof job->dropped[0]);
+  if (!job) return mr__fail_memory();
+  job->run = run;
+  int status = mr__pool_run(run->pool, drop_shard, job, n);
+  for (int i = 0; i < n; i++) {
+    struct mr__table *table = &run->model->tables[i / MR__SHARDS];
+    table->n_dropped += job->dropped[i];
+    table->layout += job->dropped[i] > 0;
+  }
+  mr__free(job);
+  return status;
+}
+
+int64_t mr_run_waiting(const mr_run *run, int32_t t) {
+  if (t < 0 || t >= run->model->n_tables) return 0;
+  const struct mr__table *table = &run->model->tables[t];
+  return mr__waiting_below(&table->waiting, table->admit);
+}
+
+int64_t mr_run_dropped(const mr_run *run, int32_t t) {
+  return t >= 0 && t < run->model->n_tables ? run->model->tables[t].n_dropped : 0;
 }
 
 /* ---- the global norm ---- */
@@ -316,6 +423,8 @@ int mr_run_update(mr_run *run) {
   mr__profile_stage(run, MR__STAGE_DENSE);
   struct step_job tables = {run, rates(run, &run->table_optimizer)};
   MR_TRY(mr__pool_run(run->pool, update_share, &tables, run->rows.n_shares));
+  MR_TRY(mr__touched_count(&run->rows, run->steps, run->pool));
+  MR_TRY(drop_rows(run));
   mr__profile_stage(run, MR__STAGE_ROWS);
   for (size_t i = 0; i < run->model->graph->n_nodes; i++) {
     const struct mr__op *op = mr__node_op(&run->model->graph->nodes[i]);

@@ -1,7 +1,8 @@
 /* Checkpoints: everything that a run needs to go on as if it had never stopped.
  *
  *   <folder>/dense.safetensors            weights, moving statistics, "<weight>#<k>" optimizer state k
- *   <folder>/tables.safetensors           keys, rows and states of every table
+ *   <folder>/tables.safetensors           keys, rows and states of every table; where rows expire
+ *                                         their dates, where keys are admitted what was counted
  *   <folder>/manifest.json                the commit: steps, the caller's state, of every file its
  *                                         size and XXH3-128 sum, and the sum of the manifest itself
  *
@@ -156,7 +157,81 @@ static void table_prefix(char *prefix, const struct mr__table *table) {
 }
 
 static struct mr__table_parts parts_of(const struct mr__table *table) {
-  return (struct mr__table_parts){.states = table->n_states};
+  return (struct mr__table_parts){.states = table->n_states, .dates = table->expire > 0};
+}
+
+/* What admission has counted, and how many rows were dropped: <prefix>.waiting.keys I64 [n] and
+ * .marks I32 [n, 2], counts and dates, and <prefix>.dropped I64 [1]. */
+static int list_waiting(struct mr__tensor_writer *writer, const char *prefix,
+                        const struct mr__table *table) {
+  char name[NAME_BYTES + 20];
+  int64_t shape[2] = {(int64_t)table->waiting.n, 2}, one = 1;
+  if (table->expire > 0) {
+    snprintf(name, sizeof name, "%s.dropped", prefix);
+    MR_TRY(mr__tensors_add(&writer->tensors, name, MR__I64, 1, &one));
+  }
+  if (table->admit == 0) return MR_OK;
+  snprintf(name, sizeof name, "%s.waiting.keys", prefix);
+  MR_TRY(mr__tensors_add(&writer->tensors, name, MR__I64, 1, shape));
+  snprintf(name, sizeof name, "%s.waiting.marks", prefix);
+  return mr__tensors_add(&writer->tensors, name, MR__I32, 2, shape);
+}
+
+static int put_waiting(struct mr__tensor_writer *writer, const char *prefix,
+                       const struct mr__table *table) {
+  char name[NAME_BYTES + 20];
+  size_t n = table->waiting.n;
+  snprintf(name, sizeof name, "%s.dropped", prefix);
+  if (table->expire > 0)
+    MR_TRY(mr__writer_tensor(writer, name, &table->n_dropped, sizeof table->n_dropped));
+  if (table->admit == 0) return MR_OK;
+  struct mr__waiting_key *sorted = mr__malloc(n * sizeof *sorted);
+  uint64_t *keys = mr__malloc(n * sizeof *keys);
+  uint32_t(*marks)[2] = mr__malloc(n * sizeof *marks);
+  int status = sorted && keys && marks ? MR_OK : mr__fail_memory();
+  if (status == MR_OK) mr__waiting_sorted(&table->waiting, sorted);
+  for (size_t i = 0; status == MR_OK && i < n; i++) {
+    keys[i] = sorted[i].key;
+    marks[i][0] = sorted[i].count;
+    marks[i][1] = sorted[i].date;
+  }
+  snprintf(name, sizeof name, "%s.waiting.keys", prefix);
+  if (status == MR_OK) status = mr__writer_tensor(writer, name, keys, n * sizeof *keys);
+  snprintf(name, sizeof name, "%s.waiting.marks", prefix);
+  if (status == MR_OK) status = mr__writer_tensor(writer, name, marks, n * sizeof *marks);
+  mr__free(sorted);
+  mr__free(keys);
+  mr__free(marks);
+  return status;
+}
+
+static int read_waiting(const struct mr__tensor_file *file, const char *prefix,
+                        struct mr__table *table) {
+  char name[NAME_BYTES + 20];
+  const struct mr__tensor *t, *marks;
+  int64_t shape[2] = {-1, 2}, one = 1;
+  if (table->expire > 0) {
+    snprintf(name, sizeof name, "%s.dropped", prefix);
+    MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, &one, &t));
+    memcpy(&table->n_dropped, file->data + t->begin, sizeof table->n_dropped);
+  }
+  if (table->admit == 0) return MR_OK;
+  snprintf(name, sizeof name, "%s.waiting.keys", prefix);
+  MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, shape, &t));
+  shape[0] = t->shape[0];
+  snprintf(name, sizeof name, "%s.waiting.marks", prefix);
+  MR_TRY(mr__tensor_file_find(file, name, MR__I32, 2, shape, &marks));
+  mr__waiting_clear(&table->waiting);
+  for (int64_t i = 0; i < shape[0]; i++) {
+    uint64_t key;
+    uint32_t mark[2];
+    memcpy(&key, file->data + t->begin + (size_t)i * sizeof key, sizeof key);
+    memcpy(mark, file->data + marks->begin + (size_t)i * sizeof mark, sizeof mark);
+    if (key == MR__UNKNOWN_KEY)
+      return mr__fail(MR_EDATA, "table \"%s\": \"unknown\" does not wait", table->name);
+    MR_TRY(mr__waiting_add(&table->waiting, key, mark[0], mark[1]));
+  }
+  return MR_OK;
 }
 
 static int write_tables(const mr_run *run, const char *path) {
@@ -167,12 +242,14 @@ static int write_tables(const mr_run *run, const char *path) {
     const struct mr__table *table = &run->model->tables[t];
     table_prefix(prefix, table);
     status = mr__writer_list_table(&writer, prefix, table, parts_of(table));
+    if (status == MR_OK) status = list_waiting(&writer, prefix, table);
   }
   if (status == MR_OK) status = mr__writer_open(&writer, path, NULL, 0);
   for (int t = 0; status == MR_OK && t < run->model->n_tables; t++) {
     const struct mr__table *table = &run->model->tables[t];
     table_prefix(prefix, table);
     status = mr__writer_put_table(&writer, prefix, table, parts_of(table));
+    if (status == MR_OK) status = put_waiting(&writer, prefix, table);
   }
   return mr__writer_close(&writer, status);
 }
@@ -183,9 +260,10 @@ static int read_tables(mr_run *run, const char *path) {
   int status = MR_OK;
   for (int t = 0; status == MR_OK && t < run->model->n_tables; t++) {
     char prefix[NAME_BYTES];
-    table_prefix(prefix, &run->model->tables[t]);
-    status = mr__tensor_file_table(&file, prefix, &run->model->tables[t],
-                                   run->model->tables[t].n_states);
+    struct mr__table *table = &run->model->tables[t];
+    table_prefix(prefix, table);
+    status = mr__tensor_file_table(&file, prefix, table, parts_of(table));
+    if (status == MR_OK) status = read_waiting(&file, prefix, table);
   }
   mr__tensor_file_close(&file);
   return status == MR_OK ? MR_OK : mr__fail_at(status, "%s", path);
@@ -207,6 +285,11 @@ static int fingerprint(const mr_run *run, char sum[SUM_BYTES]) {
   mr__puts(&text, list->optimizers[run->dense_optimizer.index]->name);
   mr__puts(&text, " ");
   mr__puts(&text, list->optimizers[run->table_optimizer.index]->name);
+  for (int t = 0; t < run->model->n_tables; t++) {
+    const struct mr__table *table = &run->model->tables[t];
+    if (table->admit > 0) mr__putf(&text, " admit %d %u", t, table->admit);
+    if (table->expire > 0) mr__putf(&text, " expire %d %u", t, table->expire);
+  }
   int status = text.status;
   if (status == MR_OK) write_sum(sum, XXH3_128bits(text.p, text.n));
   mr__text_clear(&text);

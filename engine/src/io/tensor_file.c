@@ -133,7 +133,9 @@ int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
     vector_name(name, prefix, v);
     MR_TRY(mr__tensors_add(&writer->tensors, name, MR__F32, 2, shape));
   }
-  return MR_OK;
+  if (!parts.dates) return MR_OK;
+  snprintf(name, sizeof name, "%s.dates", prefix);
+  return mr__tensors_add(&writer->tensors, name, MR__I32, 1, shape);
 }
 
 /* One vector of every row, in the order of the keys. */
@@ -152,6 +154,18 @@ static int put_vectors(struct mr__tensor_writer *writer, const struct mr__table 
     MR_TRY(mr__writer_put(writer, buffer, (size_t)some * width * sizeof *buffer));
   }
   return MR_OK;
+}
+
+static int put_dates(struct mr__tensor_writer *writer, const char *prefix,
+                     const struct mr__table *table, const uint64_t *keys, int64_t n) {
+  char name[NAME_BYTES];
+  uint32_t *dates = mr__malloc((size_t)n * sizeof *dates);
+  if (!dates) return mr__fail_memory();
+  for (int64_t r = 0; r < n; r++) dates[r] = mr__row_count(table, mr__table_find(table, keys[r]));
+  snprintf(name, sizeof name, "%s.dates", prefix);
+  int status = mr__writer_tensor(writer, name, dates, (size_t)n * sizeof *dates);
+  mr__free(dates);
+  return status;
 }
 
 static int put_directory(struct mr__tensor_writer *writer, const char *prefix,
@@ -185,6 +199,7 @@ int mr__writer_put_table(struct mr__tensor_writer *writer, const char *prefix,
     status = mr__writer_begin(writer, name);
     if (status == MR_OK) status = put_vectors(writer, table, keys, n, v, buffer);
   }
+  if (status == MR_OK && parts.dates) status = put_dates(writer, prefix, table, keys, n);
   mr__free(keys);
   mr__free(buffer);
   return status;
@@ -306,8 +321,8 @@ int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name,
 }
 
 static int read_rows(const struct mr__tensor_file *file, const struct mr__tensor *keys,
-                     const struct mr__tensor *const *vectors, struct mr__table *table,
-                     int states) {
+                     const struct mr__tensor *const *vectors, const struct mr__tensor *dates,
+                     struct mr__table *table, int states) {
   size_t width = (size_t)table->width;
   uint64_t last = 0;
   for (int64_t r = 0; r < keys->shape[0]; r++) {
@@ -324,24 +339,30 @@ static int read_rows(const struct mr__tensor_file *file, const struct mr__tensor
       memcpy(row + (size_t)v * width,
              file->data + vectors[v]->begin + (size_t)r * width * sizeof(float),
              width * sizeof(float));
+    uint32_t date;
+    if (!dates) continue;
+    memcpy(&date, file->data + dates->begin + (size_t)r * sizeof date, sizeof date);
+    mr__set_row_count(table, row, date);
   }
   return MR_OK;
 }
 
 int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix,
-                          struct mr__table *table, int states) {
+                          struct mr__table *table, struct mr__table_parts parts) {
   enum { MOST_VECTORS = 8 };
   char name[NAME_BYTES];
-  const struct mr__tensor *keys, *vectors[MOST_VECTORS];
+  const struct mr__tensor *keys, *vectors[MOST_VECTORS], *dates = NULL;
   int64_t any = -1;
   snprintf(name, sizeof name, "%s.keys", prefix);
   MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, &any, &keys));
   int64_t shape[2] = {keys->shape[0], table->width};
-  for (int v = 0; v <= states; v++) {
+  for (int v = 0; v <= parts.states; v++) {
     vector_name(name, prefix, v);
     MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &vectors[v]));
   }
-  return read_rows(file, keys, vectors, table, states);
+  snprintf(name, sizeof name, "%s.dates", prefix);
+  if (parts.dates) MR_TRY(mr__tensor_file_find(file, name, MR__I32, 1, shape, &dates));
+  return read_rows(file, keys, vectors, dates, table, parts.states);
 }
 
 /* Where a tensor's numbers lie; files of other writers may not have them on whole words. */

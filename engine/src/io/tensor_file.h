@@ -33,10 +33,12 @@ int mr__writer_weight(struct mr__tensor_writer *writer, const char *name, const 
 int mr__writer_close(struct mr__tensor_writer *writer, int status);
 
 /* What of a table goes into a file: <prefix>.keys, <prefix>.directory (table/mapped.h) where it is
- * to be mapped, <prefix>.rows and the optimizer's <prefix>.state0, <prefix>.state1. */
+ * to be mapped, <prefix>.rows, the optimizer's <prefix>.state0, <prefix>.state1, and where rows
+ * expire <prefix>.dates. */
 struct mr__table_parts {
   int directory; /* 1: with the directory */
   int states;    /* how many */
+  int dates;     /* 1: with the counts of rows, which are dates */
 };
 /* MR_ENAN where a row is not finite: this is looked at while it is in the cache for writing. */
 int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
@@ -67,7 +69,7 @@ int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
 int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name, int64_t rows,
                            int64_t columns, float *out);
 int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix,
-                          struct mr__table *table, int states);
+                          struct mr__table *table, struct mr__table_parts parts);
 /* The rows of a table where they lie in the file, which must stay open for as long as they are
  * used. Nothing of them is read but the first key. */
 int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, int width,

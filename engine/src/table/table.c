@@ -68,6 +68,7 @@ static void free_rows(struct mr__table *table) {
 
 void mr__table_clear(struct mr__table *table) {
   free_rows(table);
+  mr__waiting_clear(&table->waiting);
   for (size_t p = 0; p < table->n_parts; p++) mr__free(table->parts[p].name);
   mr__free(table->parts);
   mr__free(table->name);
@@ -284,6 +285,32 @@ int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **ou
   return MR_OK;
 }
 
+/* Rows that stay move together, in their order; then the slots are filled anew. */
+int mr__table_drop(struct mr__table *table, int shard_index, uint32_t oldest, uint32_t *dropped) {
+  struct mr__shard *shard = &table->shards[shard_index];
+  uint32_t kept = 0;
+  *dropped = 0;
+  for (uint32_t r = 0; r < shard->n_rows; r++)
+    *dropped += mr__row_count(table, mr__shard_row(shard, r, table->stride)) < oldest;
+  if (*dropped == 0) return MR_OK;
+  uint64_t *keys = mr__calloc(shard->n_rows, sizeof *keys); /* of each row */
+  if (!keys) return mr__fail_memory();
+  while (shard->old) move_slots(table, shard);
+  for (size_t i = 0; i < shard->n_slots; i++)
+    if (shard->slots[i].row_plus_1) keys[shard->slots[i].row_plus_1 - 1] = shard->slots[i].key;
+  memset(shard->slots, 0, shard->n_slots * sizeof *shard->slots);
+  for (uint32_t r = 0; r < shard->n_rows; r++) {
+    const float *row = mr__shard_row(shard, r, table->stride);
+    if (mr__row_count(table, row) < oldest) continue;
+    if (kept < r)
+      memcpy(mr__shard_row(shard, kept, table->stride), row, (size_t)table->stride * sizeof *row);
+    *mr__shard_probe(shard, keys[r]) = (struct mr__slot){.key = keys[r], .row_plus_1 = ++kept};
+  }
+  shard->n_rows = kept;
+  mr__free(keys);
+  return MR_OK;
+}
+
 uint32_t mr__table_notes(struct mr__table *table, uint32_t n) {
   if (table->next_note > UINT32_MAX - n) { /* after billions of keys: forget all notes */
     for (int s = 0; s < MR__SHARDS; s++)
@@ -312,7 +339,7 @@ int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
   if (even - even / 8 < old * 3 / 5 + old / MOVED_AT_ONCE) bytes += bytes / 2; /* not all moved */
   for (int64_t rows = 0; rows < most; rows += (int64_t)MR__FIRST_CHUNK << chunk++)
     bytes += (int64_t)chunk_block_bytes(table, chunk);
-  return bytes;
+  return table->admit > 0 ? bytes + mr__waiting_bytes(keys) : bytes;
 }
 
 int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys) {
@@ -330,7 +357,7 @@ int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys) {
     bytes += pages < block ? pages : block;
     first += rows;
   }
-  return bytes;
+  return table->admit > 0 ? bytes + mr__waiting_bytes(keys) : bytes;
 }
 
 static int by_key(const void *a, const void *b) {
@@ -424,6 +451,10 @@ static int assign_rows(struct mr__table *table, int to, const struct mr__table *
 }
 
 int mr__table_assign(struct mr__table *table, const struct mr__table *from) {
+  MR_TRY(assign_rows(table, 0, from, 0, table->width));
+  if (mr__table_rows(table) == mr__table_rows(from)) return MR_OK;
+  free_rows(table); /* it had rows that `from` lacks */
+  table->layout++;
   return assign_rows(table, 0, from, 0, table->width);
 }
 

@@ -26,7 +26,9 @@
  * Parts are the vectors that different lookups of one key read (a weight for a linear term, an
  * embedding): one probe and one miss serve them all. A new row's start values are a function of
  * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero. Where a
- * training wants it, a row also knows in how many samples its key is.
+ * training wants it, a row also knows in how many samples its key is, or, where rows expire, at
+ * which step it came last: then those that did not come for long are dropped, and their shard's
+ * other rows get new numbers. Keys may have to wait for their row until they came often enough.
  *
  * Or a table has no rows of its own but those of a model file (table/mapped.h): they are found like
  * any others, and nothing is inserted or trained. */
@@ -39,6 +41,7 @@
 #include "base/shard.h"
 #include "base/status.h"
 #include "table/mapped.h"
+#include "table/waiting.h"
 
 enum { MR__CHUNKS = 27, MR__FIRST_CHUNK = 64, MR__SLOT_SIZES = 32 };
 
@@ -82,6 +85,10 @@ struct mr__table {
   int n_states; /* optimizer states beside the value */
   int counted;  /* 1: rows have a count, last of all */
   int has_nothing; /* 1: the row of MR__NOTHING_KEY is there and stays zeros */
+  uint32_t admit;  /* a key has a row once it came so often; 0: at once */
+  uint32_t expire; /* a row that did not come for so many steps is dropped; 0: never */
+  struct mr__waiting waiting; /* where keys are admitted */
+  int64_t n_dropped;          /* rows */
   float state_start[4];
   int stride;      /* floats from row to row */
   uint32_t layout; /* changes whenever rows get other numbers */
@@ -107,6 +114,14 @@ static inline uint32_t mr__row_count(const struct mr__table *table, const float 
 
 static inline void mr__set_row_count(const struct mr__table *table, float *row, uint32_t count) {
   memcpy(row + table->stride - 1, &count, sizeof count);
+}
+
+/* Where rows expire, the count is the step at which the row came last, or this: it stays. */
+enum { MR__NO_DATE = -1 };
+
+/* A step as the date of a row. */
+static inline uint32_t mr__date(int64_t step) {
+  return step < UINT32_MAX ? (uint32_t)step : UINT32_MAX - 1;
 }
 
 /* Every row's count becomes 0. */
@@ -195,9 +210,14 @@ int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **sl
  * slot can tell it later from the notes of earlier batches, which are below. 0 is never one. */
 uint32_t mr__table_notes(struct mr__table *table, uint32_t n);
 
+/* Drop the rows of a shard that came last before `oldest`; *dropped is how many. The others get new
+ * numbers: whoever drops some raises `layout`. */
+int mr__table_drop(struct mr__table *table, int shard, uint32_t oldest, uint32_t *dropped);
+
 int64_t mr__table_rows(const struct mr__table *table);
 
-/* At most the bytes of slots and chunks once the table holds so many keys, spread evenly. */
+/* At most the bytes of slots and chunks once the table holds so many keys, spread evenly, and of
+ * their counts where they are admitted. */
 int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
 /* What of it so many keys touch: chunks of rows are not full at their end, and pages that were never
  * written take no memory. */
@@ -206,7 +226,7 @@ int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys);
 /* All keys in ascending order, [mr__table_rows]. */
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);
 
-/* The values of all rows of `from`, a table of the same parts; rows that only `table` has stay. */
+/* The values of all rows of `from`, a table of the same parts, in place of what `table` has. */
 int mr__table_assign(struct mr__table *table, const struct mr__table *from);
 
 /* The same for one part of each, of the same width. */

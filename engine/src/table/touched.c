@@ -59,6 +59,9 @@ void mr__touched_clear(struct mr__touched *rows) {
   for (int c = 0; rows->columns && c < rows->n_columns; c++) {
     mr__free(rows->columns[c].row);
     mr__free(rows->columns[c].at);
+    mr__free(rows->columns[c].own_codes);
+    mr__free(rows->columns[c].own_keys);
+    mr__free(rows->columns[c].refused);
   }
   mr__free(rows->columns);
   free_memos(rows);
@@ -101,6 +104,9 @@ static int count_columns(struct mr__touched *rows, const mr_batch *batch) {
     column->n = (uint32_t)keys->n;
     column->is_bag = keys->offsets != NULL;
     column->width = rows->tables[rows->table_of[c]].width;
+    column->codes = keys->codes;
+    column->keys = keys->keys;
+    column->n_refused = 0;
     MR_TRY(check_count(batch, c));
   }
   return MR_OK;
@@ -117,14 +123,25 @@ static int has_columns(const struct mr__touched *rows, int t) {
   return rows->first_column[t] < rows->first_column[t + 1];
 }
 
+static uint32_t find_nothing(const uint64_t *keys, size_t n) {
+  uint32_t code = MR__UNKNOWN_CODE;
+  for (uint32_t i = 0; (code = mr__code(mr__shard_of(MR__NOTHING_KEY), i)) < n; i++)
+    if (keys[code] == MR__NOTHING_KEY) return code;
+  return MR__UNKNOWN_CODE;
+}
+
 /* All in one block, which is large enough for huge pages where it matters. */
 static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
   size_t n = 0;
   free_memos(rows);
   for (int t = 0; t < rows->n_tables; t++) {
     rows->memos[t] = (struct mr__memo){.layout = rows->tables[t].layout};
-    if (has_columns(rows, t))
-      rows->memos[t].n = (size_t)batch->coding->n[coded_table(rows, batch, t)];
+    if (has_columns(rows, t)) {
+      int coded = coded_table(rows, batch, t);
+      rows->memos[t].n = (size_t)batch->coding->n[coded];
+      if (rows->tables[t].has_nothing)
+        rows->memos[t].nothing = find_nothing(batch->coding->keys[coded], rows->memos[t].n);
+    }
     n += rows->memos[t].n;
   }
   size_t bytes = n * sizeof *rows->memo_block;
@@ -266,6 +283,97 @@ int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *p
   return mr__pool_run(pool, find_column, &job, rows->n_columns);
 }
 
+/* ---- training: keys that have to wait for a row ---- */
+
+static int is_admitted(const struct mr__table *table, uint64_t key) {
+  return mr__waiting_count(&table->waiting, key) >= table->admit ||
+         mr__table_find_number(table, key) >= 0;
+}
+
+static int refuse(struct mr__column_rows *column, uint64_t key) {
+  if (column->n_refused == column->refused_capacity)
+    MR_TRY(mr__grow(&column->refused, &column->refused_capacity, column->n_refused + 1,
+                    sizeof *column->refused));
+  column->refused[column->n_refused++] = key;
+  return MR_OK;
+}
+
+static int admit_codes(struct mr__touched *rows, const mr_batch *batch, int c) {
+  int t = rows->table_of[c];
+  struct mr__column_rows *column = &rows->columns[c];
+  int reads_nothing = batch->schema->columns[c].unseen == MR_UNSEEN_ZERO;
+  uint32_t other = reads_nothing ? rows->memos[t].nothing : MR__UNKNOWN_CODE;
+  MR_TRY(mr__grow(&column->own_codes, &column->own_codes_capacity, column->n,
+                  sizeof *column->own_codes));
+  for (uint32_t i = 0; i < column->n; i++) {
+    uint32_t code = batch->columns[c].codes[i];
+    column->own_codes[i] = code;
+    if (rows->memos[t].entries[code].number_plus_1) continue;
+    uint64_t key;
+    MR_TRY(read_code(rows, batch, t, code, &key));
+    if (is_admitted(&rows->tables[t], key)) continue;
+    column->own_codes[i] = other;
+    MR_TRY(refuse(column, key));
+  }
+  column->codes = column->own_codes;
+  return MR_OK;
+}
+
+static int admit_keys(struct mr__touched *rows, const mr_batch *batch, int c) {
+  const struct mr__table *table = &rows->tables[rows->table_of[c]];
+  struct mr__column_rows *column = &rows->columns[c];
+  int reads_nothing = table->has_nothing && batch->schema->columns[c].unseen == MR_UNSEEN_ZERO;
+  MR_TRY(mr__grow(&column->own_keys, &column->own_keys_capacity, column->n,
+                  sizeof *column->own_keys));
+  for (uint32_t i = 0; i < column->n; i++) {
+    uint64_t key = batch->columns[c].keys[i];
+    column->own_keys[i] = key;
+    if (is_admitted(table, key)) continue;
+    column->own_keys[i] = reads_nothing ? MR__NOTHING_KEY : MR__UNKNOWN_KEY;
+    MR_TRY(refuse(column, key));
+  }
+  column->keys = column->own_keys;
+  return MR_OK;
+}
+
+static int admit_column(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const struct job *job = argument;
+  int t = job->rows->table_of[task];
+  if (t < 0 || job->rows->tables[t].admit == 0) return MR_OK;
+  return job->batch->coding ? admit_codes(job->rows, job->batch, (int)task)
+                            : admit_keys(job->rows, job->batch, (int)task);
+}
+
+struct count_job {
+  struct mr__touched *rows;
+  uint32_t date;
+};
+
+static int count_table(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const struct count_job *job = argument;
+  struct mr__touched *rows = job->rows;
+  for (int k = rows->first_column[task]; k < rows->first_column[task + 1]; k++) {
+    struct mr__column_rows *column = &rows->columns[rows->table_columns[k]];
+    for (size_t i = 0; i < column->n_refused; i++)
+      MR_TRY(mr__waiting_add(&rows->tables[task].waiting, column->refused[i], 1, job->date));
+    column->n_refused = 0;
+  }
+  return MR_OK;
+}
+
+static int admits(const struct mr__touched *rows) {
+  int any = 0;
+  for (int t = 0; t < rows->n_tables; t++) any |= rows->tables[t].admit > 0;
+  return any;
+}
+
+int mr__touched_count(struct mr__touched *rows, int64_t step, mr_pool *pool) {
+  struct count_job job = {rows, mr__date(step)};
+  return admits(rows) ? mr__pool_run(pool, count_table, &job, rows->n_tables) : MR_OK;
+}
+
 /* ---- training: the shares ---- */
 
 static int count_occurrences(const struct mr__touched *rows, int t, uint32_t *n) {
@@ -321,7 +429,7 @@ static int grow_positions(struct mr__touched *rows) {
   return MR_OK;
 }
 
-static inline int shard_at(const struct mr__batch_column *column, int64_t i, int coded) {
+static inline int shard_at(const struct mr__column_rows *column, int64_t i, int coded) {
   return coded ? mr__code_shard(column->codes[i]) : mr__shard_of(column->keys[i]);
 }
 
@@ -332,10 +440,9 @@ static int split_column(void *argument, int64_t task, int worker) {
   const struct mr__touched *rows = job->rows;
   if (rows->table_of[task] < 0 || !is_split(rows, rows->table_of[task])) return MR_OK;
   struct mr__column_rows *column = &rows->columns[task];
-  const struct mr__batch_column *keys = &job->batch->columns[task];
   int coded = job->batch->coding != NULL;
   uint32_t next[MR__SHARDS] = {0};
-  for (int64_t i = 0; i < keys->n; i++) next[shard_at(keys, i, coded)]++;
+  for (int64_t i = 0; i < column->n; i++) next[shard_at(column, i, coded)]++;
   uint32_t sum = 0;
   for (int s = 0; s < MR__SHARDS; s++) {
     uint32_t count = next[s];
@@ -343,7 +450,8 @@ static int split_column(void *argument, int64_t task, int worker) {
     sum += count;
   }
   column->start[MR__SHARDS] = sum;
-  for (int64_t i = 0; i < keys->n; i++) column->at[next[shard_at(keys, i, coded)]++] = (uint32_t)i;
+  for (int64_t i = 0; i < column->n; i++)
+    column->at[next[shard_at(column, i, coded)]++] = (uint32_t)i;
   return MR_OK;
 }
 
@@ -454,7 +562,7 @@ static int probe_stretch(struct mr__touched *rows, const mr_batch *batch, struct
 /* Find the places of one column's codes. */
 static int probe_codes(struct mr__touched *rows, const mr_batch *batch, int c,
                        struct mr__share *share, struct mr__column_share part, uint32_t *place_of) {
-  const uint32_t *codes = batch->columns[c].codes;
+  const uint32_t *codes = rows->columns[c].codes;
   for (uint32_t first = 0; first < part.n; first += STRETCH) {
     uint32_t own[STRETCH], n = part.n - first < STRETCH ? part.n - first : STRETCH;
     for (uint32_t j = 0; part.at && j < n; j++) own[j] = codes[part.at[first + j]];
@@ -547,7 +655,7 @@ static int insert_share(void *argument, int64_t task, int worker) {
     if (job->batch->coding)
       MR_TRY(probe_codes(rows, job->batch, columns[k], share, part, place_of));
     else
-      MR_TRY(probe_column(rows, keys->keys, share, part, place_of));
+      MR_TRY(probe_column(rows, rows->columns[columns[k]].keys, share, part, place_of));
     show_rows(&rows->columns[columns[k]], share, part, place_of);
     if (part.listed) list_rows(keys, part, share->row_of + first);
     first += part.n;
@@ -560,9 +668,10 @@ int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool 
   int n_split;
   MR_TRY(count_columns(rows, batch));
   MR_TRY(prepare_memos(rows, batch));
+  struct job job = {rows, batch};
+  if (admits(rows)) MR_TRY(mr__pool_run(pool, admit_column, &job, rows->n_columns));
   MR_TRY(cut_shares(rows, batch, &n_split));
   MR_TRY(grow_positions(rows));
-  struct job job = {rows, batch};
   if (n_split > 0) MR_TRY(mr__pool_run(pool, split_column, &job, rows->n_columns));
   return mr__pool_run(pool, insert_share, &job, rows->n_shares);
 }

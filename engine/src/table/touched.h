@@ -8,6 +8,10 @@
  * key is looked up in the table once and never again: tables hold their rows by key, and a memo is
  * only a shorter way to them, which is left when rows get other numbers.
  *
+ * Keys of a table that admits them only once they came so often (`admit`) have no row before: their
+ * occurrences read the row of "unknown", or of zeros where the column wants that. Whether a key may
+ * have one depends on the batches before, which mr__touched_count adds this one to.
+ *
  * The work is cut into shares, which any thread may take: a share is a whole table, whose keys are
  * probed as they lie in the batch; or, for a table that much of the batch reads, one of its shards,
  * and then positions are sorted by shard before. */
@@ -42,6 +46,12 @@ struct mr__column_rows {
   const float *values;   /* [distinct, width] */
   int width;             /* of the table */
   uint32_t n;
+  const uint32_t *codes; /* [n], in training: as in the batch, but of keys that are admitted */
+  const uint64_t *keys;  /* [n]; one of both */
+  uint32_t *own_codes;   /* what they point to where some are not */
+  uint64_t *own_keys;
+  uint64_t *refused; /* [n_refused]: keys that are not, one for each occurrence */
+  size_t n_refused, own_codes_capacity, own_keys_capacity, refused_capacity;
   int64_t filled,
       unseen;           /* once found: values that say something, and those of them without a row */
   int64_t first_unseen; /* the position of one, or -1 */
@@ -73,6 +83,7 @@ struct mr__memo {
   struct mr__memo_entry *entries; /* [n] by code */
   size_t n;
   uint32_t next_note;
+  uint32_t nothing; /* the code of MR__NOTHING_KEY, or of "unknown" where there is none */
 };
 
 struct mr__touched {
@@ -102,6 +113,8 @@ int mr__touched_find(struct mr__touched *rows, const mr_batch *batch, mr_pool *p
  * in the table; -1 where all have one. After either. */
 int64_t mr__touched_unseen_row(const struct mr__touched *rows, const mr_batch *batch, int column);
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool);
+/* Count the keys of the last mr__touched_insert that have to wait, once: they came at this step. */
+int mr__touched_count(struct mr__touched *rows, int64_t step, mr_pool *pool);
 
 static inline struct mr__column_share mr__column_share(const struct mr__share *share,
                                                        const struct mr__column_rows *column) {

@@ -150,6 +150,16 @@ local function report_unseen(say, what, figures)
   if line then say(("unseen   not known to the model in %s: %s"):format(what, line)) end
 end
 
+-- What came of keys that are admitted by count or expire.
+local function report_keys(say, run)
+  local grouped = require "moonrank.progress".grouped
+  for _, t in ipairs(run:keys()) do
+    say(("keys     %s: %s rows%s%s"):format(t.table, grouped(t.rows),
+      t.waiting and (", %s keys came too rarely for one"):format(grouped(t.waiting)) or "",
+      t.dropped and (", %s were dropped"):format(grouped(t.dropped)) or ""))
+  end
+end
+
 -- A number that is not finite ended it. The same run would end there again: hence both ways out.
 local function fail_not_finite(run, message, out, cli)
   local step = run.saved_step
@@ -173,7 +183,9 @@ local function fit(run, data, configuration, out, say, progress, stop_after)
     progress:clear()
     for _, line in ipairs(report.epoch_lines(epochs, e, tasks)) do say(line) end
     if e.number == 1 and e.valid then report_unseen(say, "valid", e.valid) end
+    local keys = run:keys()
     out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
+      keys = keys[1] and keys,
       rows_per_second = e.rows_per_second, seconds = e.seconds,
       processor_seconds = e.processor_seconds, peak_memory = e.peak_memory }
   end)
@@ -256,6 +268,7 @@ local function train_once(options, asked)
   report_bad_rows(say, data, out, resumes)
   report_unknown(say, data)
   fit(run, data, configuration, out, say, progress, stop_after)
+  report_keys(say, run)
   if run.interrupted or stop_after and stop_after < train.epochs and not run.stopped then
     say ""
     say(("stopped in epoch %d; go on with: %s"):format(run.epoch,
