@@ -57,10 +57,7 @@ local function train(of, name, given, o)
   local words = { "train", ("%sexamples/%s/%s.yaml"):format(root, of, name), "--set",
     "data.root=" .. o.root, "--set", "train.seed=" .. o.seed, "--repeat", tostring(o.times),
     "--out", o.out, "--resume", "--quiet" }
-  for _, setting in ipairs(given.set) do
-    words[#words + 1], words[#words + 2] = "--set", setting
-  end
-  run(words)
+  run(require "moonrank.args".with_set(words, given.set))
 end
 
 local function read_json(path)

@@ -25,6 +25,17 @@ function M.add_set(parser)
   return parser
 end
 
+--- Put the settings of --set behind the words of a command.
+-- @tparam {string,...} words  which it changes
+-- @tparam ?{string,...} settings  KEY=VALUE
+-- @treturn {string,...} words
+function M.with_set(words, settings)
+  for _, setting in ipairs(settings or {}) do
+    words[#words + 1], words[#words + 2] = "--set", setting
+  end
+  return words
+end
+
 --- The words as a table; wrong usage stops the command.
 -- @param parser
 -- @tparam {string,...} words

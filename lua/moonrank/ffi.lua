@@ -26,7 +26,7 @@ if C.mr_abi() ~= C.MR_ABI then
 end
 
 local M = { C = C, new = ffi.new, gc = ffi.gc, string = ffi.string, cast = ffi.cast,
-  copy = ffi.copy, typeof = ffi.typeof, sizeof = ffi.sizeof, null = nil }
+  copy = ffi.copy, fill = ffi.fill, typeof = ffi.typeof, sizeof = ffi.sizeof, null = nil }
 
 --- The text of the last failure on this thread.
 function M.last_error() return ffi.string(C.mr_last_error()) end

@@ -26,26 +26,31 @@ local function ok(status)
   return mr.ok(status)
 end
 
--- The rows that have a label: their number, the labels, and of up to four arrays the same rows.
-local function labelled(n, labels, a, b, c, d)
-  local known = 0
-  for i = 0, labels ~= nil and tonumber(n) and tonumber(n) - 1 or -1 do
+-- The rows that have a label: their number, of `given` (labels, weights, groups and scores by any
+-- name) what these rows have, and a function that frees it.
+local function labelled(n, given)
+  local all, labels, known = tonumber(n), given.labels, 0
+  if labels == nil or not all then return n, given, function() end end
+  for i = 0, all - 1 do
     if labels[i] == labels[i] then known = known + 1 end
   end
-  if labels == nil or known == tonumber(n) then return n, labels, a, b, c, d end
-  local function pick(values, kind)
-    if values == nil then return nil end
-    local picked, at = mr.new(kind, math.max(known, 1)), 0
-    for i = 0, tonumber(n) - 1 do
-      if labels[i] == labels[i] then
-        picked[at] = values[i]
-        at = at + 1
+  if known == all then return all, given, function() end end
+  local picked = {}
+  for name, values in pairs(given) do
+    if values ~= nil then
+      local to, at = mr.array(name == "groups" and "uint64_t" or "float", known), 0
+      for i = 0, all - 1 do
+        if labels[i] == labels[i] then
+          to[at] = values[i]
+          at = at + 1
+        end
       end
+      picked[name] = to
     end
-    return picked
   end
-  return known, pick(labels, "float[?]"), pick(a, "float[?]"), pick(b, "float[?]"),
-    pick(c, "float[?]"), pick(d, "uint64_t[?]")
+  return known, picked, function()
+    for _, array in pairs(picked) do mr.free(array) end
+  end
 end
 
 --- AUC: the share of (positive, negative) pairs in which the positive has the higher score; a tie
@@ -134,6 +139,22 @@ function M.logloss_of_probabilities(probabilities, labels, n, pool, weights)
   return loss_figures(out[0])
 end
 
+local function all_figures(of, n, pool)
+  local loss, message = M.logloss(of.logits, of.labels, n, pool, of.weights)
+  if not loss then return nil, message end
+  local figures = { rows = n, positives = loss.positives, logloss = loss.logloss,
+    normalised_entropy = loss.normalised_entropy, calibration = loss.calibration }
+  figures.auc, message = M.auc(of.logits, of.labels, n, pool, of.weights)
+  if not figures.auc then return nil, message end
+  if of.groups then
+    local gauc
+    gauc, message = M.gauc(of.logits, of.labels, of.groups, n, pool, of.weights)
+    if not gauc then return nil, message end
+    figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
+  end
+  return figures
+end
+
 --- All figures of logits that are one number.
 -- @param logits
 -- @param labels  0 or 1; NaN: the row has none and is left out, of `rows` too
@@ -145,21 +166,11 @@ end
 -- gauc, groups and groups_used; or nil and a message
 -- @raise when a label is neither 0 nor 1
 function M.figures(logits, labels, groups, n, pool, weights)
-  local _
-  n, labels, logits, weights, _, groups = labelled(n, labels, logits, weights, nil, groups)
-  local loss, message = M.logloss(logits, labels, n, pool, weights)
-  if not loss then return nil, message end
-  local figures = { rows = n, positives = loss.positives, logloss = loss.logloss,
-    normalised_entropy = loss.normalised_entropy, calibration = loss.calibration }
-  figures.auc, message = M.auc(logits, labels, n, pool, weights)
-  if not figures.auc then return nil, message end
-  if groups then
-    local gauc
-    gauc, message = M.gauc(logits, labels, groups, n, pool, weights)
-    if not gauc then return nil, message end
-    figures.gauc, figures.groups, figures.groups_used = gauc.gauc, gauc.groups, gauc.groups_used
-  end
-  return figures
+  local known, of, free = labelled(n, { logits = logits, labels = labels, groups = groups,
+    weights = weights })
+  local figures, message = all_figures(of, known, pool)
+  free()
+  return figures, message
 end
 
 --- Calibration of logits in bins of equal count; rows of one score are in one bin.
@@ -175,10 +186,11 @@ end
 -- @raise when a label is neither 0 nor 1, or bins not 1 to 100,000
 function M.reliability(logits, labels, n, bins, weights)
   bins = bins or 10
-  n, labels, logits, weights = labelled(n, labels, logits, weights)
+  local known, of, free = labelled(n, { logits = logits, labels = labels, weights = weights })
   local out, memory = mr.new "mr_reliability[1]", mr.new("mr_bin[?]", math.max(bins, 1))
   local fine, message = ok(C.mr_metric_reliability(out, memory, bins,
-    view(logits, labels, n, nil, weights), C.MR_LOGIT))
+    view(of.logits, of.labels, known, nil, of.weights), C.MR_LOGIT))
+  free()
   if not fine then return nil, message end
   local result = { calibration_error = out[0].calibration_error, bins = {} }
   for i = 0, out[0].n_bins - 1 do
@@ -203,14 +215,16 @@ end
 -- and a message
 -- @raise when a label is neither 0 nor 1
 function M.compare(first, second, labels, groups, n, options)
-  local o, weights = options or {}
-  n, labels, first, second, weights, groups = labelled(n, labels, first, second, o.weights, groups)
+  local o = options or {}
+  local known, of, free = labelled(n, { first = first, second = second, labels = labels,
+    groups = groups, weights = o.weights })
   local out = mr.new "mr_comparison[1]"
-  local rows = view(first, labels, n, groups, weights)
-  local fine, message = ok(C.mr_metric_compare(out, rows, second, o.draws or 1000, o.seed or 1,
+  local rows = view(of.first, of.labels, known, of.groups, of.weights)
+  local fine, message = ok(C.mr_metric_compare(out, rows, of.second, o.draws or 1000, o.seed or 1,
     o.pool))
+  free()
   if not fine then return nil, message end
-  local result = { groups = tonumber(out[0].groups), rows = tonumber(n) }
+  local result = { groups = tonumber(out[0].groups), rows = known }
   for _, name in ipairs { "auc", "gauc", "logloss" } do
     local d = out[0][name]
     result[name] = { first = d.first, second = d.second, difference = d.difference, low = d.low,

@@ -66,23 +66,21 @@ function Predictor:logits(split, task)
 end
 
 -- The figures of each scenario, by name.
-local function judge_scenarios(split, logits, labels, pool)
-  local slices, message = Slices.by_scenario(split)
-  if message then error(message, 0) end
-  if not slices then return nil end
-  local list = assert(slices:figures(split, logits, labels, pool.handle))
+local function judge_scenarios(scenarios, split, logits, labels, pool)
+  if not scenarios then return nil end
+  local list = assert(scenarios:figures(split, logits, labels, pool.handle))
   table.sort(list, function(a, b) return a.name < b.name end)
   return list
 end
 
-local function figures_of(self, split, task, seen)
+local function figures_of(self, split, task, scenarios, seen)
   local start, name = clock.now(), self.model.tasks[task].name
   local labels = split:labels(name)
   if labels == nil then error(('the data has no label of task "%s"'):format(name), 3) end
   local logits = self:logits(split, task)
   local figures = assert(metric.figures(logits, labels, split:groups(), split:samples(),
     self.pool.handle, split:weights()))
-  figures.scenarios = judge_scenarios(split, logits, labels, self.pool)
+  figures.scenarios = judge_scenarios(scenarios, split, logits, labels, self.pool)
   figures.seconds = clock.now() - start
   if seen then seen(name, logits, labels) else mr.free(logits) end
   return figures
@@ -127,11 +125,14 @@ end
 -- @raise when the data has no label, or a score is not finite
 function Predictor:evaluate(split, seen)
   local all, fields, unseen = {}, split.schema:id_fields(), nil
+  local scenarios, message = Slices.by_scenario(split)
+  if message then error(message, 0) end
   for i, task in ipairs(self.model.tasks) do
     local before = read_so_far(self, fields)
-    all[task.name] = figures_of(self, split, i, seen)
+    all[task.name] = figures_of(self, split, i, scenarios, seen)
     unseen = unseen or unseen_of(self, split, fields, before)
   end
+  if scenarios then scenarios:close() end
   local figures = { tasks = all, unseen = unseen }
   for key, value in pairs(all[self.model.tasks[1].name]) do figures[key] = value end
   return figures
@@ -188,11 +189,13 @@ end
 --- At most the bytes that `evaluate` takes on a split, beside the model.
 -- @tparam Split split
 -- @treturn integer of batches and their loader
--- @treturn integer of the scores and of what AUC and GAUC sort
+-- @treturn integer of the scores, of what AUC and GAUC sort, and of copies: of a scenario's rows and
+-- of those that have a label
 function Predictor:bytes(split)
   local rows = split:samples()
   local figures = rows * (4 + 16) + 2 ^ 18 -- a score; the widest row that is sorted; tallies
   if split.schema.scenario then figures = figures + rows * (8 + 4 + 4 + 8 + 4) end -- gathered
+  if #self.model.tasks > 1 then figures = figures + rows * (4 + 4 + 8 + 4) end -- labelled
   return tonumber(C.mr_run_bytes(mr.handle(self, "the predictor")))
     + split:loader_bytes { batch = self.batch }, figures
 end

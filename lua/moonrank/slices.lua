@@ -65,7 +65,7 @@ end
 -- Slices of the `most` values of most rows; names_of(rows) names the values of these rows.
 local function largest(name, numbers, n, distinct, most, names_of)
   local values = by_rows(numbers, n, distinct)
-  local slice_of, first = mr.new("int32_t[?]", math.max(distinct, 1)), {}
+  local slice_of, first = mr.array("int32_t", distinct), {}
   for i, value in ipairs(values) do
     slice_of[value.number] = math.min(i - 1, most)
     if i <= most then first[i] = value.row end
@@ -95,8 +95,10 @@ end
 
 -- The number of each value's range: as the bins of equal count that calibration has.
 local function by_range(name, values, n)
-  local zeros = mr.new("float[?]", math.max(n, 1))
+  local zeros = mr.array("float", n)
+  mr.fill(zeros, 4 * n)
   local r = assert(metric.reliability(values, zeros, n, RANGES))
+  mr.free(zeros)
   local numbers, names = mr.array("uint32_t", n), {}
   for i, bin in ipairs(r.bins) do names[i] = ("%.6g to %.6g"):format(bin.least, bin.most) end
   for i = 0, n - 1 do
@@ -187,7 +189,8 @@ function Slices.by_frequency(split, train, name)
   mr.copy(keys, train:values(field), 8 * n_train)
   mr.copy(keys + n_train, split:values(field), 8 * n)
   local numbers, distinct = number_keys(keys, n_train + n)
-  local counts = mr.new("int64_t[?]", math.max(distinct, 1))
+  local counts = mr.array("int64_t", distinct)
+  mr.fill(counts, 8 * distinct)
   for i = 0, n_train - 1 do
     if keys[i] ~= 0 then counts[numbers[i]] = counts[numbers[i]] + 1 end -- 0: no value, or rare
   end
@@ -218,6 +221,9 @@ function Slices:gather(k, values)
   return picked
 end
 
+--- Free its memory now rather than at some later collection.
+function Slices:close() mr.free(self.order) end
+
 --- The figures of each slice.
 -- @tparam Split split  the one that was sliced
 -- @param logits  over all rows
@@ -228,8 +234,10 @@ end
 function Slices:figures(split, logits, labels, pool)
   local list, groups, weights = {}, split:groups(), split:weights()
   for k, slice in ipairs(self) do
-    local figures, message = metric.figures(self:gather(k, logits), self:gather(k, labels),
-      self:gather(k, groups), slice.rows, pool, self:gather(k, weights))
+    local x, y, keys, w = self:gather(k, logits), self:gather(k, labels), self:gather(k, groups),
+      self:gather(k, weights)
+    local figures, message = metric.figures(x, y, keys, slice.rows, pool, w)
+    for _, array in pairs { x, y, keys, w } do mr.free(array) end
     if not figures then return nil, message end
     figures.name = slice.name
     list[k] = figures

@@ -191,10 +191,7 @@ local function print_best(say, tune, trials, report)
 end
 
 local function resume_command(options, folder)
-  local words = { "tune", options.config }
-  for _, setting in ipairs(options.set or {}) do
-    words[#words + 1], words[#words + 2] = "--set", setting
-  end
+  local words = require "moonrank.args".with_set({ "tune", options.config }, options.set)
   words[#words + 1], words[#words + 2] = "--out", folder
   words[#words + 1] = "--resume"
   return require "moonrank.cli".next(unpack(words))
