@@ -27,7 +27,7 @@ M.LEAST = -3.3e38
 
 local function column_of(field, sequence, most)
   local c = { name = field.name, type = field.type, column = field.column, table = field.table,
-    sequence = sequence, rows = 0, empty = 0 }
+    sequence = sequence, rows = 0, empty = 0, aucs = {} }
   if field.type ~= "number" then c.keys = KeyCounts.new(most) end
   if field.type == "ids" or sequence then c.lengths = mr.new("double[?]", LENGTHS + 1) end
   if field.type == "number" then
@@ -285,6 +285,7 @@ local function choose(batch, labels, random, chance, wanted)
   end
 end
 
+-- The AUC of each column, a list.
 local function second_pass(split, columns, labels, base, pool)
   local chance = math.min(1, SAMPLE_ROWS / math.max(split:samples() / 2, 1))
   local random, room = random_stream(), 2 * SAMPLE_ROWS + 2 * BATCH
@@ -310,11 +311,13 @@ local function second_pass(split, columns, labels, base, pool)
       end
     end
   end
-  for _, c in ipairs(columns) do
+  local aucs = {}
+  for i, c in ipairs(columns) do
     local auc = assert(metric.auc(c.scores, truth, n, pool and pool.handle))
     if c.number and auc < 0.5 then auc = 1 - auc end
-    c.auc, c.auc_rows, c.scores = auc, n, nil
+    aucs[i], c.scores = auc, nil
   end
+  return aucs
 end
 
 -- ---- interface ----
@@ -344,19 +347,26 @@ function M.survey(split, options)
   local schema = options.schema
   local survey = { rows = split:samples(), requests = split:requests(), tasks = {},
     columns = columns_of(schema), progress = options.progress }
-  local task
-  for _, one in ipairs(schema.tasks) do
-    survey.tasks[one.name] = rates_of(split:floats(one.column), survey.rows)
-    if not task or one.name == "ctr" then task = one end
+  local labels = {}
+  for i, task in ipairs(schema.tasks) do
+    labels[i] = split:floats(task.column)
+    survey.tasks[task.name] = rates_of(labels[i], survey.rows)
   end
-  local labels = task and split:floats(task.column)
   for _, c in ipairs(survey.columns) do
     if options.train and c.keys then c.looked, c.unseen = 0, 0 end
   end
-  first_pass(survey, split, survey.columns, labels, options.train)
-  local figures = task and survey.tasks[task.name]
-  if not options.train and figures and figures.positives > 0 and figures.positives < figures.n then
-    second_pass(split, survey.columns, labels, figures.positives / figures.n, options.pool)
+  first_pass(survey, split, survey.columns, labels[1], options.train)
+  for i, task in ipairs(options.train and {} or schema.tasks) do
+    local figures, columns = survey.tasks[task.name], survey.columns
+    if figures.positives > 0 and figures.positives < figures.n then
+      if i > 1 then -- keys have room for one task's labels
+        columns = columns_of(schema)
+        first_pass({}, split, columns, labels[i])
+      end
+      local aucs = second_pass(split, columns, labels[i], figures.positives / figures.n,
+        options.pool)
+      for k, c in ipairs(survey.columns) do c.aucs[task.name] = aucs[k] end
+    end
   end
   survey.times, survey.progress = times_of(split), nil
   return survey

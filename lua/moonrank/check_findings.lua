@@ -3,6 +3,7 @@
 -- @module moonrank.check_findings
 local check_columns = require "moonrank.check_columns"
 local grouped = require "moonrank.progress".grouped
+local sorted_keys = require "moonrank.sorted_keys"
 
 local M = {}
 
@@ -22,7 +23,8 @@ end
 
 local function find_labels(list, surveys, names)
   local train = surveys.train
-  for name, task in pairs(train.tasks) do
+  for _, name in ipairs(sorted_keys(train.tasks)) do
+    local task = train.tasks[name]
     if task.n > 0 and (task.positives == 0 or task.positives == task.n) then
       add(list, 100, "one class", nil, ("every label of %s in the training data is %d"):format(name,
         task.positives > 0 and 1 or 0), "name another column as label: there is nothing to learn")
@@ -61,10 +63,13 @@ end
 
 -- ---- columns ----
 
-local function find_leak(list, c)
-  if c.auc and c.auc > LEAK then
-    add(list, 90 + c.auc, "leak", c.name, ("%s alone ranks the labels with an AUC of %.3f"):format(
-      c.name, c.auc), "leave it out unless it is known before the click")
+local function find_leak(list, c, many)
+  for _, task in ipairs(sorted_keys(c.aucs)) do
+    if c.aucs[task] > LEAK then
+      add(list, 90 + c.aucs[task], "leak", c.name, ("%s alone ranks the labels%s with an AUC of "
+        .. "%.3f"):format(c.name, many and " of " .. task or "", c.aucs[task]),
+        "leave it out unless it is known before the click")
+    end
   end
 end
 
@@ -175,12 +180,13 @@ end
 -- @tparam boolean can_normalize  whether fields have a key normalize
 -- @treturn {table,...} weight, kind, field (or nil), text, advice
 function M.find(surveys, names, fields, can_normalize)
-  local list = {}
+  local list, tasks = {}, surveys.train.tasks
+  local many = next(tasks, (next(tasks))) ~= nil
   find_labels(list, surveys, names)
   find_times(list, surveys, names)
   find_duplicates(list, surveys.train.columns)
   for i, c in ipairs(surveys.train.columns) do
-    find_leak(list, c)
+    find_leak(list, c, many)
     find_constant(list, c)
     find_once(list, c)
     find_number(list, c, fields[c.name] or {}, can_normalize)

@@ -23,15 +23,30 @@ end
 --- The run folder of a seed.
 function Seeds:run_folder(seed) return ("%s/seed-%d"):format(self.folder, seed) end
 
+-- Those of FIGURES that there are.
+local function figures_of(all)
+  local entry = { rows = all.rows }
+  for _, name in ipairs(FIGURES) do entry[name] = all[name] end
+  return entry
+end
+
 --- Take a run that came to its end.
 -- @tparam integer seed
 -- @tparam table figures  as of Predictor:evaluate; seconds become those of training, and
 -- what else training took comes to them
+-- @tparam {string,...} tasks  their names; of several the figures of each are kept
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
-function Seeds:add(seed, figures)
-  local entry = { seed = seed, rows = figures.rows }
-  for _, name in ipairs(FIGURES) do entry[name] = figures[name] end
+function Seeds:add(seed, figures, tasks)
+  local entry = figures_of(figures)
+  entry.seed = seed
+  if #tasks > 1 then
+    self.tasks, entry.tasks = tasks, {}
+    for _, task in ipairs(tasks) do
+      entry.tasks[task] = figures_of(figures.tasks[task])
+      entry.tasks[task].seconds = nil
+    end
+  end
   local epochs, message = RunFolder.epochs(self:run_folder(seed))
   if not epochs then return nil, message end
   entry.seconds, entry.epochs = 0, #epochs
@@ -48,16 +63,12 @@ function Seeds:add(seed, figures)
   return true
 end
 
---- Mean and spread of each figure: the spread is the standard deviation over the seeds, with n - 1
--- in the divisor; of one seed there is none. A figure that one of them does not have has neither.
--- @treturn table mean, by figure
--- @treturn table spread, by figure
-function Seeds:summary()
-  local mean, spread, n = {}, {}, #self.list
+local function summary_of(entries)
+  local mean, spread, n = {}, {}, #entries
   for _, name in ipairs(FIGURES) do
     local sum, squares = 0, 0
-    for _, entry in ipairs(self.list) do sum = sum + (entry[name] or 0 / 0) end
-    for _, entry in ipairs(self.list) do
+    for _, entry in ipairs(entries) do sum = sum + (entry[name] or 0 / 0) end
+    for _, entry in ipairs(entries) do
       squares = squares + ((entry[name] or 0 / 0) - sum / n) ^ 2
     end
     if sum == sum then
@@ -68,24 +79,48 @@ function Seeds:summary()
   return mean, spread
 end
 
---- A table for people: a line a seed, mean and spread.
+--- Mean and spread of each figure: the spread is the standard deviation over the seeds, with n - 1
+-- in the divisor; of one seed there is none. A figure that one of them does not have has neither.
+-- @treturn table mean, by figure, of the first task; of several, those of each under `tasks`
+-- @treturn table spread, the same
+function Seeds:summary()
+  local mean, spread = summary_of(self.list)
+  if self.tasks then mean.tasks, spread.tasks = {}, {} end
+  for _, task in ipairs(self.tasks or {}) do
+    local entries = {}
+    for i, entry in ipairs(self.list) do entries[i] = entry.tasks[task] end
+    mean.tasks[task], spread.tasks[task] = summary_of(entries)
+  end
+  return mean, spread
+end
+
+--- A table for people: a line a seed, mean and spread; of several tasks, one after the other.
 -- @treturn {string,...}
 function Seeds:lines()
-  local report = require "moonrank.report_table".evaluations()
+  local mean, spread = self:summary()
+  local width = 14
+  for _, task in ipairs(self.tasks or {}) do width = math.max(width, #task + 15) end
+  local report = require "moonrank.report_table".evaluations(width)
   local lines = { report.heading() }
   local function add(what, figures)
     lines[#lines + 1] = report.row { what = what, figures = figures }
   end
-  for _, entry in ipairs(self.list) do
-    add(("%s, seed %d"):format(self.split, entry.seed), entry)
+  local function add_all(of_task, get)
+    for _, entry in ipairs(self.list) do
+      add(("%s%s, seed %d"):format(self.split, of_task, entry.seed), get(entry))
+    end
+    add("mean" .. of_task, get(mean))
+    add("spread" .. of_task, get(spread))
   end
-  local mean, spread = self:summary()
-  add("mean", mean)
-  add("spread", spread)
+  if not self.tasks then add_all("", function(of) return of end) end
+  for _, task in ipairs(self.tasks or {}) do
+    add_all(" " .. task, function(of) return of.tasks[task] end)
+  end
   return lines
 end
 
---- Write seeds.json: { split, seeds = [figures ...], mean, spread }.
+--- Write seeds.json: { split, seeds = [figures ...], mean, spread }; of several tasks each of these
+-- has `tasks`.
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
 function Seeds:save()

@@ -137,8 +137,8 @@ describe("moonrank check", function()
     assert.equal("valid begins before train ends: its earliest time is 2001, the latest of train "
       .. "3000", report.findings[1].text)
     assert.equal("transform: log1p", report.findings[#report.findings].advice)
-    assert.is_true(column(report.splits.train, "told").auc > 0.95)
-    assert.is_true(math.abs(column(report.splits.train, "user").auc - 0.5) < 0.06)
+    assert.is_true(column(report.splits.train, "told").aucs.ctr > 0.95)
+    assert.is_true(math.abs(column(report.splits.train, "user").aucs.ctr - 0.5) < 0.06)
   end)
 
   it("prints tables and findings, with status 0, and leaves no cache", function()

@@ -1,8 +1,10 @@
 -- Several tasks: labels with holes, a head and a loss for each, figures of each.
 local g = require "graph_helper"
 local helper = require "helper"
+local json = require "moonrank.json"
 local metric = require "moonrank.metric"
 local mr = require "moonrank"
+local array = require "moonrank.ffi".array
 local C = require "moonrank.ffi".C
 
 local NONE = 0 / 0
@@ -86,6 +88,23 @@ describe("figures", function()
     local expected = judged(some, keys.some, #some.x)
     assert.equal(#some.x, expected[1].rows)
     assert.same(expected, judged(all, keys.all, rows))
+  end)
+end)
+
+describe("copies of the rows that have a label", function()
+  it("are in the engine's memory, not in Lua's, and leave it", function()
+    local n = 200000
+    local x, labels, keys = array("float", n), array("float", n), array("uint64_t", n)
+    for i = 0, n - 1 do x[i], labels[i], keys[i] = i % 97, i % 3 == 0 and NONE or i % 2, i % 11 end
+    collectgarbage()
+    collectgarbage "stop"
+    local before = collectgarbage "count"
+    assert.equal(133333, assert(metric.figures(x, labels, keys, n, nil, x)).rows)
+    assert(metric.reliability(x, labels, n, 5, x))
+    assert(metric.compare(x, x, labels, keys, n, { weights = x, draws = 2 }))
+    local grown = collectgarbage "count" - before
+    collectgarbage "restart"
+    assert(grown < 1000, ("%d KB"):format(grown)) -- one copy of floats alone has 520
   end)
 end)
 
@@ -235,6 +254,61 @@ describe("tasks", function()
     assert.equal(0, status)
     assert.matches("\ntask     buy: %d+ rows with a label\n", compared)
     assert.matches("\ntask     click: 135 rows with a label\n", compared)
+  end)
+
+  it("have a mean and a spread each of several seeds", function()
+    local dir = make_project "[click, buy]"
+    local text = train(dir, "two", "--repeat 2")
+    local all = assert(json.decode(helper.read(dir .. "/two/seeds.json")))
+    for _, task in ipairs { "click", "buy" } do
+      local auc = {}
+      for i = 1, 2 do
+        local lines = helper.figures(("%s/two/seed-%d"):format(dir, i))
+        auc[i] = lines[#lines].test.tasks[task].auc
+        assert.equal(auc[i], all.seeds[i].tasks[task].auc)
+        assert.matches(("\ntest %s, seed %d +%%d+  %.6f "):format(task, i, auc[i]), text)
+      end
+      local mean, spread = (auc[1] + auc[2]) / 2, math.abs(auc[1] - auc[2]) / math.sqrt(2)
+      helper.all_near({ mean, spread }, { all.mean.tasks[task].auc, all.spread.tasks[task].auc },
+        1e-9)
+      assert.matches(("\nmean %s +%%-  %.6f "):format(task, mean), text)
+      assert.matches(("\nspread %s +%%-  %.6f "):format(task, spread), text)
+    end
+    assert.same(all.mean.tasks.buy.auc, all.mean.auc) -- of the first task
+  end)
+
+  it("are each held against every column by check", function()
+    local dir, random = helper.temp_dir(), helper.random(9)
+    local lines = { "click,buy,tells,price,plain" }
+    for i = 1, 4000 do
+      local click = random(3) == 1 and 1 or 0
+      local buy = click == 1 and random(2) - 1 or nil
+      lines[i + 1] = ("%d,%s,%s,%.3f,%.3f"):format(click, buy or "", "t" .. (buy or random(2) - 1),
+        click + random() / 2, random())
+    end
+    helper.write(dir .. "/train.csv", table.concat(lines, "\n") .. "\n")
+    helper.write(dir .. "/fields.yaml", "data: {train: train.csv}\nlabel: [click, buy]\nfields:\n"
+      .. "  - {name: tells, side: ad, type: id}\n"
+      .. "  - {name: [price, plain], side: ad, type: number}\n")
+    local status, out, err = helper.run("check fields.yaml --quiet --json", dir)
+    assert.same({ 0, "" }, { status, err })
+    local report, aucs = assert(json.decode(out)), {}
+    for _, column in ipairs(report.splits.train.columns) do aucs[column.name] = column.aucs end
+    assert.equal(1, aucs.tells.buy)
+    assert.equal(1, aucs.price.click)
+    for _, auc in ipairs { aucs.tells.click, aucs.price.buy, aucs.plain.click, aucs.plain.buy } do
+      assert.is_true(math.abs(auc - 0.5) < 0.06, auc)
+    end
+    local leaks = {}
+    for _, f in ipairs(report.findings) do
+      if f.kind == "leak" then leaks[#leaks + 1] = f.text end
+    end
+    table.sort(leaks)
+    assert.same({ "price alone ranks the labels of click with an AUC of 1.000",
+      "tells alone ranks the labels of buy with an AUC of 1.000" }, leaks)
+    status, out = helper.run("check fields.yaml --quiet", dir)
+    assert.equal(0, status)
+    assert.matches("  AUC of buy  AUC of click\ntells [^\n]+  1%.0000        0%.[45]%d+\n", out)
   end)
 
   it("give the same bytes for any threads and after a resume", function()

@@ -5,12 +5,12 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("check", "Look at all data of a fields file, or of an experiment's.", [[
 Prints of each column what share is empty, how many different values there are, how long lists are
-and the AUC that it has alone; of other data than train, what share of the values train lacks; the
-share of ones over ten equal parts of the file; with an experiment, the memory that its training
-will take; and then what is worth a word, the gravest first, with what to do about it. Figures are
-exact, but: after ~ they are of a fair sample of the values, where a column has over a million of
-them (fewer where there are many columns), and the AUC is of up to 200,000 rows. The data is read
-into a column cache of its own, which is removed. Exit status 0 whatever is found.]])
+and the AUC that it has alone, for each label; of other data than train, what share of the values
+train lacks; the share of ones over ten equal parts of the file; with an experiment, the memory that
+its training will take; and then what is worth a word, the gravest first, with what to do about it.
+Figures are exact, but: after ~ they are of a fair sample of the values, where a column has over a
+million of them (fewer where there are many columns), and the AUC is of up to 200,000 rows. The data
+is read into a column cache of its own, which is removed. Exit status 0 whatever is found.]])
   p:argument("config", "a fields file or an experiment file"):argname "CONFIG"
   args.add_set(p)
   p:flag("--json", "print one JSON object instead")
@@ -63,7 +63,11 @@ local function table_of(survey, is_train)
       width = 9 },
   }
   if is_train then
-    columns[#columns + 1] = { "AUC alone", "%.4f", function(c) return c.auc end }
+    local tasks = require "moonrank.sorted_keys"(survey.tasks)
+    for _, task in ipairs(tasks) do
+      columns[#columns + 1] = { #tasks > 1 and "AUC of " .. task or "AUC alone", "%.4f",
+        function(c) return c.aucs[task] end }
+    end
   else
     columns[#columns + 1] = { "not in train", "%12s", function(c)
       return c.looked and (c.looked > 0 and share(c.unseen, c.looked) or "-") or "-"
@@ -119,8 +123,8 @@ local function plain(report)
   for _, name in ipairs(report.names) do
     local survey, columns, tasks = report.surveys[name], {}, {}
     for i, c in ipairs(survey.columns) do
-      local one = { name = c.name, type = c.type, rows = c.rows, empty = c.empty, auc = c.auc,
-        looked = c.looked, unseen = c.unseen }
+      local one = { name = c.name, type = c.type, rows = c.rows, empty = c.empty,
+        aucs = next(c.aucs) and c.aucs, looked = c.looked, unseen = c.unseen }
       if c.keys then one.distinct, one.exact = c.keys:distinct(), c.keys:exact() end
       if c.number and c.number.n > 0 then
         local s = c.number

@@ -89,30 +89,51 @@ local function figures_for_log(figures)
   return result
 end
 
+-- The label of all rows that have one; nil where two differ, or there are not two.
+local function only_label(labels, n)
+  local only, known = nil, 0
+  for row = 0, n - 1 do
+    local label = labels[row]
+    if label == label then
+      only, known = only or label, known + 1
+      if label ~= only then return nil end
+    end
+  end
+  return n > 1 and only or nil
+end
+
+-- How many rows have a label of each task, a list, and how many have none of any.
+local function count_labels(columns, n)
+  local known, without = {}, 0
+  for i = 1, #columns do known[i] = 0 end
+  for row = 0, n - 1 do
+    local none = 1
+    for i = 1, #columns do
+      local label = columns[i][row]
+      if label == label then known[i], none = known[i] + 1, 0 end
+    end
+    without = without + none
+  end
+  return known, without
+end
+
 -- A label that says the same in all rows of the training data, which one may have named by mistake.
 -- Of several tasks, how many rows have a label of each.
 local function report_labels(say, data)
   local grouped = require "moonrank.progress".grouped
-  local n, tasks, any = data.train:samples(), data.schema.tasks, nil
-  if #tasks > 1 then any = require "moonrank.ffi".new("char[?]", math.max(n, 1)) end
-  local parts, without = {}, 0
+  local n, tasks, columns = data.train:samples(), data.schema.tasks, {}
   for i, task in ipairs(tasks) do
-    local labels, known, ones = data.train:labels(task.name), 0, 0
-    for row = 0, n - 1 do
-      if labels[row] == labels[row] then
-        known, ones = known + 1, ones + labels[row]
-        if any then any[row] = 1 end
-      end
-    end
-    if n > 1 and known > 0 and (ones == 0 or ones == known) then
+    columns[i] = data.train:labels(task.name)
+    local only = only_label(columns[i], n)
+    if only then
       say(("labels   every label of %s in the training data is %g: there is nothing to learn")
-        :format(task.name, ones / known))
+        :format(task.name, only))
     end
-    parts[i] = ("%s %s"):format(task.name, grouped(known))
   end
-  if not any then return end
-  for row = 0, n - 1 do without = without + 1 - any[row] end
-  say(("labels   of training rows: %s; none %s"):format(table.concat(parts, ", "),
+  if #tasks < 2 then return end
+  local known, without = count_labels(columns, n)
+  for i, task in ipairs(tasks) do known[i] = ("%s %s"):format(task.name, grouped(known[i])) end
+  say(("labels   of training rows: %s; none %s"):format(table.concat(known, ", "),
     grouped(without)))
 end
 
@@ -228,10 +249,7 @@ local function open_folder(path, configuration, run, options, cli)
 end
 
 local function resume_command(asked, folder, cli)
-  local words = { "train", asked.config }
-  for _, setting in ipairs(asked.set or {}) do
-    words[#words + 1], words[#words + 2] = "--set", setting
-  end
+  local words = require "moonrank.args".with_set({ "train", asked.config }, asked.set)
   words[#words + 1], words[#words + 2] = "--out", folder
   if asked.times then words[#words + 1], words[#words + 2] = "--repeat", asked.times end
   if asked.no_test then words[#words + 1] = "--no-test" end
@@ -240,8 +258,8 @@ local function resume_command(asked, folder, cli)
 end
 
 -- Train once. Gives the exit status and, of a run that came to its end, the figures on the test
--- data, or on the validation data where there is no other. `asked` are the options of the command,
--- where they are not these.
+-- data, or on the validation data where there is no other, and the names of its tasks. `asked` are
+-- the options of the command, where they are not these.
 local function train_once(options, asked)
   local cli = require "moonrank.cli"
   local progress = require "moonrank.progress".new { quiet = options.quiet }
@@ -296,9 +314,10 @@ local function train_once(options, asked)
   say("next: " .. cli.next("eval", folder))
   cli.need(out:close())
   figures = figures or data.valid and cli.guard(run.evaluate, run, data.valid)
+  local tasks = run.model:task_names()
   run:close()
   data:close()
-  return 0, figures
+  return 0, figures, tasks
 end
 
 -- Train with several seeds, and print what they came to.
@@ -324,9 +343,9 @@ local function train_repeatedly(options, times)
     for name, value in pairs(options) do one[name] = one[name] or value end
     table.insert(one.set, "train.seed=" .. seed)
     say(("%sseed %d"):format(seed > first and "\n" or "", seed))
-    local status, figures = train_once(one, asked)
+    local status, figures, tasks = train_once(one, asked)
     if not figures then return status end
-    cli.need(seeds:add(seed, figures))
+    cli.need(seeds:add(seed, figures, tasks))
   end
   cli.need(seeds:save())
   say ""
