@@ -189,8 +189,8 @@ end
 --- At most the bytes that `evaluate` takes on a split, beside the model.
 -- @tparam Split split
 -- @treturn integer of batches and their loader
--- @treturn integer of the scores, of what AUC and GAUC sort, and of copies: of a scenario's rows and
--- of those that have a label
+-- @treturn integer of the scores, of what AUC and GAUC sort, and of copies of rows: of a scenario,
+-- and with a label
 function Predictor:bytes(split)
   local rows = split:samples()
   local figures = rows * (4 + 16) + 2 ^ 18 -- a score; the widest row that is sorted; tallies

@@ -60,7 +60,7 @@ local function probability(logit) return 1 / (1 + math.exp(-logit)) end
 local function histogram_of(rows)
   local least, most = math.huge, -math.huge
   walk(rows, function(logit) least, most = math.min(least, logit), math.max(most, logit) end)
-  if rows.n == 0 then return {} end
+  if least > most then return {} end
   least, most = math.max(probability(least), 1e-6), math.max(probability(most), 1e-6)
   local log = most > 20 * least
   local scale = log and math.log or function(p) return p end
@@ -106,45 +106,52 @@ local function settings_of(folder)
   return flatten(yaml.plain(node), nil, {})
 end
 
-local function look(run, split, rows, options)
-  run.reliability = assert(metric.reliability(rows.logits, rows.labels, rows.n, nil, rows.weights))
-  run.roc = roc_of(rows)
-  run.histogram = histogram_of(rows)
+-- What the pictures show of a task.
+local function look(task, split, rows, options)
+  task.reliability = assert(metric.reliability(rows.logits, rows.labels, rows.n, nil, rows.weights))
+  task.roc = roc_of(rows)
+  task.histogram = histogram_of(rows)
   for _, field in ipairs(options.by or {}) do
     local slices, message = Slices.by(split, field, MOST_SLICES)
     if not slices then return nil, message end
     local list
     list, message = slices:figures(split, rows.logits, rows.labels, options.pool.handle)
     if not list then return nil, message end
-    run.by[#run.by + 1] = { field = field, slices = list }
+    task.by[#task.by + 1] = { field = field, slices = list }
   end
   return true
 end
 
--- The model's figures, and what the pictures show of its first task.
-local function judge(run, opened, split, options)
-  local predictor, ok, message = Predictor.new(opened.model, options.pool), true, nil
-  run.by = {}
-  run.figures = predictor:evaluate(split, function(task, logits, labels)
-    if task ~= opened.model.tasks[1].name then return end
-    ok, message = look(run, split, { n = split:samples(), logits = logits, labels = labels,
+-- The tasks of a model, each with its figures and what the pictures show.
+local function judge(opened, split, options)
+  local predictor, tasks, ok, message = Predictor.new(opened.model, options.pool), {}, true, nil
+  local all = predictor:evaluate(split, function(name, logits, labels)
+    local task = { task = name, by = {} }
+    tasks[#tasks + 1] = task
+    if not ok then return end
+    ok, message = look(task, split, { n = split:samples(), logits = logits, labels = labels,
       weights = split:weights() }, options)
   end)
   predictor:close()
-  if run.figures.scenarios then
-    table.insert(run.by, 1, { field = split.schema.config.scenario,
-      slices = run.figures.scenarios })
+  if not ok then return nil, message end
+  for _, task in ipairs(tasks) do
+    task.figures = all.tasks[task.task]
+    if task.figures.scenarios then
+      table.insert(task.by, 1, { field = split.schema.config.scenario,
+        slices = task.figures.scenarios })
+    end
   end
-  return ok, message
+  return tasks
 end
 
 --- Open a run and judge it on data.
 -- @tparam string folder  a run folder
 -- @tparam table options  pool; data: train, valid, test or a file, default: test where the run has
 -- it, else valid, else train; by: a list of fields; set: overrides of the run's fields file
--- @treturn ?table name, folder, data, figures (as of Predictor:evaluate), reliability (as of
--- metric.reliability), roc { { x, y }, ... }, histogram, by = { { field, slices }, ... } with
--- scenarios first, epochs (of metrics.jsonl), tables { name, rows, width }, parameters, settings
+-- @treturn ?table name, folder, data, epochs (of metrics.jsonl), tables { name, rows, width },
+-- parameters, settings; and tasks, in the order of the script, each { task = its name, figures (as
+-- of metric.figures), reliability (as of metric.reliability), roc { { x, y }, ... }, histogram, by
+-- { { field, slices }, ... } with scenarios first }
 -- @treturn ?string what is wrong
 -- @raise when a score is not finite, or the data has no label
 function M.read(folder, options)
@@ -153,7 +160,7 @@ function M.read(folder, options)
   if not run.epochs then return nil, message .. "; a report is of run folders" end
   run.settings, message = settings_of(folder)
   if not run.settings then return nil, message end
-  local opened, split, ok
+  local opened, split
   opened, message = model_data.open(folder, { pool = options.pool, set = options.set })
   if not opened then return nil, message end
   local function has(name) return config_split.has({ data = opened.data or {} }, name) end
@@ -163,9 +170,9 @@ function M.read(folder, options)
   local described = opened.model:describe()
   run.tables, run.parameters, run.script = described.tables, described.parameters,
     opened.model.script
-  ok, message = judge(run, opened, split, options)
+  run.tasks, message = judge(opened, split, options)
   opened.model:close()
-  if not ok then return nil, message end
+  if not run.tasks then return nil, message end
   return run
 end
 

@@ -49,17 +49,23 @@ local function table_of(label, headings, rows, class)
   return table.concat(lines) .. "\n"
 end
 
-local function figures_table(runs)
-  local rows = {}
-  for i, run in ipairs(runs) do
-    local f = run.figures
-    rows[i] = { run.name, run.script, figure(f.rows, ","), figure(f.auc, "%.6f"),
-      figure(f.gauc, "%.6f"), figure(f.logloss, "%.6f"), figure(f.normalised_entropy, "%.6f"),
-      figure(f.calibration, "%.4f"), figure(run.reliability.calibration_error, "%.6f"),
-      figure(run.parameters, ",") }
+-- `groups` are lists of runs, one for each task.
+local function figures_table(groups)
+  local rows, headings = {}, { "run", "model", "rows", "AUC", "GAUC", "logloss",
+    "normalised entropy", "calibration", "calibration error", "dense weights" }
+  if groups[1].task then table.insert(headings, 2, "task") end
+  for _, runs in ipairs(groups) do
+    for _, run in ipairs(runs) do
+      local f = run.figures
+      local row = { run.name, run.script, figure(f.rows, ","), figure(f.auc, "%.6f"),
+        figure(f.gauc, "%.6f"), figure(f.logloss, "%.6f"), figure(f.normalised_entropy, "%.6f"),
+        figure(f.calibration, "%.4f"), figure(run.reliability.calibration_error, "%.6f"),
+        figure(run.parameters, ",") }
+      if runs.task then table.insert(row, 2, runs.task) end
+      rows[#rows + 1] = row
+    end
   end
-  return table_of("Figures", { "run", "model", "rows", "AUC", "GAUC", "logloss",
-    "normalised entropy", "calibration", "calibration error", "dense weights" }, rows)
+  return table_of("Figures", headings, rows)
 end
 
 -- Settings of all runs; where they differ first.
@@ -104,9 +110,15 @@ local function in_words(runs, get, format)
   return table.concat(words, ", ")
 end
 
-local function epoch_value(epoch, part, name)
-  return epoch[part] and epoch[part][name]
+-- A figure of an epoch, of the run's task where there are several.
+local function epoch_value(run, epoch, part, name)
+  local figures = epoch[part]
+  if figures and figures.tasks then figures = figures.tasks[run.task] end
+  return figures and figures[name]
 end
+
+-- "of buy" behind a title, where there are several tasks.
+local function of_task(runs) return runs.task and " of " .. runs.task or "" end
 
 -- One panel of curves over the epochs: of each run a series for each { part, name, title }.
 local function add_curves(page, runs, title, unit, wanted)
@@ -115,7 +127,7 @@ local function add_curves(page, runs, title, unit, wanted)
     for _, want in ipairs(wanted) do
       local one = { name = (#runs > 1 and run.name or "") .. (want[3] or "") }
       for _, epoch in ipairs(run.epochs) do
-        local value = epoch_value(epoch, want[1], want[2])
+        local value = epoch_value(run, epoch, want[1], want[2])
         if value then
           one[#one + 1] = { epoch.epoch, value }
           rows[epoch.epoch] = rows[epoch.epoch] or { tostring(epoch.epoch) }
@@ -139,22 +151,30 @@ local function add_curves(page, runs, title, unit, wanted)
   add_picture(page, { description = ("%s by epoch: %s at the end."):format(unit,
       in_words(runs, function(run)
         local last = run.epochs[#run.epochs]
-        return last and epoch_value(last, wanted[#wanted][1], wanted[#wanted][2])
+        return last and epoch_value(run, last, wanted[#wanted][1], wanted[#wanted][2])
       end)),
     panel = { title = title, x = { title = "epoch", tight = true, whole = true },
       y = { title = unit, tight = true }, series = series } }, headings, list)
 end
 
-local function add_learning(page, runs)
-  if #runs == 1 then
-    add_curves(page, runs, "Logloss by epoch", "logloss", { { "train", "logloss", "training" },
-      { "valid", "logloss", "validation" } })
+local function add_validation(page, runs, unit)
+  local title = ("%s of validation%s"):format(unit, runs.task and ": " .. runs.task or "")
+  add_curves(page, runs, title, unit, { { "valid", unit:lower() } })
+end
+
+-- The loss of a training is that of all tasks together.
+local function add_learning(page, groups)
+  if #groups == 1 and #groups[1] == 1 then
+    add_curves(page, groups[1], "Logloss by epoch", "logloss",
+      { { "train", "logloss", "training" }, { "valid", "logloss", "validation" } })
   else
-    add_curves(page, runs, "Logloss of training", "logloss", { { "train", "logloss" } })
-    add_curves(page, runs, "Logloss of validation", "logloss", { { "valid", "logloss" } })
+    add_curves(page, groups.runs, "Logloss of training", "logloss", { { "train", "logloss" } })
+    for _, runs in ipairs(groups) do add_validation(page, runs, "Logloss") end
   end
-  add_curves(page, runs, "AUC of validation", "AUC", { { "valid", "auc" } })
-  add_curves(page, runs, "GAUC of validation", "GAUC", { { "valid", "gauc" } })
+  for _, runs in ipairs(groups) do
+    add_validation(page, runs, "AUC")
+    add_validation(page, runs, "GAUC")
+  end
 end
 
 local function add_roc(page, runs)
@@ -171,7 +191,8 @@ local function add_roc(page, runs)
   add_picture(page, { description = "How many of the clicked rows lie above a score, by how many "
       .. "of the others do. The area beneath is the AUC: "
       .. in_words(runs, function(run) return run.figures.auc end) .. ".",
-    panel = { title = "ROC and AUC", x = { title = "share of rows without a click" },
+    panel = { title = "ROC and AUC" .. of_task(runs),
+      x = { title = "share of rows without a click" },
       y = { title = "share of clicked rows" }, series = series, diagonal = true } },
     { "run", "without a click", "clicked" }, rows)
 end
@@ -188,18 +209,20 @@ local function add_reliability(page, runs)
         figure(bin.rows, ",") }
     end
   end
+  if #rows == 0 then return end
   local log = least > 0 and most > 10 * least or nil
   add_picture(page, { description = "The share of clicked rows by the probability predicted, in "
       .. "bins of equal count with 95 % intervals; on the dotted line they are equal. Expected "
       .. "calibration error: " .. in_words(runs, function(run)
         return run.reliability.calibration_error
       end) .. ".",
-    panel = { title = "Reliability", x = { title = "predicted", log = log },
+    panel = { title = "Reliability" .. of_task(runs), x = { title = "predicted", log = log },
       y = { title = "clicked", log = log }, series = series, diagonal = true } },
     { "run", "predicted", "clicked", "95 % interval", "rows" }, rows)
 end
 
-local function add_histogram(page, run, many)
+local function add_histogram(page, runs, run)
+  if not run.histogram[1] then return end -- no row has a label
   local without, with, rows = { name = "not clicked", plain = true },
     { name = "clicked", plain = true }, {}
   for k, bin in ipairs(run.histogram) do
@@ -211,7 +234,7 @@ local function add_histogram(page, run, many)
   end
   add_picture(page, { description = "How the predictions for clicked rows and for others are "
       .. "spread: the share of each in forty equal steps.",
-    panel = { title = "Predictions" .. (many and ": " .. run.name or ""),
+    panel = { title = "Predictions" .. of_task(runs) .. (#runs > 1 and ": " .. run.name or ""),
       x = run.histogram.log and { title = "predicted", log = true }
         or { title = "predicted", tight = true },
       y = { title = "share of rows" }, series = { without, with } } },
@@ -270,13 +293,14 @@ local function add_slices(page, runs, field)
     end
     return {}
   end
-  add_bars(page, runs, { title = "AUC by " .. field, what = field, unit = "AUC", from = 0.5,
+  add_bars(page, runs, { title = ("AUC%s by %s"):format(of_task(runs), field), what = field,
+    unit = "AUC", from = 0.5,
     description = ("The AUC of the rows of each %s; bars begin at 0.5, which is chance.")
       :format(field),
     text = function(v) return ("%.4f"):format(v) end,
     rows = bar_rows(runs, list_of, function(s) return s.auc end) })
-  add_bars(page, runs, { title = "Calibration by " .. field, what = field,
-    unit = "predicted / clicked", from = 1,
+  add_bars(page, runs, { title = ("Calibration%s by %s"):format(of_task(runs), field),
+    what = field, unit = "predicted / clicked", from = 1,
     description = ("Predicted by actual clicks of each %s; bars begin at 1, which is right.")
       :format(field),
     text = function(v) return ("%.3f"):format(v) end,
@@ -312,11 +336,45 @@ local function data_in_words(runs)
   return same and runs[1].data or table.concat(words, ", ")
 end
 
+-- Lists of the runs as each task sees them; where one has several tasks, a list for each, in the
+-- order in which they first come, else one.
+local function by_task(runs)
+  local groups, lists, several = { runs = runs }, {}, false
+  for _, run in ipairs(runs) do several = several or #run.tasks > 1 end
+  for _, run in ipairs(runs) do
+    for _, task in ipairs(run.tasks) do
+      local name = several and task.task or ""
+      if not lists[name] then
+        lists[name] = { task = several and name or nil }
+        groups[#groups + 1] = lists[name]
+      end
+      local seen = {}
+      for key, value in pairs(run) do seen[key] = value end
+      for key, value in pairs(task) do seen[key] = value end
+      table.insert(lists[name], seen)
+    end
+  end
+  return groups
+end
+
+local function add_task(page, runs)
+  section(page, "Ranking and calibration" .. of_task(runs), "On the data named above.")
+  pictures(page, runs, add_roc, add_reliability, function()
+    for _, run in ipairs(runs) do add_histogram(page, runs, run) end
+  end)
+  for i, field in ipairs(slice_fields(runs)) do
+    if i == 1 then
+      section(page, "Slices" .. of_task(runs), "Figures of the rows of each value alone.")
+    end
+    pictures(page, runs, function() add_slices(page, runs, field) end)
+  end
+end
+
 --- The text of a report.
 -- @tparam {table,...} runs  one to four of different names, as of report_data.read
 -- @treturn string
 function M.text(runs)
-  local names, page = {}, { count = 0 }
+  local names, page, groups = {}, { count = 0 }, by_task(runs)
   for i, run in ipairs(runs) do names[i] = run.name end
   local title = "moonrank: " .. table.concat(names, ", ")
   page[1] = ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -324,17 +382,10 @@ function M.text(runs)
     .. "<title>%s</title>\n<style>%s%s</style></head>\n<body><main>\n<h1>%s</h1>\n<p>%s</p>\n")
     :format(escape(title), svg.style(), STYLE, escape(title),
       escape(("Data: %s. Numbers stand under each picture."):format(data_in_words(runs))))
-  page[2] = figures_table(runs)
+  page[2] = figures_table(groups)
   section(page, "Learning", "After each epoch.")
-  pictures(page, runs, add_learning)
-  section(page, "Ranking and calibration", "On the data named above.")
-  pictures(page, runs, add_roc, add_reliability, function()
-    for _, run in ipairs(runs) do add_histogram(page, run, #runs > 1) end
-  end)
-  for i, field in ipairs(slice_fields(runs)) do
-    if i == 1 then section(page, "Slices", "Figures of the rows of each value alone.") end
-    pictures(page, runs, function() add_slices(page, runs, field) end)
-  end
+  pictures(page, groups, add_learning)
+  for _, task in ipairs(groups) do add_task(page, task) end
   section(page, "Size", "What the model files hold.")
   pictures(page, runs, add_tables)
   section(page, "Settings", #runs > 1 and "Those that differ come first, in bold."

@@ -78,7 +78,7 @@ end)
 
 describe("the data of a report", function()
   it("has an ROC curve whose points are exact and whose area is the AUC", function()
-    local run = assert(report_data.read(dir .. "/fm", { pool = pool }))
+    local run = assert(report_data.read(dir .. "/fm", { pool = pool })).tasks[1]
     local rows = rows_of(dir .. "/fm", dir .. "/test.csv")
     local levels, at = {}, {}
     for _, row in ipairs(rows) do levels[row.p] = true end
@@ -95,7 +95,7 @@ describe("the data of a report", function()
     assert.equal(auc, run.figures.auc)
     assert.is_true(math.abs(area_under(run.roc) - auc) < 1e-3)
     local few = head_of(dir .. "/test.csv", 120) -- a point for each score
-    local exact = assert(report_data.read(dir .. "/fm", { pool = pool, data = few }))
+    local exact = assert(report_data.read(dir .. "/fm", { pool = pool, data = few })).tasks[1]
     local auc_of_few = helper.evaluate(("%s/fm --data %s"):format(dir, few)).figures.auc
     helper.all_near({ auc_of_few }, { area_under(exact.roc) }, 1e-12)
   end)
@@ -106,7 +106,7 @@ describe("the data of a report", function()
     helper.write(folder .. "/fields.yaml", (helper.read(folder .. "/fields.yaml")
       :gsub("group: user", "weight: w")))
     assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/lr"):format(folder, folder))))
-    local run = assert(report_data.read(folder .. "/lr", { pool = pool }))
+    local run = assert(report_data.read(folder .. "/lr", { pool = pool })).tasks[1]
     local rows, clicks = rows_of(folder .. "/lr", folder .. "/test.csv", 7), 0
     local auc = helper.evaluate(folder .. "/lr --data test").figures.auc
     helper.all_near({ auc }, { area_under(run.roc) }, 1e-9)
@@ -123,7 +123,7 @@ describe("the data of a report", function()
   end)
 
   it("has shares of rows in equal steps of the probability", function()
-    local run = assert(report_data.read(dir .. "/lr", { pool = pool }))
+    local run = assert(report_data.read(dir .. "/lr", { pool = pool })).tasks[1]
     local rows, n, sums = rows_of(dir .. "/lr", dir .. "/test.csv"), { [0] = 0, [1] = 0 }, { 0, 0 }
     for _, row in ipairs(rows) do n[row.label] = n[row.label] + 1 end
     assert.equal(40, #run.histogram)
@@ -338,6 +338,89 @@ local function measure(page, width, dark)
   text = text:gsub("&lt;", "<"):gsub("&gt;", ">"):gsub("&amp;", "&")
   return assert(json.decode(text))
 end
+
+-- A project with runs "a" and "b" of two tasks: click, and of clicks buy.
+local HEADS = [[
+return {
+  name = "heads",
+  options = { hidden = { 8 } },
+  build = function(m, opt)
+    local x = m:mlp(m:inputs(), { hidden = opt.hidden })
+    for _, task in ipairs(m:task_names()) do m:task(task, m:dense(x, { out = 1 })) end
+  end,
+}
+]]
+local function make_tasks()
+  local folder, random = helper.make_project { rows = 600 }, helper.random(3)
+  helper.add_columns(folder, "buy", function(line)
+    return line:sub(1, 1) == "1" and tostring(random(2) - 1) or ""
+  end)
+  helper.write(folder .. "/fields.yaml", (helper.read(folder .. "/fields.yaml")
+    :gsub("label: click", "label: [click, buy]"):gsub("group: user", "%0\nscenario: hour")))
+  helper.write(folder .. "/heads.lua", HEADS)
+  helper.write(folder .. "/heads.yaml", "fields: fields.yaml\nmodel: {script: heads.lua}\n"
+    .. "train: {batch: 64, epochs: 2}\n")
+  for name, hidden in pairs { a = 8, b = 4 } do
+    assert.equal(0, (helper.run(("train %s/heads.yaml --quiet --out %s/%s "
+      .. "--set 'model.hidden=[%d]'"):format(folder, folder, name, hidden))))
+  end
+  return folder
+end
+
+describe("moonrank report of several tasks", function()
+  local folder = make_tasks()
+  local path = folder .. "/two.html"
+
+  it("has the figures and pictures of each", function()
+    local status, _, err = helper.run(("report %s/a %s/b --out %s"):format(folder, folder, path))
+    assert.same({ 0, "" }, { status, err })
+    local page = helper.read(path)
+    local rows, of = table_in(page), {}
+    for _, run in ipairs { "a", "b" } do of[run] = helper.evaluate(folder .. "/" .. run).figures end
+    local expected = {}
+    for _, task in ipairs { "buy", "click" } do
+      for _, run in ipairs { "a", "b" } do
+        local f = of[run].tasks[task]
+        expected[#expected + 1] = { run, task, "heads", tostring(f.rows), ("%.6f"):format(f.auc) }
+      end
+      for _, title in ipairs { "AUC of validation: " .. task, "Logloss of validation: " .. task,
+        "ROC and AUC of " .. task, "Reliability of " .. task, ("Predictions of %s: b"):format(task),
+        ("AUC of %s by hour"):format(task), ("Calibration of %s by hour"):format(task) } do
+        assert.truthy(page:find(("Numbers: %s</summary>"):format(title), 1, true), title)
+      end
+      for i, line in ipairs(table_in(page, "AUC of validation: " .. task)) do
+        assert.same({ tostring(i), ("%.6f"):format(helper.figures(folder .. "/a")[i].valid
+          .tasks[task].auc) }, { line[1], line[2] })
+      end
+    end
+    for i, row in ipairs(rows) do rows[i] = { unpack(row, 1, 5) } end
+    assert.same(expected, rows)
+    assert.equal(1, select(2, page:gsub("<summary>Numbers: Logloss of training</summary>", "")))
+  end)
+
+  it("leaves out the pictures of a task that has no label there", function()
+    local lines = {}
+    for line in io.lines(folder .. "/test.csv") do
+      lines[#lines + 1] = #lines == 0 and line or line:gsub("[^,]*$", "")
+    end
+    helper.write(folder .. "/clicks.csv", table.concat(lines, "\n") .. "\n")
+    local status, _, err = helper.run(("report %s/a --data %s/clicks.csv"):format(folder, folder))
+    assert.same({ 0, "" }, { status, err })
+    local page = helper.read(folder .. "/a/report.html")
+    assert.truthy(page:find("Numbers: Reliability of click<", 1, true))
+    for _, title in ipairs { "ROC and AUC", "Reliability", "Predictions" } do
+      assert.is_nil(page:find(("Numbers: %s of buy<"):format(title), 1, true))
+    end
+  end)
+
+  for _, case in ipairs { { "light", 1300, false }, { "dark and narrow", 500, true } } do
+    it("is legible in a browser: " .. case[1], function()
+      local m = measure(helper.read(path), case[2], case[3])
+      assert.same({ {}, {}, {}, {} }, { m.problems, m.clipped, m.overlapping, m.faint })
+      assert.same({ case[2], 0, 0 }, { m.width, m.wider, m.fetched })
+    end)
+  end
+end)
 
 describe("in a browser", function()
   local page, path
