@@ -20,7 +20,10 @@ package.path = root .. "lua/?.lua;" .. root .. "lua/?/init.lua;" .. package.path
 local json = require "moonrank.json"
 local path_of = require "moonrank.path"
 
--- A table: the folder of its experiments, that of its data, and the experiments.
+local BASELINES = { "lr", "mlr", "fm", "dnn", "wide_deep", "deepfm", "dcn", "dcn_v2" }
+
+-- A table: the folder of its experiments, that of its data, and the experiments; or `one`
+-- experiment, and scripts for it.
 local TABLES = {
   movielens = { of = "movielens", data = "movielens",
     experiments = { "base", "youtube_dnn", "din" } },
@@ -33,11 +36,12 @@ local TABLES = {
   census = { of = "census", data = "census", experiments = { "lr", "mlr" } },
   frappe = { of = "frappe", data = "frappe_x1", experiments = { "lr", "fm", "dnn", "wide_deep",
     "deepfm", "dcn", "dcn_v2" } },
+  criteo_10k = { of = "criteo_10k", data = "criteo_10k", experiments = BASELINES,
+    one = "baseline" },
   frappe_tuned = { of = "frappe", data = "frappe_x1", experiments = { "dnn_tuned" } },
 }
 
 local EXCHANGE = { "base_sum", "base_mean", "din_softmax", "din" }
-local BASELINES = { "lr", "mlr", "fm", "dnn", "wide_deep", "deepfm", "dcn", "dcn_v2" }
 
 local function fail(message)
   io.stderr:write("results: ", message, "\n")
@@ -52,12 +56,14 @@ local function run(words)
   if os.execute(command) ~= 0 then fail("failed: " .. command) end
 end
 
--- Train an experiment of an example, with `times` seeds from `seed` on.
+-- Train an experiment of an example, maybe by another script, with `times` seeds from `seed` on.
 local function train(of, name, given, o)
   local words = { "train", ("%sexamples/%s/%s.yaml"):format(root, of, name), "--set",
     "data.root=" .. o.root, "--set", "train.seed=" .. o.seed, "--repeat", tostring(o.times),
     "--out", o.out, "--resume", "--quiet" }
-  run(require "moonrank.args".with_set(words, given.set))
+  local with_set = require "moonrank.args".with_set
+  with_set(words, o.script and { "model.script=" .. o.script })
+  run(with_set(words, given.set))
 end
 
 local function read_json(path)
@@ -96,8 +102,8 @@ local function table_of(about, given)
   print_heading()
   for _, name in ipairs(about.experiments) do
     local out = ("%s/%s/%s"):format(given.out, about.data, name)
-    train(about.of, name, given, { out = out, root = ("%s/%s"):format(given.data, about.data),
-      seed = 1, times = given.times })
+    train(about.of, about.one or name, given, { out = out, seed = 1, times = given.times,
+      root = ("%s/%s"):format(given.data, about.data), script = about.one and name })
     print_row(name, read_json(out .. "/seeds.json"))
   end
 end
@@ -171,7 +177,7 @@ end
 local function main(words)
   local p = require "argparse"("results", "Train and print a table of docs/results.md.")
   p:argument("table", "exchange, baselines, movielens, movielens_date, movielens_random, beauty, "
-    .. "grocery, census, frappe or frappe_tuned")
+    .. "grocery, census, criteo_10k, frappe or frappe_tuned")
   p:option("--data", "the folder of folders of data", "data")
   p:option("--out", "where the runs go", "runs/results")
   p:option("--repeat", "seeds", "3"):argname "N":target "times":convert(tonumber)

@@ -57,6 +57,27 @@ describe("a table of results", function()
     assert.equal(text, results(words))
   end)
 
+  it("may be of one experiment with several scripts, on lines as Criteo has them", function()
+    local dir, random, lines = helper.temp_dir(), helper.random(4), {}
+    for i = 1, 400 do
+      local cells = { random(2) - 1 }
+      for k = 2, 14 do cells[k] = random(3) == 1 and "" or tostring(random(500) - 3) end
+      for k = 15, 40 do cells[k] = random(9) == 1 and "" or ("%08x"):format(random(40)) end
+      lines[i] = table.concat(cells, "\t")
+    end
+    helper.write(dir .. "/criteo_10k/lines.tsv", table.concat(lines, "\n") .. "\n")
+    local rows = rows_of(results(("criteo_10k --data %s --out %s/runs --repeat 1 "
+      .. "--set data.train=lines.tsv --set train.epochs=1"):format(dir, dir)))
+    local names = { "lr", "mlr", "fm", "dnn", "wide_deep", "deepfm", "dcn", "dcn_v2" }
+    assert.equal(#names + 2, #rows)
+    for i, name in ipairs(names) do
+      local run = ("%s/runs/criteo_10k/%s"):format(dir, name)
+      local all = cjson.decode(helper.read(run .. "/seeds.json"))
+      assert.same({ name, ("%.4f"):format(all.mean.auc), "-" }, { unpack(rows[i + 2], 1, 3) })
+      assert.truthy(helper.read(run .. "/seed-1/config.yaml"):find("script: " .. name .. "\n"))
+    end
+  end)
+
   it("holds models of the simulated exchange against the best possible", function()
     local dir = helper.temp_dir()
     local out = results(("exchange --data %s --out %s/runs --repeat 1 --requests 700 "
