@@ -158,7 +158,8 @@ local function add_curves(page, runs, title, unit, wanted)
 end
 
 local function add_validation(page, runs, unit)
-  local title = ("%s of validation%s"):format(unit, runs.task and ": " .. runs.task or "")
+  local title = (unit:gsub("^l", "L")) .. " of validation"
+  if runs.task then title = ("%s: %s"):format(title, runs.task) end
   add_curves(page, runs, title, unit, { { "valid", unit:lower() } })
 end
 
@@ -169,7 +170,7 @@ local function add_learning(page, groups)
       { { "train", "logloss", "training" }, { "valid", "logloss", "validation" } })
   else
     add_curves(page, groups.runs, "Logloss of training", "logloss", { { "train", "logloss" } })
-    for _, runs in ipairs(groups) do add_validation(page, runs, "Logloss") end
+    for _, runs in ipairs(groups) do add_validation(page, runs, "logloss") end
   end
   for _, runs in ipairs(groups) do
     add_validation(page, runs, "AUC")
