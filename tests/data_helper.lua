@@ -13,7 +13,7 @@ local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR
 local WHEN_MISSING = { mean = C.MR_MISSING_MEAN, own = C.MR_MISSING_OWN }
 
 -- Columns that batches do not have.
-local NOT_IN_BATCHES = { request_key = true, vector = true, scenario = true, time = true }
+local NOT_IN_BATCHES = { request_key = true, scenario = true, time = true }
 
 --- What a column is, for mr_schema_add_column. Points into the texts of `column`.
 function M.spec(column)
@@ -138,7 +138,18 @@ function M.bag(schema, column, texts)
   return table.concat(keys, " ")
 end
 
-local function value_of(batch, column, kind, row)
+--- A vector as M.rows shows it.
+-- @tparam {number,...} numbers  from `from` (1) on
+function M.vector(numbers, width, from)
+  local list = {}
+  for i = 1, width do list[i] = ("%.9g"):format(numbers[(from or 1) + i - 1]) end
+  return table.concat(list, " ")
+end
+
+local function value_of(batch, column, kind, row, width)
+  if kind == "vector" then
+    return M.vector(C.mr_batch_floats(batch, column), width, row * width)
+  end
   if kind == "number" or kind == "label" or kind == "weight" then
     return C.mr_batch_floats(batch, column)[row]
   end
@@ -154,7 +165,7 @@ local function behaviours_of(batch, schema, column, row)
   local offsets = C.mr_batch_sequence(batch, C.mr_schema_find_sequence(schema, column.sequence))
   local index, list = C.mr_schema_find(schema, column.name), {}
   for i = offsets[row], offsets[row + 1] - 1 do
-    list[#list + 1] = value_of(batch, index, column.type, i)
+    list[#list + 1] = value_of(batch, index, column.type, i, column.width)
   end
   return list
 end
@@ -171,7 +182,8 @@ function M.samples(batch, schema, columns)
         if not NOT_IN_BATCHES[column.type] then
           local at = column.side == "request" and request or i
           sample[column.name] = column.sequence and behaviours_of(batch, schema, column, at)
-            or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at)
+            or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at,
+              column.width)
         end
       end
       samples[#samples + 1] = sample
@@ -193,7 +205,7 @@ function M.rows(schema, columns, cache, options)
     if failure then return nil, failure end
     if not batch then return rows end
     for _, column in ipairs(columns) do -- the first call makes the keys of all
-      if column.type == "id"
+      if column.type == "id" and not column.sequence -- of one there may be none
         and C.mr_batch_keys(batch, C.mr_schema_find(schema, column.name)) == nil then
         return nil, mr.last_error()
       end

@@ -113,7 +113,8 @@ enum {
   MR_LABEL = 4,       /* one float, 0 or 1; NaN: the sample has none for this task */
   MR_GROUP = 5,       /* one value kept as a key, for GAUC; no table */
   MR_REQUEST_KEY = 6, /* consecutive rows with an equal value are one request */
-  MR_VECTOR = 7,      /* `width` floats; filled by the caller, not read from text yet */
+  MR_VECTOR = 7,      /* `width` floats, in text with the separator in between; an empty cell is
+                         zeros */
   MR_WEIGHT = 8,      /* one float, 0 to 1e9: how often its sample counts in losses and figures */
   MR_SCENARIO = 9,    /* one value of few; of the sample, for figures of each. Not in batches */
   MR_TIME = 10,  /* one double, a number of seconds; of the sample, for splits. Not in batches */
@@ -150,8 +151,8 @@ typedef struct mr_column_spec {
   const char *table;   /* MR_ID, MR_IDS, MR_BUCKET: the table; NULL: same as name */
   int32_t type;        /* MR_ID .. */
   int32_t domain;      /* MR_REQUEST or MR_SAMPLE; in a sequence that of its owner */
-  int32_t separator;   /* MR_IDS: the byte between values, default ',' when 0; in a sequence not the
-                          one between its behaviours */
+  int32_t separator;   /* MR_IDS, MR_VECTOR: the byte between values, default ',' when 0; in a
+                          sequence not the one between its behaviours */
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
   int32_t width;       /* MR_VECTOR: floats per row */
   /* MR_ID, MR_IDS: all values there are, each with a row from the start, at most 10000; NULL: any.
@@ -666,7 +667,8 @@ const char *mr_predictor_task(const mr_predictor *predictor, int32_t task);
  * would say, in exactly one form. */
 typedef struct mr_values {
   int32_t column;           /* of mr_predictor_schema */
-  const char *const *texts; /* [rows] as in a file, bags with the separator; NULL: no value */
+  const char *const *texts; /* [rows] as in a file, bags and vectors with the separator; NULL: no
+                               value */
   const int64_t *sizes;     /* [rows] bytes of the texts; NULL: they end with a NUL */
   const uint64_t *keys;     /* MR_ID: [rows], of mr_schema_key; MR_IDS: all bags */
   const int32_t *offsets;   /* MR_IDS with keys: [rows + 1], row r owns keys[offsets[r]] up to

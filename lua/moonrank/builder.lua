@@ -305,10 +305,12 @@ local function column_of(self, field)
   end)
 end
 
--- The number fields of a selection, behind other nodes.
+-- The number and vector fields of a selection, behind other nodes.
 local function add_columns(self, which, nodes)
   for _, field in ipairs(select_fields(self, which)) do
-    if field.type == "number" then nodes[#nodes + 1] = column_of(self, field) end
+    if field.type == "number" or field.type == "vector" then
+      nodes[#nodes + 1] = column_of(self, field)
+    end
   end
   return nodes
 end
@@ -360,9 +362,9 @@ end
 -- @treturn ?Node nil where there is no id field
 function Builder:embed(which, opt) return joined(self, lookups(self, which, opt or {})) end
 
---- The values of number fields, side by side.
+--- The values of number and vector fields, side by side.
 -- @param[opt="all"] which  as of embed
--- @treturn ?Node nil where there is no number field
+-- @treturn ?Node nil where there is no such field
 function Builder:numbers(which)
   check_self(self, "numbers")
   return joined(self, add_columns(self, which, {}))
@@ -386,7 +388,7 @@ local function linear_part(field)
 end
 
 --- A linear model: one weight for each id of each field (part "linear", or "linear.<field>" in a
--- table of another name; started at zero) and for each number, and a bias.
+-- table of another name; started at zero) and for each number, also of vectors, and a bias.
 -- @param[opt="all"] which  as of embed
 -- @treturn Node [rows, 1]
 -- @raise when there is no field

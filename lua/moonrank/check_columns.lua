@@ -5,7 +5,7 @@
 -- transforms and with a mark for empty numbers. Memory does not grow with the rows. Counts of rows
 -- are exact, and all that is said of values as long as a column has at most KEYS different ones,
 -- beyond that of a fair sample (moonrank.key_counts); the AUC of single columns is of a sample of
--- rows.
+-- rows. A vector counts as all of its numbers, has no AUC, and is empty where all are zero.
 -- @module moonrank.check_columns
 local KeyCounts = require "moonrank.key_counts"
 local metric = require "moonrank.metric"
@@ -27,15 +27,17 @@ M.LEAST = -3.3e38
 
 local function column_of(field, sequence, most)
   local c = { name = field.name, type = field.type, column = field.column, table = field.table,
-    sequence = sequence, rows = 0, empty = 0, aucs = {} }
-  if field.type ~= "number" then c.keys = KeyCounts.new(most) end
+    sequence = sequence, rows = 0, empty = 0, aucs = {}, width = field.width or 1 }
+  local has_keys = field.type == "id" or field.type == "ids"
+  if has_keys then c.keys = KeyCounts.new(most) end
   if field.type == "ids" or sequence then c.lengths = mr.new("double[?]", LENGTHS + 1) end
-  if field.type == "number" then
+  if not has_keys then
     c.number = { n = 0, mean = 0, m2 = 0, m3 = 0, min = math.huge, max = -math.huge }
   end
   -- Two sums over the rows that are equal for columns with equal values in every row, whatever the
   -- values are called.
-  if field.type ~= "ids" and not sequence then c.print1, c.print2 = 1, 1 end
+  local has_one = field.type == "id" or field.type == "number"
+  if has_one and not sequence then c.print1, c.print2 = 1, 1 end
   return c
 end
 
@@ -130,6 +132,25 @@ local function add_number(s, x, w)
   if x > s.max then s.max = x end
 end
 
+local function add_vectors(c, batch, rows, of)
+  local values, stats = C.mr_batch_floats(batch, c.column), c.number
+  local starts, width = starts_of(c, batch, rows), c.width
+  for r = 0, rows - 1 do
+    local from, to = r, r + 1
+    if starts then from, to = starts[r], starts[r + 1] end
+    local w, filled = of.weight[r], false
+    for k = from * width, to * width - 1 do
+      add_number(stats, values[k], w)
+      filled = filled or values[k] ~= 0
+    end
+    if c.lengths then
+      local n = math.min(to - from, LENGTHS)
+      c.lengths[n] = c.lengths[n] + w
+    end
+    c.rows, c.empty = c.rows + w, c.empty + (filled and 0 or w)
+  end
+end
+
 local function add_numbers(c, batch, rows, of)
   local values, stats = C.mr_batch_floats(batch, c.column), c.number
   local bits = mr.cast("const uint32_t *", values)
@@ -194,7 +215,9 @@ local function first_pass(survey, split, columns, labels, train)
     set_rows(rows, batch, labels, random)
     for i, c in ipairs(columns) do
       local n = tonumber(C.mr_batch_rows(batch, c.domain))
-      if c.number then
+      if c.type == "vector" then
+        add_vectors(c, batch, n, rows[c.domain])
+      elseif c.number then
         add_numbers(c, batch, n, rows[c.domain])
       else
         count_keys(c, batch, n, rows[c.domain], train and train.columns[i])
@@ -320,6 +343,14 @@ local function second_pass(split, columns, labels, base, pool)
   return aucs
 end
 
+local function without_vectors(columns)
+  local list = {}
+  for _, c in ipairs(columns) do
+    if c.type ~= "vector" then list[#list + 1] = c end
+  end
+  return list
+end
+
 -- ---- interface ----
 
 --- The p-th part of a histogram of lengths.
@@ -363,9 +394,9 @@ function M.survey(split, options)
         columns = columns_of(schema)
         first_pass({}, split, columns, labels[i])
       end
-      local aucs = second_pass(split, columns, labels[i], figures.positives / figures.n,
-        options.pool)
-      for k, c in ipairs(survey.columns) do c.aucs[task.name] = aucs[k] end
+      local aucs = second_pass(split, without_vectors(columns), labels[i],
+        figures.positives / figures.n, options.pool)
+      for k, c in ipairs(without_vectors(survey.columns)) do c.aucs[task.name] = aucs[k] end
     end
   end
   survey.times, survey.progress = times_of(split), nil

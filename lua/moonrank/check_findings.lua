@@ -103,7 +103,8 @@ local function find_number(list, c, field, can_normalize)
   local s = c.number
   if not s or s.n < 2 or s.min == s.max or field.buckets then return end
   local deviation = math.sqrt(s.m2 / s.n)
-  local skew = deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
+  local is_vector = c.type == "vector"
+  local skew = not is_vector and deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
   if field.transform ~= "log1p" and s.min >= 0 and skew > SKEWED and s.max > FAR then
     add(list, 45 + math.min(skew, 50) / 10, "skewed", c.name,
       ("%s goes from %.4g to %.4g with a mean of %.4g (skewness %.1f)"):format(c.name, s.min, s.max,
@@ -118,7 +119,8 @@ local function find_number(list, c, field, can_normalize)
   if field.normalize == true then return end
   if math.max(math.abs(most), math.abs(least)) > WIDE then
     add(list, 44, "wide range", c.name, ("%s goes from %.4g to %.4g"):format(c.name, s.min, s.max),
-      can_normalize and "normalize: true" or "scale it to about 1 when the data is made")
+      can_normalize and not is_vector and "normalize: true"
+        or "scale it to about 1 when the data is made")
   end
 end
 

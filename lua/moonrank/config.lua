@@ -461,6 +461,9 @@ local function check_field(context, field, path)
     stop(context.places[path .. ".separator"], '%s.separator is "%s", expected one character', path,
       field.separator)
   end
+  if field.type == "vector" and not field.width then
+    stop(place, "%s.width is missing: how many numbers each cell has", path)
+  end
   check_number(context, field, path)
   field.values = list_values(context, field, path)
   for _, name in ipairs(names) do
@@ -487,7 +490,9 @@ local function expand_fields(values, context)
         one.separator = one.separator and text_format.LIST
       end
       context.entries[name] = ("fields[%d]"):format(i)
-      if field.type ~= "number" or field.buckets then one.table = field.table or name end
+      if field.type == "id" or field.type == "ids" or field.buckets then
+        one.table = field.table or name
+      end
       fields[#fields + 1] = one
     end
   end

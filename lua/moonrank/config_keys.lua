@@ -124,8 +124,8 @@ local FIELD = { type = "map", keys = {
       .. "stands for 200 names" }),
   key("side", { type = "word", words = { "user", "ad", "scene", "context" }, required = true,
     doc = "whose it is; all but ad are the same in every row of a request" }),
-  key("type", { type = "word", words = { "id", "ids", "number" }, required = true,
-    doc = "one value, several values, or a number" }),
+  key("type", { type = "word", words = { "id", "ids", "number", "vector" }, required = true,
+    doc = "one value, several values, a number, or a fixed number of numbers in one cell" }),
   key("source", { type = "either", forms = COLUMN_FORMS,
     doc = "the column of the file; default: the field's name. jsonl: the name of a member, or as "
       .. "user.age of one in an object; libsvm: the number of an index, libffm: of a field, both: "
@@ -133,8 +133,10 @@ local FIELD = { type = "map", keys = {
   key("table", { type = "text", only = { "id", "ids", "number" },
     doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
       .. "number only with buckets" }),
-  key("separator", { type = "text", only = { "ids" }, default = ",",
+  key("separator", { type = "text", only = { "ids", "vector" }, default = ",",
     doc = "the character between values; of lists in jsonl there is none to be said" }),
+  key("width", { type = "whole", min = 1, max = 1048576, only = { "vector" },
+    doc = "how many numbers each cell has; one that is empty stands for zeros" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values, the first ones; default: all" }),
   key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" }, default = "mean",
@@ -165,14 +167,16 @@ local FIELD = { type = "map", keys = {
 local MEMBER = { type = "map", keys = {
   key("column", { type = "text", required = true,
     doc = "the column of the file: a value for each behaviour, the separator between them" }),
-  key("type", { type = "word", words = { "id", "ids", "number" },
+  key("type", { type = "word", words = { "id", "ids", "number", "vector" },
     doc = "of a behaviour's value; this and what follows default to the field of the member's "
       .. "name, and where there is none to what a field has" }),
   key("table", { type = "text", only = { "id", "ids" },
     doc = "an embedding table that fields, members or tables name; default: that field's, or the "
       .. "member's name" }),
-  key("separator", { type = "text", only = { "ids" },
+  key("separator", { type = "text", only = { "ids", "vector" },
     doc = "the character between the values of one behaviour" }),
+  key("width", { type = "whole", min = 1, max = 1048576, only = { "vector" },
+    doc = "how many numbers each behaviour has" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values of a behaviour, the first ones" }),
   key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" },

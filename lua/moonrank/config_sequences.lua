@@ -77,7 +77,11 @@ local function expand_member(self, sequence, name, path)
   for _, key in ipairs(FIELD.keys) do
     if key.only then one[key.name] = value_of(self, key, one.type, member, field, path) end
   end
-  one.table = one.type ~= "number" and (one.table or name) or nil
+  local has_keys = one.type == "id" or one.type == "ids"
+  one.table = has_keys and (one.table or name) or nil
+  if one.type == "vector" and not one.width then
+    self.stop(place, "%s.width is missing: how many numbers each behaviour has", path)
+  end
   self.named[path] = member.table
   local separator = one.separator
   if separator and #separator ~= 1 then

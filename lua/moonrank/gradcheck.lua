@@ -131,7 +131,7 @@ local function fill_field(batch, schema, field, rows, random)
     for row = 0, rows - 1 do keys[row] = random_key(schema, field.column, random) end
   else
     local floats = C.mr_batch_floats(batch, field.column)
-    for row = 0, rows - 1 do floats[row] = away_from_zero(random, 0.1, 1.5) end
+    for i = 0, rows * (field.width or 1) - 1 do floats[i] = away_from_zero(random, 0.1, 1.5) end
   end
 end
 

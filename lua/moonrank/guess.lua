@@ -164,16 +164,23 @@ local function as_list(column, list)
   column.why = ("lists of up to %d, %s different"):format(list.most, grouped(list.distinct))
 end
 
+local function as_vector(column, width, separator)
+  column.role, column.type, column.width, column.separator = "field", "vector", width, separator
+  column.why = ("%d numbers in each cell"):format(width)
+end
+
 -- By the type that a header says.
 local function by_header(column, what)
   if what == "ids" then
     as_list(column, guess_column.split(column.cells, " "))
   elseif what == "number" and column.look.numeric then
     as_number(column)
+  elseif what == "numbers" and guess_column.width(column.cells, " ") then
+    as_vector(column, guess_column.width(column.cells, " "), " ")
   elseif what == "id" then
     as_id(column, "tokens")
   else
-    leave_out(column, "of the type float_seq, which is not read")
+    leave_out(column, "numbers, but not equally many in each cell")
   end
   column.why = column.why .. ", by its header"
 end

@@ -56,6 +56,24 @@ local function split(cells, separator)
 end
 M.split = split
 
+--- How many numbers each cell has that is not empty: all equally many, at least one cell.
+-- @tparam {string,...} cells
+-- @tparam string separator
+-- @treturn ?integer nil where they are not, or are no numbers
+function M.width(cells, separator)
+  local width
+  for _, cell in ipairs(cells) do
+    local n = 0
+    for piece in cell:gmatch("[^" .. separator .. "]+") do
+      if not tonumber(piece) then return nil end
+      n = n + 1
+    end
+    if n > 0 and width and n ~= width then return nil end
+    if n > 0 then width = n end
+  end
+  return width
+end
+
 -- How the cells of a column are lists, or nil.
 local function list_of(cells, filled, delimiter)
   for _, separator in ipairs(SEPARATORS) do

@@ -48,7 +48,8 @@ end
 -- Columns that are described by the same words stand in one entry, if they need no source.
 local function alike(a, b)
   return a.side == b.side and a.type == b.type and a.transform == b.transform
-    and a.separator == b.separator and a.table == b.table and a.side_why == b.side_why
+    and a.separator == b.separator and a.width == b.width and a.table == b.table
+    and a.side_why == b.side_why
     and a.name == a.source and b.name == b.source
 end
 
@@ -101,7 +102,7 @@ local function field_entry(group)
     { "side", first.side }, { "type", first.type },
     { "source", first.source ~= first.name and first.source or nil },
     { "table", first.table },
-    { "separator", first.type == "ids" and first.separator or nil },
+    { "separator", first.type ~= "number" and first.separator or nil }, { "width", first.width },
     { "transform", first.transform } }
   local list = yaml.write { { name = #names > 1 and names or names[1] } }:match "^%- {(.*)}\n$"
   local all = {}

@@ -13,7 +13,7 @@ local C = mr.C
 local Schema = {}
 Schema.__index = Schema
 
-local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER }
+local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, vector = C.MR_VECTOR }
 
 local UNSEEN = { unknown = C.MR_UNSEEN_UNKNOWN, zero = C.MR_UNSEEN_ZERO,
   error = C.MR_UNSEEN_ERROR }
@@ -55,6 +55,7 @@ local function add_field(self, field, config, in_sequence)
     values = values,
     n_values = field.values and #field.values or 0,
     unseen = UNSEEN[field.unseen],
+    width = field.width or 0,
     transform = field.transform == "log1p" and C.MR_LOG1P or C.MR_PLAIN_NUMBER,
     missing = type(field.missing) == "number" and field.missing or 0,
     when_missing = field.missing == "mean" and C.MR_MISSING_MEAN
@@ -70,7 +71,7 @@ local function add_field(self, field, config, in_sequence)
     name = field.name, side = field.side, type = field.buckets and "id" or field.type,
     table = field.table, dim = field.table and config.tables[field.table].dim,
     domain = in_sequence or domain,
-    column = column, pool = field.pool,
+    column = column, pool = field.pool, width = field.width,
   }
 end
 
@@ -138,8 +139,8 @@ end
 -- @tparam table config  a resolved fields configuration (moonrank.config)
 -- @tparam[opt] table options  labels = false: without labels and what else figures need, for data
 -- to predict
--- @treturn Schema with `fields` (list of { name, side, type, table, dim, domain, column, pool };
--- its key `schema` leads back here),
+-- @treturn Schema with `fields` (list of { name, side, type, table, dim, domain, column, pool,
+-- width }; its key `schema` leads back here),
 -- `sequences` (list of { name, side, domain = of its owner, members }; a member is like a field, in
 -- the domain of the sequence's name, with the `field` of the same name and table, if any),
 -- `tasks` (list of { name, column, column_name, source = its column in the file }), `group`,

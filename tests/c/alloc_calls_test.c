@@ -12,7 +12,7 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 11, NODES = 7 };
+enum { N = 40, COLUMNS = 13, NODES = 7 };
 
 static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
 
@@ -45,7 +45,20 @@ static const mr_column_spec columns[COLUMNS] = {
      .domain = MR_SAMPLE,
      .values = kinds,
      .n_values = 2,
-     .unseen = MR_UNSEEN_ZERO}};
+     .unseen = MR_UNSEEN_ZERO},
+    {.name = "picture",
+     .source = "price",
+     .type = MR_VECTOR,
+     .domain = MR_SAMPLE,
+     .separator = ';',
+     .width = 1},
+    {.name = "pictures",
+     .source = "gaps",
+     .type = MR_VECTOR,
+     .domain = MR_SAMPLE,
+     .sequence = "past",
+     .separator = ';',
+     .width = 1}};
 
 static const struct {
   const char *op;

@@ -12,7 +12,7 @@
 
 #include "scoring.h"
 
-enum { ROWS = 3000, MOST = 40, TEXT = 200, MOST_BEHAVIOURS = 12, MOST_KEYS = 4 };
+enum { ROWS = 3000, MOST = 40, TEXT = 200, MOST_BEHAVIOURS = 12, MOST_KEYS = 4, WIDTH = 3 };
 
 static const mr_column_spec columns[] = {
     {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
@@ -30,12 +30,27 @@ static const mr_column_spec columns[] = {
      .sequence = "click",
      .separator = '|',
      .max = 2},
+    {.name = "click.face",
+     .type = MR_VECTOR,
+     .domain = MR_REQUEST,
+     .sequence = "click",
+     .separator = ':',
+     .width = WIDTH},
+    {.name = "face", .type = MR_VECTOR, .domain = MR_REQUEST, .separator = ':', .width = WIDTH},
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
+    {.name = "picture", .type = MR_VECTOR, .domain = MR_SAMPLE, .separator = '|', .width = WIDTH},
     {.name = "like.ad", .table = "ad", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "like"},
     {.name = "like.n", .type = MR_NUMBER, .domain = MR_SAMPLE, .sequence = "like", .missing = -1},
+    {.name = "like.picture",
+     .type = MR_VECTOR,
+     .domain = MR_SAMPLE,
+     .sequence = "like",
+     .separator = '|',
+     .width = WIDTH},
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST}};
-enum { USER, CLICK_AD, CLICK_GAP, CLICK_TAGS, AD, LIKE_AD, LIKE_N, COLUMNS, CLICK = COLUMNS, RID };
+enum { USER, CLICK_AD, CLICK_GAP, CLICK_TAGS, CLICK_FACE, FACE, AD, PICTURE, LIKE_AD, LIKE_N };
+enum { LIKE_PICTURE = LIKE_N + 1, COLUMNS, CLICK = COLUMNS, RID };
 
 /* All cells as texts, as the file has them. */
 static char cells[COLUMNS][ROWS][TEXT];
@@ -55,6 +70,10 @@ static void add_value(char *cell, int c, int may_be_empty) {
     snprintf(cell + at, left, "a%u", draw(120)); /* of which the model has seen 90 */
   } else if (columns[c].type == MR_NUMBER) {
     snprintf(cell + at, left, "%u.%u", draw(20), draw(10));
+  } else if (columns[c].type == MR_VECTOR) {
+    for (unsigned i = 0; i < WIDTH; i++)
+      at += (size_t)snprintf(cell + at, TEXT - at, "%.*s-.%u", i > 0,
+                             columns[c].separator == '|' ? "|" : ":", draw(100));
   } else {
     for (unsigned i = 0, n = 1 + draw(MOST_KEYS - 1); i < n; i++) /* more than are kept */
       at += (size_t)snprintf(cell + at, TEXT - at, "%st%u", i ? "|" : "", draw(20));
@@ -68,6 +87,8 @@ static void add_nothing(char *cell, int c) {
     snprintf(cell + at, left, "nobody");
   else if (columns[c].type == MR_NUMBER)
     snprintf(cell + at, left, "nan");
+  else if (columns[c].type == MR_VECTOR)
+    snprintf(cell + at, left, "0%c0%c0", columns[c].separator, columns[c].separator);
   else
     snprintf(cell + at, left, "|");
 }
@@ -77,7 +98,7 @@ static void make_cell(int c, int row, int behaviours, int left_out_here) {
   *cell = 0;
   if (!columns[c].sequence) {
     if (left_out_here)
-      snprintf(cell, TEXT, "nobody");
+      snprintf(cell, TEXT, "%s", columns[c].type == MR_ID ? "nobody" : "");
     else
       add_value(cell, c, 0);
     return;
@@ -94,8 +115,8 @@ static void make_cell(int c, int row, int behaviours, int left_out_here) {
 /* In one request of six the columns of a sequence are left out, all or some of them. */
 static void leave_out(unsigned char *out) {
   for (int c = 0; c < COLUMNS; c++) out[c] = draw(6) == 0;
-  if (draw(6) == 0) out[CLICK_AD] = out[CLICK_GAP] = out[CLICK_TAGS] = 1;
-  if (draw(6) == 0) out[LIKE_AD] = out[LIKE_N] = 1;
+  if (draw(6) == 0) out[CLICK_AD] = out[CLICK_GAP] = out[CLICK_TAGS] = out[CLICK_FACE] = 1;
+  if (draw(6) == 0) out[LIKE_AD] = out[LIKE_N] = out[LIKE_PICTURE] = 1;
 }
 
 static int behaviours_of(const unsigned char *out, int first, int last) {
@@ -111,9 +132,9 @@ static void make_data(void) {
     first_row[n_requests] = row;
     unsigned char *out = left_out[n_requests];
     leave_out(out);
-    int clicks = behaviours_of(out, CLICK_AD, CLICK_TAGS);
+    int clicks = behaviours_of(out, CLICK_AD, CLICK_FACE);
     for (int first = row; row < end; row++) {
-      int likes = behaviours_of(out, LIKE_AD, LIKE_N);
+      int likes = behaviours_of(out, LIKE_AD, LIKE_PICTURE);
       for (int c = 0; c < COLUMNS; c++) {
         if (columns[c].domain == MR_REQUEST && row > first)
           memcpy(cells[c][row], cells[c][first], TEXT);
@@ -163,19 +184,24 @@ static void save_model(int max) {
   mr_graph *graph;
   NEED(mr_graph_new(&graph, schema) == MR_OK);
   int32_t ad = lookup(graph, "ad", 8), clicked = lookup(graph, "click.ad", 8);
-  int32_t click[] = {clicked, lookup(graph, "click.tags", 8), of_column(graph, "column", "click.gap")};
-  int32_t inner = dense(graph, add(graph, "concat", 3, click, 0, NULL), 6); /* of the request */
+  int32_t click[] = {clicked, lookup(graph, "click.tags", 8),
+                     of_column(graph, "column", "click.gap"),
+                     of_column(graph, "column", "click.face")};
+  int32_t inner = dense(graph, add(graph, "concat", 4, click, 0, NULL), 6); /* of the request */
   inner = add(graph, "tanh", 1, &inner, 0, NULL);
   int32_t weight = add(graph, "softmax", 1, (int32_t[]){join(graph, "dot", ad, clicked)}, 0, NULL);
-  int32_t like =
-      join(graph, "concat", lookup(graph, "like.ad", 8), of_column(graph, "column", "like.n"));
+  int32_t likes[] = {lookup(graph, "like.ad", 8), of_column(graph, "column", "like.n"),
+                     of_column(graph, "column", "like.picture")};
+  int32_t like = add(graph, "concat", 3, likes, 0, NULL);
   int32_t all[] = {ad,
                    lookup(graph, "user", 8),
                    join(graph, "pool_weighted", inner, weight),
                    add(graph, "pool", 1, &like, 0, NULL),
                    of_column(graph, "length", "click.ad"),
-                   of_column(graph, "length", "like.ad")};
-  int32_t x = dense(graph, add(graph, "concat", 6, all, 0, NULL), 16);
+                   of_column(graph, "length", "like.ad"),
+                   of_column(graph, "column", "face"),
+                   of_column(graph, "column", "picture")};
+  int32_t x = dense(graph, add(graph, "concat", 8, all, 0, NULL), 16);
   int32_t logit = dense(graph, add(graph, "tanh", 1, &x, 0, NULL), 1);
   static const struct ids ids[] = {
       {"user", USER, 60, 'u'}, {"ad", AD, 90, 'a'}, {"tag", CLICK_TAGS, 20, 't'}};
@@ -196,14 +222,17 @@ struct made {
   const char *texts[MOST];
   uint64_t keys[MOST * MOST_BEHAVIOURS * MOST_KEYS];
   int32_t offsets[MOST * MOST_BEHAVIOURS + 1], behaviours[MOST + 1];
-  float floats[MOST * MOST_BEHAVIOURS];
+  float floats[MOST * MOST_BEHAVIOURS * WIDTH];
 };
 
 /* One value, the n-th of the column and of its keys. */
 static void make_value(struct made *made, const mr_schema *schema, int c, char *value, int n,
                        int *n_keys) {
   char *rest = NULL;
-  if (columns[c].type == MR_NUMBER) {
+  if (columns[c].type == MR_VECTOR) {
+    for (int i = 0; i < WIDTH; i++, value += *value != 0)
+      made->floats[n * WIDTH + i] = *value ? strtof(value, &value) : 0;
+  } else if (columns[c].type == MR_NUMBER) {
     made->floats[n] = *value ? strtof(value, NULL) : NAN;
   } else if (columns[c].type == MR_ID) {
     made->keys[n] = mr_schema_key(schema, c, value, strlen(value));
@@ -220,7 +249,7 @@ static mr_values make_values(struct made *made, const mr_schema *schema, int c, 
   for (int r = 0; r < n; r++) {
     char copy[TEXT], *rest = copy;
     snprintf(copy, sizeof copy, "%s", cells[c][first + r]);
-    if (!*copy) rest = NULL;
+    if (!*copy && columns[c].sequence) rest = NULL;
     while (rest) {
       char *value = columns[c].sequence ? strsep(&rest, " ") : strsep(&rest, "");
       make_value(made, schema, c, value, count++, &n_keys);
@@ -229,7 +258,7 @@ static mr_values make_values(struct made *made, const mr_schema *schema, int c, 
   }
   mr_values values = {.column = c};
   if (columns[c].sequence) values.behaviours = made->behaviours;
-  if (columns[c].type == MR_NUMBER)
+  if (columns[c].type == MR_NUMBER || columns[c].type == MR_VECTOR)
     values.floats = made->floats;
   else
     values.keys = made->keys;

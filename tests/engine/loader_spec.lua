@@ -317,19 +317,6 @@ describe("a loader", function()
     end)
   end)
 
-  it("has vectors of zeros for the caller to fill", function()
-    local dir = helper.temp_dir()
-    local schema = data.schema { { name = "ad", type = "id" },
-      { name = "image", type = "vector", width = 3 } }
-    assert(data.build(schema, helper.write(dir .. "/data.csv", "ad\n1\n2\n"), dir .. "/cache"))
-    local loader = data.loader(data.open(schema, dir .. "/cache"), { batch = 1 })
-    for _ = 1, 2 do
-      local image = C.mr_batch_floats(data.next_batch(loader), 1)
-      helper.all_near({ 0, 0, 0 }, image, 0)
-      image[1] = 5
-    end
-  end)
-
   it("keeps a batch as it is until the next is asked for", function()
     local dataset, schema = samples(1000)
     local loader = data.loader(dataset, { batch = 10 })

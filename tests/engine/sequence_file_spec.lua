@@ -20,13 +20,17 @@ local columns = {
     sequence = "c" },
   { name = "ad", type = "id" }, { name = "tags", type = "ids", separator = "|", table = "tag" },
   { name = "s.ad", source = "s_ads", type = "id", table = "ad", sequence = "s" },
-  { name = "s.image", type = "vector", width = 2, sequence = "s" },
+  { name = "s.image", source = "s_images", type = "vector", width = 2, sequence = "s",
+    separator = "|" },
   { name = "s.n", source = "s_ns", type = "number", log1p = true, sequence = "s" },
   { name = "n", type = "number" },
+  { name = "c.face", source = "c_faces", type = "vector", width = 3, side = "request",
+    sequence = "c", separator = ":" },
   sequences = { { name = "c", side = "request", max = 5, keep = "last" },
     { name = "s", max = 3, separator = ";" }, { name = "none" } },
 }
-local HEADER = "session,click,user,likes,c_ads,c_cates,c_gaps,c_tags,ad,tags,s_ads,s_ns,n"
+local HEADER = "session,click,user,likes,c_ads,c_cates,c_gaps,c_tags,c_faces,ad,tags,s_ads,s_ns,"
+  .. "s_images,n"
 
 -- ---- the slow reader ----
 
@@ -65,6 +69,10 @@ local function read_behaviours(schema, column, cell, sequence)
         if word ~= "" and #bag < 2 then bag[#bag + 1] = word end
       end
       values[i] = data.bag(schema, column.name, bag)
+    else
+      local numbers = split(piece, column.separator)
+      for k = 1, column.width do numbers[k] = data.strtof(numbers[k] or "0") end
+      values[i] = data.vector(numbers, column.width)
     end
   end
   return values
@@ -78,7 +86,7 @@ local function read_slowly(schema, text)
     for i, cell in ipairs(split(line, ",")) do cells[names[i]] = cell end
     for _, column in ipairs(columns) do
       for _, sequence in ipairs(columns.sequences) do
-        if column.sequence == sequence.name and column.type ~= "vector" then
+        if column.sequence == sequence.name then
           row[column.name] = read_behaviours(schema, column, cells[column.source], sequence)
         end
       end
@@ -106,19 +114,27 @@ local function make_text(n, seed)
     return i > 1 and random(8) == 1 and "" or ("x"):rep(random(21) - 1) .. random(60)
   end
   local function number(i) return i > 1 and random(8) == 1 and "" or tostring(random(400) / 8) end
+  local function vector(width, separator)
+    return function(i)
+      if i > 1 and random(8) == 1 then return "" end
+      return draw_list(width, separator, function() return tostring(random(400) / 7 - 9) end)
+    end
+  end
   local function tags(i)
     return "t" .. i .. draw_list(random(4) - 1, "", function() return "|t" .. random(9) end)
   end
   for session = 1, n do
     local length = random(5) == 1 and 0 or random(40) -- more than max, and empty ones
-    local shared = ("%d,0,u%d,%s,%s,%s,%s,%s"):format(session, random(30), tags(1),
+    local shared = ("%d,0,u%d,%s,%s,%s,%s,%s,%s"):format(session, random(30), tags(1),
       draw_list(length, " ", word), draw_list(length, " ", word),
-      draw_list(length, " ", number), draw_list(length, " ", tags))
+      draw_list(length, " ", number), draw_list(length, " ", tags),
+      draw_list(length, " ", vector(3, ":")))
     for _ = 1, random(3) do
       local own = random(6) - 1
       row = row + 1
-      lines[#lines + 1] = ("%s,ad%d,%s,%s,%s,%d"):format(shared, random(60), tags(2),
-        draw_list(own, ";", word), draw_list(own, ";", number), row)
+      lines[#lines + 1] = ("%s,ad%d,%s,%s,%s,%s,%d"):format(shared, random(60), tags(2),
+        draw_list(own, ";", word), draw_list(own, ";", number),
+        draw_list(own, ";", vector(2, "|")), row)
     end
   end
   return table.concat(lines, "\n") .. "\n"
@@ -250,11 +266,10 @@ describe("a sequence in a file", function()
     assert.same({ 1 }, rows[3].n)
   end)
 
-  it("without a column that files hold has no behaviours", function()
-    local rows = assert(data.parse({ { name = "a", type = "id" },
-      { name = "v", type = "vector", width = 3, sequence = "s" }, sequences = { { name = "s" } } },
-      "a\nx\ny\n"))
-    assert.equal(2, #rows)
+  it("may have vectors alone", function()
+    local rows = assert(data.parse({ { name = "v", type = "vector", width = 3, separator = ":",
+      sequence = "s" }, sequences = { { name = "s" } } }, "v\n1:2:3 4:5:6\n\n 7:8:9\n"))
+    assert.same({ { "1 2 3", "4 5 6" }, {}, { "0 0 0", "7 8 9" } }, data.column(rows, "v"))
   end)
 end)
 

@@ -14,25 +14,27 @@ local columns = {
   { name = "age", type = "number", side = "request" },
   { name = "ad", type = "id" }, { name = "price", type = "number", log1p = true },
   { name = "tags", type = "ids", separator = "|" },
-  { name = "by", source = "user", type = "group" }, { name = "image", type = "vector", width = 2 },
+  { name = "by", source = "user", type = "group" },
+  { name = "image", type = "vector", width = 2, separator = "|" },
   { name = "weight", type = "weight" }, { name = "place", type = "scenario" },
   { name = "time", type = "time" },
+  { name = "face", type = "vector", width = 3, separator = "|", side = "request" },
 }
 
 --- Rows of sessions of 1 to 7 samples. The numbers repeat for the same seed.
 local function make_text(n_sessions, seed)
   math.randomseed(seed or 1)
-  local lines = { "session,user,past,age,ad,price,tags,click,weight,place,time" }
+  local lines = { "session,user,past,age,ad,price,tags,click,weight,place,time,image,face" }
   for session = 1, n_sessions do
     local user, past = math.random(1, 50), {}
     for i = 1, math.random(0, 9) do past[i] = "ad" .. math.random(1, 300) end
     for _ = 1, math.random(1, 7) do
       local tags = {}
       for i = 1, math.random(0, 3) do tags[i] = "t" .. math.random(1, 40) end
-      lines[#lines + 1] = ("%d,%d,%s,%d,ad%d,%.2f,%s,%d,%.2f,p%d,%d"):format(session, user,
+      lines[#lines + 1] = ("%d,%d,%s,%d,ad%d,%.2f,%s,%d,%.2f,p%d,%d,%s,%s"):format(session, user,
         table.concat(past, "|"), user % 7, math.random(1, 300) ^ 2 % 307, math.random() * 100,
         table.concat(tags, "|"), math.random(0, 1), session % 9 / 4, session ^ 2 % 5,
-        1700000000 + session)
+        1700000000 + session, #tags == 2 and "" or #tags .. "|-0.25", session .. "|1e3|.5")
     end
   end
   return table.concat(lines, "\n") .. "\n"
@@ -86,7 +88,7 @@ describe("a cache", function()
     local rows = assert(data.rows(schema, columns, cache))
     local n = 0
     for line in helper.read(source):gmatch "[^\n]+" do
-      local _, user, past, age, ad, price, tags, click =
+      local session, user, past, age, ad, price, tags, click =
         line:match "^(%d+),(%d+),([^,]*),(%d+),([^,]+),([^,]+),([^,]*),(%d),"
       if user then
         n = n + 1
@@ -102,6 +104,9 @@ describe("a cache", function()
         assert.equal(data.key(schema, "ad", ad), row.ad)
         assert.equal(bag("past", past), row.past)
         assert.equal(bag("tags", tags), row.tags)
+        local n_tags = select(2, tags:gsub("[^|]+", ""))
+        assert.equal(n_tags == 2 and "0 0" or n_tags .. " -0.25", row.image)
+        assert.equal(session .. " 1000 0.5", row.face)
         assert.equal(tonumber(age), row.age)
         assert.equal(tonumber(click), row.click)
         assert.is_true(math.abs(math.log(1 + tonumber(price)) - row.price) < 1e-6)
@@ -125,7 +130,7 @@ describe("a cache", function()
       assert.equal(row.by, tostring(users[i - 1]))
     end
     -- Keys of tables, request-side columns and what is not there have none.
-    for _, column in ipairs { -1, 1, 2, 4, 5, 7, 9, 11, 12, 13 } do
+    for _, column in ipairs { -1, 1, 2, 4, 5, 7, 9, 11, 12, 13, 14 } do
       assert.is_true(C.mr_dataset_floats(dataset, column) == nil)
       assert.is_true(C.mr_dataset_keys(dataset, column) == nil)
     end

@@ -165,10 +165,12 @@ end
 
 -- ---- datasets ----
 
-local HEADER = "click,user,age,seen,gaps,ad,tags,price,rid"
+local HEADER = "click,user,age,seen,gaps,ad,tags,price,rid,pic,pics"
 local ROWS = {
-  "1,u1,30,a1 a2,1 2,a1,x|y,2.5,r1", "0,u1,30,a1 a2,1.0 2,a2,,0,r1",
-  "0,u2,,,,a1,x|y z|z|x,1e-3,r2", "1,u1,30.0,a3|b a4 a1 a2 a1,3  1 7 9,a3,z,17,r3",
+  "1,u1,30,a1 a2,1 2,a1,x|y,2.5,r1,1;2;3,1;2 3;4",
+  "0,u1,30,a1 a2,1.0 2,a2,,0,r1,-.5;0;1e9,1.0;2 3;4",
+  "0,u2,,,,a1,x|y z|z|x,1e-3,r2,0;0;0,",
+  "1,u1,30.0,a3|b a4 a1 a2 a1,3  1 7 9,a3,z,17,r3,1;1;1,0;1  1;0 2;2 1;3",
 }
 -- As in text_fuzz.c.
 local TABS, QUOTES, KEYED, HEADED, RARE, SHORT, THREADS, NAMED = 1, 2, 4, 8, 16, 32, 64, 128
@@ -183,8 +185,8 @@ local function text_seeds()
   text_seed("keyed", KEYED + THREADS, 10, text)
   text_seed("tabs", TABS + KEYED + RARE, 60, (text:gsub(",", "\t")))
   text_seed("quotes", QUOTES + KEYED + RARE, 20, HEADER .. "\r\n"
-    .. '1,"u,1",30,"a1 ""a2",1 2,a1,"x|""y""","2.5",r1\r\n'
-    .. '0,"u,1",30,"a1 ""a2","1 2","a\n2",,,r1\r\n')
+    .. '1,"u,1",30,"a1 ""a2",1 2,a1,"x|""y""","2.5",r1,"1;2;3",1;2 3;4\r\n'
+    .. '0,"u,1",30,"a1 ""a2","1 2","a\n2",,,r1,,"1;2 3;4"\r\n')
   text_seed("headed", HEADED + SHORT + THREADS, 30, table.concat(ROWS, "\n"))
   text_seed("headed_quotes", HEADED + QUOTES + KEYED, 3, table.concat(ROWS, "\n"))
   text_seed("named", NAMED + KEYED + QUOTES, 25, "\239\187\191" .. table.concat(ROWS, "\r\n"))
@@ -194,19 +196,22 @@ local function text_seeds()
     "1 3:3:1 7:9:1 12:a:1 12:b:1\n-1 12:a:1 12:c:1.0\n0 7:9:1e0 1:1:1 # 9\n")
   text_seed("libffm_twice", TABS + QUOTES + KEYED, 30, "1 12:a:1\n1 12:a:1 7:9:1 12:b:1\n")
   local json_rows = '{"click":1,"user":"u1","age":30,"seen":["a1","a2"],"gaps":[1,2],"ad":"a1",'
-    .. '"tags":["x","y"],"price":2.5,"rid":1,"more":{"a":[1,{"b":null}]}}\n'
+    .. '"tags":["x","y"],"price":2.5,"rid":1,"pic":[1,2,3],'
+    .. '"pics":[[1,2],[3,4]],"more":{"a":[1,{"b":null}]}}\n'
     .. ' { "rid" : 1, "click" : false, "user" : "\\u0075\\u0031", "age":3e1, "seen":[["a1"],'
-    .. '"a2"],\t"gaps":[1.0,2],"ad":"a\\n\\ud83d\\ude00\\"","tags":"x y|z","price":null} \r\n'
+    .. '"a2"],\t"gaps":[1.0,2],"pics":[[1,2],[3,4]],'
+    .. '"ad":"a\\n\\ud83d\\ude00\\"","tags":"x y|z","price":null} \r\n'
     .. '{"click":0,"seen":[],"tags":["x",null,true]}'
   local JSON = TABS + QUOTES + NAMED
   text_seed("json", JSON + THREADS, 90, json_rows)
   text_seed("json_keyed", JSON + KEYED + RARE, 200, json_rows)
   text_seed("json_wrong", JSON + KEYED, 70, '{"click":1,"user":"a\\nb","ad":"\\n"}\n{"click":1,'
-    .. '"gaps":[1,"x"],"seen":[1,2]}\n')
-  text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more,gaps\n"
-    .. "r1,1,x,a1,a2,3,u1,0,?,4\n")
-  text_seed("uneven", HEADED + KEYED, 9, ROWS[1] .. "\n0,u1,30,a1 a2,1 2 3,a2,,0,r1\n")
-  text_seed("no_number", HEADED + KEYED, 19, ROWS[1] .. "\n0,u1,30,a1 a2,1 b,a2,,0,r1\n")
+    .. '"gaps":[1,"x"],"pics":[[1,2],[3,4]],"seen":[1,2]}\n')
+  text_seed("bom", RARE, 5, "\239\187\191rid,price,tags,ad,seen,age,user,click,more,gaps,pic,pics\n"
+    .. "r1,1,x,a1,a2,3,u1,0,?,4,,1;2\n")
+  text_seed("uneven", HEADED + KEYED, 9, ROWS[1] .. "\n0,u1,30,a1 a2,1 2 3,a2,,0,r1,,1;2 3;4\n")
+  text_seed("no_number", HEADED + KEYED, 19, ROWS[1] .. "\n0,u1,30,a1 a2,1 b,a2,,0,r1,,1;2 3;4\n")
+  text_seed("no_vector", HEADED + KEYED, 19, ROWS[1] .. "\n0,u1,3,a1 a2,1 2,a2,,0,r1,1;2,1;x 3;4\n")
 end
 
 -- Choices as in part_fuzz.c, behind its header.
@@ -221,7 +226,7 @@ local function part_seeds()
   seed("value", BY_VALUE + REQUESTS, 40, text)
   seed("time", BY_TIME + QUOTED, 9, text)
   seed("time_share", BY_TIME_SHARE + QUOTED + REQUESTS, 12, text:gsub(",,", ",3,"))
-  seed("wrong", SKIPS + QUOTED, 25, text .. "1,u1\n0,u2,x,,,a1,,1,r2\n2,u,,,,a,,1,r\n" .. text)
+  seed("wrong", SKIPS + QUOTED, 25, text .. "1,u1\n0,u2,x,,,a1,,1,r2,,\n2,u,,,,a,,1,r,,\n" .. text)
   seed("pairs", PAIRS + SKIPS, 11, "1 1:1 7:1 12:1\n-1 3:1.0  9:1 \r\n+1 # none\n0 3:x\n")
 end
 
@@ -233,12 +238,14 @@ local cache_columns = {
   { name = "ad", type = "id" }, { name = "tags", type = "ids", separator = "|", max = 3 },
   { name = "price", type = "number", log1p = true },
   { name = "who", source = "user", type = "group" },
-  { name = "picture", type = "vector", width = 3 },
+  { name = "picture", source = "pic", type = "vector", width = 3, separator = ";" },
   { name = "past.ad", source = "seen", table = "ad", type = "id", side = "request",
     sequence = "past" },
   { name = "past.gap", source = "gaps", type = "number", missing = 2, side = "request",
     sequence = "past" },
   { name = "past.tags", source = "seen", table = "tags", type = "ids", separator = "|", max = 2,
+    side = "request", sequence = "past" },
+  { name = "past.picture", source = "pics", type = "vector", width = 2, separator = ";",
     side = "request", sequence = "past" },
   { name = "near.tag", source = "tags", type = "id", sequence = "near" },
   { name = "near.words", source = "tags", type = "ids", separator = " ", sequence = "near" },

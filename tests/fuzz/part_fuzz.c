@@ -9,7 +9,7 @@
 enum { BY = 3, KEYED = 4, QUOTES = 8, SKIPS = 16, PAIRS = 32 };
 enum { ONE_BLOCK = 1 << 14, MOST_BAD = 6 };
 
-static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid\n";
+static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid,pic,pics\n";
 
 /* ---- building ---- */
 

@@ -21,7 +21,12 @@ static const mr_column_spec specs[] = {
     {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|', .max = 3},
     {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P},
     {.name = "who", .source = "user", .type = MR_GROUP, .domain = MR_SAMPLE},
-    {.name = "picture", .type = MR_VECTOR, .domain = MR_SAMPLE, .width = 3},
+    {.name = "picture",
+     .source = "pic",
+     .type = MR_VECTOR,
+     .domain = MR_SAMPLE,
+     .separator = ';',
+     .width = 3},
     {.name = "past.ad", .source = "seen", .table = "ad", .type = MR_ID, .sequence = "past"},
     {.name = "past.gap", .source = "gaps", .type = MR_NUMBER, .sequence = "past", .missing = 2},
     {.name = "past.tags",
@@ -31,6 +36,12 @@ static const mr_column_spec specs[] = {
      .sequence = "past",
      .separator = '|',
      .max = 2},
+    {.name = "past.picture",
+     .source = "pics",
+     .type = MR_VECTOR,
+     .sequence = "past",
+     .separator = ';',
+     .width = 2},
     {.name = "near.tag", .source = "tags", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "near"},
     {.name = "near.words",
      .source = "tags",
@@ -136,7 +147,8 @@ static void check_column(mr_batch *batch, int c, int trusted) {
   const float *floats = mr_batch_floats(batch, c);
   const uint64_t *keys = mr_batch_keys(batch, c);
   const int32_t *offsets = mr_batch_offsets(batch, c);
-  for (int64_t r = 0; floats && trusted && r < rows; r++) {
+  int64_t width = specs[c].width ? specs[c].width : 1;
+  for (int64_t r = 0; floats && trusted && r < rows * width; r++) {
     FUZZ_CHECK(isfinite(floats[r]), "%s is %g", specs[c].name, (double)floats[r]);
     if (specs[c].type == MR_LABEL)
       FUZZ_CHECK(floats[r] == 0 || floats[r] == 1, "label %g", (double)floats[r]);
@@ -147,7 +159,6 @@ static void check_column(mr_batch *batch, int c, int trusted) {
     if (trusted && specs[c].max) FUZZ_CHECK(n <= specs[c].max, "%d values", n);
   }
   int64_t n_keys = offsets ? offsets[rows] : rows;
-  int64_t width = specs[c].width ? specs[c].width : 1;
   if (floats) touch(floats, (size_t)(rows * width) * sizeof *floats);
   if (keys && n_keys > 0) touch(keys, (size_t)n_keys * sizeof *keys);
 }

@@ -19,7 +19,7 @@ enum {
 };
 enum { ONE_BLOCK = 1 << 14 }; /* larger than any input */
 
-static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid";
+static const char header[] = "click,user,age,seen,gaps,ad,tags,price,rid,pic,pics";
 
 static int is_json(unsigned choices) { return (choices & JSON) == JSON; }
 static int has_pairs(unsigned choices) { return (choices & JSON) == PAIRS; }
@@ -46,8 +46,8 @@ static mr_schema *new_pairs_schema(int ffm, int64_t min_count) {
   return schema;
 }
 
-static const char *const names[] = {"click", "user", "age",   "seen", "gaps",
-                                    "ad",    "tags", "price", "rid"};
+static const char *const names[] = {"click", "user",  "age", "seen", "gaps", "ad",
+                                    "tags",  "price", "rid", "pic",  "pics"};
 
 /* The text of the file: with HEADED after a header that has all columns. */
 static char *make_text(const struct fuzz_input *input, unsigned choices, size_t *size) {

@@ -293,15 +293,16 @@ describe("a wrong fields file", function()
   end)
 
   it("names a key that is not for the field's type", function()
-    fields_fail("fields.yaml:5:36: fields[2].separator is for type ids, this field is of type id",
+    fields_fail("fields.yaml:5:36: fields[2].separator is for type ids and vector, this field is "
+      .. "of type id",
       more "  - {name: ad, side: ad, type: id, separator: ';'}")
     fields_fail("fields.yaml:5:47: fields[2].table is for numbers with buckets only",
       more "  - {name: ad, side: ad, type: number, table: x}")
   end)
 
   it("names wrong values", function()
-    fields_fail('fields.yaml:5:32: fields[2].type is "idd", expected id, ids or number; '
-      .. 'did you mean "id"?', more "  - {name: ad, side: ad, type: idd}")
+    fields_fail('fields.yaml:5:32: fields[2].type is "idd", expected id, ids, number or '
+      .. 'vector; did you mean "id"?', more "  - {name: ad, side: ad, type: idd}")
     fields_fail('fields.yaml:5:22: fields[2].side is "add", expected user, ad, scene or context; '
       .. 'did you mean "ad"?', more "  - {name: ad, side: add, type: id}")
     fields_fail('fields.yaml:5:48: fields[2].separator is "||", expected one character',

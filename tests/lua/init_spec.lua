@@ -121,10 +121,11 @@ describe("moonrank init", function()
   it("takes types from a header NAME:TYPE", function()
     local dir = helper.temp_dir()
     write(dir .. "/x.inter", { "user_id:token", "item_id:token", "title:token_seq", "click:float",
-      "price:float", "code:float_seq" }, 600, function(_, random)
+      "price:float", "code:float_seq", "codes:float_seq" }, 600, function(_, random)
       local item = random(50)
       return { random(30), item, ("big film %d"):format(item % 6), random(2) - 1,
-        ("%.1f"):format(random() * 9), "0.5 " .. random(9) }
+        ("%.1f"):format(random() * 9), "0.5 " .. random(9),
+        ("1 "):rep(random(3)) }
     end, "\t")
     local fields, text = init(dir, "x.inter")
     assert.equal("tsv", fields.data.format)
@@ -134,7 +135,10 @@ describe("moonrank init", function()
       fields.fields[1].source, fields.fields[1].side, fields.fields[1].type })
     assert.equal("ad ids  ", show(field(fields, "title")))
     assert.equal("ad number none", show(field(fields, "price")))
-    assert.truthy(text:find("# code:float_seq: of the type float_seq, which is not read", 1, true))
+    assert.same({ "vector", 2, " " }, { field(fields, "code").type, field(fields, "code").width,
+      field(fields, "code").separator })
+    assert.truthy(text:find("# codes:float_seq: numbers, but not equally many in each cell", 1,
+      true))
     trains(dir)
   end)
 

@@ -34,7 +34,8 @@ static int reserve(struct mr__behaviours *to, const struct mr__column *column, s
   case MR_IDS:
     return mr__grow(&to->sizes, &to->sizes_capacity, n, sizeof *to->sizes);
   default:
-    return mr__grow(&to->floats, &to->floats_capacity, n, sizeof *to->floats);
+    return mr__grow(&to->floats, &to->floats_capacity, n * mr__column_words(column),
+                    sizeof *to->floats);
   }
 }
 
@@ -53,7 +54,21 @@ static void add_numbers(struct mr__behaviours *to, const struct mr__column *colu
     enum mr__number kind = mr__cell_number(column, piece, out);
     if (kind <= MR__NUMBER_MISSING) continue;
     *out = 0;
-    if (bad->kind == MR__NUMBER_OK) *bad = (struct mr__bad_behaviour){kind, first + i + 1, piece};
+    if (bad->kind == MR__NUMBER_OK)
+      *bad = (struct mr__bad_behaviour){.kind = kind, .number = first + i + 1, .text = piece};
+  }
+}
+
+static void add_vectors(struct mr__behaviours *to, const struct mr__column *column,
+                        struct mr__text cell, uint32_t first, uint32_t kept,
+                        struct mr__bad_behaviour *bad) {
+  for (uint32_t i = 0; i < kept; i++) {
+    struct mr__text piece = piece_at(cell, to->marks, first + i);
+    float *out = &to->floats[(to->n + i) * (size_t)column->width];
+    struct mr__bad_vector trouble;
+    enum mr__number kind = mr__cell_vector(column, piece, out, &trouble);
+    if (kind != MR__NUMBER_OK && bad->kind == MR__NUMBER_OK)
+      *bad = (struct mr__bad_behaviour){kind, first + i + 1, trouble.text, trouble};
   }
 }
 
@@ -63,7 +78,7 @@ static uint64_t listed(const struct mr__column *column, uint64_t key, struct mr_
                        uint32_t number, struct mr__bad_behaviour *bad) {
   key = mr__listed_key(column, key);
   if (key == MR__UNLISTED_KEY && column->unseen == MR_UNSEEN_ERROR && bad->kind == MR__NUMBER_OK)
-    *bad = (struct mr__bad_behaviour){MR__ID_UNLISTED, number, value};
+    *bad = (struct mr__bad_behaviour){.kind = MR__ID_UNLISTED, .number = number, .text = value};
   return key;
 }
 
@@ -119,16 +134,19 @@ int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *colum
     MR_TRY(add_bags(to, column, cell, first, kept, bad));
   else if (column->type == MR_NUMBER)
     add_numbers(to, column, cell, first, kept, bad);
+  else if (column->type == MR_VECTOR)
+    add_vectors(to, column, cell, first, kept, bad);
   else
     add_ids(to, column, cell, first, kept, bad);
   to->n += kept;
   if (column->type == MR_ID) to->n_keys = to->n;
-  uint32_t keys = (uint32_t)(to->n_keys - keys_before);
+  uint32_t keys = (uint32_t)(to->n_keys - keys_before), words;
+  if (__builtin_mul_overflow(kept, mr__column_words(column), &words)) return mr__fail_memory();
   to->cells[to->n_cells++] = (struct mr__history){
       .length = length,
       .kept = kept,
       .keys = keys,
-      .words = column->type == MR_IDS ? kept + keys : kept,
+      .words = column->type == MR_IDS ? kept + keys : words,
   };
   return MR_OK;
 }

@@ -22,7 +22,7 @@ struct mr__behaviours {
   struct mr__history *cells; /* [n_cells] */
   uint64_t *keys;            /* MR_ID: [n]; MR_IDS: of all bags [n_keys] */
   uint32_t *codes;           /* room for as many, which the caller fills in */
-  float *floats;             /* MR_NUMBER: [n] */
+  float *floats;             /* MR_NUMBER: [n]; MR_VECTOR: [n, width] */
   uint32_t *sizes;           /* MR_IDS: [n] of bags */
   size_t n_cells, n, n_keys;
   uint32_t *marks; /* of the last cell */
@@ -30,11 +30,12 @@ struct mr__behaviours {
       marks_capacity;
 };
 
-/* The first behaviour of a cell that is no number, or not listed where that is wrong. */
+/* The first behaviour of a cell that is no number or no vector, or not listed where that is wrong. */
 struct mr__bad_behaviour {
   enum mr__number kind; /* MR__NUMBER_OK: there is none */
   uint32_t number;      /* from 1 */
   struct mr__text text;
+  struct mr__bad_vector vector; /* of an MR_VECTOR column */
 };
 
 void mr__behaviours_clear(struct mr__behaviours *behaviours);

@@ -226,6 +226,41 @@ enum mr__number mr__given_number(const struct mr__column *column, float value, f
   return missing ? MR__NUMBER_MISSING : MR__NUMBER_OK;
 }
 
+static enum mr__number bad_vector(const struct mr__column *column, float *out,
+                                  struct mr__bad_vector *bad) {
+  memset(out, 0, (size_t)column->width * sizeof *out);
+  return bad->kind;
+}
+
+enum mr__number mr__cell_vector(const struct mr__column *column, struct mr__text text, float *out,
+                                struct mr__bad_vector *bad) {
+  uint32_t n = 0, width = (uint32_t)column->width;
+  *bad = (struct mr__bad_vector){.kind = MR__NUMBER_OK};
+  if (text.size == 0) return bad_vector(column, out, bad);
+  for (const char *at = text.at, *end = text.at + text.size, *stop; at <= end; at = stop + 1, n++) {
+    stop = memchr(at, column->separator, (size_t)(end - at));
+    if (!stop) stop = end;
+    struct mr__text piece = {at, (size_t)(stop - at)};
+    if (n >= width || bad->kind != MR__NUMBER_OK) continue;
+    enum mr__number kind = mr__parse_number(piece, &out[n]);
+    if (kind == MR__NUMBER_MISSING) kind = MR__NUMBER_BAD;
+    if (kind != MR__NUMBER_OK) *bad = (struct mr__bad_vector){kind, n + 1, piece};
+  }
+  if (n != width) *bad = (struct mr__bad_vector){MR__NUMBER_COUNT, n, text};
+  return bad->kind == MR__NUMBER_OK ? MR__NUMBER_OK : bad_vector(column, out, bad);
+}
+
+void mr__describe_vector(char *out, size_t size, const struct mr__column *column,
+                         const struct mr__bad_vector *bad) {
+  char shown[MR__EXCERPT_BYTES];
+  if (bad->kind == MR__NUMBER_COUNT)
+    snprintf(out, size, "%u number%s, expected %d", bad->number, bad->number == 1 ? "" : "s",
+             column->width);
+  else
+    snprintf(out, size, "number %u, \"%s\", is %s", bad->number, mr__excerpt(shown, bad->text),
+             mr__number_trouble(bad->kind));
+}
+
 int mr__cell_time(struct mr__text text, double *out) {
   struct decimal number;
   char written[WRITTEN];

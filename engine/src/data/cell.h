@@ -28,6 +28,7 @@ enum mr__number {
   MR__NUMBER_MISSING, /* empty, "nan" or "NaN": the column's `missing` value stands in */
   MR__NUMBER_BAD,     /* not a number at all */
   MR__NUMBER_HUGE,    /* infinite, or beyond FLT_MAX */
+  MR__NUMBER_COUNT,   /* of an MR_VECTOR column: not as many numbers as its width */
   MR__ID_UNLISTED     /* an id that the column does not list, where that is wrong */
 };
 
@@ -51,6 +52,23 @@ enum mr__number mr__cell_number(const struct mr__column *column, struct mr__text
 
 /* The same of a number that a program gives instead of a text: NaN is a missing one. */
 enum mr__number mr__given_number(const struct mr__column *column, float value, float *out);
+
+/* What is wrong with the numbers of a vector. */
+struct mr__bad_vector {
+  enum mr__number kind; /* MR__NUMBER_OK: nothing; else the first that is _BAD or _HUGE, or _COUNT */
+  uint32_t number;      /* from 1; with _COUNT how many there are */
+  struct mr__text text; /* of that number; with _COUNT of all */
+};
+
+/* A cell of an MR_VECTOR column: as many numbers as it is wide, the column's separator in between, or
+ * nothing, which is zeros. A number that is empty or NaN is _BAD. `out` [width] is zeros where the
+ * kind that is returned, as in `bad`, is not MR__NUMBER_OK. */
+enum mr__number mr__cell_vector(const struct mr__column *column, struct mr__text text, float *out,
+                                struct mr__bad_vector *bad);
+
+/* The message for that: number 2, "x", is not a number. */
+void mr__describe_vector(char *out, size_t size, const struct mr__column *column,
+                         const struct mr__bad_vector *bad);
 
 /* A number of seconds as a double; returns 0 where the text is no finite number. */
 int mr__cell_time(struct mr__text text, double *out);

@@ -210,8 +210,7 @@ static int keep_open_request(struct hand *hand) {
   if (side->size > at) memcpy(open->record, side->records + at, side->size - at);
   const struct mr__column *columns = build->layout->schema->columns;
   for (size_t i = 0; i < build->layout->schema->n_columns; i++)
-    if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY &&
-        columns[i].type != MR_VECTOR)
+    if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY)
       MR_TRY(excerpt_cell(hand, rows->last_request[i], open->texts[i]));
   return MR_OK;
 }

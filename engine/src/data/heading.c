@@ -136,7 +136,6 @@ static int map_columns(struct mr__heading *heading, const mr_schema *schema,
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__item item = {.column = (int)i};
-    if (column->type == MR_VECTOR) continue;
     MR_TRY(find_position(names, heading->path, column->source, &item.position));
     mr__heading_add(heading, item);
   }

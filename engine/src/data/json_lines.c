@@ -82,7 +82,7 @@ int mr__heading_json(struct mr__heading *out, const mr_schema *schema, const mr_
   out->json = mr__calloc(n + 1, sizeof *out->json);
   int status = out->items && out->json ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++)
-    if (schema->columns[i].type != MR_VECTOR) status = add_column(out, schema, (int)i);
+    status = add_column(out, schema, (int)i);
   if (status == MR_OK && selected)
     status = find_cell(out, (struct mr__text){selected, strlen(selected)}, &out->selected);
   if (status != MR_OK) mr__heading_clear(out);

@@ -267,8 +267,8 @@ static void prefetch_record(const struct gather *gather, int64_t i) {
     const int64_t *offsets = dataset->offsets[gather->domain] + gather->rows[i];
     at = (uint64_t)offsets[0];
     bytes = (uint64_t)offsets[1] - at;
-    if (bytes > 4096) bytes = 4096; /* the rest comes in order */
   }
+  if (bytes > 4096) bytes = 4096; /* the rest comes in order */
   /* Only a hint, and not yet checked: a damaged place may point anywhere. */
   uintptr_t record = (uintptr_t)dataset->records[gather->domain] + at;
   for (uintptr_t line = record / 64 * 64; line < record + bytes; line += 64)
@@ -309,6 +309,15 @@ static void copy_keys(const struct gather *gather, const char *const *records, i
   for (int c = 0; c < gather->shape->n_keys; c++) {
     uint64_t *out = gather->batch->columns[gather->shape->keys[c]].keys + first;
     for (int i = 0; i < n; i++) memcpy(&out[i], records[i] + 8 * (size_t)c, 8);
+  }
+}
+
+static void copy_vectors(const struct gather *gather, const char *record, int64_t row) {
+  for (int v = 0; v < gather->shape->n_vectors; v++) {
+    int c = gather->shape->vectors[v];
+    size_t width = mr__column_words(&gather->batch->schema->columns[c]);
+    memcpy(gather->batch->columns[c].floats + (size_t)row * width,
+           record + gather->dataset->layout->at[c], 4 * width);
   }
 }
 
@@ -411,12 +420,13 @@ static int copy_bags(const struct gather *gather, const char *record, int64_t ro
 
 /* ---- sequences ---- */
 
-static int copy_floats(struct mr__batch_column *column, const char *from, int64_t first,
-                       uint32_t count) {
-  size_t n = (size_t)first + count;
+/* Floats of `count` behaviours, `width` each. */
+static int copy_floats(struct mr__batch_column *column, size_t width, const char *from,
+                       int64_t first, uint32_t count) {
+  size_t n = ((size_t)first + count) * width;
   if (n > column->floats_capacity)
     MR_TRY(mr__grow(&column->floats, &column->floats_capacity, n, sizeof *column->floats));
-  if (count > 0) memcpy(column->floats + first, from, 4 * (size_t)count);
+  if (count > 0) memcpy(column->floats + (size_t)first * width, from, 4 * count * width);
   return MR_OK;
 }
 
@@ -448,11 +458,12 @@ static int copy_sequence(const struct gather *gather, int q, int64_t row, uint32
                     schema->sequences[shape->sequence].name, INT32_MAX);
   for (int i = 0; i < shape->n_words; i++) {
     int c = shape->columns[i];
+    size_t width = mr__column_words(&schema->columns[c]);
     if (schema->columns[c].type == MR_ID)
       MR_TRY(copy_codes(gather, c, row, *from, count));
     else
-      MR_TRY(copy_floats(&gather->batch->columns[c], *from, first, count));
-    *from += 4 * (size_t)count;
+      MR_TRY(copy_floats(&gather->batch->columns[c], width, *from, first, count));
+    *from += 4 * count * width;
   }
   for (int i = 0; i < shape->n_bags; i++)
     MR_TRY(
@@ -482,22 +493,11 @@ static int gather_domain(struct gather *gather) {
     for (int i = 0; i < n; i++) MR_TRY(find_record(gather, gather->rows[first + i], &records[i]));
     copy_keys(gather, records, first, n);
     MR_TRY(copy_words(gather, records, first, n));
+    for (int i = 0; i < n; i++) copy_vectors(gather, records[i], first + i);
     for (int i = 0; i < n && gather->shape->varies; i++) {
       MR_TRY(copy_bags(gather, records[i], first + i));
       MR_TRY(copy_sequences(gather, records[i], first + i));
     }
-  }
-  return MR_OK;
-}
-
-static int clear_vectors(mr_batch *batch) {
-  for (size_t i = 0; i < batch->schema->n_columns; i++) {
-    const struct mr__column *spec = &batch->schema->columns[i];
-    struct mr__batch_column *column = &batch->columns[i];
-    if (spec->type != MR_VECTOR) continue;
-    size_t n = (size_t)mr__batch_rows(batch, mr__column_domain(spec)) * (size_t)spec->width;
-    MR_TRY(mr__grow(&column->floats, &column->floats_capacity, n, sizeof *column->floats));
-    if (n > 0) memset(column->floats, 0, n * sizeof *column->floats);
   }
   return MR_OK;
 }
@@ -523,7 +523,7 @@ static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
   }
   for (size_t s = 0; s < batch->schema->n_sequences; s++)
     MR_TRY(mr__batch_number_behaviours(batch, (int)s));
-  return clear_vectors(batch);
+  return MR_OK;
 }
 
 /* ---- the thread ---- */

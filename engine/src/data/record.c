@@ -36,6 +36,9 @@ static void list_column(struct mr__layout *layout, int index) {
   case MR_WEIGHT:
     record->floats[record->n_floats++] = index;
     break;
+  case MR_VECTOR:
+    record->vectors[record->n_vectors++] = index;
+    break;
   case MR_IDS:
     record->bags[record->n_bags++] = index;
     break;
@@ -49,17 +52,20 @@ static void list_column(struct mr__layout *layout, int index) {
 }
 
 static int has_word(const struct mr__column *column) {
-  return column->type == MR_ID || column->type == MR_NUMBER;
+  return column->type == MR_ID || column->type == MR_NUMBER || column->type == MR_VECTOR;
 }
 
-/* The columns of a sequence, those with a word for each behaviour first. */
+/* The columns of a sequence, those with equally many words for each behaviour first. */
 static int list_sequence(struct mr__layout *layout, int s) {
   const mr_schema *schema = layout->schema;
   struct mr__record *record = &layout->records[schema->sequences[s].domain];
   struct mr__record_sequence *sequence = &record->sequences[record->n_sequences];
   for (size_t i = 0; i < schema->n_columns; i++) {
     if (schema->columns[i].sequence != s) continue;
-    sequence->n_words += has_word(&schema->columns[i]);
+    if (has_word(&schema->columns[i])) {
+      sequence->n_words++;
+      sequence->words += mr__column_words(&schema->columns[i]);
+    }
     sequence->n_bags += schema->columns[i].type == MR_IDS;
   }
   if (sequence->n_words + sequence->n_bags == 0) return MR_OK;
@@ -77,10 +83,15 @@ static int list_sequence(struct mr__layout *layout, int s) {
   return MR_OK;
 }
 
-static void place_columns(struct mr__record *record, size_t *at) {
+static void place_columns(struct mr__layout *layout, struct mr__record *record) {
+  size_t *at = layout->at;
   record->codes_at = 8 * (size_t)record->n_keys;
   record->floats_at = record->codes_at + 4 * (size_t)record->n_codes;
-  record->counts_at = record->floats_at + 4 * (size_t)record->n_floats;
+  record->vectors_at = record->counts_at = record->floats_at + 4 * (size_t)record->n_floats;
+  for (int i = 0; i < record->n_vectors; i++) {
+    at[record->vectors[i]] = record->counts_at;
+    record->counts_at += 4 * mr__column_words(&layout->schema->columns[record->vectors[i]]);
+  }
   record->fixed = record->counts_at + 4 * (size_t)(record->n_bags + record->n_sequences);
   record->varies = record->n_bags + record->n_sequences > 0;
   for (int i = 0; i < record->n_keys; i++) at[record->keys[i]] = 8 * (size_t)i;
@@ -106,10 +117,11 @@ static int new_lists(struct mr__layout *layout) {
     record->keys = mr__calloc(n, sizeof *record->keys);
     record->codes = mr__calloc(n, sizeof *record->codes);
     record->floats = mr__calloc(n, sizeof *record->floats);
+    record->vectors = mr__calloc(n, sizeof *record->vectors);
     record->bags = mr__calloc(n, sizeof *record->bags);
     record->sequences = mr__calloc(layout->schema->n_sequences, sizeof *record->sequences);
-    failed |=
-        !record->keys || !record->codes || !record->floats || !record->bags || !record->sequences;
+    failed |= !record->keys || !record->codes || !record->floats || !record->vectors ||
+              !record->bags || !record->sequences;
   }
   return failed ? mr__fail_memory() : MR_OK;
 }
@@ -128,7 +140,7 @@ int mr__layout_new(struct mr__layout **out, const mr_schema *schema) {
   }
   for (size_t i = 0; i < schema->n_columns; i++) list_column(layout, (int)i);
   for (int domain = 0; domain < MR_DOMAINS; domain++)
-    place_columns(&layout->records[domain], layout->at);
+    place_columns(layout, &layout->records[domain]);
   *out = layout;
   return MR_OK;
 }
@@ -139,6 +151,7 @@ void mr__layout_free(struct mr__layout *layout) {
     mr__free(layout->records[domain].keys);
     mr__free(layout->records[domain].codes);
     mr__free(layout->records[domain].floats);
+    mr__free(layout->records[domain].vectors);
     mr__free(layout->records[domain].bags);
     for (int q = 0; q < layout->records[domain].n_sequences; q++)
       mr__free(layout->records[domain].sequences[q].columns);
@@ -183,7 +196,8 @@ static struct mr__stored member_part(const struct mr__layout *layout, int column
     uint32_t n = mr__record_count(shape, record, q);
     for (int i = 0; i < sequence->n_words + sequence->n_bags; i++) {
       int is_bag = i >= sequence->n_words;
-      part.n_words = is_bag ? n + sum_sizes(part.words, n) : n;
+      size_t each = mr__column_words(&layout->schema->columns[sequence->columns[i]]);
+      part.n_words = is_bag ? n + sum_sizes(part.words, n) : n * each;
       if (sequence->columns[i] == column) {
         part.codes = part.words + (is_bag ? 4 * (size_t)n : 0);
         part.n_codes = is_bag ? part.n_words - n : n;
@@ -198,14 +212,15 @@ struct mr__stored mr__record_stored(const struct mr__layout *layout, int column,
                                     const char *record) {
   const struct mr__column *spec = &layout->schema->columns[column];
   const char *words = record + layout->at[column];
-  struct mr__stored part = {.words = words, .n_words = spec->type == MR_GROUP ? 2 : 1};
+  struct mr__stored part = {.words = words, .n_words = mr__column_words(spec)};
+  if (spec->type == MR_GROUP) part.n_words = 2;
   if (spec->sequence >= 0)
     part = member_part(layout, column, record);
   else if (spec->type == MR_IDS)
     part = bag_part(&layout->records[spec->domain], column, record);
   else if (mr__column_is_id(spec))
     part = (struct mr__stored){words, 1, words, 1};
-  if (spec->type == MR_NUMBER) part.codes = NULL, part.n_codes = 0;
+  if (spec->table < 0) part.codes = NULL, part.n_codes = 0;
   return part;
 }
 
@@ -218,7 +233,7 @@ size_t mr__record_bytes(const struct mr__record *shape, const char *record, cons
   for (int q = 0; q < shape->n_sequences && words <= left; q++) {
     const struct mr__record_sequence *sequence = &shape->sequences[q];
     size_t n = mr__record_count(shape, record, q);
-    words += n * (size_t)sequence->n_words;
+    words += n * sequence->words;
     for (int b = 0; b < sequence->n_bags; b++) {
       words += n;
       if (words > left) return 0;

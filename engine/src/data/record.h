@@ -1,20 +1,21 @@
 /* How a row lies in memory and in the cache: one record per row and domain.
  *
- *   keys 8 bytes each | codes | floats | counts of bags and sequences | codes of bags | sequences
- *   `------------------------ fixed bytes --------------------------'
+ *   keys 8 bytes each | codes | floats | vectors | counts of bags and sequences | codes of bags |
+ *   `----------------------------- fixed bytes -------------------------------'   sequences
  *
  * The keys are MR_GROUP columns, the codes MR_ID and MR_BUCKET (data/dictionary.h: each stands for
  * a key; while a cache is built that of a bucket is the number), the floats MR_NUMBER, MR_LABEL and
- * MR_WEIGHT, the bags MR_IDS, each in the order of the schema. MR_REQUEST_KEY and MR_VECTOR are not
- * stored, MR_SCENARIO and MR_TIME as columns besides only. All but the keys are words of 4 bytes;
- * records are aligned to 4 bytes, so are the keys.
+ * MR_WEIGHT, the vectors MR_VECTOR, `width` floats each, the bags MR_IDS, each in the order of the
+ * schema. MR_REQUEST_KEY is not stored, MR_SCENARIO and MR_TIME as columns besides only. All but the
+ * keys are words of 4 bytes; records are aligned to 4 bytes, so are the keys.
  *
  * A sequence lies in the record of its owner: it has one count, of its behaviours, and then, column
  * by column,
  *
- *   codes or floats [count] of each MR_ID and MR_NUMBER | sizes [count], codes of each MR_IDS
+ *   codes or floats [count] of each MR_ID, MR_NUMBER and (times its width) MR_VECTOR |
+ *   sizes [count], codes of each MR_IDS
  *
- * A sequence that has no such column is not stored.
+ * A sequence without columns is not stored.
  *
  * Why rows and not columns: batches are gathered in shuffled order, and a row kept together costs
  * a handful of neighbouring cache lines (or one page, when the data is larger than memory) where
@@ -30,22 +31,24 @@
 
 struct mr__record_sequence {
   int sequence;
-  int n_words, n_bags; /* columns with a word for each behaviour, and with a bag */
+  int n_words, n_bags; /* columns with equally many words for each behaviour, and with a bag */
+  size_t words;        /* of those n_words columns, for each behaviour */
   int *columns;        /* [n_words + n_bags] */
 };
 
 struct mr__record {
-  int n_keys, n_codes, n_floats, n_bags, n_sequences;
-  int *keys, *codes, *floats, *bags; /* their columns */
+  int n_keys, n_codes, n_floats, n_vectors, n_bags, n_sequences;
+  int *keys, *codes, *floats, *vectors, *bags; /* their columns */
   struct mr__record_sequence *sequences;
-  size_t codes_at, floats_at, counts_at, fixed; /* bytes; `fixed` 0: nothing is stored */
+  /* bytes; `fixed` 0: nothing is stored */
+  size_t codes_at, floats_at, vectors_at, counts_at, fixed;
   int varies;                                   /* in size: there are bags or sequences */
 };
 
 struct mr__layout {
   mr_schema *schema; /* holds a reference */
   struct mr__record records[MR_DOMAINS];
-  size_t *at;  /* [columns] place of its key, code, float or count in its record */
+  size_t *at;  /* [columns] place of its key, code, floats or count in its record */
   int n_views; /* columns kept besides: of samples, all but ids, vectors and keys of requests */
   int *views;
   int *view_of; /* [columns] index into views, or -1 */

@@ -62,8 +62,9 @@ struct mr__row_parser {
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
+  float *vector;                          /* the same, and of a row that may be left out */
   size_t stops_capacity, request_of_capacity, keys_capacity, codes_capacity, unquoted_capacity;
-  size_t marks_capacity, tails_capacity, places_capacity;
+  size_t marks_capacity, tails_capacity, places_capacity, vector_capacity;
 };
 
 /* ---- life cycle ---- */
@@ -148,6 +149,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->keys);
   mr__free(parser->codes);
   mr__free(parser->unquoted);
+  mr__free(parser->vector);
   mr__free(parser);
 }
 
@@ -194,6 +196,15 @@ static int is_first_problem(struct mr__row_parser *parser, size_t at, int whole_
 
 static size_t cell_place(const struct mr__row_parser *parser, size_t row, int position) {
   return (size_t)(raw_cell(parser, row, position).at - parser->scan.text);
+}
+
+/* Where a piece of a cell stands; of an unquoted copy where the cell does. */
+static size_t place_of(const struct mr__row_parser *parser, size_t row, int position,
+                       struct mr__text piece) {
+  const struct mr__scan *scan = &parser->scan;
+  if (piece.at >= scan->text && piece.at < scan->text + scan->size)
+    return (size_t)(piece.at - scan->text);
+  return cell_place(parser, row, position);
 }
 
 static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr__item item,
@@ -255,21 +266,32 @@ static void note_unlisted(struct mr__row_parser *parser, size_t row, struct mr__
            mr__excerpt(shown, piece), mr__list_phrase(list, column), column->source);
 }
 
+static void note_bad_vector(struct mr__row_parser *parser, size_t row, struct mr__item item,
+                            const struct mr__bad_vector *bad) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__problem *problem = &parser->rows.problem;
+  if (!is_first_problem(parser, place_of(parser, row, item.position, bad->text), 0)) return;
+  problem->reason = MR_BAD_NUMBER;
+  char text[128];
+  mr__describe_vector(text, sizeof text, column, bad);
+  snprintf(problem->text, sizeof problem->text, "%s (column \"%s\")", text, column->source);
+}
+
 static void note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct mr__item item,
                                const struct mr__bad_behaviour *bad) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  size_t at = cell_place(parser, row, item.position);
-  if (bad->text.at >= parser->scan.text && bad->text.at < parser->scan.text + parser->scan.size)
-    at = (size_t)(bad->text.at - parser->scan.text); /* else it is of an unquoted copy */
-  if (!is_first_problem(parser, at, 0)) return;
+  if (!is_first_problem(parser, place_of(parser, row, item.position, bad->text), 0)) return;
   int unlisted = bad->kind == MR__ID_UNLISTED;
   problem->reason = unlisted ? MR_BAD_ID : MR_BAD_NUMBER;
-  char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES];
-  mr__excerpt(shown, bad->text);
-  snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\", behaviour %u)", shown,
-           unlisted ? mr__list_phrase(list, column) : mr__number_trouble(bad->kind), column->source,
-           bad->number);
+  char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES], text[MR__LIST_BYTES + MR__EXCERPT_BYTES];
+  if (column->type == MR_VECTOR)
+    mr__describe_vector(text, sizeof text, column, &bad->vector);
+  else
+    snprintf(text, sizeof text, "\"%s\" is %s", mr__excerpt(shown, bad->text),
+             unlisted ? mr__list_phrase(list, column) : mr__number_trouble(bad->kind));
+  snprintf(problem->text, sizeof problem->text, "%s (column \"%s\", behaviour %u)", text,
+           column->source, bad->number);
 }
 
 /* Whether all columns of a sequence have equally many behaviours in a row; notes the first, in the
@@ -404,6 +426,18 @@ static const struct mr__sequence *sequence_of(const struct mr__row_parser *parse
   return &parser->layout->schema->sequences[column->sequence];
 }
 
+/* The vector of a cell into the parser's own, and note what is wrong with it. */
+static int parse_vector(struct mr__row_parser *parser, size_t row, struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__bad_vector bad;
+  MR_TRY(mr__grow(&parser->vector, &parser->vector_capacity, mr__column_words(column),
+                  sizeof *parser->vector));
+  struct mr__text text = read_cell(parser, row, item.position);
+  if (mr__cell_vector(column, text, parser->vector, &bad) != MR__NUMBER_OK)
+    note_bad_vector(parser, row, item, &bad);
+  return MR_OK;
+}
+
 /* Note the first thing that is wrong in a row, if anything, besides its number of cells. */
 static int check_row(struct mr__row_parser *parser, size_t row) {
   const mr_schema *schema = parser->layout->schema;
@@ -418,13 +452,15 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
     } else if (is_strict(column) && column->sequence < 0) {
       note_unlisted(parser, row, item);
     } else if (!is_strict(column) && !mr__column_is_number(column) && column->type != MR_LABEL &&
-               column->type != MR_WEIGHT) {
+               column->type != MR_WEIGHT && column->type != MR_VECTOR) {
       continue;
     } else if (column->sequence >= 0) {
       struct mr__bad_behaviour bad;
       mr__behaviours_start(behaviours);
       MR_TRY(mr__behaviours_add(behaviours, column, sequence_of(parser, column), text, &bad));
       if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);
+    } else if (column->type == MR_VECTOR) {
+      MR_TRY(parse_vector(parser, row, item));
     } else {
       float value = 0;
       enum mr__number kind = parse_float(parser, column, text, &value);
@@ -833,13 +869,14 @@ static int copy_behaviours(struct mr__row_parser *parser, int column) {
   const struct list *list = &parser->lists[spec->domain];
   const struct mr__behaviours *from = &parser->behaviours[column];
   char *records = parser->rows.sides[spec->domain].records;
-  size_t n_new = 0, n = 0, n_keys = 0;
+  size_t n_new = 0, n = 0, n_keys = 0, words = mr__column_words(spec);
   if (spec->table >= 0)
     n_new = mr__dictionary_find(parser->recent, spec->table, from->keys, from->n_keys, from->codes);
   for (size_t i = 0; i < list->n; i++) {
     const struct mr__history *cell = &from->cells[i];
     char *at = records + parser->tails[i];
-    if (cell->words > 0 && spec->type == MR_NUMBER) put_words(at, from->floats + n, cell->kept);
+    if (cell->words > 0 && from->floats)
+      put_words(at, from->floats + n * words, cell->kept * words);
     if (cell->words > 0 && spec->type == MR_IDS) at = put_words(at, from->sizes + n, cell->kept);
     if (cell->words > 0) put_words(at, from->codes + n_keys, cell->keys);
     if (cell->words > 0 && n_new > 0)
@@ -970,6 +1007,17 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   }
 }
 
+static int take_vectors(struct mr__row_parser *parser, struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  const struct list *list = &parser->lists[column->domain];
+  char *records = parser->rows.sides[column->domain].records + parser->layout->at[item.column];
+  for (size_t i = 0; i < list->n; i++) {
+    MR_TRY(parse_vector(parser, list->rows[i], item));
+    memcpy(records + list->record_at[i], parser->vector, 4 * mr__column_words(column));
+  }
+  return MR_OK;
+}
+
 /* Labels that there are only where another is 1, which comes before them in the schema. */
 static void mask_labels(struct mr__row_parser *parser) {
   const struct mr__layout *layout = parser->layout;
@@ -1034,6 +1082,9 @@ static int take_columns(struct mr__row_parser *parser) {
     case MR_WEIGHT:
       take_floats(parser, item);
       break;
+    case MR_VECTOR:
+      MR_TRY(take_vectors(parser, item));
+      break;
     case MR_TIME:
       take_times(parser, item);
       break;
@@ -1052,7 +1103,7 @@ static int take_columns(struct mr__row_parser *parser) {
 
 int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b) {
   const struct mr__column *spec = &layout->schema->columns[column];
-  if (spec->type == MR_REQUEST_KEY || spec->type == MR_VECTOR) return 0;
+  if (spec->type == MR_REQUEST_KEY) return 0;
   size_t at = layout->at[column]; /* of the value, or of a count */
   struct mr__stored of_a = mr__record_stored(layout, column, a);
   struct mr__stored of_b = mr__record_stored(layout, column, b);
@@ -1091,8 +1142,8 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   *differs = now->n != mr__record_word(record + layout->at[item.column], 0) ||
              now->cells[0].words != before.n_words;
   if (*differs) return MR_OK;
-  if (column->type == MR_NUMBER)
-    *differs = !same_words(now->floats, before.words, now->n); /* bit by bit */
+  if (column->table < 0)
+    *differs = !same_words(now->floats, before.words, now->cells[0].words); /* bit by bit */
   else
     *differs = (column->type == MR_IDS && !same_words(now->sizes, before.words, now->n)) ||
                !are_codes_of(parser, column->table, before.codes, now->keys, now->n_keys);
@@ -1112,6 +1163,9 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     enum mr__number kind = parse_float(parser, column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, row, item, kind);
     *differs = memcmp((const char *)&value, stored, 4) != 0; /* bit by bit */
+  } else if (column->type == MR_VECTOR) {
+    MR_TRY(parse_vector(parser, row, item));
+    *differs = !same_words(parser->vector, stored, mr__column_words(column));
   } else if (column->type == MR_IDS) {
     struct bags *bags = &parser->other_bag;
     uint32_t n;

@@ -223,20 +223,6 @@ static int check_shared_table(const mr_schema *schema, const mr_column_spec *spe
   return MR_OK;
 }
 
-static int check_vector(const mr_schema *schema, const mr_column_spec *spec) {
-  int64_t floats = spec->width;
-  if (spec->width < 1)
-    return mr__fail(MR_EINVAL, "column \"%s\": width is %d, expected 1 or more", spec->name,
-                    spec->width);
-  for (size_t i = 0; i < schema->n_columns; i++)
-    if (schema->columns[i].type == MR_VECTOR) floats += schema->columns[i].width;
-  if (floats <= MAX_VECTORS) return MR_OK;
-  return mr__fail(MR_EINVAL,
-                  "column \"%s\": the vectors of a row would have %lld floats, at most %d are "
-                  "allowed",
-                  spec->name, (long long)floats, MAX_VECTORS);
-}
-
 /* A column of a sequence has its rows there and its owner's domain. */
 static int check_member(const mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->sequence) return MR_OK;
@@ -255,7 +241,7 @@ static int check_member(const mr_schema *schema, const mr_column_spec *spec) {
 }
 
 /* What separates behaviours must not separate the values of one. */
-static int check_bags(const mr_schema *schema, const mr_column_spec *spec) {
+static int check_separator(const mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_pieces("column", spec->name, spec->separator, spec->max));
   if (!spec->sequence) return MR_OK;
   const struct mr__sequence *sequence =
@@ -266,6 +252,21 @@ static int check_bags(const mr_schema *schema, const mr_column_spec *spec) {
                   "column \"%s\": separator is byte %d, which separates the behaviours of sequence "
                   "\"%s\"",
                   spec->name, separator, spec->sequence);
+}
+
+static int check_vector(const mr_schema *schema, const mr_column_spec *spec) {
+  int64_t floats = spec->width;
+  MR_TRY(check_separator(schema, spec));
+  if (spec->width < 1)
+    return mr__fail(MR_EINVAL, "column \"%s\": width is %d, expected 1 or more", spec->name,
+                    spec->width);
+  for (size_t i = 0; i < schema->n_columns; i++)
+    if (schema->columns[i].type == MR_VECTOR) floats += schema->columns[i].width;
+  if (floats <= MAX_VECTORS) return MR_OK;
+  return mr__fail(MR_EINVAL,
+                  "column \"%s\": the vectors of a row would have %lld floats, at most %d are "
+                  "allowed",
+                  spec->name, (long long)floats, MAX_VECTORS);
 }
 
 /* What a schema has one of. */
@@ -329,7 +330,7 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   case MR_IDS:
     MR_TRY(check_values(spec));
     MR_TRY(check_shared_table(schema, spec));
-    return check_bags(schema, spec);
+    return check_separator(schema, spec);
   case MR_BUCKET:
     MR_TRY(check_number(spec));
     return check_bucket_table(schema, spec);

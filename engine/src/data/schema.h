@@ -84,6 +84,10 @@ static inline uint64_t mr__listed_key(const struct mr__column *column, uint64_t 
 static inline int mr__column_maps(const struct mr__column *column) {
   return column->n_values > 0 || column->unseen == MR_UNSEEN_ZERO;
 }
+/* Words of 4 bytes that a row has of a column of floats, or of one that has one key a row. */
+static inline size_t mr__column_words(const struct mr__column *column) {
+  return column->type == MR_VECTOR ? (size_t)column->width : 1;
+}
 /* Where the rows of a column are. */
 static inline int mr__column_domain(const struct mr__column *column) {
   return column->sequence < 0 ? column->domain : mr__rows_domain(column->sequence);

@@ -106,9 +106,9 @@ int mr__sparse_check(const mr_schema *schema, int layout) {
                     schema->sequences[0].name, name);
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
-    if (column->type == MR_VECTOR) continue;
-    if (column->type == MR_REQUEST_KEY)
-      return mr__fail(MR_EINVAL, "column \"%s\": files of %s have no requests", column->name, name);
+    if (column->type == MR_REQUEST_KEY || column->type == MR_VECTOR)
+      return mr__fail(MR_EINVAL, "column \"%s\": files of %s have no %s", column->name, name,
+                      column->type == MR_VECTOR ? "vectors" : "requests");
     MR_TRY(part_of(column, layout, &cell));
   }
   return MR_OK;
@@ -148,12 +148,10 @@ int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
   struct mr__sparse_cell *cells = mr__calloc(n, sizeof *cells);
   int status = out->items && out->sparse && cells ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++) {
-    if (schema->columns[i].type == MR_VECTOR) continue;
     status = part_of(&schema->columns[i], format->layout, &cells[i]);
     if (status == MR_OK) add_cell(out, cells[i]);
   }
   for (size_t i = 0; status == MR_OK && i < n; i++) {
-    if (schema->columns[i].type == MR_VECTOR) continue;
     mr__heading_add(out, (struct mr__item){find_cell(out, cells[i]), (int)i});
   }
   mr__free(cells);

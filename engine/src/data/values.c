@@ -32,7 +32,7 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
                     "column \"%s\": %d of texts, keys and floats are given, expected one",
                     column->name, forms);
   int keyed = column->type == MR_ID || column->type == MR_IDS;
-  int fits = values->texts ? column->type != MR_VECTOR : values->keys ? keyed : !keyed;
+  int fits = values->texts ? 1 : values->keys ? keyed : !keyed;
   if (!is_read(column) && column->type != MR_LABEL) fits = 1;
   if (!fits)
     return mr__fail(MR_EINVAL, "column \"%s\" is %s, which is not given as %s", column->name,
@@ -181,9 +181,24 @@ static int put_numbers(struct mr__batch_column *to, const struct mr__column *col
   return MR_OK;
 }
 
+static int put_vector_texts(struct mr__batch_column *to, const struct mr__column *column,
+                            const mr_values *values, int64_t first, int64_t rows) {
+  struct mr__bad_vector bad;
+  char text[128];
+  for (int64_t r = 0; r < rows; r++) {
+    float *out = to->floats + r * column->width;
+    if (mr__cell_vector(column, text_at(values, first + r), out, &bad) == MR__NUMBER_OK) continue;
+    mr__describe_vector(text, sizeof text, column, &bad);
+    return mr__fail(MR_EDATA, "column \"%s\", row %lld: %s", column->name,
+                    (long long)(first + r) + 1, text);
+  }
+  return MR_OK;
+}
+
 static int put_vectors(struct mr__batch_column *to, const struct mr__column *column,
                        const mr_values *values, int64_t first, int64_t rows) {
   size_t width = (size_t)column->width;
+  if (values->texts) return put_vector_texts(to, column, values, first, rows);
   for (int64_t i = first * column->width; i < (first + rows) * column->width; i++)
     if (!isfinite(values->floats[i]))
       return mr__fail(MR_EDATA, "column \"%s\", row %lld: %g is no finite number", column->name,
@@ -254,9 +269,27 @@ struct piece_of_row {
 };
 
 static int bad_behaviour(const struct mr__column *column, const struct piece_of_row *p, int32_t at,
-                         const char *shown, const char *trouble) {
-  return mr__fail(MR_EDATA, "column \"%s\", row %lld, behaviour %lld: %s is %s", column->name,
-                  (long long)p->row + 1, (long long)(p->skip + at - p->at + 1), shown, trouble);
+                         const char *trouble) {
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld, behaviour %lld: %s", column->name,
+                  (long long)p->row + 1, (long long)(p->skip + at - p->at + 1), trouble);
+}
+
+/* A number or vector of floats from text. */
+static int put_behaviour_number(struct mr__batch_column *to, const struct mr__column *column,
+                                struct mr__text piece, const struct piece_of_row *p, int32_t at) {
+  char shown[MR__EXCERPT_BYTES], text[128];
+  struct mr__bad_vector bad;
+  if (column->type == MR_VECTOR) {
+    float *out = to->floats + (int64_t)at * column->width;
+    if (mr__cell_vector(column, piece, out, &bad) == MR__NUMBER_OK) return MR_OK;
+    mr__describe_vector(text, sizeof text, column, &bad);
+  } else {
+    enum mr__number kind = mr__cell_number(column, piece, &to->floats[at]);
+    if (kind <= MR__NUMBER_MISSING) return MR_OK;
+    snprintf(text, sizeof text, "\"%s\" is %s", mr__excerpt(shown, piece),
+             mr__number_trouble(kind));
+  }
+  return bad_behaviour(column, p, at, text);
 }
 
 static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__column *column,
@@ -273,12 +306,7 @@ static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__col
       MR_TRY(put_bag_text(to, column, piece, p->row));
       to->offsets[at + 1] = (int32_t)to->n;
     } else {
-      enum mr__number kind = mr__cell_number(column, piece, &to->floats[at]);
-      char text[MR__EXCERPT_BYTES], shown[MR__EXCERPT_BYTES + 2];
-      if (kind > MR__NUMBER_MISSING) {
-        snprintf(shown, sizeof shown, "\"%s\"", mr__excerpt(text, piece));
-        return bad_behaviour(column, p, at, shown, mr__number_trouble(kind));
-      }
+      MR_TRY(put_behaviour_number(to, column, piece, p, at));
     }
     at++;
   }
@@ -295,9 +323,9 @@ static int put_behaviour_floats(struct mr__batch_column *to, const struct mr__co
     if (column->type == MR_NUMBER)
       fits = mr__given_number(column, from[i], &out[i]) <= MR__NUMBER_MISSING;
     if (fits) continue;
-    char shown[32];
-    snprintf(shown, sizeof shown, "%g", (double)from[i]);
-    return bad_behaviour(column, p, p->at + (int32_t)(i / width), shown, "no finite number");
+    char text[48];
+    snprintf(text, sizeof text, "%g is no finite number", (double)from[i]);
+    return bad_behaviour(column, p, p->at + (int32_t)(i / width), text);
   }
   return MR_OK;
 }
