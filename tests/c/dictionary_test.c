@@ -1,6 +1,6 @@
 /* The codes of keys (data/dictionary.h) against a plain list: keys spread like hashes, and keys
  * that meet wherever keys can meet: at one home, with the same bits in the slot, in one pair of what
- * a thread found lately. Codes are numbered by shard in the order in which keys are added; what was
+ * a thread found lately; key by key and in several columns at a time. Codes are numbered by shard in the order in which keys are added; what was
  * not added is new; keys below the least count are forgotten, and the others numbered anew. */
 #include "data/dictionary.h"
 
@@ -87,6 +87,31 @@ static void find(struct mr__dictionary *dictionary, struct mr__recent *recent,
   CHECK(said == n_new, "%zu are new, expected %u", said, n_new);
 }
 
+/* Several columns at a time, of two tables in any order: as one by one. */
+static void find_all(struct mr__recent *recent, const uint64_t *keys, uint32_t n) {
+  static uint32_t codes[MR__QUERIES][FINDS];
+  struct mr__query queries[MR__QUERIES];
+  int n_queries = 1 + (int)draw(MR__QUERIES);
+  for (int q = 0; q < n_queries; q++)
+    queries[q] = (struct mr__query){
+        .table = (int)draw(2), .keys = keys + (n - n / (uint32_t)(q + 1)), .codes = codes[q]};
+  uint32_t each = n / (uint32_t)n_queries;
+  mr__dictionary_find_all(recent, queries, n_queries, each);
+  for (int q = 0; q < n_queries; q++) {
+    size_t n_new = 0;
+    for (uint32_t i = 0; i < each; i++) {
+      uint64_t key = queries[q].keys[i];
+      uint32_t place = place_of(key), code = MR__NEW_CODE;
+      if (queries[q].table == 1 && place < list.n) code = list.codes[place], list.seen[place]++;
+      if (key == MR__UNKNOWN_KEY) code = MR__UNKNOWN_CODE;
+      n_new += code == MR__NEW_CODE;
+      CHECK(codes[q][i] == code, "query %d of %d: key %llx has code %x, expected %x", q, n_queries,
+            (unsigned long long)key, codes[q][i], code);
+    }
+    CHECK(queries[q].n_new == n_new, "%zu are new, expected %zu", queries[q].n_new, n_new);
+  }
+}
+
 /* Numbers by shard of those that are seen often enough, in the order in which they were added. */
 static void check_settled(struct mr__dictionary *dictionary) {
   uint32_t kept[MR__SHARDS] = {1}, n_kept = 0;
@@ -125,6 +150,7 @@ static void check(int alike, int at, int min_count) {
       if (keys[i] == MR__UNKNOWN_KEY) keys[i] = key_of(0, alike, at);
     add(dictionary, keys, n / 4);
     find(dictionary, recent[1], keys, n);
+    find_all(recent[round % 2], keys, n);
   }
   if (min_count > 1) check_settled(dictionary);
   mr__recent_free(recent[0]);

@@ -179,6 +179,38 @@ static void check_keys(uint32_t smallest, uint32_t largest, size_t stride) {
   }
 }
 
+/* Of columns side by side, each with a seed of its own, in rows that have other cells besides. */
+static void check_row_keys(size_t n_rows, size_t n_columns, uint32_t smallest, uint32_t largest) {
+  enum { MOST_ROWS = 21, CELLS = 14, BEFORE = 2 };
+  uint32_t row_ends[MOST_ROWS * CELLS], at = 0;
+  uint64_t keys[MOST_ROWS * CELLS], seeds[CELLS];
+  for (size_t i = 0; i < n_rows * CELLS; i++) {
+    row_ends[i] = at += smallest + draw(largest - smallest + 1);
+    at++;
+  }
+  for (uint32_t i = 0; i < at + MR__SCAN_PAD; i++) text[i] = (char)draw(256);
+  for (size_t c = 0; c < n_columns; c++) seeds[c] = mr__table_seed("t") * (c + 1) + drawn;
+  keys[n_rows * n_columns] = 12345;
+  mr__family()->row_keys(keys, text, row_ends + BEFORE, CELLS, n_rows, seeds, n_columns);
+  for (size_t r = 0; r < n_rows; r++)
+    for (size_t c = 0; c < n_columns; c++) {
+      const uint32_t *marks = row_ends + r * CELLS + BEFORE + c;
+      uint32_t size = marks[1] - marks[0] - 1;
+      uint64_t wanted = mr__key(text + marks[0] + 1, size, seeds[c]);
+      CHECK(keys[c * n_rows + r] == wanted, "key of %u bytes in row %zu, column %zu is %llx, not %llx",
+            size, r, c, (unsigned long long)keys[c * n_rows + r], (unsigned long long)wanted);
+    }
+  CHECK(keys[n_rows * n_columns] == 12345, "more than %zu x %zu keys", n_rows, n_columns);
+}
+
+static void check_all_row_keys(void) {
+  static const uint32_t sizes[][2] = {{8, 8}, {4, 8}, {1, 3}, {9, 16}, {0, 18}, {17, 40}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t n_rows = 1; n_rows <= 20; n_rows += n_rows < 9 ? 1 : 4)
+      for (size_t n_columns = 1; n_columns <= 11; n_columns++)
+        check_row_keys(n_rows, n_columns, sizes[i][0], sizes[i][1]);
+}
+
 /* XXH3 maps texts of 8 bytes one to one, so there is one whose hash is 0, the key of "unknown": go
  * back from there. Before the last shift and the last product stands 0, before the sum with the
  * size 8, before the first product 8 / C, and x ^ rotl(x, 49) ^ rotl(x, 24) done 64 times gives x
@@ -221,6 +253,7 @@ int main(void) {
     check_long_row();
     check_all_pieces();
     check_all_keys();
+    check_all_row_keys();
   }
   return check_end();
 }

@@ -1,5 +1,6 @@
-/* Rows of words turned into columns, in every kernel family, beside two plain loops: any number of
- * words, nothing read or written outside, and any one word that is too large is noticed. */
+/* Rows of words turned into columns, and columns into rows, in every kernel family, beside plain loops:
+ * any number of words, nothing read or written outside, and any one word that is too large is
+ * noticed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,31 @@ static void check_wrong(struct square *s, int family, int n) {
   }
 }
 
+/* Columns put into records that lie apart, with words of their own before and behind. */
+static void check_put(int family, size_t n_rows, size_t n) {
+  enum { BEFORE = 3, BEHIND = 2 };
+  size_t at[ROWS + 5], words = BEFORE + n + BEHIND;
+  struct guarded columns = guarded_floats(n * n_rows), records = guarded_floats(n_rows * words);
+  for (size_t i = 0; i < n_rows; i++) at[i] = 4 * (n_rows - 1 - i) * words;
+  for (size_t k = 0; k < n_rows * words; k++) words_of(&records)[k] = 7;
+  for (size_t w = 0; w < n; w++)
+    for (size_t i = 0; i < n_rows; i++)
+      words_of(&columns)[w * n_rows + i] = word((int)i, (int)w);
+  mr_isa_set(family_names[family]);
+  mr__family()->put_words((char *)records.p + 4 * BEFORE, at, n_rows, words_of(&columns), n_rows,
+                          n);
+  mr_isa_set("auto");
+  for (size_t i = 0; i < n_rows; i++)
+    for (size_t w = 0; w < words; w++) {
+      size_t own = w - BEFORE;
+      uint32_t wanted = w >= BEFORE && own < n ? word((int)i, (int)own) : 7;
+      CHECK(words_of(&records)[at[i] / 4 + w] == wanted, "%s: word %zu of record %zu, of %zu words",
+            family_names[family], w, i, n);
+    }
+  guarded_free(&columns);
+  guarded_free(&records);
+}
+
 int main(void) {
   for (int n = 1; n <= MOST; n++) {
     struct square s = {.most = guarded_floats((size_t)n)};
@@ -70,6 +96,7 @@ int main(void) {
       if (!family_runs(family)) continue;
       check_turned(&s, family, n);
       check_wrong(&s, family, n);
+      for (size_t n_rows = 1; n_rows <= ROWS + 5; n_rows++) check_put(family, n_rows, (size_t)n);
     }
     for (int i = 0; i < ROWS; i++) guarded_free(&s.rows[i]);
     for (int w = 0; w < n; w++) guarded_free(&s.columns[w]);

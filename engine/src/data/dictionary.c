@@ -7,9 +7,9 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 
-enum { FIRST_SLOTS = 32, SLOT_AHEAD = 16, KEY_AHEAD = 8, RECENT_AHEAD = 24 };
+enum { FIRST_SLOTS = 32, FIRST_KEYS = 16, SLOT_AHEAD = 16, KEY_AHEAD = 8 };
 /* Keys looked up at a time; those remembered by a thread, for all tables and for each. */
-enum { STRETCH = 1024, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
+enum { STRETCH = 512, RECENT = 1 << 16, MOST_RECENT = 1 << 12, LEAST_RECENT = 1 << 6 };
 enum { INDEX_BITS = 27 }; /* of a slot: the others are of the key */
 enum {
   MOST_KEYS = (INT32_MAX / MR__CODE_STEP) * MR__CODES_IN_LINE
@@ -28,7 +28,8 @@ struct coded_table {
   const char *name;
   uint32_t least; /* times that a key is seen and kept; 1: all are */
   int has_lock;
-  pthread_rwlock_t lock; /* of the shards: many look keys up, one adds */
+  pthread_rwlock_t lock; /* of the shards' blocks: many look keys up in them, one puts larger ones
+                            in their place; keys are added to them meanwhile, without it */
   struct shard shards[MR__SHARDS];
 };
 
@@ -37,21 +38,21 @@ struct mr__dictionary {
   struct coded_table *tables;
 };
 
-struct recent_key {
-  uint64_t key; /* 0: none, and right as well: the code is that of "unknown" */
-  uint32_t code;
-};
-
-/* Two keys of the same low bits. The second one is the last to have come; when it comes again, it
- * changes places with the first. So keys that come often stay, however many others pass by. */
-struct recent_pair {
-  struct recent_key first, second;
+/* Two keys for each place, which is their low bits. The second one is the last to have come; when
+ * it comes again, it changes places with the first. So keys that come often stay, however many
+ * others pass by. First keys lie side by side, and so do their codes: most queries see no more than
+ * these. Key 0 is none, and right as well: the code is that of "unknown". */
+struct recent {
+  uint64_t *keys;  /* [2][mask + 1]: the first ones, then the second ones */
+  uint32_t *codes; /* of these */
 };
 
 struct mr__recent {
   struct mr__dictionary *dictionary;
-  struct recent_pair *pairs; /* [tables][mask + 1], each at its keys' low bits */
   size_t mask;
+  uint64_t *keys;                         /* [tables][2][mask + 1] */
+  uint32_t *codes;                        /* the same */
+  uint32_t missing[MR__QUERIES][STRETCH]; /* of a stretch: places of keys that are not there */
 };
 
 /* ---- slots ---- */
@@ -69,22 +70,29 @@ static inline uint32_t index_in(uint32_t slot) {
   return (slot & ((UINT32_C(1) << INDEX_BITS) - 1)) - 1;
 }
 
+/* What a slot holds now; its key is there with it. */
+static inline uint32_t slot_at(const struct shard *shard, size_t at) {
+  return __atomic_load_n(&shard->slots[at], __ATOMIC_ACQUIRE);
+}
+
 /* The first slot from `at` on that is empty or looks like the key's. */
 static inline size_t next_slot(const struct shard *shard, uint64_t key, size_t at) {
   uint32_t like = slot_for(key, 0) >> INDEX_BITS;
-  while (shard->slots[at] && shard->slots[at] >> INDEX_BITS != like)
+  for (uint32_t slot; (slot = slot_at(shard, at)) && slot >> INDEX_BITS != like;)
     at = (at + 1) & (shard->n_slots - 1);
   return at;
 }
 
-/* The slot of a key, or the empty one where it would be, from a place on that next_slot gave. */
-static inline uint32_t *find_slot(const struct shard *shard, uint64_t key, size_t at) {
-  while (shard->slots[at] && shard->keys[index_in(shard->slots[at])] != key)
+/* The place of a key's slot, or of the empty one where it would be, from a place on that next_slot
+ * gave. *found: what it holds. */
+static inline size_t find_slot(const struct shard *shard, uint64_t key, size_t at,
+                               uint32_t *found) {
+  while ((*found = slot_at(shard, at)) && shard->keys[index_in(*found)] != key)
     at = next_slot(shard, key, (at + 1) & (shard->n_slots - 1));
-  return &shard->slots[at];
+  return at;
 }
 
-static int grow_slots(struct shard *shard) {
+static int grow_slots(struct coded_table *table, struct shard *shard) {
   struct shard grown = *shard;
   grown.n_slots = shard->n_slots ? 2 * shard->n_slots : FIRST_SLOTS;
   grown.slots = mr__calloc_block(grown.n_slots * sizeof *grown.slots);
@@ -96,9 +104,38 @@ static int grow_slots(struct shard *shard) {
     while (grown.slots[at]) at = (at + 1) & (grown.n_slots - 1); /* all keys are different */
     grown.slots[at] = slot_for(shard->keys[i], (uint32_t)i);
   }
-  mr__free_block(shard->slots, shard->n_slots * sizeof *shard->slots);
-  *shard = grown;
+  uint32_t *old = shard->slots;
+  size_t n_old = shard->n_slots;
+  pthread_rwlock_wrlock(&table->lock); /* prefetch_slot does not wait for it */
+  __atomic_store_n(&shard->n_slots, grown.n_slots, __ATOMIC_RELAXED);
+  __atomic_store_n(&shard->slots, grown.slots, __ATOMIC_RELAXED);
+  pthread_rwlock_unlock(&table->lock);
+  mr__free_block(old, n_old * sizeof *old);
   return MR_OK;
+}
+
+/* Room for one more in a list of n: else a copy of twice the size takes its place. */
+static int grow_list(struct coded_table *table, void *list, size_t *capacity, size_t n,
+                     size_t bytes_each) {
+  if (n < *capacity) return MR_OK;
+  void **place = list, *old = *place;
+  size_t n_grown = n ? 2 * n : FIRST_KEYS;
+  void *grown = mr__calloc_block(n_grown * bytes_each);
+  if (!grown) return mr__fail_memory();
+  pthread_rwlock_wrlock(&table->lock); /* others may be counting in the old one */
+  if (n > 0) memcpy(grown, old, n * bytes_each);
+  *place = grown;
+  pthread_rwlock_unlock(&table->lock);
+  mr__free_block(old, *capacity * bytes_each);
+  *capacity = n_grown;
+  return MR_OK;
+}
+
+static int grow_lists(struct coded_table *table, struct shard *shard) {
+  size_t n = shard->n;
+  MR_TRY(grow_list(table, &shard->keys, &shard->keys_capacity, n, sizeof *shard->keys));
+  if (table->least == 1) return MR_OK;
+  return grow_list(table, &shard->seen, &shard->seen_capacity, n, sizeof *shard->seen);
 }
 
 /* ---- life cycle ---- */
@@ -111,11 +148,10 @@ static int start_table(struct coded_table *table, const struct mr__table_spec *s
   if (fit && spec->min_count > INT32_MAX) table->least = INT32_MAX;
   pthread_rwlock_init(&table->lock, NULL);
   table->has_lock = 1;
-  for (int s = 0; s < MR__SHARDS; s++) MR_TRY(grow_slots(&table->shards[s]));
-  MR_TRY(mr__grow(&first->keys, &first->keys_capacity, 1, sizeof *first->keys));
-  MR_TRY(mr__grow(&first->seen, &first->seen_capacity, 1, sizeof *first->seen));
+  for (int s = 0; s < MR__SHARDS; s++) MR_TRY(grow_slots(table, &table->shards[s]));
+  MR_TRY(grow_lists(table, first));
   first->keys[0] = MR__UNKNOWN_KEY;
-  first->seen[0] = table->least;
+  if (first->seen) first->seen[0] = table->least;
   first->n = 1;
   return MR_OK;
 }
@@ -141,8 +177,8 @@ static void clear_table(struct coded_table *table) {
   for (int s = 0; s < MR__SHARDS; s++) {
     struct shard *shard = &table->shards[s];
     mr__free_block(shard->slots, shard->n_slots * sizeof *shard->slots);
-    mr__free(shard->keys);
-    mr__free(shard->seen);
+    mr__free_block(shard->keys, shard->keys_capacity * sizeof *shard->keys);
+    mr__free_block(shard->seen, shard->seen_capacity * sizeof *shard->seen);
   }
   if (table->has_lock) pthread_rwlock_destroy(&table->lock);
 }
@@ -163,8 +199,9 @@ int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary) {
   while (n > LEAST_RECENT && n * dictionary->n_tables > RECENT) n /= 2;
   recent->dictionary = dictionary;
   recent->mask = n / 2 - 1;
-  recent->pairs = mr__calloc(dictionary->n_tables * (n / 2), sizeof *recent->pairs);
-  if (!recent->pairs) {
+  recent->keys = mr__calloc(dictionary->n_tables * n, sizeof *recent->keys);
+  recent->codes = mr__calloc(dictionary->n_tables * n, sizeof *recent->codes);
+  if (!recent->keys || !recent->codes) {
     mr__recent_free(recent);
     return mr__fail_memory();
   }
@@ -174,7 +211,8 @@ int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary) {
 
 void mr__recent_free(struct mr__recent *recent) {
   if (!recent) return;
-  mr__free(recent->pairs);
+  mr__free(recent->keys);
+  mr__free(recent->codes);
   mr__free(recent);
 }
 
@@ -193,17 +231,22 @@ static inline int count(struct coded_table *table, uint32_t code) {
   return 1;
 }
 
+/* Without the table's lock: where another thread makes larger slots just now, the wrong place is
+ * asked for. */
 static inline __attribute__((always_inline)) void prefetch_slot(const struct coded_table *table,
                                                                 uint64_t key) {
   const struct shard *shard = &table->shards[mr__shard_of(key)];
-  __builtin_prefetch(&shard->slots[home_of(shard, key)]);
+  size_t n_slots = __atomic_load_n(&shard->n_slots, __ATOMIC_RELAXED);
+  const uint32_t *slots = __atomic_load_n(&shard->slots, __ATOMIC_RELAXED);
+  __builtin_prefetch((const void *)((uintptr_t)slots + (key & (n_slots - 1)) * sizeof *slots));
 }
 
 /* Also gives the slot that looks like the key's. */
 static inline size_t prefetch_key(const struct coded_table *table, uint64_t key) {
   const struct shard *shard = &table->shards[mr__shard_of(key)];
   size_t at = next_slot(shard, key, home_of(shard, key));
-  if (shard->slots[at]) __builtin_prefetch(&shard->keys[index_in(shard->slots[at])]);
+  uint32_t slot = slot_at(shard, at);
+  if (slot) __builtin_prefetch(&shard->keys[index_in(slot)]);
   return at;
 }
 
@@ -211,77 +254,133 @@ static inline size_t prefetch_key(const struct coded_table *table, uint64_t key)
 static inline uint32_t code_at(const struct coded_table *table, uint64_t key, size_t at) {
   int s = mr__shard_of(key);
   if (key == MR__UNKNOWN_KEY) return MR__UNKNOWN_CODE;
-  uint32_t slot = *find_slot(&table->shards[s], key, at);
+  uint32_t slot;
+  find_slot(&table->shards[s], key, at, &slot);
   return slot ? mr__code(s, index_in(slot)) : MR__NEW_CODE;
 }
 
-/* What the thread has found lately, without a branch. Returns how many are not the first of a pair,
- * and lists their places. */
-static size_t find_first(const struct recent_pair *recent, size_t mask, const uint64_t *keys,
-                         size_t n, uint32_t *codes, uint32_t *missing) {
+/* What the thread has found lately, without a branch. Returns how many are not the first of their
+ * places, and lists which. (Gathers are slower than these loads, most of which hit the second-level
+ * cache.) */
+static size_t find_first(struct recent recent, size_t mask, const uint64_t *restrict keys, size_t n,
+                         uint32_t *restrict codes, uint32_t *restrict missing) {
+  const uint64_t *known = recent.keys;
+  const uint32_t *known_codes = recent.codes;
   size_t n_missing = 0;
   for (size_t i = 0; i < n; i++) {
-    __builtin_prefetch(&recent[keys[i + RECENT_AHEAD < n ? i + RECENT_AHEAD : i] & mask], 1);
-    const struct recent_key *first = &recent[keys[i] & mask].first;
-    codes[i] = first->code;
+    uint64_t key = keys[i];
+    codes[i] = known_codes[key & mask];
     missing[n_missing] = (uint32_t)i;
-    n_missing += first->key != keys[i];
+    n_missing += known[key & mask] != key;
   }
   return n_missing;
 }
 
-/* Of those, the second of pairs. Keeps the list of the others. */
-static size_t find_second(struct recent_pair *recent, size_t mask, const uint64_t *keys,
-                          uint32_t *codes, uint32_t *missing, size_t n) {
+/* Of the keys that are not the first of their places, the second ones. Keeps the list of the
+ * others, whose slots are asked for. */
+static size_t find_second(const struct coded_table *table, struct recent recent, size_t mask,
+                          const uint64_t *keys, uint32_t *codes, uint32_t *missing, size_t n) {
   size_t n_missing = 0;
   for (size_t i = 0; i < n; i++) {
     uint64_t key = keys[missing[i]];
-    struct recent_pair *pair = &recent[key & mask], turned = {pair->second, pair->first};
-    if (turned.first.key == key) {
-      codes[missing[i]] = turned.first.code;
-      *pair = turned;
+    size_t first = key & mask, second = first + mask + 1;
+    if (recent.keys[second] == key) {
+      uint32_t code = codes[missing[i]] = recent.codes[second];
+      recent.keys[second] = recent.keys[first];
+      recent.codes[second] = recent.codes[first];
+      recent.keys[first] = key;
+      recent.codes[first] = code;
     } else {
+      prefetch_slot(table, key);
       missing[n_missing++] = missing[i];
     }
   }
   return n_missing;
 }
 
-/* Those missing from `recent`. A key that is still to be counted is not kept there. */
-static size_t find_shared(struct coded_table *table, struct recent_pair *recent, size_t mask,
+/* Ask for the keys of the slots, whose numbers wait in place of the codes. */
+static void find_slots(const struct coded_table *table, const uint64_t *keys,
+                       const uint32_t *missing, size_t n, uint32_t *codes) {
+  for (size_t i = 0; i < n; i++)
+    codes[missing[i]] = (uint32_t)prefetch_key(table, keys[missing[i]]);
+}
+
+/* Returns how many are new. A key that is still to be counted is not kept in `recent`. */
+static size_t find_shared(struct coded_table *table, struct recent recent, size_t mask,
                           const uint64_t *keys, const uint32_t *missing, size_t n,
                           uint32_t *codes) {
   size_t n_new = 0;
-  uint32_t at[STRETCH];
-  for (size_t i = 0; i < n; i++) prefetch_slot(table, keys[missing[i]]);
-  for (size_t i = 0; i < n; i++) at[i] = (uint32_t)prefetch_key(table, keys[missing[i]]);
   for (size_t i = 0; i < n; i++) {
     uint64_t key = keys[missing[i]];
-    uint32_t code = codes[missing[i]] = code_at(table, key, at[i]);
-    if (code == MR__NEW_CODE)
+    uint32_t code = codes[missing[i]] = code_at(table, key, codes[missing[i]]);
+    if (code == MR__NEW_CODE) {
       n_new++;
-    else if (table->least == 1 || !count(table, code))
-      recent[key & mask].second = (struct recent_key){key, code};
+    } else if (table->least == 1 || !count(table, code)) {
+      size_t second = (key & mask) + mask + 1;
+      recent.keys[second] = key;
+      recent.codes[second] = code;
+    }
   }
   return n_new;
 }
 
-size_t mr__dictionary_find(struct mr__recent *recent, int t, const uint64_t *keys, size_t n,
-                           uint32_t *codes) {
-  struct coded_table *table = &recent->dictionary->tables[t];
-  struct recent_pair *mine = recent->pairs + (size_t)t * (recent->mask + 1);
-  size_t n_new = 0;
-  for (size_t first = 0; first < n; first += STRETCH, keys += STRETCH, codes += STRETCH) {
-    uint32_t missing[STRETCH];
-    size_t some = n - first < STRETCH ? n - first : STRETCH;
-    size_t n_missing = find_first(mine, recent->mask, keys, some, codes, missing);
-    n_missing = find_second(mine, recent->mask, keys, codes, missing, n_missing);
-    if (n_missing == 0) continue;
-    pthread_rwlock_rdlock(&table->lock);
-    n_new += find_shared(table, mine, recent->mask, keys, missing, n_missing, codes);
-    pthread_rwlock_unlock(&table->lock);
+static struct recent recent_of(const struct mr__recent *recent, int table) {
+  size_t first = 2 * (size_t)table * (recent->mask + 1);
+  return (struct recent){recent->keys + first, recent->codes + first};
+}
+
+/* Lock the tables that keys are missing of, each once, or unlock them: always in the same order, so
+ * that threads with several locks need no order among themselves. */
+static void lock_tables(struct mr__dictionary *dictionary, const struct mr__query *queries,
+                        const size_t *n_missing, int n_queries, int (*lock)(pthread_rwlock_t *)) {
+  for (int last = -1;;) {
+    int next = INT32_MAX;
+    for (int l = 0; l < n_queries; l++)
+      if (n_missing[l] > 0 && queries[l].table > last && queries[l].table < next)
+        next = queries[l].table;
+    if (next == INT32_MAX) return;
+    lock(&dictionary->tables[next].lock);
+    last = next;
   }
-  return n_new;
+}
+
+static void find_stretch(struct mr__recent *recent, struct mr__query *queries, int n_queries,
+                         size_t first, size_t n) {
+  struct mr__dictionary *dictionary = recent->dictionary;
+  size_t mask = recent->mask, n_missing[MR__QUERIES];
+  for (int l = 0; l < n_queries; l++) {
+    const struct mr__query *own = &queries[l];
+    struct recent known = recent_of(recent, own->table);
+    const uint64_t *keys = own->keys + first;
+    uint32_t *codes = own->codes + first, *missing = recent->missing[l];
+    n_missing[l] = find_first(known, mask, keys, n, codes, missing);
+    n_missing[l] = find_second(&dictionary->tables[own->table], known, mask, keys, codes, missing,
+                               n_missing[l]);
+  }
+  lock_tables(dictionary, queries, n_missing, n_queries, pthread_rwlock_rdlock);
+  for (int l = 0; l < n_queries; l++)
+    find_slots(&dictionary->tables[queries[l].table], queries[l].keys + first, recent->missing[l],
+               n_missing[l], queries[l].codes + first);
+  for (int l = 0; l < n_queries; l++)
+    queries[l].n_new += find_shared(
+        &dictionary->tables[queries[l].table], recent_of(recent, queries[l].table), mask,
+        queries[l].keys + first, recent->missing[l], n_missing[l], queries[l].codes + first);
+  lock_tables(dictionary, queries, n_missing, n_queries, pthread_rwlock_unlock);
+}
+
+void mr__dictionary_find_all(struct mr__recent *recent, struct mr__query *queries, int n_queries,
+                             size_t n) {
+  assert(n_queries <= MR__QUERIES);
+  for (int l = 0; l < n_queries; l++) queries[l].n_new = 0;
+  for (size_t first = 0; first < n; first += STRETCH)
+    find_stretch(recent, queries, n_queries, first, n - first < STRETCH ? n - first : STRETCH);
+}
+
+size_t mr__dictionary_find(struct mr__recent *recent, int table, const uint64_t *keys, size_t n,
+                           uint32_t *codes) {
+  struct mr__query query = {.table = table, .keys = keys, .codes = codes};
+  mr__dictionary_find_all(recent, &query, 1, n);
+  return query.n_new;
 }
 
 uint32_t mr__dictionary_code(struct mr__dictionary *dictionary, int t, uint64_t key) {
@@ -306,28 +405,28 @@ void mr__dictionary_count(struct mr__dictionary *dictionary, int t, const uint32
 /* ---- in turn ---- */
 
 static void count_times(const struct coded_table *table, uint32_t *seen, uint32_t times) {
-  uint32_t left = *seen < table->least ? table->least - *seen : 0;
-  *seen += times < left ? times : left;
+  uint32_t before = __atomic_load_n(seen, __ATOMIC_RELAXED);
+  uint32_t left = before < table->least ? table->least - before : 0;
+  __atomic_add_fetch(seen, times < left ? times : left, __ATOMIC_RELAXED);
 }
 
 static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
   int s = mr__shard_of(new_key->key);
   struct shard *shard = &table->shards[s];
+  uint32_t slot;
   size_t at = next_slot(shard, new_key->key, home_of(shard, new_key->key));
-  uint32_t *slot = find_slot(shard, new_key->key, at);
-  size_t index = *slot ? index_in(*slot) : shard->n;
-  if (*slot == 0) {
+  at = find_slot(shard, new_key->key, at, &slot);
+  size_t index = slot ? index_in(slot) : shard->n;
+  if (slot == 0) {
     if (index >= MOST_KEYS)
       return mr__fail(MR_EDATA, "table \"%s\" has more than %d distinct values", table->name,
                       MOST_KEYS);
-    MR_TRY(mr__grow(&shard->keys, &shard->keys_capacity, index + 1, sizeof *shard->keys));
-    if (table->least > 1)
-      MR_TRY(mr__grow(&shard->seen, &shard->seen_capacity, index + 1, sizeof *shard->seen));
-    if (table->least > 1) shard->seen[index] = 0;
+    MR_TRY(grow_lists(table, shard));
     shard->keys[index] = new_key->key;
+    if (table->least > 1) shard->seen[index] = 0;
     shard->n++;
-    *slot = slot_for(new_key->key, (uint32_t)index);
-    if (2 * (shard->n + 1) > shard->n_slots) MR_TRY(grow_slots(shard));
+    __atomic_store_n(&shard->slots[at], slot_for(new_key->key, (uint32_t)index), __ATOMIC_RELEASE);
+    if (2 * (shard->n + 1) > shard->n_slots) MR_TRY(grow_slots(table, shard));
   }
   if (table->least > 1) count_times(table, &shard->seen[index], new_key->seen);
   new_key->code = mr__code(s, (uint32_t)index);
@@ -338,14 +437,11 @@ int mr__dictionary_add(struct mr__dictionary *dictionary, int t, struct mr__new_
                        size_t n) {
   struct coded_table *table = &dictionary->tables[t];
   int status = MR_OK;
-  if (n == 0) return MR_OK;
-  pthread_rwlock_wrlock(&table->lock);
   for (size_t i = 0; status == MR_OK && i < n; i++) {
     if (i + SLOT_AHEAD < n) prefetch_slot(table, keys[i + SLOT_AHEAD].key);
     if (i + KEY_AHEAD < n) prefetch_key(table, keys[i + KEY_AHEAD].key);
     status = add_key(table, &keys[i]);
   }
-  pthread_rwlock_unlock(&table->lock);
   return status;
 }
 

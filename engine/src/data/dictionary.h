@@ -58,8 +58,22 @@ int mr__dictionary_counts(const struct mr__dictionary *dictionary, int table);
 int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary);
 void mr__recent_free(struct mr__recent *recent);
 
-/* The codes of `n` keys, each counted once; MR__NEW_CODE for those that are not there. Returns how
- * many those are. Any number of threads at once. */
+/* Keys of one table whose codes are wanted. */
+struct mr__query {
+  int table;
+  const uint64_t *keys;
+  uint32_t *codes; /* MR__NEW_CODE: of a key that is not there */
+  size_t n_new;    /* how many those are */
+};
+enum { MR__QUERIES = 8 };
+
+/* The codes of `n` keys in each of at most MR__QUERIES queries, each key counted once. Several
+ * queries at a time spare waiting: what one lacks in the caches arrives while others are looked at.
+ * Any number of threads at once. */
+void mr__dictionary_find_all(struct mr__recent *recent, struct mr__query *queries, int n_queries,
+                             size_t n);
+
+/* The same of one query; returns n_new. */
 size_t mr__dictionary_find(struct mr__recent *recent, int table, const uint64_t *keys, size_t n,
                            uint32_t *codes);
 

@@ -56,14 +56,15 @@ struct mr__row_parser {
   struct mr__behaviours *behaviours; /* [columns] of those of sequences */
   size_t *tails;                     /* [n_rows] where what comes next in a record goes */
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
-  uint64_t *keys;                    /* [n_rows] of one column */
-  uint32_t *codes;                   /* [n_rows] of one column */
+  uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
+  uint32_t *codes[MR_DOMAINS];       /* [codes of a record, n_rows] of the records of a step */
   struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
   char *unquoted;         /* the last cell that had doubled quotes */
   struct bags other_bag;  /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
   float *vector;                          /* the same, and of a row that may be left out */
-  size_t stops_capacity, request_of_capacity, keys_capacity, codes_capacity, unquoted_capacity;
+  size_t codes_capacity[MR_DOMAINS];
+  size_t stops_capacity, request_of_capacity, keys_capacity, unquoted_capacity;
   size_t marks_capacity, tails_capacity, places_capacity, vector_capacity;
 };
 
@@ -127,6 +128,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   free_rows(&parser->rows, parser->layout);
   mr__scan_clear(&parser->scan);
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    mr__free(parser->codes[domain]);
     mr__free(parser->lists[domain].rows);
     mr__free(parser->lists[domain].record_at);
   }
@@ -147,7 +149,6 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->request_of);
   mr__free(parser->marks);
   mr__free(parser->keys);
-  mr__free(parser->codes);
   mr__free(parser->unquoted);
   mr__free(parser->vector);
   mr__free(parser);
@@ -367,13 +368,15 @@ static int reserve_rows(struct mr__row_parser *parser) {
   MR_TRY(
       mr__grow(&parser->request_of, &parser->request_of_capacity, n, sizeof *parser->request_of));
   MR_TRY(mr__grow(&parser->marks, &parser->marks_capacity, 2 * n, sizeof *parser->marks));
-  MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, n, sizeof *parser->keys));
-  MR_TRY(mr__grow(&parser->codes, &parser->codes_capacity, n, sizeof *parser->codes));
+  MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, MR__QUERIES * n, sizeof *parser->keys));
   MR_TRY(mr__grow(&parser->tails, &parser->tails_capacity, n, sizeof *parser->tails));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct list *list = &parser->lists[domain];
     MR_TRY(mr__grow(&list->rows, &list->rows_capacity, n, sizeof *list->rows));
     MR_TRY(mr__grow(&list->record_at, &list->record_capacity, n, sizeof *list->record_at));
+    MR_TRY(mr__grow(&parser->codes[domain], &parser->codes_capacity[domain],
+                    n * (size_t)parser->layout->records[domain].n_codes,
+                    sizeof *parser->codes[domain]));
   }
   struct mr__rows *rows = &parser->rows;
   size_t samples = (size_t)rows->sides[MR_SAMPLE].n + n;
@@ -624,20 +627,26 @@ static void list_rows(struct mr__row_parser *parser) {
 
 /* ---- codes ---- */
 
+/* List a key that gets its code later, at this place; until then its number stands there. */
+static int note_new_key(struct mr__row_parser *parser, int column, uint32_t row, uint64_t key,
+                        size_t at, uint32_t *number) {
+  struct mr__new_keys *new_keys =
+      &parser->rows.new_keys[parser->layout->schema->columns[column].table];
+  size_t i = new_keys->n;
+  if (i == new_keys->capacity)
+    MR_TRY(mr__grow(&new_keys->list, &new_keys->capacity, i + 1, sizeof *new_keys->list));
+  if (i >= MR__NEW_CODE) return mr__fail_memory();
+  new_keys->list[new_keys->n++] = (struct mr__new_key){
+      .key = key, .at = at, .row = parser->first_row + row, .column = column, .seen = 1};
+  *number = MR__NEW_CODE + (uint32_t)i;
+  return MR_OK;
+}
+
 /* Write a code to its place, or the number of a key that gets its code later. */
 static int put_code(struct mr__row_parser *parser, int column, uint32_t row, uint64_t key,
                     uint32_t code, size_t at) {
   const struct mr__column *spec = &parser->layout->schema->columns[column];
-  if (code >= MR__NEW_CODE) {
-    struct mr__new_keys *new_keys = &parser->rows.new_keys[spec->table];
-    size_t i = new_keys->n;
-    if (i == new_keys->capacity)
-      MR_TRY(mr__grow(&new_keys->list, &new_keys->capacity, i + 1, sizeof *new_keys->list));
-    if (i >= MR__NEW_CODE) return mr__fail_memory();
-    new_keys->list[new_keys->n++] = (struct mr__new_key){
-        .key = key, .at = at, .row = parser->first_row + row, .column = column, .seen = 1};
-    code = MR__NEW_CODE + (uint32_t)i;
-  }
+  if (code >= MR__NEW_CODE) MR_TRY(note_new_key(parser, column, row, key, at, &code));
   memcpy(parser->rows.sides[spec->domain].records + at, &code, 4);
   return MR_OK;
 }
@@ -907,20 +916,24 @@ static int copy_sequences(struct mr__row_parser *parser, int domain) {
   return MR_OK;
 }
 
-/* The codes of a column's keys, into the records. */
-static int put_codes(struct mr__row_parser *parser, int column, const uint64_t *keys) {
-  const struct mr__column *spec = &parser->layout->schema->columns[column];
-  const struct list *list = &parser->lists[spec->domain];
-  char *records = parser->rows.sides[spec->domain].records + parser->layout->at[column];
-  uint32_t *codes = parser->codes;
-  size_t n_new = mr__dictionary_find(parser->recent, spec->table, keys, list->n, codes);
-  const size_t *restrict record_at = list->record_at;
-  for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i], &codes[i], 4);
-  for (size_t i = 0; n_new > 0 && i < list->n; i++)
-    if (codes[i] >= MR__NEW_CODE)
-      MR_TRY(put_code(parser, column, list->rows[i], keys[i], codes[i],
-                      list->record_at[i] + parser->layout->at[column]));
-  return MR_OK;
+/* Where the codes of a column wait until all of a step's are there (put_all_codes). */
+static uint32_t *codes_of(struct mr__row_parser *parser, int column) {
+  const struct mr__layout *layout = parser->layout;
+  int domain = layout->schema->columns[column].domain;
+  size_t place = (layout->at[column] - layout->records[domain].codes_at) / 4;
+  return parser->codes[domain] + place * parser->lists[domain].n;
+}
+
+/* Into the records. */
+static void put_all_codes(struct mr__row_parser *parser) {
+  for (int domain = 0; domain < MR_DOMAINS; domain++) {
+    const struct mr__record *shape = &parser->layout->records[domain];
+    const struct list *list = &parser->lists[domain];
+    char *records = parser->rows.sides[domain].records;
+    if (shape->n_codes > 0 && list->n > 0)
+      mr__family()->put_words(records + shape->codes_at, list->record_at, list->n,
+                              parser->codes[domain], list->n, (size_t)shape->n_codes);
+  }
 }
 
 /* Where the cells of one column lie: cell i between at[i * stride] and at[i * stride + 1], which is
@@ -952,41 +965,106 @@ static struct marks find_cells(struct mr__row_parser *parser, const struct list 
 }
 
 /* The keys of one column. */
-static void hash_cells(struct mr__row_parser *parser, const struct list *list, int position,
-                       uint64_t seed) {
-  struct marks marks = find_cells(parser, list, position);
-  mr__family()->cell_keys(parser->keys, parser->scan.text, marks.at, marks.stride, list->n, seed);
+static void hash_cells(struct mr__row_parser *parser, struct mr__item item, uint64_t *keys) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  const struct list *list = &parser->lists[column->domain];
+  struct marks marks = find_cells(parser, list, item.position);
+  mr__family()->cell_keys(keys, parser->scan.text, marks.at, marks.stride, list->n, column->seed);
   for (size_t i = 0; parser->scan.has_quotes && i < list->n; i++) {
-    struct mr__text text = read_cell(parser, list->rows[i], position);
-    if (text.at == parser->unquoted) parser->keys[i] = mr__key(text.at, text.size, seed);
+    struct mr__text text = read_cell(parser, list->rows[i], item.position);
+    if (text.at == parser->unquoted) keys[i] = mr__key(text.at, text.size, column->seed);
   }
 }
 
 /* Values that are not listed have one key. */
-static void list_keys(struct mr__row_parser *parser, const struct list *list,
-                      struct mr__item item) {
+static void list_keys(struct mr__row_parser *parser, struct mr__item item, uint64_t *keys) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
-  for (size_t i = 0; i < list->n; i++) {
-    parser->keys[i] = mr__listed_key(column, parser->keys[i]);
-    if (parser->keys[i] == MR__UNLISTED_KEY && is_strict(column))
+  const struct list *list = &parser->lists[column->domain];
+  for (size_t i = 0; column->n_values > 0 && i < list->n; i++) {
+    keys[i] = mr__listed_key(column, keys[i]);
+    if (keys[i] == MR__UNLISTED_KEY && is_strict(column))
       note_unlisted(parser, list->rows[i], item);
   }
 }
 
-static int take_keys(struct mr__row_parser *parser, struct mr__item item) {
+/* How many of n columns lie side by side in the index, without quotes, in every row: the cell
+ * behind the last of them is of the same row. */
+static int count_neighbours(const struct mr__row_parser *parser, const struct mr__item *items,
+                            int n) {
+  const struct mr__column *columns = parser->layout->schema->columns;
+  if (parser->heading->is_placed || parser->scan.has_quotes || items[0].position == 0 ||
+      parser->lists[columns[items[0].column].domain].n != parser->n_rows)
+    return 0;
+  int k = 0;
+  while (k < n && items[k].position == items[0].position + k &&
+         items[k].position < parser->heading->n_cells - 1)
+    k++;
+  return k;
+}
+
+/* The keys of n columns of one domain. */
+static void hash_columns(struct mr__row_parser *parser, const struct mr__item *items, int n) {
+  const struct mr__scan *scan = &parser->scan;
+  const struct mr__column *columns = parser->layout->schema->columns;
+  size_t n_rows = parser->lists[columns[items[0].column].domain].n;
+  uint64_t seeds[MR__QUERIES];
+  int n_side_by_side = count_neighbours(parser, items, n);
+  for (int i = 0; i < n_side_by_side; i++) seeds[i] = columns[items[i].column].seed;
+  if (n_side_by_side > 0)
+    mr__family()->row_keys(parser->keys, scan->text, scan->ends + items[0].position - 1,
+                           (size_t)parser->heading->n_cells, n_rows, seeds, (size_t)n_side_by_side);
+  for (int i = n_side_by_side; i < n; i++)
+    hash_cells(parser, items[i], parser->keys + (size_t)i * n_rows);
+}
+
+static void take_groups(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct list *list = &parser->lists[column->domain];
   char *records = parser->rows.sides[column->domain].records;
-  uint64_t *keys = parser->keys, seed = column->seed;
+  uint64_t *keys = parser->keys;
   size_t at = parser->layout->at[item.column];
   int view = parser->layout->view_of[item.column];
-  hash_cells(parser, list, item.position, seed);
-  if (column->n_values > 0) list_keys(parser, list, item);
-  if (column->table >= 0) return put_codes(parser, item.column, keys);
+  hash_cells(parser, item, keys);
   const size_t *restrict record_at = list->record_at;
   for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i] + at, &keys[i], 8);
   if (view >= 0)
     memcpy(parser->rows.views[view].data + 8 * parser->rows.sides[MR_SAMPLE].n, keys, 8 * list->n);
+}
+
+static int is_plain_id(const struct mr__column *column) {
+  return column->type == MR_ID && column->sequence < 0;
+}
+
+/* How many of the items from here on are ids of one domain and can be taken together. */
+static int count_ids(const struct mr__row_parser *parser, const struct mr__item *items, int most) {
+  const struct mr__column *columns = parser->layout->schema->columns;
+  int n = 0;
+  while (n < most && n < MR__QUERIES && is_plain_id(&columns[items[n].column]) &&
+         columns[items[n].column].domain == columns[items[0].column].domain)
+    n++;
+  return n;
+}
+
+/* The codes of n columns of ids. */
+static int take_ids(struct mr__row_parser *parser, const struct mr__item *items, int n) {
+  const struct mr__layout *layout = parser->layout;
+  const struct list *list = &parser->lists[layout->schema->columns[items[0].column].domain];
+  struct mr__query queries[MR__QUERIES];
+  hash_columns(parser, items, n);
+  for (int k = 0; k < n; k++) {
+    uint64_t *keys = parser->keys + (size_t)k * list->n;
+    list_keys(parser, items[k], keys);
+    queries[k] = (struct mr__query){.table = layout->schema->columns[items[k].column].table,
+                                    .keys = keys,
+                                    .codes = codes_of(parser, items[k].column)};
+  }
+  mr__dictionary_find_all(parser->recent, queries, n, list->n);
+  for (int k = 0; k < n; k++)
+    for (size_t i = 0; queries[k].n_new > 0 && i < list->n; i++)
+      if (queries[k].codes[i] >= MR__NEW_CODE)
+        MR_TRY(note_new_key(parser, items[k].column, list->rows[i], queries[k].keys[i],
+                            list->record_at[i] + layout->at[items[k].column],
+                            &queries[k].codes[i]));
   return MR_OK;
 }
 
@@ -997,12 +1075,13 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   size_t at = parser->layout->at[item.column];
   int view = parser->layout->view_of[item.column];
   char *out = view < 0 ? NULL : parser->rows.views[view].data + 4 * parser->rows.sides[MR_SAMPLE].n;
+  uint32_t *codes = column->type == MR_BUCKET ? codes_of(parser, item.column) : NULL;
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
     float value = 0;
     enum mr__number kind = parse_float(parser, column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, list->rows[i], item, kind);
-    memcpy(records + list->record_at[i] + at, &value, 4);
+    memcpy(codes ? (char *)&codes[i] : records + list->record_at[i] + at, &value, 4);
     if (out) memcpy(out + 4 * i, &value, 4);
   }
 }
@@ -1068,13 +1147,17 @@ static int take_scenarios(struct mr__row_parser *parser, struct mr__item item) {
 
 static int take_columns(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
-  for (int i = 0; i < heading->n_items; i++) {
+  for (int i = 0, n = 1; i < heading->n_items; i += n) {
     struct mr__item item = heading->items[i];
+    n = 1;
     if (parser->layout->schema->columns[item.column].sequence >= 0) continue;
     switch (parser->layout->schema->columns[item.column].type) {
     case MR_ID:
+      n = count_ids(parser, &heading->items[i], heading->n_items - i);
+      MR_TRY(take_ids(parser, &heading->items[i], n));
+      break;
     case MR_GROUP:
-      MR_TRY(take_keys(parser, item));
+      take_groups(parser, item);
       break;
     case MR_NUMBER:
     case MR_BUCKET:
@@ -1095,6 +1178,7 @@ static int take_columns(struct mr__row_parser *parser) {
       break;
     }
   }
+  put_all_codes(parser);
   mask_labels(parser);
   return MR_OK;
 }

@@ -52,6 +52,13 @@ typedef void mr__cell_keys_fn(uint64_t *keys, const char *text, const uint32_t *
                               size_t stride, size_t n, uint64_t table_seed);
 mr__cell_keys_fn mr__cell_keys_plain, mr__cell_keys_avx2, mr__cell_keys_avx512;
 
+/* The same of columns that are neighbours in the text: the key of row r in column c, of the text from
+ * marks[r * stride + c] + 1 up to marks[r * stride + c + 1], is keys[c * n_rows + r]. Text and marks of
+ * a row are read while they are in the first-level cache. */
+typedef void mr__row_keys_fn(uint64_t *keys, const char *text, const uint32_t *marks, size_t stride,
+                             size_t n_rows, const uint64_t *seeds, size_t n_columns);
+mr__row_keys_fn mr__row_keys_plain, mr__row_keys_avx2, mr__row_keys_avx512;
+
 /* Cut a cell at each separator: piece i lies from marks[2 i] + 1 up to marks[2 i + 1]. Returns how
  * many pieces there are, one at least. 63 bytes behind the cell are readable, and `marks` has room
  * for MR__MOST_MARKS(size). */
@@ -74,6 +81,12 @@ typedef int mr__turn_words_fn(const char *const *rows, uint32_t *const *columns,
                               const uint32_t *most, int n);
 mr__turn_words_fn mr__turn_words_plain, mr__turn_words_avx2, mr__turn_words_avx512;
 
+/* Turn columns of words into rows: word w of row i, at records + at[i] + 4 w, is
+ * columns[w * stride + i]. */
+typedef void mr__put_words_fn(char *records, const size_t *at, size_t n_rows,
+                              const uint32_t *columns, size_t stride, size_t n);
+mr__put_words_fn mr__put_words_plain, mr__put_words_avx2, mr__put_words_avx512;
+
 struct mr__family {
   const char *name;
   const struct mr__op_list *ops;
@@ -88,9 +101,11 @@ struct mr__family {
   mr__limit_copy_fn *limit_copy;
   mr__scan_words_fn *scan_words;
   mr__cell_keys_fn *cell_keys;
+  mr__row_keys_fn *row_keys;
   mr__split_cell_fn *split_cell;
   mr__note_codes_fn *note_codes;
   mr__turn_words_fn *turn_words;
+  mr__put_words_fn *put_words;
 };
 
 const struct mr__family *mr__family(void);

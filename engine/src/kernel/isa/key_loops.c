@@ -12,20 +12,23 @@
 
 enum { LANES = 4 };
 
-/* The seed as the formulas of the three sizes have it, with their words of the secret. */
+/* The seeds of four texts as the formulas of the three sizes have them, with their words of the
+ * secret. */
 struct flips {
   __m256i of_1_to_3, of_4_to_8, of_9_to_16[2];
 };
 
 static inline __m256i four_of(uint64_t value) { return _mm256_set1_epi64x((long long)value); }
 
-static struct flips flips_of(uint64_t seed) {
-  const uint64_t secret_0 = 0x87275a9b, secret_8 = 0xc73ab174c5ecd5a2,
-                 secret_24 = 0x6782737bea4239b9, secret_40 = 0xaf56bc3b0996523a;
-  uint64_t mixed = seed ^ (uint64_t)__builtin_bswap32((uint32_t)seed) << 32;
-  return (struct flips){four_of(secret_0 + seed),
-                        four_of(secret_8 - mixed),
-                        {four_of(secret_24 + seed), four_of(secret_40 - seed)}};
+static struct flips flips_of(__m256i seeds) {
+  const __m256i turn =
+      _mm256_broadcastsi128_si256(_mm_set_epi64x(0x08090A0B0F0F0F0F, 0x0001020307070707));
+  __m256i low = _mm256_shuffle_epi8(_mm256_blend_epi32(seeds, _mm256_setzero_si256(), 0xAA), turn);
+  __m256i mixed = _mm256_xor_si256(seeds, low);
+  return (struct flips){_mm256_add_epi64(four_of(0x87275a9b), seeds),
+                        _mm256_sub_epi64(four_of(0xc73ab174c5ecd5a2), mixed),
+                        {_mm256_add_epi64(four_of(0x6782737bea4239b9), seeds),
+                         _mm256_sub_epi64(four_of(0xaf56bc3b0996523a), seeds)}};
 }
 
 /* The lower halves of products of 64-bit numbers. */
@@ -114,6 +117,11 @@ static inline __m256i hash_9_to_16(__m256i words, __m256i last_words, __m256i si
 /* The marks of four cells, one before the start and the stop, as two vectors. */
 static inline void four_marks(const uint32_t *marks, size_t stride, __m128i *before,
                               __m128i *stops) {
+  if (stride == 1) {
+    *before = _mm_loadu_si128((const __m128i *)(const void *)marks);
+    *stops = _mm_loadu_si128((const __m128i *)(const void *)(marks + 1));
+    return;
+  }
   __m128i low = _mm_set_epi64x(load_8(marks + stride), load_8(marks));
   __m128i high = _mm_set_epi64x(load_8(marks + 3 * stride), load_8(marks + 2 * stride));
   __m128 a = _mm_castsi128_ps(low), b = _mm_castsi128_ps(high);
@@ -138,30 +146,37 @@ static inline long long last_8(const char *text, const uint32_t *marks) {
   _mm256_set_epi64x(load(text, (marks) + 3 * (stride)), load(text, (marks) + 2 * (stride)),        \
                     load(text, (marks) + (stride)), load(text, marks))
 
-/* The keys of four cells. Returns a bit for each lane whose text has another size. */
-static inline int four_keys(uint64_t *keys, const char *text, const uint32_t *marks, size_t stride,
-                            const struct flips *flips) {
+/* The keys of four cells. *others: a bit for each lane whose text has another size. */
+static inline __attribute__((always_inline)) __m256i four_keys(const char *text,
+                                                               const uint32_t *marks, size_t stride,
+                                                               const struct flips *flips,
+                                                               int *others) {
   __m128i before, stops, one = _mm_set1_epi32(1);
   four_marks(marks, stride, &before, &stops);
   __m128i size = _mm_sub_epi32(_mm_sub_epi32(stops, before), one);
   __m128i small = _mm_cmpgt_epi32(_mm_set1_epi32(4), size);
   __m128i large = _mm_cmpgt_epi32(size, _mm_set1_epi32(8));
-  __m128i other =
-      _mm_or_si128(_mm_cmpgt_epi32(size, _mm_set1_epi32(16)), _mm_cmpgt_epi32(one, size));
   __m256i words = FOUR(first_8, text, marks, stride), sizes = _mm256_cvtepu32_epi64(size);
   __m256i key = hash_4_to_8(words, sizes, flips->of_4_to_8);
-  if (_mm_movemask_epi8(small))
+  *others = 0;
+  if (_mm_movemask_epi8(_mm_or_si128(small, large))) {
+    __m128i other =
+        _mm_or_si128(_mm_cmpgt_epi32(size, _mm_set1_epi32(16)), _mm_cmpgt_epi32(one, size));
+    *others = _mm_movemask_ps(_mm_castsi128_ps(other));
     key = _mm256_blendv_epi8(key, hash_1_to_3(words, sizes, flips->of_1_to_3),
                              _mm256_cvtepi32_epi64(small));
-  if (_mm_movemask_epi8(large)) {
-    __m256i last_words = FOUR(last_8, text, marks, stride);
-    key = _mm256_blendv_epi8(key, hash_9_to_16(words, last_words, sizes, flips->of_9_to_16),
-                             _mm256_cvtepi32_epi64(large));
+    if (_mm_movemask_epi8(large)) {
+      __m256i last_words = FOUR(last_8, text, marks, stride);
+      key = _mm256_blendv_epi8(key, hash_9_to_16(words, last_words, sizes, flips->of_9_to_16),
+                               _mm256_cvtepi32_epi64(large));
+    }
   }
   /* MR__UNKNOWN_KEY, which is 0, becomes 1: empty texts have another size. */
-  key = _mm256_sub_epi64(key, _mm256_cmpeq_epi64(key, _mm256_setzero_si256()));
-  _mm256_storeu_si256((__m256i *)(void *)keys, key);
-  return _mm_movemask_ps(_mm_castsi128_ps(other));
+  return _mm256_sub_epi64(key, _mm256_cmpeq_epi64(key, _mm256_setzero_si256()));
+}
+
+static inline void store_4(uint64_t *to, __m256i four) {
+  _mm256_storeu_si256((__m256i *)(void *)to, four);
 }
 #endif
 
@@ -174,14 +189,61 @@ void MR_FAMILY(mr__cell_keys)(uint64_t *keys, const char *text, const uint32_t *
                               size_t stride, size_t n, uint64_t table_seed) {
   size_t i = 0;
 #if defined(__AVX2__)
-  struct flips flips = flips_of(table_seed);
+  struct flips flips = flips_of(four_of(table_seed));
   while (i + LANES <= n || (i < n && n > LANES)) {
     if (i + LANES > n) i = n - LANES; /* some of the last four once more */
-    int others = four_keys(keys + i, text, marks + i * stride, stride, &flips);
+    int others;
+    store_4(keys + i, four_keys(text, marks + i * stride, stride, &flips, &others));
     for (size_t k = i; others; k++, others >>= 1)
       if (others & 1) keys[k] = one_key(text, marks + k * stride, table_seed);
     i += LANES;
   }
 #endif
   for (; i < n; i++) keys[i] = one_key(text, marks + i * stride, table_seed);
+}
+
+#if defined(__AVX2__)
+/* Four columns of four rows. */
+static inline void square_of_keys(uint64_t *keys, size_t n_rows, const char *text,
+                                  const uint32_t *marks, size_t stride, const struct flips *flips,
+                                  const uint64_t *seeds) {
+  int others[LANES];
+  __m256i row[LANES];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < LANES; r++)
+    row[r] = four_keys(text, marks + r * stride, 1, flips, &others[r]);
+  __m256i a = _mm256_unpacklo_epi64(row[0], row[1]), b = _mm256_unpackhi_epi64(row[0], row[1]);
+  __m256i c = _mm256_unpacklo_epi64(row[2], row[3]), d = _mm256_unpackhi_epi64(row[2], row[3]);
+  store_4(keys, _mm256_permute2x128_si256(a, c, 0x20));
+  store_4(keys + n_rows, _mm256_permute2x128_si256(b, d, 0x20));
+  store_4(keys + 2 * n_rows, _mm256_permute2x128_si256(a, c, 0x31));
+  store_4(keys + 3 * n_rows, _mm256_permute2x128_si256(b, d, 0x31));
+  if (!(others[0] | others[1] | others[2] | others[3])) return;
+  for (size_t r = 0; r < LANES; r++)
+    for (size_t k = 0; k < LANES; k++)
+      if (others[r] >> k & 1)
+        keys[k * n_rows + r] = one_key(text, marks + r * stride + k, seeds[k]);
+}
+#endif
+
+/* The last squares may overlap those before them. */
+void MR_FAMILY(mr__row_keys)(uint64_t *keys, const char *text, const uint32_t *marks,
+                             size_t stride, size_t n_rows, const uint64_t *seeds,
+                             size_t n_columns) {
+#if defined(__AVX2__)
+  if (n_rows >= LANES && n_columns >= LANES) {
+    for (size_t i = 0; i < n_columns; i += LANES) {
+      size_t c = i + LANES <= n_columns ? i : n_columns - LANES;
+      struct flips flips = flips_of(_mm256_loadu_si256((const __m256i *)(const void *)(seeds + c)));
+      for (size_t j = 0; j < n_rows; j += LANES) {
+        size_t r = j + LANES <= n_rows ? j : n_rows - LANES;
+        square_of_keys(keys + c * n_rows + r, n_rows, text, marks + r * stride + c, stride, &flips,
+                       seeds + c);
+      }
+    }
+    return;
+  }
+#endif
+  for (size_t c = 0; c < n_columns; c++)
+    MR_FAMILY(mr__cell_keys)(keys + c * n_rows, text, marks + c, stride, n_rows, seeds[c]);
 }
