@@ -36,6 +36,13 @@ static mr__paired_weights_fn *const paired_weights[] = {mr__paired_weights_plain
 #endif
 };
 
+static mr__pack_fn *const packs_transposed[] = {mr__pack_transposed_plain,
+#if MR_X86
+                                                mr__pack_transposed_avx2,
+                                                mr__pack_transposed_avx512
+#endif
+};
+
 static mr__one_fn *const one_forwards[] = {mr__one_forward_plain,
 #if MR_X86
                                            mr__one_forward_avx2, mr__one_forward_avx512
@@ -465,11 +472,12 @@ static void check_inputs(const struct layer *l) {
   for (int i = 0; i < in; i++)
     for (int c = 0; c < out; c++) turned[c * in + i] = l->weights.p[i * out + c];
   mr__pack(turned, out, in, by_hand);
-  mr__pack_transposed(l->weights.p, in, out, at_once.p);
-  CHECK(memcmp(by_hand, at_once.p, packed * sizeof *by_hand) == 0, "%d x %d packed transposed", in,
-        out);
   for (int family = 0; family < FAMILIES; family++) {
     if (!family_runs(family)) continue;
+    fill(at_once.p, packed, 9);
+    packs_transposed[family](l->weights.p, in, out, at_once.p);
+    CHECK(memcmp(by_hand, at_once.p, packed * sizeof *by_hand) == 0, "%s, %d x %d packed transposed",
+          family_names[family], in, out);
     struct guarded dx = guarded_floats((size_t)MOST_ROWS * (size_t)in);
     struct mr__dense_call call = {.x = l->start.p, .ldx = out, .rows = MOST_ROWS, .inputs = out,
                                   .outputs = in, .packed = at_once.p, .y = dx.p, .ldy = in};
@@ -517,8 +525,8 @@ static void check_made(int in, int out, int rows, int back) {
   struct guarded y = guarded_floats((size_t)rows * (size_t)outputs);
   fill(w.p, n, 20), fill(p.p, n, 21), fill(q.p, (size_t)in, 22);
   fill(x.p, (size_t)rows * (size_t)inputs, 23);
-  (back ? mr__pack_transposed : mr__pack)(w.p, in, out, both.p);
-  (back ? mr__pack_transposed : mr__pack)(p.p, in, out, both.p + packed);
+  (back ? mr__pack_transposed_plain : mr__pack)(w.p, in, out, both.p);
+  (back ? mr__pack_transposed_plain : mr__pack)(p.p, in, out, both.p + packed);
   for (int family = 0; family < FAMILIES; family++) {
     if (!family_runs(family)) continue;
     forwards[family](&(struct mr__dense_call){

@@ -40,7 +40,8 @@ static inline int mr__panel_width(int columns, int first) {
 void mr__pack(const float *weights, int inputs, int outputs, float *packed);
 
 /* The packed form of the transposed weights, [outputs, inputs]. */
-void mr__pack_transposed(const float *weights, int inputs, int outputs, float *packed);
+typedef void mr__pack_fn(const float *weights, int inputs, int outputs, float *packed);
+mr__pack_fn mr__pack_transposed_plain, mr__pack_transposed_avx2, mr__pack_transposed_avx512;
 
 struct mr__dense_call {
   const float *x; /* [rows, inputs], stride ldx */

@@ -12,16 +12,3 @@ void mr__pack(const float *weights, int inputs, int outputs, float *packed) {
     }
   }
 }
-
-void mr__pack_transposed(const float *weights, int inputs, int outputs, float *packed) {
-  for (int first = 0; first < inputs; first += MR__PANEL) {
-    int left = inputs - first < MR__PANEL ? inputs - first : MR__PANEL;
-    int width = mr__panel_width(inputs, first);
-    for (int o = 0; o < outputs; o++) {
-      const float *column = weights + (size_t)first * outputs + o;
-      for (int c = 0; c < left; c++) packed[c] = column[(size_t)c * outputs];
-      for (int c = left; c < width; c++) packed[c] = 0.0f;
-      packed += width;
-    }
-  }
-}

@@ -20,7 +20,7 @@ static void prepare(const struct mr__node *node, float *const *param, float *pac
 
 static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
   int out = (int)mr__option_number(node, MR__DENSE_OUT);
-  mr__pack_transposed(param[0], mr__input_width(node, 0), out, packed);
+  MR_FAMILY(mr__pack_transposed)(param[0], mr__input_width(node, 0), out, packed);
 }
 
 static struct mr__one_call one_call(const struct mr__call *c) {

@@ -43,7 +43,7 @@ static void prepare(const struct mr__node *node, float *const *param, float *pac
 static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
   int inputs = mr__input_width(node, MR__LINK_X), outputs = node->width;
   mr__pack_rows_transposed(mr__option_text(node, ROWS), param[0], inputs, outputs, packed);
-  mr__pack_transposed(param[0] + (size_t)rows_of(node).times * (size_t)outputs, inputs, outputs,
+  MR_FAMILY(mr__pack_transposed)(param[0] + (size_t)rows_of(node).times * (size_t)outputs, inputs, outputs,
                       packed + mr__packed_size(outputs, inputs));
 }
 

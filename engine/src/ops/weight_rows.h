@@ -12,6 +12,7 @@
 
 #include "graph/op.h"
 #include "kernel/kernel.h"
+#include "kernel/turn.h"
 
 enum { MR__MOST_FOLDS = 4 };
 
@@ -94,16 +95,25 @@ static inline void mr__pack_rows(const char *text, const float *weights, int inp
       }
 }
 
-/* And mr__pack_transposed. */
+/* And mr__pack_transposed: 16 inputs at a time where they are whole vectors of a panel. */
 static inline void mr__pack_rows_transposed(const char *text, const float *weights, int inputs,
                                             int outputs, float *packed) {
   struct mr__weight_rows run;
   for (int input = 0; mr__next_rows(&text, &run) == 1; input += run.count)
-    for (int i = input; i < input + run.count; i++) {
-      int first = i / MR__PANEL * MR__PANEL;
-      mr__write_row(weights, outputs, &run, i - input, 0, outputs,
-                    packed + (size_t)outputs * (size_t)first + (i - first),
-                    mr__panel_width(inputs, first));
+    for (int i = 0, n; i < run.count; i += n) {
+      int first = (input + i) / MR__PANEL * MR__PANEL, o = 0;
+      int width = mr__panel_width(inputs, first);
+      float *to = packed + (size_t)outputs * (size_t)first + (input + i - first);
+      n = (input + i) % MR__VECTOR == 0 && i + MR__VECTOR <= run.count ? MR__VECTOR : 1;
+      for (; n > 1 && o + MR__VECTOR <= outputs; o += MR__VECTOR) {
+        float rows[MR__VECTOR][MR__VECTOR];
+        for (int r = 0; r < n; r++)
+          mr__write_row(weights, outputs, &run, i + r, o, MR__VECTOR, rows[r], 1);
+        mr__turn_floats(rows[0], MR__VECTOR, to + (size_t)o * (size_t)width, (size_t)width);
+      }
+      for (int r = 0; r < n; r++)
+        mr__write_row(weights, outputs, &run, i + r, o, outputs - o,
+                      to + (size_t)o * (size_t)width + r, width);
     }
 }
 

@@ -3,14 +3,18 @@
  * A tile of rows x one panel stays in registers while the inputs go by: per input one load of the
  * panel's vectors and, per row, one broadcast feeding an FMA per vector. What comes next is asked
  * for meanwhile: the tile's place in y, which is written in the end, and a line or two at a time
- * the next panel, which nobody has read since the slice before, and what lies beside. */
+ * the next panel, which nobody has read since the slice before, what lies beside, and the next
+ * inputs of long rows. */
 #include "kernel/isa.h"
 #include "kernel/kernel.h"
 #include "kernel/tile.h"
 
 #ifdef VECTOR
 
-enum { CHUNK = 16 }; /* inputs between two requests for what comes next */
+enum {
+  CHUNK = 16, /* inputs between two requests for what comes next */
+  LONG = 256  /* inputs from which on a tile's rows do not stay in the first-level cache */
+};
 
 /* The panel behind the one in hand, of which two lines are asked for at a time. */
 struct ahead {
@@ -120,6 +124,9 @@ static inline __attribute__((always_inline)) void slope_back(const struct mr__de
       ask_ahead(ahead);                                                                           \
       __builtin_prefetch(near, 0, 2);                                                             \
       near += ++near_vector % VECTORS ? LANES : ld_near - (VECTORS - 1) * LANES;                  \
+      if (call->inputs >= LONG)                                                                   \
+        UNROLL for (int r = 0; r < ROWS; r++)                                                     \
+            __builtin_prefetch(x + (int64_t)r * call->ldx + CHUNK);                               \
       INPUTS(ROWS, VECTORS, CHUNK)                                                                \
     }                                                                                             \
     INPUTS(ROWS, VECTORS, left_inputs)                                                            \

@@ -33,30 +33,45 @@ static void add_lanes(const mr_run *run, size_t first, int n) {
       mr__accumulate(run->lanes[l].gradient + first, run->lanes[l + gap].gradient + first, n);
 }
 
-/* The same of the usual number of lanes, in registers, as far as whole vectors go: only lane 0 is
+/* The same of a power of two of lanes, in registers, as far as whole vectors go: only lane 0 is
  * written. Returns how many floats those are. */
-static int add_all_lanes(const mr_run *run, size_t first, int n) {
-  enum { LANES = 16 };
-  if (run->lanes_used != LANES) return 0;
-  const float *from[LANES];
-  for (int l = 0; l < LANES; l++) from[l] = run->lanes[l].gradient + first;
+static inline __attribute__((always_inline)) int add_whole_tree(const mr_run *run, size_t first,
+                                                                int n, const int lanes) {
+  enum { MOST = 16 };
+  const float *from[MOST];
+  for (int l = 0; l < lanes; l++) from[l] = run->lanes[l].gradient + first;
   float *to = run->lanes[0].gradient + first;
   int i = 0;
   for (; i + MR__VECTOR <= n; i += MR__VECTOR) {
-    mr__vector16 sum[LANES];
+    mr__vector16 sum[MOST];
 #pragma GCC unroll 16
-    for (int l = 0; l < LANES; l++) sum[l] = *(const mr__vector16 *)(from[l] + i);
+    for (int l = 0; l < lanes; l++) sum[l] = *(const mr__vector16 *)(from[l] + i);
 #pragma GCC unroll 4
-    for (int gap = 1; gap < LANES; gap *= 2)
+    for (int gap = 1; gap < lanes; gap *= 2)
 #pragma GCC unroll 8
-      for (int l = 0; l + gap < LANES; l += 2 * gap) sum[l] += sum[l + gap];
+      for (int l = 0; l + gap < lanes; l += 2 * gap) sum[l] += sum[l + gap];
     *(mr__vector16 *)(to + i) = sum[0];
   }
   return i;
 }
 
+static int add_whole_vectors(const mr_run *run, size_t first, int n) {
+  switch (run->lanes_used) {
+  case 2:
+    return add_whole_tree(run, first, n, 2);
+  case 4:
+    return add_whole_tree(run, first, n, 4);
+  case 8:
+    return add_whole_tree(run, first, n, 8);
+  case 16:
+    return add_whole_tree(run, first, n, 16);
+  default:
+    return 0;
+  }
+}
+
 int MR_FAMILY(mr__reduce_stretch)(const mr_run *run, const struct mr__stretch *stretch) {
-  int n = (int)stretch->n, done = add_all_lanes(run, stretch->first, n);
+  int n = (int)stretch->n, done = add_whole_vectors(run, stretch->first, n);
   add_lanes(run, stretch->first + (size_t)done, n - done);
   return mr__all_finite(run->lanes[0].gradient + stretch->first, stretch->n);
 }
