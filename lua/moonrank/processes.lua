@@ -1,5 +1,6 @@
 --- Programs that run beside this one, some at a time.
 -- @module moonrank.processes
+local clock = require "moonrank.clock"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
@@ -46,10 +47,11 @@ end
 -- @tparam function start  start(job) gives its number, as M.start does
 -- @tparam function done  done(job, status) is called when it has ended: 0 to 255, or minus the
 -- signal that ended it
+-- @tparam[opt] function meanwhile  meanwhile(jobs) is called every second with those that run
 -- @treturn ?boolean whether all were started and none was told to stop
 -- @treturn ?string what is wrong, where one cannot be started; the others have ended then
-function M.run(jobs, most, start, done)
-  local running, next_job, stopped, trouble = {}, 1, false, nil
+function M.run(jobs, most, start, done, meanwhile)
+  local running, next_job, stopped, trouble, last = {}, 1, false, nil, clock.now()
   while #running > 0 or next_job <= #jobs and not stopped do
     if not stopped and (C.mr_signals_seen() > 0 or trouble) then
       stopped = true
@@ -62,6 +64,12 @@ function M.run(jobs, most, start, done)
       running[#running + 1], next_job = one, next_job + 1
     end
     if #running > 0 then reap(running, done) elseif trouble then break end
+    if meanwhile and #running > 0 and clock.now() >= last + 1 then
+      last = clock.now()
+      local list = {}
+      for i, one in ipairs(running) do list[i] = one.job end
+      meanwhile(list)
+    end
   end
   if trouble then return nil, trouble end
   return not stopped

@@ -5,6 +5,7 @@
 -- each choice and goes on from its checkpoint: so it comes to what one training would. The table is
 -- written whole after each trial's turn; what is in it is not done again.
 -- @classmod moonrank.Tune
+local Checkpoints = require "moonrank.checkpoints"
 local RunFolder = require "moonrank.run_folder"
 local Sink = require "moonrank.sink"
 local json = require "moonrank.json"
@@ -137,12 +138,23 @@ local function output_of(trial) return trial.folder .. ".txt" end
 
 local function start(trial, until_epoch, options)
   local words = { options.command, "train", trial.folder .. "/config.yaml", "--out", trial.folder,
-    "--resume", "--no-test", "--quiet", "--threads", tostring(options.threads) }
+    "--resume", "--no-test", "--threads", tostring(options.threads) }
   if until_epoch < epochs_of(trial) then
     words[#words + 1], words[#words + 2] = "--stop-after", tostring(until_epoch)
   end
   os.remove(output_of(trial))
   return processes.start(words, output_of(trial))
+end
+
+-- How far a trial is: the last line about it that its process has written.
+local function line_of(trial)
+  local file = io.open(output_of(trial), "rb")
+  if not file then return nil end
+  file:seek("set", math.max(0, file:seek "end" - 400))
+  local last
+  for line in file:lines() do last = line:match "^epoch %d+: .*rows.*" or last end
+  file:close()
+  return last
 end
 
 -- Why a trial failed: what it complained of (lines behind may be a traceback), or what ended it.
@@ -211,6 +223,22 @@ local function chosen(self, trials, epochs)
   return alive
 end
 
+-- Those that do not go on lose their checkpoints. Where more trials or another choice let one go on
+-- after all, it begins anew and comes to the same.
+local function drop(trials, alive)
+  local goes_on = {}
+  for _, trial in ipairs(alive) do goes_on[trial] = true end
+  for _, trial in ipairs(trials) do
+    if not goes_on[trial] then
+      local folder = RunFolder.checkpoints { path = trial.folder }
+      local ok, message = true, nil
+      if lfs.attributes(folder, "mode") then ok, message = Checkpoints.new(folder):clear() end
+      if not ok then return nil, message end
+    end
+  end
+  return true
+end
+
 -- The turns of the trials that are to come to some epochs and have not yet.
 local function turns(trials, epochs)
   local jobs = {}
@@ -225,7 +253,8 @@ end
 
 --- Train what is not trained yet.
 -- @tparam table options  command (the path of moonrank), workers, threads (of each), each (called
--- with a trial after its turn)
+-- with a trial after its turn); progress: called now and then with a list of { trial, line }, the
+-- trials whose turn it is and how far each is, where it has said so
 -- @treturn ?boolean whether all is done; false after a signal (mr_signals_catch)
 -- @treturn ?string what is wrong
 function Tune:run(options)
@@ -236,10 +265,21 @@ function Tune:run(options)
     finish(self, job.trial, job.epochs, status)
     options.each(job.trial)
   end
+  local function meanwhile(jobs)
+    local now = {}
+    for k, job in ipairs(jobs) do now[k] = { trial = job.trial, line = line_of(job.trial) } end
+    options.progress(now)
+  end
   for i, epochs in ipairs(list) do
-    local all, message = processes.run(turns(alive, epochs), options.workers, begin, done)
+    local all, message = processes.run(turns(alive, epochs), options.workers, begin, done,
+      options.progress and meanwhile)
     if not all then return all, message end
-    if i < #list then alive = chosen(self, alive, epochs) end
+    if i < #list then
+      local before = alive
+      alive = chosen(self, alive, epochs)
+      all, message = drop(before, alive)
+      if not all then return nil, message end
+    end
   end
   self.last = alive
   return true

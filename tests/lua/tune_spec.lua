@@ -301,6 +301,8 @@ describe("moonrank tune", function()
       assert.same({ unpack(aucs[i], 1, epochs[i]) }, trial.monitors)
       local folder = ("%s/t/trial-%03d"):format(dir, i)
       assert.equal(epochs[i] == 5, helper.exists(folder .. "/model.mr"))
+      local checkpoints = require "moonrank.path".glob(folder .. "/checkpoints/*")
+      assert.equal(epochs[i] == 5, #checkpoints > 0) -- those that were dropped have none
       if epochs[i] == 5 then
         assert.is_true(model_of(("%s/plain%d"):format(dir, i)) == model_of(folder))
       end
@@ -366,6 +368,39 @@ exit $status)]]):format(dir, command, "--resume", dir, dir, signal, dir, dir))
     _, out = tune(dir, "--set tune.trials=3 --resume")
     assert.truthy(out:find "  l2\n\nthe best of them\n")
     assert.same(three, read_table(dir .. "/t"))
+  end)
+
+  it("trains a dropped trial anew where another choice lets it go on after all", function()
+    local dir = make_project(HALVING)
+    assert.equal(0, (tune(dir, "--quiet --set tune.halving.factor=9")))
+    local revived, one = 0, read_table(dir .. "/t")
+    assert.equal(0, (tune(dir, "--quiet --resume")))
+    local now = read_table(dir .. "/t")
+    for i, trial in ipairs(now) do
+      if trial.epochs > one[i].epochs then
+        revived = revived + 1
+        local plain = train(dir, trial, dir .. "/plain")
+        assert.same({ unpack(plain, 1, trial.epochs) }, trial.monitors)
+      end
+    end
+    assert.is_true(revived > 0)
+  end)
+
+  it("tells while trials run how far they are", function()
+    local dir = make_project(GRID)
+    local fake = helper.write(dir .. "/fake", "#!/bin/sh\necho epoch 1: 5 of 9 rows, 4 s left\n"
+      .. "sleep 3\nexit 1\n")
+    assert.equal(0, os.execute("chmod +x " .. fake))
+    local trials, configuration = tune_space.trials(dir .. "/tune.yaml", { "tune.trials=2" })
+    local tuning, seen = require "moonrank.tune".new(dir .. "/t", configuration, trials), {}
+    assert(require "moonrank.path".make_folder(dir .. "/t"))
+    assert(tuning:begin())
+    assert(tuning:run { command = fake, workers = 2, threads = 1, each = function() end,
+      progress = function(now)
+        for _, one in ipairs(now) do seen[one.trial.number] = one.line end
+      end })
+    local line = "epoch 1: 5 of 9 rows, 4 s left"
+    assert.same({ line, line }, seen)
   end)
 
   it("keeps a trial that fails as a line of the table", function()

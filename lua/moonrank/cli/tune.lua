@@ -9,8 +9,9 @@ local function parser()
 The key tune of the experiment file names the keys that are searched: a list of values each (every
 combination is a trial), or a range from which trials are drawn; `moonrank help config tune` says
 all. Trials are judged on the validation data; the test data is not read. The folder holds
-trials.jsonl, a line a trial, and the run folder of each, whose config.yaml trains it again. The
-same file gives the same trials, whatever the workers. Ctrl-C saves and exits with 130.]])
+trials.jsonl, a line a trial, and the run folder of each, whose config.yaml trains it again; trials
+that a choice drops lose their checkpoints. On a terminal a line says how far trials are.
+The same file gives the same trials, whatever the workers. Ctrl-C saves and exits with 130.]])
   p:argument("config", "the experiment file"):argname "CONFIG"
   args.add_set(p)
   p:option("--out", "the folder; default: runs/<experiment>-tune"):argname "DIR"
@@ -163,6 +164,17 @@ local function in_words(monitor)
   return #parts == 1 and parts[1]:match "%S+$" or table.concat(parts, " + ")
 end
 
+-- "trial 3, epoch 1: 1,000 of 5,000 rows, ...", and how far the others are, in short.
+local function line_of_trials(now)
+  local parts = {}
+  for i, one in ipairs(now) do
+    local line = one.line or "begins"
+    if i > 1 then line = line:match "^epoch %d+" or line end
+    parts[i] = ("trial %d, %s"):format(one.trial.number, line)
+  end
+  return table.concat(parts, "; ")
+end
+
 local function print_header(say, options, tune, trials, data)
   say(("tune     %s: %d trials, judged by %s"):format(options.config, #trials,
     in_words(tune.monitor)))
@@ -224,7 +236,13 @@ function M.run(words)
   say("\n" .. report.heading())
   mr.C.mr_signals_catch()
   local all = cli.need(cli.guard(tune.run, tune, { command = arg[0], workers = options.workers,
-    threads = options.threads, each = function(trial) say(row_of(report, trial)) end }))
+    threads = options.threads,
+    each = function(trial)
+      progress:clear()
+      say(row_of(report, trial))
+    end,
+    progress = function(now) progress:note(line_of_trials(now)) end }))
+  progress:clear()
   if not all then
     say("\nstopped; go on with: " .. resume_command(options, folder))
     return 130
