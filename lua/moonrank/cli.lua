@@ -127,7 +127,8 @@ function M.explain(err)
   local module = text:match "module '([%w_.]+)' not found"
   if module and not module:find "^moonrank" then
     return { status = TROUBLE,
-      message = ('the Lua module "%s" is missing; run: make setup'):format(module) }
+      message = ('the Lua module "%s" is missing; %s'):format(module,
+        require "moonrank.place".mend_modules) }
   end
   -- Without a place in our code it is a message meant for people, from a script or from below.
   local path = text:match "^([^\n:]*%.lua):%d+: "

@@ -16,13 +16,14 @@ end
 
 local declarations = read_file(place.declarations)
 if not declarations then
-  error("the engine is not built: " .. place.declarations .. " is missing; run: make build", 0)
+  error(("the engine is not built: %s is missing; %s"):format(place.declarations,
+    place.mend_engine), 0)
 end
 ffi.cdef(declarations)
 local C = ffi.load(place.library)
 if C.mr_abi() ~= C.MR_ABI then
-  error(("the engine %s is of another version (ABI %d, expected %d); run: make build"):format(
-    place.library, C.mr_abi(), tonumber(C.MR_ABI)), 0)
+  error(("the engine %s is of another version (ABI %d, expected %d); %s"):format(
+    place.library, C.mr_abi(), tonumber(C.MR_ABI), place.mend_engine), 0)
 end
 
 local M = { C = C, new = ffi.new, gc = ffi.gc, string = ffi.string, cast = ffi.cast,

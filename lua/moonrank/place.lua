@@ -18,4 +18,8 @@ M.library = build .. "/libmoonrank.so"
 --- What the engine's header declares, for LuaJIT.
 M.declarations = build .. "/moonrank_cdef.h"
 
+
+--- What mends a missing or stale engine, and what a missing Lua module, for messages.
+M.mend_engine, M.mend_modules = "run: make build", "run: make setup"
+
 return M

@@ -111,6 +111,42 @@ train: {batch: 256, epochs: 1, optimizer: {adam: {lr: 0.01}}}
       quote(elsewhere))))
   end)
 
+  it("has libraries without what debuggers read, with every name that programs use", function()
+    local function names(tool, file) -- what a library defines for others
+      local list = {}
+      for name in must(("%s %s"):format(tool, quote(file))):gmatch " [TDBR] (%S+)" do
+        list[#list + 1] = name
+      end
+      table.sort(list)
+      return list
+    end
+    local build = os.getenv "MOONRANK_BUILD" or "build"
+    for file, tool in pairs { ["libmoonrank.so"] = "nm -D --defined-only",
+      ["libmoonrank.a"] = "nm -g --defined-only" } do
+      local installed = prefix .. "/lib/" .. file
+      local defined = names(tool, installed)
+      assert.same(names(tool, build .. "/" .. file), defined)
+      assert.is_true(#defined > 100)
+      assert.is_nil(must("readelf -SW " .. quote(installed)):find(".debug", 1, true))
+    end
+  end)
+
+  it("gives advice that can be followed there", function()
+    assert.equal("", must(("grep -rl 'run: make' %s || true"):format(quote(prefix))))
+    local broken = home .. "/broken"
+    must(("cp -RP %s %s && rm %s/share/lua/5.1/moonrank/moonrank_cdef.h"):format(quote(prefix),
+      quote(broken), quote(broken)))
+    local _, _, err = helper.shell(("cd / && env -u LUA_PATH -u MOONRANK_BUILD %s/bin/moonrank "
+      .. "eval %s"):format(quote(broken), quote(run)))
+    assert.matches("^moonrank: the engine is not built: .*moonrank_cdef%.h is missing; install "
+      .. "moonrank anew\n$", err)
+    local module = ([[
+package.path = "%s/share/lua/5.1/?.lua;" .. package.path
+print(require "moonrank.cli".explain("module 'cjson' not found: no field").message)]]):format(prefix)
+    assert.equal('the Lua module "cjson" is missing; install it, by luarocks or as a package of the '
+      .. "system\n", must("luajit -e " .. quote(module)))
+  end)
+
   it("takes its own places off messages for people, and leaves those of scripts", function()
     helper.write(elsewhere .. "/mine.lua", [[
 return { build = function(m) m:task("ctr", m:dense(m:embed("no_field", 4), 1)) end }
