@@ -142,9 +142,10 @@ train: {batch: 256, epochs: 1, optimizer: {adam: {lr: 0.01}}}
       .. "moonrank anew\n$", err)
     local module = ([[
 package.path = "%s/share/lua/5.1/?.lua;" .. package.path
-print(require "moonrank.cli".explain("module 'cjson' not found: no field").message)]]):format(prefix)
-    assert.equal('the Lua module "cjson" is missing; install it, by luarocks or as a package of the '
-      .. "system\n", must("luajit -e " .. quote(module)))
+local cli = require "moonrank.cli"
+print(cli.explain("module 'cjson' not found: no field").message)]]):format(prefix)
+    assert.equal('the Lua module "cjson" is missing; install it, by luarocks or as a package of '
+      .. "the system\n", must("luajit -e " .. quote(module)))
   end)
 
   it("takes its own places off messages for people, and leaves those of scripts", function()
