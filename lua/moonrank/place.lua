@@ -19,7 +19,9 @@ M.library = build .. "/libmoonrank.so"
 M.declarations = build .. "/moonrank_cdef.h"
 
 
---- What mends a missing or stale engine, and what a missing Lua module, for messages.
-M.mend_engine, M.mend_modules = "run: make build", "run: make setup"
+--- What mends a missing or stale engine, for messages.
+M.mend_engine = "run: make build"
+--- What mends a missing Lua module, for messages.
+M.mend_modules = "run: make setup"
 
 return M
