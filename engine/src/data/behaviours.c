@@ -109,9 +109,9 @@ static int add_bags(struct mr__behaviours *to, const struct mr__column *column,
 static void add_ids(struct mr__behaviours *to, const struct mr__column *column,
                     struct mr__text cell, uint32_t first, uint32_t kept,
                     struct mr__bad_behaviour *bad) {
+  if (kept == 0) return;
   uint64_t *keys = to->keys + to->n;
-  if (kept > 0)
-    mr__family()->cell_keys(keys, cell.at, to->marks + 2 * first, 2, kept, column->seed);
+  mr__family()->cell_keys(keys, cell.at, to->marks + 2 * first, 2, kept, column->seed);
   for (uint32_t i = 0; column->n_values > 0 && i < kept; i++)
     keys[i] = listed(column, keys[i], piece_at(cell, to->marks, first + i), first + i + 1, bad);
 }

@@ -390,13 +390,14 @@ static int copy_codes(const struct gather *gather, int c, int64_t row, const cha
   struct mr__batch_column *column = &gather->batch->columns[c];
   const struct mr__column *spec = &gather->batch->schema->columns[c];
   int64_t n = column->n + (int64_t)count;
+  if (count == 0) return MR_OK;
   if (n > INT32_MAX)
     return mr__fail(MR_EDATA, "column \"%s\" has more than %d values in one batch", spec->name,
                     INT32_MAX);
   if ((size_t)n > column->codes_capacity)
     MR_TRY(mr__grow(&column->codes, &column->codes_capacity, (size_t)n, sizeof *column->codes));
   uint32_t *out = column->codes + column->n, most = 0;
-  if (count > 0) memcpy(out, codes, 4 * count);
+  memcpy(out, codes, 4 * count);
   for (size_t i = 0; i < count; i++)
     if (out[i] > most) most = out[i];
   if (most >= gather->dataset->coding.n[spec->table]) return fail_row(gather, gather->rows[row]);

@@ -887,7 +887,7 @@ static int copy_behaviours(struct mr__row_parser *parser, int column) {
     if (cell->words > 0 && from->floats)
       put_words(at, from->floats + n * words, cell->kept * words);
     if (cell->words > 0 && spec->type == MR_IDS) at = put_words(at, from->sizes + n, cell->kept);
-    if (cell->words > 0) put_words(at, from->codes + n_keys, cell->keys);
+    if (cell->words > 0 && cell->keys > 0) put_words(at, from->codes + n_keys, cell->keys);
     if (cell->words > 0 && n_new > 0)
       MR_TRY(put_new_codes(parser, column, list->rows[i], from->keys + n_keys, from->codes + n_keys,
                            cell->keys, (size_t)(at - records)));

@@ -201,7 +201,9 @@ static const char *part_data(const struct mr__rows *rows, struct part part) {
 /* Bytes of the first request's record, which is already there when a request goes on. */
 static size_t first_request_bytes(const struct mr__layout *layout, const struct mr__rows *rows) {
   const struct mr__side *side = &rows->sides[MR_REQUEST];
-  return mr__record_bytes(&layout->records[MR_REQUEST], side->records, side->records + side->size);
+  const struct mr__record *shape = &layout->records[MR_REQUEST];
+  if (shape->fixed == 0) return 0; /* nor are there records */
+  return mr__record_bytes(shape, side->records, side->records + side->size);
 }
 
 int mr__store_writer_reserve(struct mr__store_writer *writer, const struct mr__rows *rows,
@@ -248,6 +250,7 @@ int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__seg
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     const struct mr__side *side = &rows->sides[domain];
     uint64_t bytes = segment->record_bytes[domain];
+    if (bytes == 0) continue;
     uint64_t at = records_start(writer, domain) + segment->record_at[domain];
     const char *records = side->records + (side->size - bytes);
     MR_TRY(write_at(writer, writer->files[domain], records, bytes, at));
