@@ -327,6 +327,16 @@ describe("a header", function()
     fails("FILE: a header but no rows", ab, "a,b\n")
   end)
 
+  it("is judged alike in blocks of any size, also with CR in it", function()
+    for _, text in ipairs { "a\rx,b\n1,2\n", "a\rx,b\n", "a,b\rx\r\n1,2", "a\rb\r" } do
+      local _, whole = data.parse(ab, text)
+      assert(whole)
+      for block = 1, #text + 2 do
+        assert.equal(whole, select(2, data.parse(ab, text, { block = block })))
+      end
+    end
+  end)
+
   it("is that of each file", function()
     local dir, schema = helper.temp_dir(), data.schema(ab)
     local paths = { helper.write(dir .. "/1.csv", "a,b\n1,x\n"), helper.write(dir .. "/2.csv",

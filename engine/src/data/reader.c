@@ -159,8 +159,9 @@ static int fill(struct mr__reader *reader, struct mr__block *block, size_t *size
   return MR_OK;
 }
 
-/* Read a block's worth, or more until a row ends. *cut: bytes of whole rows. */
-static int read_rows(struct mr__reader *reader, struct mr__block *block, size_t *size,
+/* Read a block's worth, or more until a row ends. *cut: bytes of whole rows. The first block of a
+ * file has bytes behind them, or is all of it: what is said of its header depends on that. */
+static int read_rows(struct mr__reader *reader, struct mr__block *block, int is_first, size_t *size,
                      size_t *cut) {
   size_t limit = (size_t)reader->format.row_bytes, want = (size_t)reader->format.block_bytes;
   int quotes = reader->format.quotes, parity = 0;
@@ -173,9 +174,9 @@ static int read_rows(struct mr__reader *reader, struct mr__block *block, size_t 
     checked = *size;
     *cut = last_row_end(block->buffer, *size, quotes, parity);
     block->text.long_row = 0;
-    if (*cut > 0 || reader->at_end) break;
+    if ((*cut > 0 && !(is_first && *cut == *size)) || reader->at_end) break;
     if (*size >= limit) {
-      block->text.long_row = limit;
+      if (*cut == 0) block->text.long_row = limit;
       break;
     }
     want = 2 * *size < limit ? 2 * *size : limit;
@@ -242,7 +243,7 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
   struct mr__text row = {text->text, size - 1};
   if (row.size > 0 && row.at[row.size - 1] == '\r') row.size--;
   if (row.size == 0) return mr__fail(MR_EDATA, "%s:1: the header is an empty line", path);
-  if (size == text->size && memchr(row.at, '\r', row.size))
+  if (reader->at_end && size == text->size && memchr(row.at, '\r', row.size))
     return mr__fail(MR_EDATA, "%s:1: the lines end with CR alone, expected LF or CRLF", path);
   for (size_t i = 0; i < size; i++) block->first_line += row.at[i] == '\n';
   text->text += size;
@@ -253,7 +254,7 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
 static int read_block(struct mr__reader *reader, struct mr__block *block, int is_first) {
   size_t size, cut;
   MR_TRY(take_tail(reader, block, &size));
-  MR_TRY(read_rows(reader, block, &size, &cut));
+  MR_TRY(read_rows(reader, block, is_first, &size, &cut));
   MR_TRY(keep_tail(reader, block->buffer + cut, size - cut));
   block->text.text = block->buffer;
   block->text.size = cut;
