@@ -181,6 +181,8 @@ int mr_schema_new(mr_schema **out);
 void mr_schema_free(mr_schema *schema);
 /* A table of keys; min_count: keys seen less often in the training data become unknown. */
 int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count);
+/* Keep the text of each key beside it in the caches of training data: 8 bytes and the text. */
+int mr_schema_keep_texts(mr_schema *schema, int32_t table);
 int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec);
 /* A sequence as it was added; its name is valid while the schema lives. */
 int mr_schema_sequence(const mr_schema *schema, int32_t sequence, mr_sequence_spec *spec);
@@ -292,6 +294,8 @@ const int64_t *mr_dataset_bad_list(const mr_dataset *dataset);
 /* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it was
  * built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
+/* Whether a dataset that was built with `fit` has the texts of a table's keys. */
+int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table);
 /* Values of an MR_ID or MR_IDS column that were made unknown when it was built: that the column
  * does not list; and with `fit` those that are rare. Of the request's side each counts once a
  * request. */
@@ -319,6 +323,10 @@ int mr_peek_read(mr_peek *text, char *buffer, int64_t size, int64_t *got);
 /* Go past so many bytes, or to the end. At once where the file is plain, else all are unpacked. */
 int mr_peek_skip(mr_peek *text, int64_t size);
 
+/* The texts of keys of a table, out of a dataset that has them, in the same form as those of
+ * mr_keys_texts; MR_EINVAL where it has none. */
+int mr_dataset_texts(char **texts, const mr_dataset *dataset, int32_t table, const uint64_t *keys,
+                     int32_t n_keys);
 /* The texts of keys of an MR_ID or MR_GROUP column, found in text files: a line for each key in
  * their order (free with mr_text_free), as messages show texts, so at most 47 bytes; an empty one
  * where no row has the key, and of files of pairs. Reads the files up to the last of them. Of an
@@ -486,6 +494,10 @@ int mr_model_part(const mr_model *model, int32_t table, int32_t part, mr_part_in
 float *mr_model_row(mr_model *model, int32_t table, uint64_t key);
 /* The same, made from the seed where it is missing. */
 int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row);
+/* The text of the key of a row, counted from 0 by ascending key, and its bytes; not ended by 0, valid
+ * while the model is. NULL where the model was not opened from a file that has them; "" of keys
+ * that the data it was trained on last did not have. */
+const char *mr_model_row_text(const mr_model *model, int32_t table, int64_t row, int64_t *size);
 /* All rows: keys ascending [rows], values [rows, width]. */
 int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float *values);
 
@@ -507,6 +519,10 @@ int mr_model_check(const mr_model *model);
  * for people. Written beside, synced and renamed. The same model and text are the same bytes.
  * MR_ENAN, and no file, where a weight or a row is not finite. */
 int mr_model_save(const mr_model *model, const char *path, const char *about);
+/* The same, with the texts of the keys of each table of which the dataset has them
+ * (mr_dataset_has_texts); NULL: without any. Takes their bytes and 24 more a key while it writes. */
+int mr_model_save_named(const mr_model *model, const char *path, const char *about,
+                        const mr_dataset *names);
 /* The graph of a file, with a schema of its own, and its text (free with mr_text_free); nothing in
  * the file is trusted, and all that the graph needs is in it. Then mr_model_new, and mr_model_load
  * for the numbers, to go on training with. */

@@ -547,6 +547,7 @@ local function expand_tables(values, context)
     local own = values.tables[name] or {}
     tables[name] = { dim = own.dim or values.defaults.dim,
       min_count = own.min_count or values.defaults.min_count,
+      strings = own.strings or values.defaults.strings,
       admit = own.admit or values.defaults.admit, expire = own.expire or values.defaults.expire }
     names[#names + 1] = name
   end

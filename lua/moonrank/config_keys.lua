@@ -107,6 +107,12 @@ local function admit()
   } })
 end
 
+local function strings()
+  return key("strings", { type = "word", words = { "forget", "keep" },
+    doc = "keep: the values themselves beside their keys, in the cache of training data and in the "
+      .. "model file, so that moonrank inspect and reports can name them; default: forget" })
+end
+
 local function expire()
   return key("expire", { type = "map", optional = true, doc = "drop rows while training whose keys "
     .. "come no more; default: never", keys = {
@@ -249,8 +255,8 @@ M.fields = { type = "map", keys = {
     key("cache", { type = "text", path = true,
       doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
   } }),
-  key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1), admit(),
-    expire() } }),
+  key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1),
+    strings(), admit(), expire() } }),
   key("label", { type = "either", required = true, forms = {
     { type = "text" },
     { type = "list", of = { type = "text" } },
@@ -278,7 +284,8 @@ M.fields = { type = "map", keys = {
   key("sequences", { type = "list", of = SEQUENCE,
     doc = "behaviours, any number of them for each request or, on the side of the ad, row" }),
   key("tables", { type = "named", doc = "tables for which the defaults do not fit, by name",
-    of = { type = "map", keys = { width(), min_count(), admit(), expire() } } }),
+    of = { type = "map", keys = { width(), min_count(), strings(), admit(),
+      expire() } } }),
 } }
 
 --- The experiment file: what to run.

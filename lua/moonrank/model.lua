@@ -101,10 +101,51 @@ end
 
 --- Write the model file.
 -- @tparam string path
+-- @tparam[opt] Split names  what it was trained on: where tables keep their strings, the values of
+-- its keys go into the file
 -- @treturn ?boolean true
 -- @treturn ?string what is wrong
-function Model:save(path)
-  return mr.ok(C.mr_model_save(mr.handle(self, "the model"), path, about(self)))
+function Model:save(path, names)
+  local keeps = false
+  for _, one in pairs(names and names.schema.config.tables or {}) do
+    keeps = keeps or one.strings == "keep"
+  end
+  return mr.ok(C.mr_model_save_named(mr.handle(self, "the model"), path, about(self),
+    keeps and mr.handle(names, "the split " .. names.name) or nil))
+end
+
+--- The rows of a table with the largest norms, the largest first.
+-- @tparam integer t  the table's number, from 1
+-- @tparam integer most
+-- @treturn {table,...} { key (16 hexadecimal digits), text (nil where the file has none), norm }
+function Model:largest_rows(t, most)
+  local handle, info = mr.handle(self, "the model"), mr.new "mr_table_info"
+  mr.check(C.mr_model_table(handle, t - 1, info), 2)
+  local n, width = tonumber(info.rows), info.width
+  local keys, values = mr.array("uint64_t", n), mr.array("float", n * width)
+  mr.check(C.mr_model_export(handle, t - 1, keys, values))
+  local norms, order = mr.array("double", n), {}
+  for r = 0, n - 1 do
+    local sum = 0
+    for e = r * width, (r + 1) * width - 1 do sum = sum + values[e] * values[e] end
+    norms[r] = math.sqrt(sum)
+    local at = #order + 1
+    while at > 1 and norms[order[at - 1]] < norms[r] do at = at - 1 end
+    if at <= most then
+      table.insert(order, at, r)
+      order[most + 1] = nil
+    end
+  end
+  local rows, size = {}, mr.new "int64_t[1]"
+  for i, r in ipairs(order) do
+    local text = C.mr_model_row_text(handle, t - 1, r, size)
+    rows[i] = { key = require "bit".tohex(keys[r]), norm = norms[r],
+      text = text ~= nil and mr.string(text, tonumber(size[0])) or nil }
+  end
+  mr.free(keys)
+  mr.free(values)
+  mr.free(norms)
+  return rows
 end
 
 -- The text "about" of a model file, as tables; the engine's own parts were checked by the engine.

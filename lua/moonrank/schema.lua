@@ -154,6 +154,9 @@ function Schema.new(config, options)
     sequences = {}, tasks = {}, config = config }, Schema)
   for _, name in ipairs(sorted_keys(config.tables)) do
     mr.check(C.mr_schema_add_table(self.handle, name, config.tables[name].min_count))
+    if config.tables[name].strings == "keep" then
+      mr.check(C.mr_schema_keep_texts(self.handle, C.mr_schema_find_table(self.handle, name)))
+    end
   end
   self.fields.schema = self
   for _, field in ipairs(config.fields) do self.fits = self.fits or is_fitted(field) or nil end
@@ -181,6 +184,15 @@ function Schema:id_fields()
   add(self.fields)
   for _, sequence in ipairs(self.sequences) do add(sequence.members) end
   return list
+end
+
+--- The number of the table of a field's column.
+-- @tparam integer column
+-- @treturn ?integer nil where it has none
+function Schema:table_of(column)
+  for _, field in ipairs(self:id_fields()) do
+    if field.column == column then return C.mr_schema_find_table(self.handle, field.table) end
+  end
 end
 
 --- The number of a column: a field's name, "label:<task>" or a number.

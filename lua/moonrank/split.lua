@@ -164,7 +164,8 @@ function Split:values(field)
   return values
 end
 
---- The texts of keys, found again in the files that the split was read from.
+--- The texts of keys: those that the cache keeps, else found again in the files that the split was
+-- read from.
 -- @tparam integer column  of ids or groups
 -- @param keys  `uint64_t` array
 -- @tparam integer n
@@ -172,16 +173,22 @@ end
 -- @treturn ?string what is wrong
 function Split:texts(column, keys, n)
   local out, source, texts = mr.new "char *[1]", self.source, {}
+  local function read(ok, message)
+    if not ok then return nil, message end
+    for line in mr.string(out[0]):gmatch "([^\n]*)\n" do texts[#texts + 1] = line end
+    C.mr_text_free(out[0])
+    return texts
+  end
+  local table_index = self.schema:table_of(column)
+  if table_index and C.mr_dataset_has_texts(handle_of(self), table_index) ~= 0 then
+    return read(mr.ok(C.mr_dataset_texts(out, handle_of(self), table_index, keys, n)))
+  end
   if source.once then -- it was standard input
     for i = 1, n do texts[i] = "" end
     return texts
   end
-  local ok, message = mr.ok(C.mr_keys_texts(out, self.schema.handle, source.format, source.paths,
-    source.n, column, keys, n))
-  if not ok then return nil, message end
-  for line in mr.string(out[0]):gmatch "([^\n]*)\n" do texts[#texts + 1] = line end
-  C.mr_text_free(out[0])
-  return texts
+  return read(mr.ok(C.mr_keys_texts(out, self.schema.handle, source.format, source.paths,
+    source.n, column, keys, n)))
 end
 
 local Loader = {}

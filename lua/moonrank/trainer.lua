@@ -456,6 +456,7 @@ function Trainer:fit(data, options)
   local epochs = options and options.epochs or self.options.epochs
   local stop_after = options and options.stop_after or epochs
   local train, valid = data.train, data.valid
+  self.split = train -- for names
   mr.handle(self, "the trainer")
   mr.handle(self.model, "the model")
   prepare_rows(self, train)
@@ -517,7 +518,7 @@ function Trainer:predict(split, sink) return predictor_of(self):predict(split, s
 -- @treturn ?string what is wrong
 function Trainer:save(path)
   mr.handle(self, "the trainer")
-  return (self.used or self.model):save(path)
+  return (self.used or self.model):save(path, self.split)
 end
 
 -- At most what finds the rows of a dataset's keys by their codes: 8 bytes a code, and shards of a

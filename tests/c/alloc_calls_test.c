@@ -122,6 +122,7 @@ static mr_schema *new_schema(void) {
   SOUND(mr_schema_new(&s));
   SOUND(mr_schema_add_sequence(s, &past));
   for (int c = 0; c < COLUMNS; c++) SOUND(mr_schema_add_column(s, &columns[c]));
+  SOUND(mr_schema_keep_texts(s, 0));
   return s;
 }
 
@@ -164,6 +165,13 @@ static int schema_new(void) {
 static int schema_add_table(void) {
   mr_schema *s = new_schema();
   int status = ARMED(mr_schema_add_table(s, "another", 2));
+  mr_schema_free(s);
+  return status;
+}
+
+static int schema_keep_texts(void) {
+  mr_schema *s = new_schema();
+  int status = ARMED(mr_schema_keep_texts(s, 1));
   mr_schema_free(s);
   return status;
 }
@@ -337,6 +345,13 @@ static int model_save(void) {
   return status;
 }
 
+static int model_save_named(void) {
+  int status = ARMED(mr_model_save_named(model, spare, "about", dataset));
+  CHECK((access(spare, F_OK) == 0) == (status == MR_OK), "a file in spite of the failure");
+  unlink(spare);
+  return status;
+}
+
 static int model_load(void) {
   mr_model *m = new_model();
   int status = ARMED(mr_model_load(m, model_path));
@@ -417,6 +432,12 @@ static int keys_texts(void) {
   uint64_t key = 1; /* of no row */
   char *texts;
   MAKES(texts, mr_keys_texts(&texts, schema, &format, &path, 1, 0, &key, 1), mr_text_free);
+}
+
+static int dataset_texts(void) {
+  uint64_t key = 1; /* of no row */
+  char *texts;
+  MAKES(texts, mr_dataset_texts(&texts, dataset, 0, &key, 1), mr_text_free);
 }
 
 static int dataset_open(void) {
@@ -862,6 +883,7 @@ static const struct {
     {"mr_limits_measure", limits_measure},
     {"mr_schema_new", schema_new},
     {"mr_schema_add_table", schema_add_table},
+    {"mr_schema_keep_texts", schema_keep_texts},
     {"mr_schema_add_column", schema_add_column},
     {"mr_schema_add_sequence", schema_add_sequence},
     {"mr_schema_sequence", schema_sequence},
@@ -901,6 +923,7 @@ static const struct {
     {"mr_model_take_part", model_take_part},
     {"mr_model_check", model_check},
     {"mr_model_save", model_save},
+    {"mr_model_save_named", model_save_named},
     {"mr_model_load", model_load},
     {"mr_model_open", model_open},
     {"mr_model_verify", model_verify},
@@ -943,6 +966,7 @@ static const struct {
     {"mr_metric_reliability", metric_reliability},
     {"mr_keys_number", keys_number},
     {"mr_keys_texts", keys_texts},
+    {"mr_dataset_texts", dataset_texts},
     {"mr_sink_open", sink_open},
     {"mr_sink_write", sink_write},
     {"mr_sink_close", sink_close},

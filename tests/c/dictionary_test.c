@@ -52,7 +52,7 @@ static uint32_t place_of(uint64_t key) {
 static void add(struct mr__dictionary *dictionary, const uint64_t *keys, uint32_t n) {
   static struct mr__new_key new_keys[FINDS];
   for (uint32_t i = 0; i < n; i++) new_keys[i] = (struct mr__new_key){.key = keys[i], .seen = 1};
-  NEED(mr__dictionary_add(dictionary, 1, new_keys, n) == MR_OK);
+  NEED(mr__dictionary_add(dictionary, 1, new_keys, n, NULL) == MR_OK);
   for (uint32_t i = 0; i < n; i++) {
     uint32_t place = place_of(keys[i]);
     if (place == list.n) {

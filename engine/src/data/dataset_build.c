@@ -324,29 +324,41 @@ static int code_buckets(struct build *build, int c) {
   const struct mr__column *column = &build->layout->schema->columns[c];
   size_t n = (size_t)mr__buckets(column);
   struct mr__new_key *keys = mr__calloc(n, sizeof *keys);
+  struct mr__texts names = {0};
   uint32_t *codes = build->bucket_codes[c] = mr__calloc(n, sizeof *codes);
   int status = keys && codes ? MR_OK : mr__fail_memory();
-  for (size_t i = 0; status == MR_OK && i < n; i++) keys[i].key = mr__bucket_key(column, (int)i);
-  if (status == MR_OK) status = mr__dictionary_add(build->dictionary, column->table, keys, n);
+  for (size_t i = 0; status == MR_OK && i < n; i++) {
+    char name[MR__EXCERPT_BYTES];
+    mr__bucket_name(name, sizeof name, column, (int)i);
+    keys[i] = (struct mr__new_key){.key = mr__bucket_key(column, (int)i), .code = (uint32_t)i};
+    status = mr__texts_add(&names, name, strlen(name));
+  }
+  if (status == MR_OK)
+    status = mr__dictionary_add(build->dictionary, column->table, keys, n, &names);
+  mr__texts_clear(&names);
   for (size_t i = 0; status == MR_OK && i < n; i++) codes[i] = keys[i].code;
   mr__free(keys);
   return status;
 }
 
 /* Give a table a key that is kept however often it comes. */
-static int keep_key(struct build *build, int table, uint64_t key) {
+static int keep_key(struct build *build, int table, uint64_t key, const char *text) {
   struct mr__new_key new_key = {.key = key, .seen = UINT32_MAX};
-  return mr__dictionary_add(build->dictionary, table, &new_key, 1);
+  struct mr__texts texts = {0};
+  int status = mr__texts_add(&texts, text, strlen(text));
+  if (status == MR_OK) status = mr__dictionary_add(build->dictionary, table, &new_key, 1, &texts);
+  mr__texts_clear(&texts);
+  return status;
 }
 
 /* Listed values have codes in training data whether they come or not. */
 static int keep_values(struct build *build, const struct mr__column *column, int fit) {
   for (int i = 0; fit && i < column->n_values; i++) {
     uint64_t key = mr__key(column->values[i], strlen(column->values[i]), column->seed);
-    MR_TRY(keep_key(build, column->table, key));
+    MR_TRY(keep_key(build, column->table, key, column->values[i]));
   }
   if (column->unseen != MR_UNSEEN_ZERO) return MR_OK;
-  return keep_key(build, column->table, MR__NOTHING_KEY);
+  return keep_key(build, column->table, MR__NOTHING_KEY, "");
 }
 
 static int settle_ids(struct build *build, int fit) {

@@ -22,11 +22,13 @@ struct shard {
   uint64_t *keys;
   uint32_t *seen; /* NULL: not counted */
   size_t n, keys_capacity, seen_capacity;
+  struct mr__texts texts; /* [n], where they are kept */
 };
 
 struct coded_table {
   const char *name;
   uint32_t least; /* times that a key is seen and kept; 1: all are */
+  int has_texts;
   int has_lock;
   pthread_rwlock_t lock; /* of the shards' blocks: many look keys up in them, one puts larger ones
                             in their place; keys are added to them meanwhile, without it */
@@ -146,6 +148,7 @@ static int start_table(struct coded_table *table, const struct mr__table_spec *s
   table->name = spec->name;
   table->least = fit && spec->min_count > 1 ? (uint32_t)spec->min_count : 1;
   if (fit && spec->min_count > INT32_MAX) table->least = INT32_MAX;
+  table->has_texts = fit && spec->texts;
   pthread_rwlock_init(&table->lock, NULL);
   table->has_lock = 1;
   for (int s = 0; s < MR__SHARDS; s++) MR_TRY(grow_slots(table, &table->shards[s]));
@@ -153,7 +156,7 @@ static int start_table(struct coded_table *table, const struct mr__table_spec *s
   first->keys[0] = MR__UNKNOWN_KEY;
   if (first->seen) first->seen[0] = table->least;
   first->n = 1;
-  return MR_OK;
+  return table->has_texts ? mr__texts_add(&first->texts, "", 0) : MR_OK;
 }
 
 int mr__dictionary_new(struct mr__dictionary **out, const mr_schema *schema, int fit) {
@@ -179,6 +182,7 @@ static void clear_table(struct coded_table *table) {
     mr__free_block(shard->slots, shard->n_slots * sizeof *shard->slots);
     mr__free_block(shard->keys, shard->keys_capacity * sizeof *shard->keys);
     mr__free_block(shard->seen, shard->seen_capacity * sizeof *shard->seen);
+    mr__texts_clear(&shard->texts);
   }
   if (table->has_lock) pthread_rwlock_destroy(&table->lock);
 }
@@ -218,6 +222,10 @@ void mr__recent_free(struct mr__recent *recent) {
 
 int mr__dictionary_counts(const struct mr__dictionary *dictionary, int table) {
   return dictionary->tables[table].least > 1;
+}
+
+int mr__dictionary_has_texts(const struct mr__dictionary *dictionary, int table) {
+  return dictionary->tables[table].has_texts;
 }
 
 /* ---- while rows are parsed ---- */
@@ -410,7 +418,15 @@ static void count_times(const struct coded_table *table, uint32_t *seen, uint32_
   __atomic_add_fetch(seen, times < left ? times : left, __ATOMIC_RELAXED);
 }
 
-static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
+static int add_text(struct shard *shard, const struct mr__new_key *key,
+                    const struct mr__texts *texts) {
+  size_t size = 0;
+  const char *at = texts ? mr__texts_at(texts, key->code, &size) : "";
+  return mr__texts_add(&shard->texts, at, size);
+}
+
+static int add_key(struct coded_table *table, struct mr__new_key *new_key,
+                   const struct mr__texts *texts) {
   int s = mr__shard_of(new_key->key);
   struct shard *shard = &table->shards[s];
   uint32_t slot;
@@ -422,6 +438,7 @@ static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
       return mr__fail(MR_EDATA, "table \"%s\" has more than %d distinct values", table->name,
                       MOST_KEYS);
     MR_TRY(grow_lists(table, shard));
+    if (table->has_texts) MR_TRY(add_text(shard, new_key, texts));
     shard->keys[index] = new_key->key;
     if (table->least > 1) shard->seen[index] = 0;
     shard->n++;
@@ -434,13 +451,13 @@ static int add_key(struct coded_table *table, struct mr__new_key *new_key) {
 }
 
 int mr__dictionary_add(struct mr__dictionary *dictionary, int t, struct mr__new_key *keys,
-                       size_t n) {
+                       size_t n, const struct mr__texts *texts) {
   struct coded_table *table = &dictionary->tables[t];
   int status = MR_OK;
   for (size_t i = 0; status == MR_OK && i < n; i++) {
     if (i + SLOT_AHEAD < n) prefetch_slot(table, keys[i + SLOT_AHEAD].key);
     if (i + KEY_AHEAD < n) prefetch_key(table, keys[i + KEY_AHEAD].key);
-    status = add_key(table, &keys[i]);
+    status = add_key(table, &keys[i], texts);
   }
   return status;
 }
@@ -453,6 +470,7 @@ static void settle_shard(const struct coded_table *table, struct shard *shard, i
     if (shard->seen[i] < table->least) {
       shard->seen[i] = MR__UNKNOWN_CODE;
     } else {
+      if (table->has_texts) mr__texts_move(&shard->texts, kept, i);
       shard->keys[kept] = shard->keys[i];
       shard->seen[i] = mr__code(s, (uint32_t)kept++);
     }
@@ -499,4 +517,12 @@ void mr__dictionary_keys(const struct mr__dictionary *dictionary, int table, int
     const struct shard *shard = &dictionary->tables[table].shards[mr__code_shard(code)];
     keys[i] = index < shard->n ? shard->keys[index] : MR__UNKNOWN_KEY;
   }
+}
+
+const char *mr__dictionary_text(const struct mr__dictionary *dictionary, int table, uint32_t code,
+                                size_t *size) {
+  const struct shard *shard = &dictionary->tables[table].shards[mr__code_shard(code)];
+  *size = 0;
+  return mr__code_index(code) < shard->n ? mr__texts_at(&shard->texts, mr__code_index(code), size)
+                                         : "";
 }

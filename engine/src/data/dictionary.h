@@ -22,6 +22,7 @@
 
 #include "base/shard.h"
 #include "data/schema.h"
+#include "data/texts.h"
 
 enum { MR__UNKNOWN_CODE = 0 };
 /* Codes from here on are none: a key that is not known yet, and its place among the new ones. */
@@ -45,7 +46,7 @@ struct mr__new_key {
   uint32_t row; /* of the block */
   int32_t column;
   uint32_t seen; /* in rows that share this place */
-  uint32_t code;
+  uint32_t code; /* before it has one: the number of its text, where texts are kept */
 };
 
 /* fit: count keys where a table has a min_count above 1. */
@@ -54,6 +55,8 @@ void mr__dictionary_free(struct mr__dictionary *dictionary);
 
 /* Whether rare keys of a table are to be forgotten. */
 int mr__dictionary_counts(const struct mr__dictionary *dictionary, int table);
+/* Whether the texts of a table's keys are kept. */
+int mr__dictionary_has_texts(const struct mr__dictionary *dictionary, int table);
 
 int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary);
 void mr__recent_free(struct mr__recent *recent);
@@ -84,9 +87,10 @@ uint32_t mr__dictionary_code(struct mr__dictionary *dictionary, int table, uint6
 void mr__dictionary_count(struct mr__dictionary *dictionary, int table, const uint32_t *codes,
                           size_t n);
 
-/* Give keys that were not there their codes, in this order; some may be there by now. */
+/* Give keys that were not there their codes, in this order; some may be there by now. Their texts
+ * are wanted where they are kept; NULL: "". */
 int mr__dictionary_add(struct mr__dictionary *dictionary, int table, struct mr__new_key *keys,
-                       size_t n);
+                       size_t n, const struct mr__texts *texts);
 
 /* The rest is for one thread, after all others are done. */
 
@@ -103,5 +107,8 @@ int64_t mr__dictionary_codes(const struct mr__dictionary *dictionary, int table)
 /* The keys of codes `first` to `first` + n. */
 void mr__dictionary_keys(const struct mr__dictionary *dictionary, int table, int64_t first,
                          int64_t n, uint64_t *keys);
+/* The text of a code, where they are kept; codes that no key has, and those without one, have "". */
+const char *mr__dictionary_text(const struct mr__dictionary *dictionary, int table, uint32_t code,
+                                size_t *size);
 
 #endif

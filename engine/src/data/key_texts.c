@@ -1,5 +1,5 @@
-/* The way back from keys to their texts: the files are read again, up to the row that has the last
- * of them. The cache keeps no texts; this is for the few keys that a table of figures names. */
+/* The way back from keys to their texts, for the few keys that a table of figures names. Where the
+ * cache keeps no texts the files are read again, up to the row that has the last of them. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -7,6 +7,7 @@
 #include "data/fit.h"
 #include "data/json_lines.h"
 #include "data/reader.h"
+#include "data/store.h"
 
 struct search {
   const mr_text_format *format;
@@ -139,6 +140,34 @@ int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *f
   }
   if (status == MR_OK) status = write_lines(texts, &search);
   mr__reader_free(reader);
+  mr__free(search.texts);
+  return status;
+}
+
+static int64_t find_code(const mr_dataset *dataset, int table, uint64_t key) {
+  int shard = mr__shard_of(key);
+  for (uint32_t i = 0; mr__code(shard, i) < dataset->coding.n[table]; i++)
+    if (dataset->coding.keys[table][mr__code(shard, i)] == key) return mr__code(shard, i);
+  return -1;
+}
+
+int mr_dataset_texts(char **texts, const mr_dataset *dataset, int32_t table, const uint64_t *keys,
+                     int32_t n_keys) {
+  *texts = NULL;
+  if (n_keys < 0 || !mr_dataset_has_texts(dataset, table))
+    return mr__fail(MR_EINVAL, "there are no texts of table %d, or no number of %d keys",
+                    (int)table, (int)n_keys);
+  struct search search = {.n_keys = n_keys};
+  search.texts = mr__calloc((size_t)n_keys + 1, sizeof *search.texts);
+  if (!search.texts) return mr__fail_memory();
+  for (int32_t i = 0; i < n_keys; i++) {
+    int64_t code = find_code(dataset, table, keys[i]);
+    if (code <= MR__UNKNOWN_CODE) continue;
+    struct mr__text text;
+    text.at = mr__dataset_text(dataset, table, (uint32_t)code, &text.size);
+    mr__excerpt(search.texts[i], text);
+  }
+  int status = write_lines(texts, &search);
   mr__free(search.texts);
   return status;
 }

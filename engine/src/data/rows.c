@@ -114,7 +114,7 @@ static void free_rows(struct mr__rows *rows, const struct mr__layout *layout) {
   for (int i = 0; rows->views && i < layout->n_views; i++) mr__free(rows->views[i].data);
   mr__free(rows->views);
   for (size_t t = 0; rows->new_keys && t < layout->schema->n_tables; t++)
-    mr__free(rows->new_keys[t].list);
+    mr__free(rows->new_keys[t].list), mr__texts_clear(&rows->new_keys[t].texts);
   mr__free(rows->new_keys);
   mr__free(rows->first_sample);
   mr__free(rows->bad);
@@ -627,6 +627,44 @@ static void list_rows(struct mr__row_parser *parser) {
 
 /* ---- codes ---- */
 
+/* The value of a bag that has this key, if any. */
+static int find_value(const struct mr__column *column, int layout, struct mr__text bag,
+                      uint64_t key, struct mr__text *found) {
+  while (next_piece(&bag, layout, column->separator, found))
+    if (mr__key(found->at, found->size, column->seed) == key) return 1;
+  return 0;
+}
+
+/* The same of a behaviour, among those of a cell. */
+static int find_behaviour(const struct mr__column *column, int separator, struct mr__text cell,
+                          uint64_t key, struct mr__text *found) {
+  for (const char *at = cell.at, *end = cell.at + cell.size; at <= end;) {
+    const char *stop = memchr(at, separator, (size_t)(end - at));
+    *found = (struct mr__text){at, (size_t)((stop ? stop : end) - at)};
+    if (column->type == MR_ID && mr__key(found->at, found->size, column->seed) == key) return 1;
+    if (column->type == MR_IDS && find_value(column, MR_CELLS, *found, key, found)) return 1;
+    at += stop ? (size_t)(stop - at) + 1 : (size_t)(end - at) + 1;
+  }
+  return 0;
+}
+
+/* The text in a row's cell that has this key: those that are new are few enough to be looked for
+ * again. All unlisted values have one key, which has none. */
+static struct mr__text text_of(struct mr__row_parser *parser, int index, size_t row, uint64_t key) {
+  const struct mr__column *column = &parser->layout->schema->columns[index];
+  const struct mr__item *item = parser->heading->items;
+  while (item->column != index) item++;
+  struct mr__text cell = read_cell(parser, row, item->position), found = cell;
+  int there;
+  if (column->sequence >= 0)
+    there = find_behaviour(column, sequence_of(parser, column)->separator, cell, key, &found);
+  else if (column->type == MR_IDS)
+    there = find_value(column, parser->format.layout, cell, key, &found);
+  else
+    there = mr__key(cell.at, cell.size, column->seed) == key;
+  return there ? found : (struct mr__text){"", 0};
+}
+
 /* List a key that gets its code later, at this place; until then its number stands there. */
 static int note_new_key(struct mr__row_parser *parser, int column, uint32_t row, uint64_t key,
                         size_t at, uint32_t *number) {
@@ -638,6 +676,11 @@ static int note_new_key(struct mr__row_parser *parser, int column, uint32_t row,
   if (i >= MR__NEW_CODE) return mr__fail_memory();
   new_keys->list[new_keys->n++] = (struct mr__new_key){
       .key = key, .at = at, .row = parser->first_row + row, .column = column, .seen = 1};
+  if (mr__dictionary_has_texts(parser->dictionary, parser->layout->schema->columns[column].table)) {
+    new_keys->list[i].code = (uint32_t)i;
+    struct mr__text text = text_of(parser, column, row, key);
+    MR_TRY(mr__texts_add(&new_keys->texts, text.at, text.size));
+  }
   *number = MR__NEW_CODE + (uint32_t)i;
   return MR_OK;
 }
@@ -681,7 +724,9 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
                     struct mr__dictionary *dictionary) {
   for (size_t t = 0; t < layout->schema->n_tables; t++) {
     const struct mr__new_keys *keys = &rows->new_keys[t];
-    MR_TRY(mr__dictionary_add(dictionary, (int)t, keys->list, keys->n));
+    const struct mr__texts *texts =
+        mr__dictionary_has_texts(dictionary, (int)t) ? &keys->texts : NULL;
+    MR_TRY(mr__dictionary_add(dictionary, (int)t, keys->list, keys->n, texts));
     for (size_t i = 0; i < keys->n; i++) {
       const struct mr__new_key *key = &keys->list[i];
       int domain = layout->schema->columns[key->column].domain;
@@ -1398,7 +1443,8 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
   parser->next_gap = 0;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
-  for (size_t t = 0; t < parser->layout->schema->n_tables; t++) rows->new_keys[t].n = 0;
+  for (size_t t = 0; t < parser->layout->schema->n_tables; t++)
+    rows->new_keys[t].n = rows->new_keys[t].texts.n = 0;
   rows->n_lines = 0;
   rows->n_bad = rows->n_inner_newlines = 0;
   rows->uneven = 0;

@@ -39,6 +39,7 @@ struct mr__view {
 struct mr__new_keys {
   struct mr__new_key *list;
   size_t n, capacity;
+  struct mr__texts texts; /* where they are kept */
 };
 
 /* What is wrong in a block: the first wrong cell in the order of the text. */

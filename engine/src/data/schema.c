@@ -95,6 +95,14 @@ int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count) 
   return MR_OK;
 }
 
+int mr_schema_keep_texts(mr_schema *schema, int32_t table) {
+  MR_TRY(check_open(schema));
+  if (table < 0 || (size_t)table >= schema->n_tables)
+    return mr__fail(MR_EINVAL, "table %d, but there are %zu", (int)table, schema->n_tables);
+  schema->tables[table].texts = 1;
+  return MR_OK;
+}
+
 static int check_pieces(const char *what, const char *name, int separator, int max) {
   if (separator < 0 || separator > 255 || separator == '"' || separator == '\n' ||
       separator == '\r')
@@ -463,6 +471,7 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
   for (size_t i = 0; i < schema->n_tables; i++) {
     sum = add_text(sum, schema->tables[i].name);
     sum = add_numbers(sum, &schema->tables[i].min_count, 1);
+    if (schema->tables[i].texts) sum = add_text(sum, "texts");
   }
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];

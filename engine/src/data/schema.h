@@ -40,6 +40,7 @@ struct mr__table_spec {
   char *name;
   uint64_t seed; /* of its keys */
   int64_t min_count;
+  int texts; /* 1: kept with the keys of training data */
 };
 
 struct mr_schema {

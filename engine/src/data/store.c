@@ -25,6 +25,8 @@ static size_t count_sections(const struct mr__layout *layout) {
   size_t n = 3 + layout->schema->n_tables + (size_t)layout->n_views;
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     n += 1 + (layout->records[domain].varies != 0);
+  for (size_t t = 0; t < layout->schema->n_tables; t++)
+    n += layout->schema->tables[t].texts ? 2 : 0;
   return n + (layout->schema->request_key >= 0) + (layout->schema->scenario >= 0) +
          mr__schema_fits(layout->schema);
 }
@@ -69,6 +71,13 @@ static int add_dictionary(struct mr__store *store, int table) {
   return add_section(store, MR__DICTIONARY, table, codes, 8);
 }
 
+/* Of data that was not built with `fit` both are empty. */
+static int add_texts(struct mr__store *store, int table) {
+  int64_t bytes = store->text_bytes[table];
+  MR_TRY(add_section(store, MR__TEXT_ENDS, table, bytes == 0 ? 0 : store->codes[table], 8));
+  return add_section(store, MR__TEXTS, table, bytes, 1);
+}
+
 static int add_bad_rows(struct mr__store *store) {
   uint64_t n = 0;
   for (int reason = 0; reason < MR_BAD_REASONS; reason++)
@@ -87,7 +96,10 @@ static int add_sections(struct mr__store *store, const struct mr__layout *layout
   if (layout->schema->request_key >= 0)
     MR_TRY(add_section(store, MR__FIRST_SAMPLE, 0, requests + 1, 8));
   MR_TRY(add_section(store, MR__DISTINCT, 0, (int64_t)layout->schema->n_tables, 8));
-  for (size_t t = 0; t < layout->schema->n_tables; t++) MR_TRY(add_dictionary(store, (int)t));
+  for (size_t t = 0; t < layout->schema->n_tables; t++) {
+    MR_TRY(add_dictionary(store, (int)t));
+    if (layout->schema->tables[t].texts) MR_TRY(add_texts(store, (int)t));
+  }
   for (int i = 0; i < layout->n_views; i++)
     MR_TRY(add_section(store, MR__VIEW, i, samples, mr__view_bytes(layout, i)));
   MR_TRY(add_bad_rows(store));
@@ -117,13 +129,15 @@ int mr__store_init(struct mr__store *store, const struct mr__layout *layout) {
   *store = (struct mr__store){
       .sections = mr__calloc(count_sections(layout), sizeof *store->sections),
       .codes = mr__calloc(layout->schema->n_tables, sizeof *store->codes),
+      .text_bytes = mr__calloc(layout->schema->n_tables, sizeof *store->text_bytes),
   };
-  return store->sections && store->codes ? MR_OK : mr__fail_memory();
+  return store->sections && store->codes && store->text_bytes ? MR_OK : mr__fail_memory();
 }
 
 void mr__store_clear(struct mr__store *store) {
   mr__free(store->sections);
   mr__free(store->codes);
+  mr__free(store->text_bytes);
   *store = (struct mr__store){0};
 }
 
@@ -224,6 +238,9 @@ static void read_codes(const mr_dataset *dataset, struct mr__store *store) {
     if (section.kind == MR__DICTIONARY && section.index >= 0 &&
         (size_t)section.index < dataset->layout->schema->n_tables)
       store->codes[section.index] = (int64_t)(section.bytes / 8);
+    if (section.kind == MR__TEXTS && section.index >= 0 &&
+        (size_t)section.index < dataset->layout->schema->n_tables)
+      store->text_bytes[section.index] = (int64_t)section.bytes;
     if (section.kind == MR__SCENARIOS)
       store->scenarios = (int64_t)(section.bytes / sizeof(struct mr__scenario));
   }
@@ -266,6 +283,10 @@ static void find_sections(mr_dataset *dataset, const struct mr__store *store) {
   for (size_t t = 0; t < dataset->layout->schema->n_tables; t++) {
     dataset->coding.keys[t] = (const void *)section_at(dataset, store, MR__DICTIONARY, (int)t);
     dataset->coding.n[t] = store->codes[t];
+    if (!dataset->layout->schema->tables[t].texts || store->text_bytes[t] == 0) continue;
+    dataset->text_ends[t] = (const void *)section_at(dataset, store, MR__TEXT_ENDS, (int)t);
+    dataset->texts[t] = section_at(dataset, store, MR__TEXTS, (int)t);
+    dataset->text_bytes[t] = (uint64_t)store->text_bytes[t];
   }
   memcpy(dataset->bad_rows, store->header.bad_rows, sizeof dataset->bad_rows);
   if (mr__store_find(store, MR__BAD_ROWS, 0)->bytes > 0)
@@ -307,7 +328,12 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
   coding->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
   coding->keys = mr__calloc(n_tables, sizeof *coding->keys);
   coding->n = mr__calloc(n_tables, sizeof *coding->n);
-  if (!dataset->views || !coding->keys || !coding->n) return mr__fail_memory();
+  dataset->text_ends = mr__calloc(n_tables, sizeof *dataset->text_ends);
+  dataset->texts = mr__calloc(n_tables, sizeof *dataset->texts);
+  dataset->text_bytes = mr__calloc(n_tables, sizeof *dataset->text_bytes);
+  if (!dataset->views || !coding->keys || !coding->n || !dataset->text_ends || !dataset->texts ||
+      !dataset->text_bytes)
+    return mr__fail_memory();
   MR_TRY(map_file(dataset));
   struct mr__store store;
   int status = mr__store_init(&store, dataset->layout);
@@ -345,6 +371,9 @@ void mr_dataset_close(mr_dataset *dataset) {
   mr__free(dataset->views);
   mr__free(dataset->coding.keys);
   mr__free(dataset->coding.n);
+  mr__free(dataset->text_ends);
+  mr__free(dataset->texts);
+  mr__free(dataset->text_bytes);
   mr__free(dataset->path);
   mr__free(dataset);
 }
@@ -364,6 +393,19 @@ const int64_t *mr_dataset_bad_list(const mr_dataset *dataset) { return dataset->
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table) {
   if (table < 0 || (size_t)table >= dataset->layout->schema->n_tables) return -1;
   return dataset->distinct[table];
+}
+
+int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table) {
+  return table >= 0 && (size_t)table < dataset->layout->schema->n_tables &&
+         dataset->text_ends[table] != NULL;
+}
+
+const char *mr__dataset_text(const mr_dataset *dataset, int table, uint32_t code, size_t *size) {
+  const uint64_t *ends = dataset->text_ends[table];
+  uint64_t start = code > 0 ? ends[code - 1] : 0, end = ends[code];
+  int sound = start <= end && end <= dataset->text_bytes[table];
+  *size = sound ? (size_t)(end - start) : 0;
+  return sound ? dataset->texts[table] + start : "";
 }
 
 int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column) {

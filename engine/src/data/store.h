@@ -7,6 +7,8 @@
  *   FIRST_SAMPLE       int64 [requests + 1]; only with a request key
  *   DISTINCT           int64 [tables], distinct keys of each table, "unknown" aside
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
+ *   TEXT_ENDS (table)  uint64 [codes], where the text of each code ends; only where the schema keeps
+ *   TEXTS (table)      texts, and both are empty in data that was not built with `fit`
  *   VIEW (column)      float, int32, uint64 or double [samples]
  *   BAD_ROWS           int64 [bad_rows], rows of the text that were left out
  *   UNSEEN             int64 [columns], values of each that were not listed, or rare
@@ -14,7 +16,7 @@
  *   SCENARIOS          struct mr__scenario [number of them]; only with a column of scenarios
  *
  * Which sections there are and how long each is follows from the schema, the numbers of rows, the
- * bytes of the records and the numbers of codes and scenarios: mr__store_plan computes the
+ * bytes of the records and of texts and the numbers of codes and scenarios: mr__store_plan computes the
  * directory, and a file is accepted only when its own is equal. A checksum covers header and
  * directory. What the sections hold is checked where it is used: a damaged cache is refused or
  * gives wrong numbers, never a wild pointer.
@@ -51,7 +53,9 @@ enum mr__section_kind {
   MR__SCENARIOS = 7,
   MR__BAD_ROWS = 8,
   MR__FITTED = 9,
-  MR__UNSEEN = 10
+  MR__UNSEEN = 10,
+  MR__TEXT_ENDS = 11,
+  MR__TEXTS = 12
 };
 
 struct mr__section {
@@ -72,6 +76,7 @@ struct mr__store {
   struct mr__store_header header;
   struct mr__section *sections; /* [header.n_sections] */
   int64_t *codes;               /* [tables], multiples of MR__CODE_STEP */
+  int64_t *text_bytes;          /* [tables], 0: there are none */
   int64_t scenarios;
 };
 
@@ -118,7 +123,13 @@ struct mr_dataset {
   int32_t n_scenarios;
   const char *fitted;
   const int64_t *unseen;
+  const uint64_t **text_ends; /* [tables]; NULL: there are none */
+  const char **texts;         /* [tables] */
+  uint64_t *text_bytes;       /* [tables] */
 };
+
+/* The text of a code of a table that has them; "" where the file is damaged. */
+const char *mr__dataset_text(const mr_dataset *dataset, int table, uint32_t code, size_t *size);
 
 /* Take a reference, given back with mr_dataset_close. */
 mr_dataset *mr__dataset_retain(const mr_dataset *dataset);

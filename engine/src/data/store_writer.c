@@ -476,6 +476,44 @@ static int write_dictionary(const struct mr__store_writer *writer, const struct 
   return MR_OK;
 }
 
+static int64_t count_text_bytes(const struct mr__dictionary *dictionary, int table) {
+  if (!mr__dictionary_has_texts(dictionary, table)) return 0;
+  size_t sum = 0, size;
+  for (int64_t code = 0; code < mr__dictionary_codes(dictionary, table); code++) {
+    mr__dictionary_text(dictionary, table, (uint32_t)code, &size);
+    sum += size;
+  }
+  return (int64_t)sum;
+}
+
+static int write_texts(const struct mr__store_writer *writer, const struct mr__store *store,
+                       const struct mr__dictionary *dictionary, int table) {
+  enum { SOME = 4096 };
+  if (store->text_bytes[table] == 0) return MR_OK;
+  int file = writer->files[MR_SAMPLE];
+  uint64_t ends[SOME], at = mr__store_find(store, MR__TEXT_ENDS, table)->offset;
+  uint64_t start = mr__store_find(store, MR__TEXTS, table)->offset;
+  struct mr__texts some = {0};
+  int status = MR_OK;
+  for (int64_t first = 0; status == MR_OK && first < store->codes[table]; first += SOME) {
+    int64_t n = store->codes[table] - first < SOME ? store->codes[table] - first : SOME;
+    uint64_t before = start - mr__store_find(store, MR__TEXTS, table)->offset;
+    some.n = 0;
+    for (int64_t i = 0; status == MR_OK && i < n; i++) {
+      size_t size;
+      const char *text = mr__dictionary_text(dictionary, table, (uint32_t)(first + i), &size);
+      status = mr__texts_add(&some, text, size);
+      if (status == MR_OK) ends[i] = before + some.ends[i];
+    }
+    if (status == MR_OK)
+      status = write_at(writer, file, ends, 8 * (uint64_t)n, at + 8 * (uint64_t)first);
+    if (status == MR_OK) status = write_at(writer, file, some.bytes, some.ends[n - 1], start);
+    if (status == MR_OK) start += some.ends[n - 1];
+  }
+  mr__texts_clear(&some);
+  return status;
+}
+
 static int write_fitted(const struct mr__store_writer *writer, const struct mr__store *store) {
   const struct mr__section *section = mr__store_find(store, MR__FITTED, 0);
   if (!section) return MR_OK;
@@ -499,6 +537,8 @@ static int write_sections(const struct mr__store_writer *writer, struct mr__stor
                   mr__store_find(store, MR__UNSEEN, 0)->offset));
   for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
     MR_TRY(write_dictionary(writer, store, kept->dictionary, (int)t));
+  for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
+    MR_TRY(write_texts(writer, store, kept->dictionary, (int)t));
   const struct mr__section *scenarios = mr__store_find(store, MR__SCENARIOS, 0);
   MR_TRY(write_fitted(writer, store));
   if (scenarios)
@@ -541,6 +581,8 @@ static int plan_and_write(const struct mr__store_writer *writer, struct mr__stor
     store->header.record_bytes[domain] = writer->record_bytes[domain];
   for (size_t t = 0; t < schema->n_tables; t++)
     store->codes[t] = mr__dictionary_codes(kept->dictionary, (int)t);
+  for (size_t t = 0; t < schema->n_tables; t++)
+    store->text_bytes[t] = count_text_bytes(kept->dictionary, (int)t);
   store->scenarios = (int64_t)kept->scenarios->n;
   MR_TRY(mr__store_plan(store, writer->layout));
   return write_sections(writer, store, kept);

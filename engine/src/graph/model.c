@@ -298,6 +298,12 @@ int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row)
   return MR_OK;
 }
 
+const char *mr_model_row_text(const mr_model *model, int32_t table, int64_t row, int64_t *size) {
+  *size = 0;
+  if (check_index("table", table, (size_t)model->n_tables) != MR_OK) return NULL;
+  return mr__mapped_text(&model->tables[table].mapped, row, size);
+}
+
 int mr_model_export(const mr_model *model, int32_t index, uint64_t *keys, float *values) {
   MR_TRY(check_index("table", index, (size_t)model->n_tables));
   const struct mr__table *table = &model->tables[index];

@@ -4,6 +4,8 @@
  *   table.<name>.keys      I64 [n], the bit patterns of the keys, ascending as unsigned numbers
  *   table.<name>.directory I32 [2^bits + 1], where to look for a key (table/mapped.h)
  *   table.<name>.rows      F32 [n, width], the parts of a row side by side
+ *   table.<name>.text_ends I64 [n], and .texts U8 [bytes]: what the keys are hashes of, where the
+ *                          data keeps that
  *   __metadata__           format: "1"; schema, graph and tasks: JSON, all that computing needs
  *                          (io/graph_json.h); about: a text for people and for the Lua library
  *
@@ -11,6 +13,7 @@
  *
  * Tensors come in the order of the graph, rows in the order of their keys, so the same model is
  * the same bytes. */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +22,7 @@
 #include "graph/model.h"
 #include "io/graph_json.h"
 #include "io/tensor_file.h"
+#include "table/table_texts.h"
 
 enum { NAME_BYTES = 300, VERIFIED_BYTES = 256 << 20 };
 
@@ -32,7 +36,30 @@ static void table_prefix(char *prefix, const char *table) {
 
 /* ---- writing ---- */
 
-static int list_tensors(const mr_model *model, struct mr__tensor_writer *writer) {
+static int list_texts(struct mr__tensor_writer *writer, const char *prefix,
+                      const struct mr__texts *texts) {
+  char name[NAME_BYTES + 20];
+  if (texts->n == 0) return MR_OK;
+  int64_t n = (int64_t)texts->n, bytes = (int64_t)texts->ends[texts->n - 1];
+  snprintf(name, sizeof name, "%s.text_ends", prefix);
+  MR_TRY(mr__tensors_add(&writer->tensors, name, MR__I64, 1, &n));
+  snprintf(name, sizeof name, "%s.texts", prefix);
+  return mr__tensors_add(&writer->tensors, name, MR__U8, 1, &bytes);
+}
+
+static int put_texts(struct mr__tensor_writer *writer, const char *prefix,
+                     const struct mr__texts *texts) {
+  static_assert(sizeof *texts->ends == sizeof(int64_t), "ends are written as they are");
+  char name[NAME_BYTES + 20];
+  if (texts->n == 0) return MR_OK;
+  snprintf(name, sizeof name, "%s.text_ends", prefix);
+  MR_TRY(mr__writer_tensor(writer, name, texts->ends, texts->n * sizeof *texts->ends));
+  snprintf(name, sizeof name, "%s.texts", prefix);
+  return mr__writer_tensor(writer, name, texts->bytes, texts->ends[texts->n - 1]);
+}
+
+static int list_tensors(const mr_model *model, const struct mr__texts *texts,
+                        struct mr__tensor_writer *writer) {
   const mr_graph *graph = model->graph;
   for (size_t p = 0; p < graph->n_params; p++) {
     int64_t shape[2] = {graph->params[p].spec.rows, graph->params[p].spec.columns};
@@ -42,6 +69,7 @@ static int list_tensors(const mr_model *model, struct mr__tensor_writer *writer)
     char prefix[NAME_BYTES];
     table_prefix(prefix, model->tables[t].name);
     MR_TRY(mr__writer_list_table(writer, prefix, &model->tables[t], stored));
+    MR_TRY(list_texts(writer, prefix, &texts[t]));
   }
   return MR_OK;
 }
@@ -66,7 +94,8 @@ static int open_file(struct mr__tensor_writer *writer, const mr_model *model, co
   return status;
 }
 
-static int put_tensors(struct mr__tensor_writer *writer, const mr_model *model) {
+static int put_tensors(struct mr__tensor_writer *writer, const mr_model *model,
+                       const struct mr__texts *texts) {
   for (size_t p = 0; p < model->graph->n_params; p++) {
     const struct mr__param *param = &model->graph->params[p];
     size_t n = (size_t)param->spec.rows * (size_t)param->spec.columns;
@@ -76,16 +105,34 @@ static int put_tensors(struct mr__tensor_writer *writer, const mr_model *model) 
     char prefix[NAME_BYTES];
     table_prefix(prefix, model->tables[t].name);
     MR_TRY(mr__writer_put_table(writer, prefix, &model->tables[t], stored));
+    MR_TRY(put_texts(writer, prefix, &texts[t]));
   }
   return MR_OK;
 }
 
-int mr_model_save(const mr_model *model, const char *path, const char *about) {
+static int save(const mr_model *model, const char *path, const char *about,
+                const struct mr__texts *texts) {
   struct mr__tensor_writer writer = {0};
-  int status = list_tensors(model, &writer);
+  int status = list_tensors(model, texts, &writer);
   if (status == MR_OK) status = open_file(&writer, model, path, about);
-  if (status == MR_OK) status = put_tensors(&writer, model);
+  if (status == MR_OK) status = put_tensors(&writer, model, texts);
   return mr__writer_close(&writer, status);
+}
+
+int mr_model_save_named(const mr_model *model, const char *path, const char *about,
+                        const mr_dataset *names) {
+  struct mr__texts *texts = mr__calloc((size_t)model->n_tables, sizeof *texts);
+  int status = texts ? MR_OK : mr__fail_memory();
+  for (int t = 0; names && status == MR_OK && t < model->n_tables; t++)
+    status = mr__table_texts(&model->tables[t], names, &texts[t]);
+  if (status == MR_OK) status = save(model, path, about, texts);
+  for (int t = 0; texts && t < model->n_tables; t++) mr__texts_clear(&texts[t]);
+  mr__free(texts);
+  return status;
+}
+
+int mr_model_save(const mr_model *model, const char *path, const char *about) {
+  return mr_model_save_named(model, path, about, NULL);
 }
 
 /* ---- reading ---- */

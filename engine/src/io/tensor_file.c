@@ -374,6 +374,25 @@ static int map_tensor(const struct mr__tensor_file *file, const struct mr__tenso
                   sizeof(uint64_t));
 }
 
+static int map_texts(const struct mr__tensor_file *file, const char *prefix,
+                     struct mr__mapped *out) {
+  char name[NAME_BYTES];
+  const struct mr__tensor *t;
+  const void *ends;
+  int64_t shape[1] = {out->n};
+  snprintf(name, sizeof name, "%s.text_ends", prefix);
+  if (!mr__tensors_find(&file->tensors, name)) return MR_OK;
+  MR_TRY(mr__tensor_file_find(file, name, MR__I64, 1, shape, &t));
+  MR_TRY(map_tensor(file, t, &ends));
+  shape[0] = -1;
+  snprintf(name, sizeof name, "%s.texts", prefix);
+  MR_TRY(mr__tensor_file_find(file, name, MR__U8, 1, shape, &t));
+  out->text_ends = ends;
+  out->texts = file->data + t->begin;
+  out->text_bytes = t->shape[0];
+  return MR_OK;
+}
+
 int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, int width,
                         struct mr__mapped *out) {
   char name[NAME_BYTES];
@@ -395,14 +414,19 @@ int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, 
   vector_name(name, prefix, 0);
   MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &t));
   MR_TRY(map_tensor(file, t, &rows));
-  *out = (struct mr__mapped){keys, rows, directory, n, mr__directory_bits(n)};
-  return MR_OK;
+  *out = (struct mr__mapped){.keys = keys, .rows = rows, .directory = directory, .n = n,
+                             .bits = mr__directory_bits(n)};
+  return map_texts(file, prefix, out);
 }
 
 int mr__mapped_check(const struct mr__mapped *mapped) {
   const uint64_t *keys = mapped->keys;
   for (int64_t i = 1; i < mapped->n; i++)
     if (keys[i] <= keys[i - 1]) return mr__fail(MR_EDATA, "the keys do not ascend");
+  const int64_t *ends = mapped->text_ends;
+  for (int64_t i = 0; ends && i < mapped->n; i++)
+    if (ends[i] < (i > 0 ? ends[i - 1] : 0) || ends[i] > mapped->text_bytes)
+      return mr__fail(MR_EDATA, "the texts of the keys do not follow one another");
   size_t bytes = (size_t)directory_entries(mapped->n) * sizeof(int32_t);
   int32_t *directory = mr__malloc(bytes);
   if (!directory) return mr__fail_memory();

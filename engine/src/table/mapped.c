@@ -46,3 +46,12 @@ int64_t mr__mapped_find(const struct mr__mapped *mapped, uint64_t key) {
     if (mapped->keys[i] == key) return i;
   return -1;
 }
+
+const char *mr__mapped_text(const struct mr__mapped *mapped, int64_t row, int64_t *size) {
+  *size = 0;
+  if (!mapped->text_ends || row < 0 || row >= mapped->n) return NULL;
+  int64_t start = row > 0 ? mapped->text_ends[row - 1] : 0, end = mapped->text_ends[row];
+  if (start < 0 || end < start || end > mapped->text_bytes) return "";
+  *size = end - start;
+  return mapped->texts + start;
+}

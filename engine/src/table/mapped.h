@@ -20,7 +20,13 @@ struct mr__mapped {
   const int32_t *directory; /* [2^bits + 1] */
   int64_t n;
   int bits;
+  const int64_t *text_ends; /* [n]: where the text of each key ends; NULL: they have none */
+  const char *texts;        /* [text_bytes] */
+  int64_t text_bytes;
 };
+
+/* The text of a row's key, NULL where the file has none; "" where it is damaged. */
+const char *mr__mapped_text(const struct mr__mapped *mapped, int64_t row, int64_t *size);
 
 enum { MR__MOST_DIRECTORY_BITS = 29 };
 

@@ -9,6 +9,8 @@ shape, the options of the script, and the configuration of fields and training. 
 With --data every node's rows in that data too: how often it is computed, once in its domain.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
   p:option("--data", "a file or pattern; or train, valid or test of the run"):argname "DATA"
+  p:option("--table", "the rows of this table with the largest norms as well"):argname "NAME"
+  p:option("--top", "how many of them (default: 20)"):argname "N"
   p:flag("--verify", "hold every byte against the sums in the file")
   return p
 end
@@ -80,6 +82,31 @@ local function print_weights(model, mr)
   end
 end
 
+-- The rows that weigh most, by the values of their keys where the file has these.
+local function print_rows(model, name, most)
+  local cli, names = require "moonrank.cli", {}
+  local tables = model:describe().tables
+  for t, one in ipairs(tables) do
+    names[t] = one.name
+    if one.name == name then
+      local rows = model:largest_rows(t, most)
+      print ""
+      print(("%-16s  %12s%s"):format("key", "norm", rows[1].text and "  value" or ""))
+      for _, row in ipairs(rows) do
+        local text = row.text and (row.key == ("0"):rep(16) and "(unknown)"
+          or row.text:gsub("%c", "?")) or ""
+        print((("%s  %12.6g  %s"):format(row.key, row.norm, text):gsub("%s+$", "")))
+      end
+      if not rows[1].text then
+        print(("the values are not known: tables.%s.strings: keep in the fields file keeps them")
+          :format(name))
+      end
+      return
+    end
+  end
+  cli.fail('there is no table "%s"%s', name, require "moonrank.suggest".phrase(name, names))
+end
+
 -- As a run folder's files write it, without what is of one machine.
 local function print_config(model)
   local yaml = require "moonrank.yaml"
@@ -93,7 +120,9 @@ end
 
 function M.run(words)
   local cli = require "moonrank.cli"
-  local options = require "moonrank.args".parse(parser(), words)
+  local args = require "moonrank.args"
+  local options = args.parse(parser(), words)
+  local top = args.whole("--top", options.top, 1, 1e6) or 20
   local mr = require "moonrank.ffi"
   local file = require "moonrank.model".file(options.model)
   if options.verify then cli.need(mr.ok(mr.C.mr_model_verify(file))) end
@@ -111,6 +140,7 @@ function M.run(words)
   print_weights(model, mr)
   print ""
   print_graph(model, split, mr)
+  if options.table then print_rows(model, options.table, top) end
   print_config(model)
   if options.verify then print "\nevery byte is as it was written" end
   return 0
