@@ -33,6 +33,7 @@ function M.spec(column)
     spec.values, spec.n_values = column.list, #column.values
   end
   spec.unseen = column.unseen and C["MR_UNSEEN_" .. column.unseen:upper()] or 0
+  if column.from then spec.clips, spec.least = 1, column.from end
   if column.clip then spec.clips, spec.least, spec.most = 1, column.clip[1], column.clip[2] end
   return spec
 end

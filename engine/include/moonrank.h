@@ -156,13 +156,14 @@ typedef struct mr_column_spec {
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
   int32_t width;       /* MR_VECTOR: floats per row */
   /* MR_ID, MR_IDS: all values there are, each with a row from the start, at most 10000; NULL: any.
-   * And what others read, MR_UNSEEN_UNKNOWN .. */
+   * And what others read, MR_UNSEEN_UNKNOWN .. MR_LABEL: the texts that are 1, all others being 0;
+   * NULL: they say 0 and 1, or with `clips` numbers from `least` on are 1 and the others 0. */
   const char *const *values;
   int32_t n_values, unseen;
   /* MR_NUMBER, MR_BUCKET, in this order: */
   int32_t when_missing; /* MR_MISSING_VALUE .. */
   float missing;        /* MR_MISSING_VALUE: the value of an empty cell */
-  int32_t clips;        /* 1: numbers are held within [least, most] */
+  int32_t clips;        /* 1: numbers are held within [least, most]; of labels see above */
   float least, most;
   int32_t transform;    /* MR_PLAIN_NUMBER or MR_LOG1P */
   int32_t normalize;    /* MR_NUMBER: 1: less the mean of the training data, by its deviation */
@@ -202,8 +203,10 @@ int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name); /* i
 /* How rows lie in text: as cells between delimiters, as pairs behind a label, or as objects of JSON,
  * a line each. Of pairs the source of a column is label, features (all of them), a number (libsvm:
  * of an index; libffm: of a field) or, of libsvm, qid; of objects the name of a member, or of one
- * in an object: user.age. There lists have the separator between their values. */
-enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2, MR_JSON = 3 };
+ * in an object: user.age. There lists have the separator between their values. MR_PAIRS are cells
+ * that the format names and then pairs of a field's name and a text, commas between all; a column's
+ * source is a cell or a field. */
+enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2, MR_JSON = 3, MR_PAIRS = 4 };
 
 /* Which rows of the files are read, where they are split into parts: each has a place, and those
  * from `from` on and before `to` are read. */
@@ -231,7 +234,7 @@ enum {
   MR_BAD_LABEL = 1,    /* neither 0 nor 1 */
   MR_BAD_NUMBER = 2,   /* not one, or too large */
   MR_BAD_SEQUENCE = 3, /* columns of different lengths */
-  MR_BAD_PAIR = 4,     /* of libsvm or libffm */
+  MR_BAD_PAIR = 4,     /* of files of pairs */
   MR_BAD_ID = 5,       /* not among the column's values */
   MR_BAD_REASONS = 6
 };

@@ -583,15 +583,20 @@ end
 
 local function check_columns(data, context)
   local columns, seen = data.columns, {}
-  if not text_format.has_cells(data.format) then
+  if text_format.needs_columns(data.format) then
+    if not columns then
+      stop(context.places["data.format"], "data.columns must name the cells that come before the "
+        .. "pairs, such as [click, buy]")
+    end
+    data.header = false
+  elseif not text_format.has_cells(data.format) then
     if columns then
       stop(context.places["data.columns"], text_format.has_pairs(data.format)
         and "data.columns: the columns of %s have no names"
         or "data.columns: the members of %s have names", data.format)
     end
     return
-  end
-  if not data.header and not columns then
+  elseif not data.header and not columns then
     stop(context.places["data.header"],
       "data.header is false, so data.columns must name the columns, such as [click, user, ad]")
   elseif data.header and columns then
@@ -612,6 +617,7 @@ end
 
 local function resolve_fields(values, context)
   values.label = config_labels.resolve(values.label, context, stop)
+  config_labels.check_rates(values.data, values.label, context, stop)
   for _, name in ipairs { "group", "weight", "scenario", "time" } do
     values[name] = values[name] and tostring(values[name])
   end

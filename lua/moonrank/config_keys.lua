@@ -135,7 +135,7 @@ local FIELD = { type = "map", keys = {
   key("source", { type = "either", forms = COLUMN_FORMS,
     doc = "the column of the file; default: the field's name. jsonl: the name of a member, or as "
       .. "user.age of one in an object; libsvm: the number of an index, libffm: of a field, both: "
-      .. "features, which are all pairs" }),
+      .. "features, which are all pairs; pairs: a cell or a field" }),
   key("table", { type = "text", only = { "id", "ids", "number" },
     doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
       .. "number only with buckets" }),
@@ -235,14 +235,14 @@ M.fields = { type = "map", keys = {
         doc = "by time: validation data is what is not before this, instead of a share" }),
       key("test_from", { type = "number", doc = "the same for test data, which comes last" }),
     } }),
-    key("format", { type = "word", words = { "csv", "tsv", "jsonl", "libsvm", "libffm" },
+    key("format", { type = "word", words = { "csv", "tsv", "jsonl", "libsvm", "libffm", "pairs" },
       doc = "default: by the name of the first training file, in which svm, ffm and ndjson do, "
         .. "too" }),
     key("header", { type = "boolean", default = true,
       doc = "the first line of each csv or tsv names its columns; false: data.columns does" }),
     key("columns", { type = "list", of = { type = "text" },
       doc = "the names of the columns of files without a header, in their order, or ranges such as "
-        .. "f1..f200" }),
+        .. "f1..f200; of the cells before pairs" }),
     key("bad_rows", { type = "word", words = { "stop", "skip" }, default = "stop",
       doc = "at a row that is wrong: stop with its place, or leave it out and count it" }),
     key("bad_rows_limit", { type = "whole", min = 1, default = 1000,
@@ -263,11 +263,16 @@ M.fields = { type = "map", keys = {
     { type = "named", of = { type = "either", forms = { { type = "text" },
       { type = "map", keys = {
         key("column", { type = "text", required = true, doc = "the column with 0 and 1" }),
+        key("is", { type = "either", forms = SPLIT_FORMS,
+          doc = "the text, or list of texts, that is 1; all others are 0" }),
+        key("from", { type = "number", min = -3e38, max = 3e38,
+          doc = "numbers from this one on are 1, smaller ones 0" }),
         key("when", { type = "text", doc = "another task, or its column: rows where its label is "
           .. "not 1 have none of this task; default: all have" }),
       } } } } },
   }, doc = "the column with 0 and 1; a column alone is task ctr; a list names tasks and their "
-    .. "columns; or a map from task to column. Of several an empty cell is no label" }),
+    .. "columns; or a map from task to column, or to what in it is 1. Of several an empty cell is "
+    .. "no label" }),
   key("request", { type = "text",
     doc = "consecutive rows with an equal value here share all fields but the ad's" }),
   key("group", { type = "either", forms = COLUMN_FORMS,

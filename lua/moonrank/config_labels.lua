@@ -33,7 +33,8 @@ end
 -- @param label  text, a list or a map, as given
 -- @tparam table context  places of values
 -- @tparam function stop  stop(place, format, ...) ends it with a message
--- @treturn table by task its column, or { column, when = the task that decides }
+-- @treturn table by task its column, or { column, when = the task that decides, is = {texts that
+-- are 1}, from = the least number that is }
 function M.resolve(label, context, stop)
   if type(label) == "string" then return { ctr = label } end
   if not next(label) then stop(context.places.label, "label is an empty map") end
@@ -49,16 +50,41 @@ function M.resolve(label, context, stop)
     local one = label[task]
     local column = type(one) == "table" and one.column or one
     columns[column] = columns[column] or task
-    tasks[task] = type(one) == "table" and one.when and { column = column, when = one.when }
-      or column
+    local is = type(one) == "table" and one.is or nil
+    if is and one.from then
+      stop(context.places[("label.%s.from"):format(task)], "label.%s.from does not go with is",
+        task)
+    end
+    if type(one) == "table" and (one.when or one.is or one.from) then
+      tasks[task] = { column = column, when = one.when, from = one.from,
+        is = type(is) == "string" and { is } or is }
+    else
+      tasks[task] = column
+    end
   end
   for _, task in ipairs(sorted_keys(tasks)) do
-    if type(tasks[task]) == "table" then
+    if type(tasks[task]) == "table" and tasks[task].when then
       tasks[task].when = decider(tasks, columns, task, context, stop)
     end
   end
   check_circles(tasks, context, stop)
   return tasks
+end
+
+--- Hold the tasks that data.sample_rate names against those that there are.
+-- @tparam table data
+-- @tparam table label  resolved
+-- @tparam table context  places of keys
+-- @tparam function stop  as of resolve
+function M.check_rates(data, label, context, stop)
+  local rates = type(data.sample_rate) == "table" and data.sample_rate or {}
+  for _, task in ipairs(sorted_keys(rates)) do
+    if not label[task] then
+      stop(context.key_places["data.sample_rate." .. task],
+        'unknown task "%s" in data.sample_rate, expected %s%s', task,
+        joined(sorted_keys(label), "or"), suggest.phrase(task, sorted_keys(label)))
+    end
+  end
 end
 
 --- Hold train.monitor, which becomes a map of weights, and train.task_weights against the tasks.

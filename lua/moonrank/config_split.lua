@@ -47,7 +47,7 @@ function M.resolve(values, context, stop)
   if not split then return end
   check_cuts(split, values.data, context, stop)
   local key = COLUMN_OF[split.by]
-  if key and text_format.has_pairs(values.data.format) then
+  if key and not text_format.has_cells(values.data.format) and values.data.format ~= "jsonl" then
     stop(context.places["data.split.by"], "data.split.by is %s, and rows of %s, which have no "
       .. "columns with names, are split at random only", split.by, values.data.format)
   end

@@ -47,7 +47,9 @@ end
 local function text_of(path, opened)
   local text = config.text(opened.data or opened.model.fields_config.data)
   text.format = text_format.of_name(path) or text.format or "csv"
-  if not text_format.has_cells(text.format) then text.columns = nil end
+  if not text_format.has_cells(text.format) and not text_format.needs_columns(text.format) then
+    text.columns = nil
+  end
   text.root = "."
   if opened.data then
     text.bad_rows, text.bad_rows_limit = opened.data.bad_rows, opened.data.bad_rows_limit

@@ -113,14 +113,16 @@ end
 -- A label that another one decides about comes behind it.
 local function add_label(self, config, task)
   local label = config.label[task]
-  local name, source, when = "label:" .. task, label, nil
+  local name, source, when, is, from = "label:" .. task, label, nil, nil, nil
   if self.columns[name] then return end
   if type(label) == "table" then
     source, when = label.column, label.when and "label:" .. label.when
     if when then add_label(self, config, label.when) end
+    is, from = label.is and mr.new("const char *[?]", #label.is, label.is), label.from
   end
   local column = add_column(self, { name = name, source = source, type = C.MR_LABEL,
-    domain = C.MR_SAMPLE, when = when })
+    domain = C.MR_SAMPLE, when = when, values = is, n_values = is and #label.is or 0,
+    clips = from and 1 or 0, least = from or 0 })
   table.insert(self.tasks, { name = task, column = column, column_name = name, source = source })
 end
 

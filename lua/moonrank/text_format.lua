@@ -10,6 +10,7 @@ local FORMATS = {
   libsvm = { layout = "MR_LIBSVM" },
   libffm = { layout = "MR_LIBFFM" },
   jsonl = { layout = "MR_JSON" },
+  pairs = { layout = "MR_PAIRS" },
 }
 local ENDINGS = { csv = "csv", tsv = "tsv", svm = "libsvm", libsvm = "libsvm", ffm = "libffm",
   libffm = "libffm", jsonl = "jsonl", ndjson = "jsonl" }
@@ -25,6 +26,9 @@ function M.of_name(path) return ENDINGS[path_of.uncompressed(path):match "%.([^.
 
 --- Whether rows are pairs behind a label, and no columns have names.
 function M.has_pairs(format) return format == "libsvm" or format == "libffm" end
+
+--- Whether the names of cells are those of data.columns alone.
+function M.needs_columns(format) return format == "pairs" end
 
 --- Whether rows are cells in an order, which a header or the configuration names.
 function M.has_cells(format) return FORMATS[format].delimiter ~= nil end

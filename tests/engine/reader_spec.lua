@@ -500,6 +500,10 @@ describe("a number", function()
     assert.same({ 7, 2 }, numbers { '""', '"2"' })
   end)
 
+  it("may have blanks around it", function()
+    assert.same({ 7, 7, -2.5, 7 }, numbers { " 7", "7 ", "  -2.5 ", "  " })
+  end)
+
   it("may go through log1p, with its sign, and so does what stands in for a missing one", function()
     local values = numbers({ "0", "1", "-1", "1e6", "" },
       { { name = "price", type = "number", missing = 7, log1p = true } })
@@ -507,7 +511,7 @@ describe("a number", function()
   end)
 
   it("is said to be wrong with its place", function()
-    for _, text in ipairs { "abc", "1x", "-", ".", "e5", "1e", "1e+", "0x10", " 1", "1 ", "1,5",
+    for _, text in ipairs { "abc", "1x", "-", ".", "e5", "1e", "1e+", "0x10", "1 1", "1,5",
       "1.2.3", "--1", "-nan", "NAN" } do
       fails(('FILE:3:5: "%s" is not a number (column "price")'):format(text), price,
         ('x,price\n0,1\n"0","%s"\n'):format(text))

@@ -137,6 +137,80 @@ describe("a libffm file", function()
   end)
 end)
 
+-- Several labels, cells that are read or not, fields with names.
+local named = { { name = "y", source = "click", type = "label" },
+  { name = "z", source = "buy", type = "label" },
+  { name = "row", type = "id", table = "t" }, { name = "user", source = "101", type = "id" },
+  { name = "tags", source = "109_14", type = "ids", max = 2 },
+  { name = "price", type = "number", missing = 5 } }
+local names = { "row", "click", "buy" }
+
+describe("a file of named pairs", function()
+  it("has cells and then pairs of a field and a text", function()
+    local rows, schema = assert(data.parse(named, "r1,1,0,109_14:x,101:a:b,no:1,109_14:y,109_14:z\n"
+      .. ",0,,price:2.5,101: c \r\n3,1,1\n4,0,0,,price:-1e1,", { layout = "pairs", names = names }))
+    assert.same({ 1, 0, 1, 0 }, data.column(rows, "y"))
+    assert.same({ 0, 1, 0 }, { rows[1].z, rows[3].z, rows[4].z })
+    assert.is_true(rows[2].z ~= rows[2].z)
+    assert.same({ 5, 2.5, 5, -10 }, data.column(rows, "price"))
+    for i, key in ipairs { "r1", "", "3", "4" } do
+      assert.equal(data.key(schema, "row", key), rows[i].row)
+    end
+    for i, key in ipairs { "a:b", " c", "", "" } do
+      assert.equal(data.key(schema, "user", key), rows[i].user)
+    end
+    for i, keys in ipairs { { "x", "y" }, {}, {}, {} } do
+      assert.equal(data.bag(schema, "tags", keys), rows[i].tags)
+    end
+  end)
+
+  it("reads as the same cells of a csv do, wherever a block is cut", function()
+    local random, lines, cells = helper.random(4), {}, { "row,click,buy,101,109_14,price" }
+    for i = 1, 300 do
+      local user, tags, price = "u" .. random(40), {}, random(3) > 1 and random(1000) / 8 or ""
+      local parts = { "101:" .. user }
+      if price ~= "" then parts[#parts + 1] = "price:" .. price end
+      for k = 1, random(4) - 1 do
+        tags[k] = "t" .. random(99)
+        parts[#parts + 1] = "109_14:" .. tags[k]
+      end
+      if random(2) == 1 then table.insert(parts, 1, "skipped:" .. i) end
+      local start = ("%d,%d,%d"):format(i, i % 2, i % 3 % 2)
+      lines[i] = start .. "," .. table.concat(parts, ",")
+      cells[i + 1] = ("%s,%s,%s,%s"):format(start, user, table.concat(tags, "|"), price)
+    end
+    local as_csv = {}
+    for i, column in ipairs(named) do
+      as_csv[i] = {}
+      for key, value in pairs(column) do as_csv[i][key] = value end
+      if column.type == "ids" then as_csv[i].separator = "|" end
+    end
+    local expected = assert(data.parse(as_csv, table.concat(cells, "\n")))
+    for _, block in ipairs { 0, 1, 700 } do
+      assert.same(expected, (assert(data.parse(named, table.concat(lines, "\n"),
+        { layout = "pairs", names = names, block = block }))))
+    end
+  end)
+
+  it("is refused with the place of what is wrong", function()
+    local function says(message, line)
+      fails(message, "pairs", named, "r,1,0\n" .. line .. "\n", { names = names })
+    end
+    says("FILE:2:1: 2 cells, expected 3 before pairs", "r,1")
+    says("FILE:2:1: 1 cell, expected 3 before pairs", "")
+    says('FILE:2:7: "101" is not field:text', "r,1,0,101")
+    says('FILE:2:7: ":a" is not field:text', "r,1,0,:a")
+    says('FILE:2:7: "101:" is not field:text', "r,1,0,101:")
+    says("FILE:2:13: field 101 has several pairs, which only a field of type ids can hold",
+      "r,1,0,101:a,101:b")
+    says('FILE:2:13: "x" is not a number (column "price")', "r,1,0,price:x")
+    fails('column "c": click is one value, and a field of type ids reads pairs', "pairs",
+      { { name = "c", source = "click", type = "ids" } }, "1\n", { names = { "click" } })
+    fails('column "q": files of named pairs have no requests', "pairs",
+      { { name = "q", type = "request_key", side = "request" } }, "1\n", { names = { "q" } })
+  end)
+end)
+
 describe("a file of pairs", function()
   local function refuses(message, layout, columns, sequences)
     columns.sequences = sequences
@@ -163,8 +237,8 @@ describe("a file of pairs", function()
     local schema = data.schema(svm)
     local mr = require "moonrank.ffi"
     local paths = mr.new("const char *[1]", { "x" })
-    helper.fails_with("layout is 4, expected MR_CELLS, MR_LIBSVM, MR_LIBFFM or MR_JSON",
-      mr.ok(mr.C.mr_dataset_build(schema, mr.new("mr_text_format", { layout = 4 }), paths, 1, "y",
+    helper.fails_with("layout is 5, expected MR_CELLS, MR_LIBSVM, MR_LIBFFM, MR_JSON or MR_PAIRS",
+      mr.ok(mr.C.mr_dataset_build(schema, mr.new("mr_text_format", { layout = 5 }), paths, 1, "y",
         0, nil)))
   end)
 end)

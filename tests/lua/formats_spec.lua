@@ -99,6 +99,50 @@ fields:
   end)
 end)
 
+describe("a label of other words", function()
+  it("trains and is evaluated as 0 and 1 are", function()
+    local dir = helper.make_project { rows = 200 }
+    local fields, out = helper.read(dir .. "/fields.yaml"), {}
+    for i, label in ipairs { "click", "{ctr: {column: click, is: yes please}}",
+      "{ctr: {column: click, from: 4}}" } do
+      local words = ({ { ["0"] = "0", ["1"] = "1" }, { ["0"] = "no", ["1"] = "yes please" },
+        { ["0"] = "3.9", ["1"] = " 4 " } })[i]
+      for _, split in ipairs { "train", "valid", "test" } do
+        local text = helper.read(("%s/%s.csv"):format(dir, split))
+        helper.write(("%s/%d-%s.csv"):format(dir, i, split), (text:gsub("\n([01]),",
+          function(label_of) return "\n" .. words[label_of] .. "," end)))
+      end
+      helper.write(dir .. "/fields.yaml", (fields:gsub("label: click", "label: " .. label)
+        :gsub("(%a+%.csv)", i .. "-%1")))
+      run("train lr.yaml --quiet --out run" .. i, dir)
+      out[i] = run("eval run" .. i .. " --data test", dir):gsub("run%d", "run")
+      out[i] = out[i] .. run(("eval run%d --data %d-valid.csv"):format(i, i), dir)
+        :gsub("run%d", "run"):gsub("%d%-valid", "valid")
+    end
+    assert.truthy(out[1]:find "0%.%d+")
+    assert.equal(out[1], out[2])
+    assert.equal(out[1], out[3])
+  end)
+
+  it("is said in one way", function()
+    local config, dir = require "moonrank.config", helper.temp_dir()
+    local function read(label)
+      return config.fields(helper.write(dir .. "/fields.yaml", "data: {train: a.csv}\nlabel: "
+        .. label .. "\nfields: [{name: a, side: ad, type: id}]\n"))
+    end
+    assert.same({ ctr = { column = "c", is = { "x" } }, cvr = { column = "c", is = { "x", "y" },
+      when = "ctr" }, low = { column = "d", from = -1.5 }, plain = "e" }, assert(read(
+      "{ctr: {column: c, is: x}, cvr: {column: c, is: [x, y], when: ctr}, "
+        .. "low: {column: d, from: -1.5}, plain: {column: e}}")).label)
+    local fields, message = read "{ctr: {column: c, is: x, from: 1}}"
+    assert.is_nil(fields)
+    assert.equal(dir .. "/fields.yaml:2:39: label.ctr.from does not go with is", message)
+    fields, message = read "{ctr: {column: c, is: 1}}"
+    assert.is_nil(fields)
+    assert.equal(dir .. "/fields.yaml:2:30: label.ctr.is is 1, expected text or a list", message)
+  end)
+end)
+
 describe("JSON lines", function()
   -- The project's rows as objects, some members within others.
   local function write_json(dir, file)

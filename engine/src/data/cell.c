@@ -184,10 +184,18 @@ static int take_count(struct mr__text text, float *out) {
   return 1;
 }
 
+static struct mr__text without_blanks(struct mr__text text) {
+  while (text.size > 0 && *text.at == ' ') text.at++, text.size--;
+  while (text.size > 0 && text.at[text.size - 1] == ' ') text.size--;
+  return text;
+}
+
 enum mr__number mr__parse_number(struct mr__text text, float *out) {
   if (text.size == 0) return MR__NUMBER_MISSING;
   if (take_count(text, out)) return MR__NUMBER_OK;
   struct decimal number;
+  text = without_blanks(text);
+  if (text.size == 0) return MR__NUMBER_MISSING;
   if (!take_apart(&number, text)) {
     if (equals(text, "nan") || equals(text, "NaN")) return MR__NUMBER_MISSING;
     return is_infinite(text) ? MR__NUMBER_HUGE : MR__NUMBER_BAD;
@@ -265,7 +273,7 @@ int mr__cell_time(struct mr__text text, double *out) {
   struct decimal number;
   char written[WRITTEN];
   *out = 0;
-  if (!take_apart(&number, text)) return 0;
+  if (!take_apart(&number, without_blanks(text))) return 0;
   if (number.exponent == 0 && number.n_digits <= 15) { /* whole seconds, exact */
     *out = (double)number.mantissa * (number.negative ? -1 : 1);
     return 1;
@@ -282,12 +290,27 @@ int mr__cell_weight(struct mr__text text, float *out) {
   return mr__parse_number(text, out) == MR__NUMBER_OK && *out >= 0 && *out <= 1e9F;
 }
 
-int mr__cell_label(struct mr__text text, float *out) {
+int mr__cell_label(const struct mr__column *column, struct mr__text text, float *out) {
+  if (column->n_values > 0) {
+    uint64_t key = mr__key(text.at, text.size, column->seed);
+    *out = mr__listed_key(column, key) != MR__UNLISTED_KEY;
+    return text.size > 0;
+  }
+  if (column->clips) {
+    float number = 0;
+    enum mr__number kind = mr__parse_number(text, &number);
+    *out = number >= column->least;
+    return kind == MR__NUMBER_OK;
+  }
   if (text.size == 1 && (*text.at == '0' || *text.at == '1')) {
     *out = (float)(*text.at - '0');
     return 1;
   }
   return mr__parse_number(text, out) == MR__NUMBER_OK && (*out == 0 || *out == 1);
+}
+
+const char *mr__label_phrase(const struct mr__column *column) {
+  return column->n_values > 0 ? "a text" : column->clips ? "a number" : "0 or 1";
 }
 
 int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece) {

@@ -43,7 +43,7 @@ static inline const char *mr__number_trouble(enum mr__number kind) {
 }
 
 /* The float nearest to the decimal number in `text`, ties to even, whatever the locale. The whole
- * text must be the number: no blanks, no hexadecimal. Never -0. */
+ * text must be the number, blanks around it aside, and not hexadecimal. Never -0. */
 enum mr__number mr__parse_number(struct mr__text text, float *out);
 
 /* As mr__parse_number, with the column's missing value, clipping and transform applied; NaN where a
@@ -76,8 +76,11 @@ int mr__cell_time(struct mr__text text, double *out);
 /* 0 to 1e9; returns 0 where the text is anything else. */
 int mr__cell_weight(struct mr__text text, float *out);
 
-/* 0 or 1; returns 0 where the text is anything else. */
-int mr__cell_label(struct mr__text text, float *out);
+/* 0 or 1, by the column's values or least where it has them; returns 0 where the text is no label. */
+int mr__cell_label(const struct mr__column *column, struct mr__text text, float *out);
+
+/* What it should be, in words. */
+const char *mr__label_phrase(const struct mr__column *column);
 
 /* The next value of an MR_IDS cell: skips empty pieces, returns 0 at the end of the cell. `rest`
  * starts as the whole cell and is moved on. */

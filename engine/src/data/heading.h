@@ -18,8 +18,10 @@ struct mr__heading {
   int is_placed; /* cells have no order in a row, each is looked for: in files of pairs and JSON */
   struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */
   int n_unnumbered;               /* of these that come first: not of a numbered field or index */
+  int n_leading;                  /* cells of the file before named pairs */
   struct mr__json_cell *json;     /* [n_cells] of JSON lines (data/json_lines.h); else NULL */
-  struct mr__names members, objects; /* of it: the cells by their names, and what they stand in */
+  struct mr__names members, objects; /* of it: the cells by their names, and what they stand in; of
+                                        named pairs: the fields */
   int selected; /* position of the cell that the format's selection goes by, or -1 */
 };
 

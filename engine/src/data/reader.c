@@ -28,15 +28,15 @@ struct mr__reader {
 
 int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
   int delimiter = format->delimiter;
-  if (format->layout < MR_CELLS || format->layout > MR_JSON)
-    return mr__fail(MR_EINVAL, "layout is %d, expected MR_CELLS, MR_LIBSVM, MR_LIBFFM or MR_JSON",
+  if (format->layout < MR_CELLS || format->layout > MR_PAIRS)
+    return mr__fail(MR_EINVAL,
+                    "layout is %d, expected MR_CELLS, MR_LIBSVM, MR_LIBFFM, MR_JSON or MR_PAIRS",
                     format->layout);
   if (format->layout == MR_JSON) MR_TRY(mr__json_check(schema));
-  if (format->layout == MR_LIBSVM || format->layout == MR_LIBFFM)
-    MR_TRY(mr__sparse_check(schema, format->layout));
   if (format->layout != MR_CELLS) {
     delimiter = format->delimiter = '\n'; /* a row is one cell until it is taken apart */
-    format->quotes = format->n_names = 0;
+    format->quotes = 0;
+    if (format->layout != MR_PAIRS) format->n_names = 0;
   }
   if (format->layout == MR_CELLS && (delimiter < 1 || delimiter > 255 || delimiter == '"' ||
                                      delimiter == '\n' || delimiter == '\r'))
@@ -48,6 +48,8 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
     return mr__fail(MR_EINVAL, "quotes is %d, expected 0 or 1", format->quotes);
   if (format->n_names < 0 || (format->n_names > 0 && !format->names))
     return mr__fail(MR_EINVAL, "n_names is %d, expected the number of names", format->n_names);
+  if (format->layout != MR_CELLS && format->layout != MR_JSON)
+    MR_TRY(mr__sparse_check(schema, format));
   if (format->bad_rows < 0)
     return mr__fail(MR_EINVAL, "bad_rows is %lld, expected at least 0",
                     (long long)format->bad_rows);

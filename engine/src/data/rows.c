@@ -217,8 +217,8 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
   char shown[MR__EXCERPT_BYTES];
   mr__excerpt(shown, read_cell(parser, row, item.position));
   if (column->type == MR_LABEL)
-    snprintf(problem->text, sizeof problem->text,
-             "label \"%s\" in column \"%s\", expected 0 or 1%s", shown, column->source,
+    snprintf(problem->text, sizeof problem->text, "label \"%s\" in column \"%s\", expected %s%s",
+             shown, column->source, mr__label_phrase(column),
              parser->heading->sparse                ? ", or -1 for 0"
              : parser->layout->schema->n_labels > 1 ? ", or nothing"
                                                     : "");
@@ -247,7 +247,8 @@ static int is_unlisted(const struct mr__column *column, struct mr__text text) {
   return mr__listed_key(column, mr__key(text.at, text.size, column->seed)) == MR__UNLISTED_KEY;
 }
 
-static int next_piece(struct mr__text *rest, int layout, int separator, struct mr__text *piece);
+static int next_piece(struct mr__text *rest, int layout, const struct mr__column *column,
+                      struct mr__text *piece);
 
 /* Note the first value of a cell that a strict column does not list, if any. */
 static void note_unlisted(struct mr__row_parser *parser, size_t row, struct mr__item item) {
@@ -256,7 +257,7 @@ static void note_unlisted(struct mr__row_parser *parser, size_t row, struct mr__
   int found = column->type == MR_ID && is_unlisted(column, piece);
   uint32_t max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   for (uint32_t n = 0; column->type == MR_IDS && !found && n < max; n++) {
-    if (!next_piece(&rest, parser->format.layout, column->separator, &piece)) break;
+    if (!next_piece(&rest, parser->format.layout, column, &piece)) break;
     found = is_unlisted(column, piece);
   }
   if (!found || !is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
@@ -418,7 +419,8 @@ static inline enum mr__number parse_float(const struct mr__row_parser *parser,
     *value = NAN;
     return MR__NUMBER_OK;
   }
-  if (column->type == MR_LABEL) return mr__cell_label(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
+  if (column->type == MR_LABEL)
+    return mr__cell_label(column, text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
   if (column->type == MR_WEIGHT)
     return mr__cell_weight(text, value) ? MR__NUMBER_OK : MR__NUMBER_BAD;
   return mr__cell_number(column, text, value);
@@ -630,7 +632,7 @@ static void list_rows(struct mr__row_parser *parser) {
 /* The value of a bag that has this key, if any. */
 static int find_value(const struct mr__column *column, int layout, struct mr__text bag,
                       uint64_t key, struct mr__text *found) {
-  while (next_piece(&bag, layout, column->separator, found))
+  while (next_piece(&bag, layout, column, found))
     if (mr__key(found->at, found->size, column->seed) == key) return 1;
   return 0;
 }
@@ -756,9 +758,11 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
 
 /* ---- bags ---- */
 
-static int next_piece(struct mr__text *rest, int layout, int separator, struct mr__text *piece) {
-  return layout == MR_CELLS || layout == MR_JSON ? mr__next_piece(rest, separator, piece)
-                                                 : mr__sparse_next(rest, layout, piece);
+static int next_piece(struct mr__text *rest, int layout, const struct mr__column *column,
+                      struct mr__text *piece) {
+  return layout == MR_CELLS || layout == MR_JSON
+             ? mr__next_piece(rest, column->separator, piece)
+             : mr__sparse_next(rest, layout, column->source, piece);
 }
 
 /* Append the keys of one cell; *count of them. */
@@ -766,7 +770,7 @@ static int split_bag(struct bags *bags, const struct mr__column *column, int lay
                      struct mr__text text, uint32_t *count) {
   struct mr__text piece;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
-  while (n < max && next_piece(&text, layout, column->separator, &piece)) {
+  while (n < max && next_piece(&text, layout, column, &piece)) {
     if (bags->n == bags->keys_capacity)
       MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
     bags->keys[bags->n++] = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));

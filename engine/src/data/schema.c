@@ -312,6 +312,10 @@ static int check_label(const mr_schema *schema, const mr_column_spec *spec) {
   if (spec->domain != MR_SAMPLE)
     return mr__fail(MR_EINVAL, "column \"%s\": a label belongs to a sample, not to a request",
                     spec->name);
+  MR_TRY(check_values(spec));
+  if (spec->clips && !isfinite(spec->least))
+    return mr__fail(MR_EINVAL, "column \"%s\": its numbers are 1 from %g on, expected a finite one",
+                    spec->name, (double)spec->least);
   int when = spec->when ? mr_schema_find(schema, spec->when) : -1;
   if (!spec->when || (when >= 0 && schema->columns[when].type == MR_LABEL)) return MR_OK;
   return mr__fail(MR_EINVAL, "column \"%s\": there is no label \"%s\"", spec->name, spec->when);
@@ -387,7 +391,8 @@ static int by_key(const void *a, const void *b) {
 
 /* Take over the list; no value twice. */
 static int copy_values(struct mr__column *column, const mr_column_spec *spec) {
-  if ((spec->type != MR_ID && spec->type != MR_IDS) || spec->n_values == 0) return MR_OK;
+  int is_listed = spec->type == MR_ID || spec->type == MR_IDS || spec->type == MR_LABEL;
+  if (!is_listed || spec->n_values == 0) return MR_OK;
   size_t n = (size_t)spec->n_values;
   column->values = mr__calloc(n, sizeof *column->values);
   column->listed = mr__calloc(n, sizeof *column->listed);

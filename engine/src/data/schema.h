@@ -83,7 +83,7 @@ static inline uint64_t mr__listed_key(const struct mr__column *column, uint64_t 
 }
 /* Whether its codes are settled only once all rows of a cache are known. */
 static inline int mr__column_maps(const struct mr__column *column) {
-  return column->n_values > 0 || column->unseen == MR_UNSEEN_ZERO;
+  return column->table >= 0 && (column->n_values > 0 || column->unseen == MR_UNSEEN_ZERO);
 }
 /* Words of 4 bytes that a row has of a column of floats, or of one that has one key a row. */
 static inline size_t mr__column_words(const struct mr__column *column) {

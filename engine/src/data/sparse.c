@@ -11,7 +11,10 @@ struct pair {
   struct mr__text whole, field, index, value;
 };
 
-static int is_blank(char c) { return c == ' ' || c == '\t'; }
+/* What stands between words. */
+static int is_between(char c, int layout) {
+  return layout == MR_PAIRS ? c == ',' : c == ' ' || c == '\t';
+}
 
 static int is(struct mr__text text, const char *word) {
   return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
@@ -30,11 +33,11 @@ static int read_number(struct mr__text text, uint32_t *out) {
 }
 
 /* The next word of a row, 0 at its end. */
-static int next_word(struct mr__text *rest, struct mr__text *word) {
+static int next_word(struct mr__text *rest, int layout, struct mr__text *word) {
   const char *at = rest->at, *end = rest->at + rest->size;
-  while (at < end && is_blank(*at)) at++;
+  while (at < end && is_between(*at, layout)) at++;
   const char *stop = at;
-  while (stop < end && !is_blank(*stop)) stop++;
+  while (stop < end && !is_between(*stop, layout)) stop++;
   *word = (struct mr__text){at, (size_t)(stop - at)};
   *rest = (struct mr__text){stop, (size_t)(end - stop)};
   return word->size > 0;
@@ -51,6 +54,12 @@ static int cut(struct mr__text *rest, struct mr__text *first) {
 }
 
 static int take_apart(struct mr__text word, int layout, struct pair *pair) {
+  if (layout == MR_PAIRS) {
+    *pair = (struct pair){.whole = word, .value = word};
+    if (!cut(&pair->value, &pair->field)) return 0;
+    pair->index = pair->value;
+    return pair->value.size > 0;
+  }
   pair->whole = pair->value = word;
   pair->field = (struct mr__text){word.at, 0};
   if (layout == MR_LIBFFM && !cut(&pair->value, &pair->field)) return 0;
@@ -58,19 +67,44 @@ static int take_apart(struct mr__text word, int layout, struct pair *pair) {
          !memchr(pair->value.at, ':', pair->value.size);
 }
 
-int mr__sparse_next(struct mr__text *rest, int layout, struct mr__text *index) {
+int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index) {
   struct mr__text word;
   struct pair pair;
-  if (!next_word(rest, &word) || !take_apart(word, layout, &pair)) return 0;
+  do {
+    if (!next_word(rest, layout, &word) || !take_apart(word, layout, &pair)) return 0;
+  } while (layout == MR_PAIRS && !is(pair.field, field));
   *index = pair.index;
   return 1;
 }
 
 /* ---- the columns ---- */
 
-static int part_of(const struct mr__column *column, int layout, struct mr__sparse_cell *cell) {
+/* The number of a cell that comes before the pairs, or -1. */
+static int leading_cell(const mr_text_format *format, const char *source) {
+  for (int i = 0; i < format->n_names; i++)
+    if (strcmp(format->names[i], source) == 0) return i;
+  return -1;
+}
+
+/* Of named pairs; the number of a field is added by mr__heading_sparse. */
+static int named_part_of(const struct mr__column *column, const mr_text_format *format,
+                         struct mr__sparse_cell *cell) {
+  int leading = leading_cell(format, column->source);
+  cell->number = leading < 0 ? 0 : (uint32_t)leading;
+  cell->part = leading >= 0                   ? MR__SPARSE_CELL
+               : mr__column_is_number(column) ? MR__SPARSE_VALUE
+               : column->type == MR_IDS       ? MR__SPARSE_PAIRS
+                                              : MR__SPARSE_INDEX;
+  if (leading < 0 || column->type != MR_IDS) return MR_OK;
+  return mr__fail(MR_EINVAL, "column \"%s\": %s is one value, and a field of type ids reads pairs",
+                  column->name, column->source);
+}
+
+static int part_of(const struct mr__column *column, const mr_text_format *format,
+                   struct mr__sparse_cell *cell) {
   struct mr__text source = {column->source, strlen(column->source)};
-  int type = column->type;
+  int type = column->type, layout = format->layout;
+  if (layout == MR_PAIRS) return named_part_of(column, format, cell);
   cell->number = 0;
   if (is(source, "label"))
     cell->part = MR__SPARSE_LABEL;
@@ -98,8 +132,10 @@ static int part_of(const struct mr__column *column, int layout, struct mr__spars
                   column->name, column->source);
 }
 
-int mr__sparse_check(const mr_schema *schema, int layout) {
-  const char *name = layout == MR_LIBSVM ? "libsvm" : "libffm";
+int mr__sparse_check(const mr_schema *schema, const mr_text_format *format) {
+  const char *name = format->layout == MR_LIBSVM   ? "libsvm"
+                     : format->layout == MR_LIBFFM ? "libffm"
+                                                   : "named pairs";
   struct mr__sparse_cell cell;
   if (schema->n_sequences > 0)
     return mr__fail(MR_EINVAL, "sequence \"%s\": files of %s have no sequences",
@@ -109,7 +145,7 @@ int mr__sparse_check(const mr_schema *schema, int layout) {
     if (column->type == MR_REQUEST_KEY || column->type == MR_VECTOR)
       return mr__fail(MR_EINVAL, "column \"%s\": files of %s have no %s", column->name, name,
                       column->type == MR_VECTOR ? "vectors" : "requests");
-    MR_TRY(part_of(column, layout, &cell));
+    MR_TRY(part_of(column, format, &cell));
   }
   return MR_OK;
 }
@@ -139,16 +175,28 @@ static int find_cell(const struct mr__heading *heading, struct mr__sparse_cell c
   return i;
 }
 
+/* The number of a named field. */
+static int number_field(struct mr__heading *heading, const struct mr__column *column,
+                        struct mr__sparse_cell *cell) {
+  struct mr__text source = {column->source, strlen(column->source)};
+  int number = mr__names_find(&heading->members, source);
+  cell->number = number < 0 ? (uint32_t)heading->members.n : (uint32_t)number;
+  return number < 0 ? mr__names_add(&heading->members, source, (int)cell->number) : MR_OK;
+}
+
 int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
                        const mr_text_format *format, const char *path) {
   *out = (struct mr__heading){.path = path, .selected = -1, .is_placed = 1};
+  out->n_leading = format->layout == MR_PAIRS ? format->n_names : 0;
   size_t n = schema->n_columns;
   out->items = mr__calloc(n, sizeof *out->items);
   out->sparse = mr__calloc(n, sizeof *out->sparse);
   struct mr__sparse_cell *cells = mr__calloc(n, sizeof *cells);
   int status = out->items && out->sparse && cells ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++) {
-    status = part_of(&schema->columns[i], format->layout, &cells[i]);
+    status = part_of(&schema->columns[i], format, &cells[i]);
+    if (status == MR_OK && format->layout == MR_PAIRS && cells[i].part != MR__SPARSE_CELL)
+      status = number_field(out, &schema->columns[i], &cells[i]);
     if (status == MR_OK) add_cell(out, cells[i]);
   }
   for (size_t i = 0; status == MR_OK && i < n; i++) {
@@ -217,13 +265,23 @@ static int check_one(const struct row *row, const struct pair *pair) {
               mr__excerpt(shown, pair->value));
 }
 
+static const char *field_name(const struct row *row, const struct mr__sparse_cell *cell,
+                              char shown[MR__EXCERPT_BYTES]) {
+  if (row->layout == MR_PAIRS)
+    return mr__excerpt(shown, row->heading->members.list[cell->number].text);
+  snprintf(shown, MR__EXCERPT_BYTES, "%u", cell->number);
+  return shown;
+}
+
 /* Put a pair into one cell. `goes_on`: the pair before it was of the same number. */
 static int put_pair(const struct row *row, int cell, const struct pair *pair, int goes_on) {
   const struct mr__sparse_cell *wanted = &row->heading->sparse[cell];
   int again = is_placed(row, cell);
-  if (wanted->part != MR__SPARSE_VALUE && !check_one(row, pair)) return 0;
+  char shown[MR__EXCERPT_BYTES];
+  if (row->layout != MR_PAIRS && wanted->part != MR__SPARSE_VALUE && !check_one(row, pair))
+    return 0;
   if (wanted->part == MR__SPARSE_PAIRS) {
-    if (again && !goes_on)
+    if (again && !goes_on && row->layout != MR_PAIRS)
       return fail(row->trouble, pair->whole,
                   "field %u comes again behind others; its pairs must stand together",
                   wanted->number);
@@ -235,10 +293,16 @@ static int put_pair(const struct row *row, int cell, const struct pair *pair, in
     return fail(row->trouble, pair->whole, "index %u is there twice", wanted->number);
   if (again)
     return fail(row->trouble, pair->whole,
-                "field %u has several pairs, which only a field of type ids can hold",
-                wanted->number);
+                "field %s has several pairs, which only a field of type ids can hold",
+                field_name(row, wanted, shown));
   place(row, cell, wanted->part == MR__SPARSE_VALUE ? pair->value : pair->index);
   return 1;
+}
+
+static int find_field(const struct mr__heading *heading, struct mr__text name, uint32_t *number) {
+  int found = mr__names_find(&heading->members, name);
+  *number = (uint32_t)found;
+  return found >= 0;
 }
 
 /* All pairs of a row. */
@@ -248,12 +312,16 @@ static int take_pairs(const struct row *row, struct mr__text rest, int all) {
   struct pair pair;
   char shown[MR__EXCERPT_BYTES];
   uint32_t number, before = 0;
-  for (int n = 0; next_word(&rest, &word); n++, before = number) {
+  for (int n = 0; next_word(&rest, row->layout, &word); n++, before = number) {
     int is_pair = take_apart(word, row->layout, &pair), is_ffm = row->layout == MR_LIBFFM;
     if (!is_pair)
-      return fail(row->trouble, word, "\"%s\" is not %sindex:value", mr__excerpt(shown, word),
-                  is_ffm ? "field:" : "");
-    int is_number = read_number(is_ffm ? pair.field : pair.index, &number);
+      return fail(row->trouble, word, "\"%s\" is not %s", mr__excerpt(shown, word),
+                  is_ffm                    ? "field:index:value"
+                  : row->layout == MR_PAIRS ? "field:text"
+                                            : "index:value");
+    int is_number = row->layout == MR_PAIRS
+                        ? find_field(heading, pair.field, &number)
+                        : read_number(is_ffm ? pair.field : pair.index, &number);
     if (!is_number) number = UINT32_MAX;
     if (!is_number && is_ffm)
       return fail(row->trouble, word, "field \"%s\" is not a number",
@@ -267,23 +335,46 @@ static int take_pairs(const struct row *row, struct mr__text rest, int all) {
   return 1;
 }
 
+/* The cells before named pairs; `rest` is moved behind them. */
+static int take_leading(const struct row *row, struct mr__text *rest) {
+  const struct mr__heading *heading = row->heading;
+  const char *at = rest->at, *end = rest->at + rest->size;
+  for (int i = 0; i < heading->n_leading; i++) {
+    if (at > end)
+      return fail(row->trouble, *rest, "%d cell%s, expected %d before pairs", i, i == 1 ? "" : "s",
+                  heading->n_leading);
+    const char *stop = memchr(at, ',', (size_t)(end - at));
+    if (!stop) stop = end;
+    for (int cell = 0; cell < heading->n_unnumbered; cell++)
+      if (heading->sparse[cell].number == (uint32_t)i)
+        place(row, cell, (struct mr__text){at, (size_t)(stop - at)});
+    at = stop + 1;
+  }
+  if (at > end) at = end;
+  *rest = (struct mr__text){at, (size_t)(end - at)};
+  return 1;
+}
+
 int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
                    struct mr__text row, uint32_t *places, struct mr__row_trouble *trouble) {
   struct row state = {heading, layout, text, places, trouble};
   struct mr__text rest = row, word;
-  const char *comment = memchr(row.at, '#', row.size);
+  const char *comment = layout == MR_PAIRS ? NULL : memchr(row.at, '#', row.size);
   if (comment) rest.size = (size_t)(comment - row.at);
-  while (rest.size > 0 && (is_blank(rest.at[rest.size - 1]) || rest.at[rest.size - 1] == '\r'))
-    rest.size--;
+  for (char c; rest.size > 0; rest.size--) {
+    c = rest.at[rest.size - 1];
+    if (c != '\r' && !is_between(c, MR_LIBSVM)) break;
+  }
   for (int cell = 0; cell < heading->n_cells; cell++)
     place(&state, cell, (struct mr__text){row.at, 0});
-  if (!next_word(&rest, &word) || memchr(word.at, ':', word.size))
+  if (layout == MR_PAIRS) return take_leading(&state, &rest) && take_pairs(&state, rest, 0);
+  if (!next_word(&rest, layout, &word) || memchr(word.at, ':', word.size))
     return fail(trouble, row, "the row has no label");
   int all = 0;
   for (int cell = 0; cell < heading->n_unnumbered; cell++)
     if (heading->sparse[cell].part == MR__SPARSE_LABEL) place(&state, cell, word);
   struct mr__text behind = rest;
-  int has_qid = layout == MR_LIBSVM && next_word(&behind, &word) && word.size > 4 &&
+  int has_qid = layout == MR_LIBSVM && next_word(&behind, layout, &word) && word.size > 4 &&
                 memcmp(word.at, "qid:", 4) == 0;
   if (has_qid) rest = behind;
   for (int cell = 0; cell < heading->n_unnumbered; cell++) {

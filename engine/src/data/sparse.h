@@ -1,9 +1,12 @@
-/* libsvm and libffm: rows of pairs instead of cells.
+/* libsvm, libffm and named pairs: rows of pairs instead of cells.
  *
  *   libsvm   label [qid:group] index:value index:value ... [# comment]
  *   libffm   label field:index:value field:index:value ... [# comment]
+ *   pairs    cell,cell,field:text,field:text,...
  *
- * Blanks and tabs stand between pairs. A column of the schema names its source:
+ * Blanks and tabs stand between pairs, commas in the third, where the format names the cells that
+ * come first, and fields have names. A column of the schema names its source: there a cell or a
+ * field, whose texts it reads; in the other two
  *
  *   label      the label; -1 is taken for 0
  *   qid        libsvm: the group
@@ -21,6 +24,7 @@
 
 /* What of its source a cell holds. */
 enum mr__sparse_part {
+  MR__SPARSE_CELL, /* one of those that come before pairs */
   MR__SPARSE_LABEL,
   MR__SPARSE_QID,
   MR__SPARSE_ALL,   /* all pairs */
@@ -31,7 +35,7 @@ enum mr__sparse_part {
 
 struct mr__sparse_cell {
   enum mr__sparse_part part;
-  uint32_t number; /* of a field or index */
+  uint32_t number; /* of a field, index or cell; of a named field its place among the members */
 };
 
 /* Which cells the schema's columns need, by number; the same for every file. */
@@ -39,14 +43,15 @@ int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
                        const mr_text_format *format, const char *path);
 
 /* MR_EINVAL for columns that such files cannot have. */
-int mr__sparse_check(const mr_schema *schema, int layout);
+int mr__sparse_check(const mr_schema *schema, const mr_text_format *format);
 
 /* Find the cells of a row, [heading->n_cells] places of the byte before each and the byte after it,
  * counted from `text`. Returns 0 where the row is wrong. */
 int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
                    struct mr__text row, uint32_t *places, struct mr__row_trouble *trouble);
 
-/* The index of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved on. */
-int mr__sparse_next(struct mr__text *rest, int layout, struct mr__text *index);
+/* The index of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved on.
+ * field: of named pairs, among which others may stand. */
+int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index);
 
 #endif
