@@ -145,8 +145,9 @@ local FIELD = { type = "map", keys = {
     doc = "how many numbers each cell has; one that is empty stands for zeros" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values, the first ones; default: all" }),
-  key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" }, default = "mean",
-    doc = "how the rows of several values become one" }),
+  key("pool", { type = "word", words = { "sum", "mean", "max" }, only = { "ids" },
+    default = "mean", doc = "how the rows of several values become one; max: the largest of each "
+      .. "of their numbers" }),
   key("values", { type = "list", of = { type = "either", forms = COLUMN_FORMS },
     only = { "id", "ids" },
     doc = "all values that there are, at most 10000: each has a row from the start, however "
@@ -185,7 +186,7 @@ local MEMBER = { type = "map", keys = {
     doc = "how many numbers each behaviour has" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values of a behaviour, the first ones" }),
-  key("pool", { type = "word", words = { "sum", "mean" }, only = { "ids" },
+  key("pool", { type = "word", words = { "sum", "mean", "max" }, only = { "ids" },
     doc = "how the rows of several values become one" }),
   key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
     doc = "as of a field" }),

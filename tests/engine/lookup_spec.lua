@@ -53,6 +53,24 @@ describe("lookup", function()
     helper.all_near({ 1, 4, 0, 0, 1.5, 10, 2, 25, 0, 0 }, values(model, batch, mean, 5), 0)
   end)
 
+  it("of a bag may be the largest of each number, alone and added to others", function()
+    local schema = g.schema { { name = "tags", type = "ids" }, { name = "ad", type = "id" } }
+    local b = g.builder(schema)
+    local largest = b:lookup { column = "tags", dim = 2, pool = "max" }
+    local added = b:add { b:lookup { column = "ad", dim = 2 },
+      b:lookup { column = "tags", dim = 2, pool = "max" } }
+    local model, batch = g.model(b), g.batch(schema, 5)
+    g.set_bags(batch, schema, "tags", { { 1 }, {}, { 1, 2 }, { 2, 2, 3, 1 }, {} })
+    set_keys(batch, schema, "ad", { 9, 9, 9, 9, 9 })
+    for key = 1, 3 do row_of(model, key)[0], row_of(model, key)[1] = -key, 4 ^ key end
+    local ad = row_of(model, 9, 1)
+    ad[0], ad[1] = 100, -100
+    local expected = { -1, 4, 0, 0, -1, 16, -1, 64, 0, 0 }
+    helper.all_near(expected, values(model, batch, largest, 5), 0)
+    for i, x in ipairs(expected) do expected[i] = x + (i % 2 == 1 and 100 or -100) end
+    helper.all_near(expected, values(model, batch, added, 5), 0)
+  end)
+
   it("of an id that the table lacks is the row of unknown; predicting adds no row", function()
     local schema = g.schema { { name = "ad", type = "id" } }
     local b = g.builder(schema)
@@ -160,7 +178,7 @@ local function crowded_graph()
   return schema, b
 end
 
-local function crowded_batch(schema, random)
+local function crowded_batch(schema, random, width)
   local batch = g.batch(schema, SIZES)
   local function keys(n)
     local list = {}
@@ -177,21 +195,49 @@ local function crowded_batch(schema, random)
   set_keys(batch, schema, "user", keys(#SIZES))
   g.set_bags(batch, schema, "last", bags(#SIZES))
   g.set_bags(batch, schema, "friends", bags(#SIZES))
-  g.fill(batch, schema, "r", SAMPLES * 5, function() return random() - 0.5 end)
+  g.fill(batch, schema, "r", SAMPLES * (width or 5), function() return random() - 0.5 end)
   return batch
+end
+
+-- The same keys read by their largest numbers, alone and added up, in bags with a key twice.
+local function largest_graph()
+  local schema = g.schema { { name = "ad", type = "id", table = "t" },
+    { name = "seen", type = "ids", table = "t" },
+    { name = "user", type = "id", table = "u", domain = "request" },
+    { name = "last", type = "ids", table = "t", domain = "request" },
+    { name = "friends", type = "ids", table = "u", domain = "request" },
+    { name = "r", type = "vector", width = 7 } }
+  local b = g.builder(schema)
+  local function read(column, dim, part, pool)
+    return b:lookup { column = column, dim = dim, part = part, pool = pool }
+  end
+  local all = b:concat { read("seen", 3, "p", "max"), read("friends", 1, "v", "max"),
+    b:add { read("ad", 3, "p"), read("seen", 3, "p", "max"), read("last", 3, "p", "max"),
+      read("seen", 3, "p", "mean") } }
+  b:probe(b:tanh(all), b:column { column = "r" })
+  return schema, b
+end
+
+-- Rows whose numbers are far from one another, so that no step makes another one the largest.
+local function set_apart(model)
+  for t = 0, 1 do
+    for key = 0, 5 do
+      for e = 0, t == 0 and 2 or 0 do
+        row_of(model, key, t)[e] = 0.1 * ((7 * key + 3 * e * key) % 11) - 0.4
+      end
+    end
+  end
 end
 
 describe("the gradient of rows", function()
   for _, family in ipairs { "avx512", "avx2", "plain" } do
-    it("is that of the forward pass, whoever reads them, in " .. family, function()
+    local function check(make, width, start, seed)
       if C.mr_isa_set(family) ~= C.MR_OK then return pending("this CPU lacks " .. family) end
       finally(function() C.mr_isa_set "auto" end)
-      local schema, b = crowded_graph()
-      local model, batch = g.model(b, 4), crowded_batch(schema, helper.random(8))
+      local schema, b = make()
+      local model, batch = g.model(b, 4), crowded_batch(schema, helper.random(seed), width)
       local run = g.run(model, { slice_bytes = 1, batch = SAMPLES }) -- several slices
-      for t = 0, 1 do
-        for e = 0, 3 do row_of(model, 0, t)[e] = 0.3 * (e + t) - 0.4 end
-      end
+      start(model)
       g.gradient(run, batch)
       local info, gradient = mr.new "mr_table_info", mr.new "float[16]"
       local analytic, largest = {}, 0
@@ -220,6 +266,18 @@ describe("the gradient of rows", function()
         assert(off < TOLERANCE * largest, ("table %d, key %d, [%d] is off by %g"):format(t, key, e,
           off))
       end
+    end
+
+    it("is that of the forward pass, whoever reads them, in " .. family, function()
+      check(crowded_graph, 5, function(model)
+        for t = 0, 1 do
+          for e = 0, 3 do row_of(model, 0, t)[e] = 0.3 * (e + t) - 0.4 end
+        end
+      end, 8)
+    end)
+
+    it("of the largest numbers goes to the first that has each, in " .. family, function()
+      check(largest_graph, 7, set_apart, 9)
     end)
   end
 
@@ -286,8 +344,8 @@ describe("a wrong lookup", function()
     helper.raises("lookup: dim is 0, expected 1 to 4096", lookup { column = "ad", dim = 0 })
     helper.raises("lookup: dim is 2.5, expected a whole number",
       lookup { column = "ad", dim = 2.5 })
-    helper.raises('lookup: pool is "max", expected one of: sum mean',
-      lookup { column = "ad", dim = 4, pool = "max" })
+    helper.raises('lookup: pool is "most", expected one of: sum mean max',
+      lookup { column = "ad", dim = 4, pool = "most" })
     b:lookup { column = "ad", dim = 4 }
     helper.raises('lookup: part "embedding" of table "ad" has width 4 elsewhere, here dim is 8',
       lookup { column = "seen", dim = 8 })

@@ -479,7 +479,7 @@ static int add_lookup(mr_graph *graph, struct mr__node *node) {
   lookup.column = (int)mr__option_number(node, MR__LOOKUP_COLUMN);
   lookup.dim = (int)mr__option_number(node, MR__LOOKUP_DIM);
   const struct mr__column *column = &graph->schema->columns[lookup.column];
-  lookup.mean = column->type == MR_IDS && (int)mr__option_number(node, MR__LOOKUP_POOL) == 1;
+  if (column->type == MR_IDS) lookup.pool = (int)mr__option_number(node, MR__LOOKUP_POOL);
   MR_TRY(check_name("a table", graph->schema->tables[column->table].name));
   MR_TRY(find_table(graph, column->table, &lookup.table));
   MR_TRY(find_part(graph, &graph->tables[lookup.table], node, &lookup.part));

@@ -37,7 +37,8 @@ struct mr__param {
 struct mr__lookup {
   int node, column, table; /* table: index into mr_graph.tables */
   int part;
-  int dim, mean; /* mean: gradients are divided by the bag's size */
+  int dim;
+  int pool; /* of a bag: MR__POOL_SUM .., else MR__POOL_SUM */
 };
 
 struct mr__graph_part {

@@ -418,6 +418,8 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
     if (node->grad.buffer >= 0 &&
         (plan->graph->nodes[i].lookup >= 0 || plan->graph->nodes[i].watched))
       plan->buffers[node->grad.buffer].kept = 1;
+    if (plan->graph->nodes[i].lookup >= 0 && node->has_grad && node->saved.buffer >= 0)
+      plan->buffers[node->saved.buffer].kept = 1;
     if (node->pairs >= 0 && node->has_grad) {
       plan->buffers[plan->nodes[node->pairs].grad.buffer].kept = 1;
       plan->buffers[plan->nodes[node->pairs].saved.buffer].kept = 1;

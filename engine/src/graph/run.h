@@ -32,7 +32,11 @@ struct mr__reader {
   const uint32_t *row;     /* [n]: row of dy; NULL: occurrence i is of row i */
   struct mr__matrix dy;    /* of the whole batch */
   struct mr__matrix pairs; /* where not NULL, the gradient is dy (pairs - the row), dy 1 wide */
-  const int32_t *bags;     /* where the gradient is divided by a bag's size: the offsets, else NULL */
+  const int32_t *bags;     /* where the gradient is divided by a bag's size, and with `first`: the
+                              offsets, else NULL */
+  struct mr__matrix first; /* where not NULL, of each number of dy the place in the bag, an int32,
+                              of the occurrence that it goes to */
+  const uint32_t *at;      /* [n]: positions in the column; NULL: occurrence i has position i */
 };
 
 struct mr__zeroed {

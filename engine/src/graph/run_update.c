@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "graph/run.h"
 #include "kernel/family.h"
+#include "ops/lookup_options.h"
 
 enum { STRETCH = 2048 };
 
@@ -255,8 +256,11 @@ static struct mr__reader make_reader(const mr_run *run, const struct mr__share *
       .place = share->place_of + first,
       .row = part.listed ? share->row_of + first : NULL,
       .dy = mr__run_kept(run, pairs ? pairs->grad : node->grad, pairs ? 1 : lookup->dim),
-      .bags = lookup->mean ? run->step.batch->columns[lookup->column].offsets : NULL,
+      .at = part.at,
   };
+  if (lookup->pool != MR__POOL_SUM)
+    reader.bags = run->step.batch->columns[lookup->column].offsets;
+  if (lookup->pool == MR__POOL_MAX) reader.first = mr__run_kept(run, node->saved, lookup->dim);
   if (pairs) reader.pairs = mr__run_kept(run, pairs->saved, lookup->dim);
   return reader;
 }

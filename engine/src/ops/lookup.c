@@ -1,11 +1,13 @@
-/* y[r] = the embedding row of the id of r; of a bag, the sum or the mean over its ids. An empty
- * bag is the zero vector; an id that the table lacks reads its row "unknown".
+/* y[r] = the embedding row of the id of r; of a bag, the sum, the mean or, number by number, the
+ * maximum over its ids. An empty bag is the zero vector; an id that the table lacks reads its row
+ * "unknown".
  *
  * Where the plan adds up lookups, y is added to instead of written.
  *
  * There is no backward here: the update of the table gathers, for each distinct key, the
  * gradients of y at its occurrences (update_loops.c), d row = sum over occurrences of dy[r], for a
- * mean divided by the size of the bag. */
+ * mean divided by the size of the bag. Of a maximum each number of dy goes to the first id of the
+ * bag that has it, whose place in the bag `saved` holds. */
 #include <string.h>
 
 #include "graph/step.h"
@@ -23,6 +25,8 @@ static int shape(struct mr__shape *s) {
   if (!mr__column_is_id(column) && column->type != MR_IDS)
     return mr__fail(MR_EINVAL, "column \"%s\" holds numbers, expected ids", column->name);
   s->width = (int)mr__option_number(s->node, MR__LOOKUP_DIM);
+  int pool = (int)mr__option_number(s->node, MR__LOOKUP_POOL);
+  if (column->type == MR_IDS && pool == MR__POOL_MAX) s->saved = s->width;
   return MR_OK;
 }
 
@@ -41,6 +45,31 @@ static void read_bags(const struct mr__call *c, const int32_t *offsets,
   for (int64_t r = 0; r < c->rows; r++)
     read_bag(mr__row(&c->y, r), c->y.width, c->adds, rows, offsets[c->first_row + r],
              offsets[c->first_row + r + 1], offset, mean);
+}
+
+/* y = or += the largest of the rows from begin to end, number by number, and in `first` the places of
+ * the first ids that have it, [width] int32. */
+static void read_largest(float *y, float *first, int width, int adds,
+                         const struct mr__column_rows *rows, int32_t begin, int32_t end,
+                         int offset) {
+  for (int e = 0; e < width; e++) {
+    int32_t at = begin;
+    float largest = begin < end ? (mr__row_at(rows, begin) + offset)[e] : 0;
+    for (int32_t i = begin + 1; i < end; i++) {
+      float x = (mr__row_at(rows, i) + offset)[e];
+      if (x > largest) largest = x, at = i;
+    }
+    at -= begin;
+    memcpy(&first[e], &at, sizeof at);
+    y[e] = adds ? y[e] + largest : largest;
+  }
+}
+
+static void read_all_largest(const struct mr__call *c, const int32_t *offsets,
+                             const struct mr__column_rows *rows, int offset) {
+  for (int64_t r = 0; r < c->rows; r++)
+    read_largest(mr__row(&c->y, r), mr__row(&c->saved, r), c->y.width, c->adds, rows,
+                 offsets[c->first_row + r], offsets[c->first_row + r + 1], offset);
 }
 
 #define READ_COLUMNS(N)                                                                           \
@@ -121,8 +150,10 @@ static void forward(const struct mr__call *c) {
   const int offset = c->step->part_offsets[c->node->lookup], width = c->y.width;
   const struct mr__batch_column *keys = &c->step->batch->columns[lookup->column];
   const struct mr__column_rows *rows = &c->step->rows->columns[lookup->column];
-  if (keys->offsets)
-    read_bags(c, keys->offsets, rows, offset, lookup->mean);
+  if (keys->offsets && lookup->pool == MR__POOL_MAX)
+    read_all_largest(c, keys->offsets, rows, offset);
+  else if (keys->offsets)
+    read_bags(c, keys->offsets, rows, offset, lookup->pool == MR__POOL_MEAN);
   else if (c->squares && c->adds)
     read_rows(c, rows, offset, width, 1, 1);
   else if (c->squares)
@@ -147,7 +178,7 @@ static const struct mr__option options[] = {
      .doc = "floats per key"},
     {.name = "part", .kind = MR__NAME, .choices = "embedding",
      .doc = "which vector of the key; lookups of one part share it"},
-    {.name = "pool", .kind = MR__CHOICE, .preset = 1, .choices = "sum mean",
+    {.name = "pool", .kind = MR__CHOICE, .preset = 1, .choices = "sum mean max",
      .doc = "how a bag becomes one vector"},
     {.name = "start", .kind = MR__CHOICE, .preset = 1, .choices = "zero normal uniform",
      .doc = "distribution of new rows"},
@@ -157,7 +188,7 @@ static const struct mr__option options[] = {
 
 const struct mr__op MR_FAMILY(mr__op_lookup) = {
     .name = "lookup",
-    .doc = "y[r] = row of the id of r; of a bag, the sum or mean over its ids",
+    .doc = "y[r] = row of the id of r; of a bag, the sum, mean or max over its ids",
     .flags = MR__LEAF,
     .options = options,
     .shape = shape,

@@ -11,4 +11,6 @@ enum {
   MR__LOOKUP_SCALE
 };
 
+enum { MR__POOL_SUM, MR__POOL_MEAN, MR__POOL_MAX }; /* choices of MR__LOOKUP_POOL */
+
 #endif

@@ -161,6 +161,20 @@ SUM_COLUMNS(4)
 SUM_COLUMNS(8)
 SUM_COLUMNS(16)
 
+/* Of bags that were read by their largest numbers. */
+static void sum_largest(const struct mr__reader *reader, float *sums, int width) {
+  for (uint32_t i = 0; i < reader->n; i++) {
+    int64_t row = row_of(reader, i), position = reader->at ? reader->at[i] : i;
+    int32_t own = (int32_t)(position - reader->bags[row]), first;
+    const float *dy = mr__row(&reader->dy, row), *firsts = mr__row(&reader->first, row);
+    float *sum = sums + (size_t)reader->place[i] * (size_t)width;
+    for (int e = 0; e < reader->dim; e++) {
+      memcpy(&first, &firsts[e], sizeof first);
+      sum[e] += first == own ? dy[e] : 0;
+    }
+  }
+}
+
 /* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own.
  * Where rows follow one another in memory, the processor asks for dy by itself. Called with what the
  * compiler may then take as known. */
@@ -255,6 +269,8 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
     mark_part(reader, share, worker->touched, table->n_parts);
     if (reader->pairs.p)
       MR__STRETCHES(sum_pairs, reader->dim, reader, share->row, sums, table->width);
+    else if (reader->first.p)
+      sum_largest(reader, sums, table->width);
     else if (reader->dim >= MR__VECTOR && reader->dim % (MR__VECTOR / 2) == 0 && !reader->bags)
       sum_wide(reader, sums, table->width);
     else if (reader->dim == 1 && !reader->row && !reader->bags)
