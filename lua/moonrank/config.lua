@@ -506,7 +506,7 @@ local function place_of(values, context, name, what)
 end
 
 -- Values that a model may lack are no errors.
-local function check_unseen(values, context, field, table)
+local function check_unseen(context, field, table)
   if field.unseen ~= "error" or field.values then return end
   local entry, reason = context.entries[field.name], nil
   if table.min_count > 1 then
@@ -559,7 +559,7 @@ local function expand_tables(values, context)
     for _, member in pairs(sequence.of) do add(member.table) end
   end
   for _, field in ipairs(values.fields) do
-    if field.table then check_unseen(values, context, field, tables[field.table]) end
+    if field.table then check_unseen(context, field, tables[field.table]) end
   end
   for name in pairs(values.tables) do
     if not tables[name] then
