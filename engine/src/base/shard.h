@@ -9,6 +9,7 @@
 #ifndef MR_BASE_SHARD_H
 #define MR_BASE_SHARD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum { MR__SHARDS = 16, MR__SHARD_BITS = 4 };
@@ -29,5 +30,13 @@ static inline uint32_t mr__code_index(uint32_t code) {
 }
 
 static inline int mr__shard_of(uint64_t key) { return (int)(key >> (64 - MR__SHARD_BITS)); }
+
+/* The code of a key among those of `n` codes; 0, that of "unknown", where none is its. */
+static inline uint32_t mr__find_code(const uint64_t *keys, size_t n, uint64_t key) {
+  uint32_t code;
+  for (uint32_t i = 0; (code = mr__code(mr__shard_of(key), i)) < n; i++)
+    if (keys[code] == key) return code;
+  return 0;
+}
 
 #endif

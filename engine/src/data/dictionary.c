@@ -491,12 +491,16 @@ void mr__dictionary_map(const struct mr__dictionary *dictionary, int table, uint
     codes[i] = shards[mr__code_shard(codes[i])].seen[mr__code_index(codes[i])];
 }
 
+/* The keys that stand for no value. */
+static int is_special(uint64_t key) {
+  return key == MR__UNKNOWN_KEY || key == MR__NOTHING_KEY || key == MR__UNLISTED_KEY;
+}
+
 int64_t mr__dictionary_distinct(const struct mr__dictionary *dictionary, int table) {
   size_t n = 0;
   for (int s = 0; s < MR__SHARDS; s++) n += dictionary->tables[table].shards[s].n;
   const struct shard *first = &dictionary->tables[table].shards[0];
-  for (size_t i = 0; i < first->n; i++)
-    n -= first->keys[i] <= MR__UNLISTED_KEY && first->keys[i] != 1;
+  for (size_t i = 0; i < first->n; i++) n -= is_special(first->keys[i]) != 0;
   return (int64_t)n;
 }
 

@@ -144,13 +144,6 @@ int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *f
   return status;
 }
 
-static int64_t find_code(const mr_dataset *dataset, int table, uint64_t key) {
-  int shard = mr__shard_of(key);
-  for (uint32_t i = 0; mr__code(shard, i) < dataset->coding.n[table]; i++)
-    if (dataset->coding.keys[table][mr__code(shard, i)] == key) return mr__code(shard, i);
-  return -1;
-}
-
 int mr_dataset_texts(char **texts, const mr_dataset *dataset, int32_t table, const uint64_t *keys,
                      int32_t n_keys) {
   *texts = NULL;
@@ -161,10 +154,11 @@ int mr_dataset_texts(char **texts, const mr_dataset *dataset, int32_t table, con
   search.texts = mr__calloc((size_t)n_keys + 1, sizeof *search.texts);
   if (!search.texts) return mr__fail_memory();
   for (int32_t i = 0; i < n_keys; i++) {
-    int64_t code = find_code(dataset, table, keys[i]);
-    if (code <= MR__UNKNOWN_CODE) continue;
+    uint32_t code = mr__find_code(dataset->coding.keys[table], (size_t)dataset->coding.n[table],
+                                  keys[i]);
+    if (code == MR__UNKNOWN_CODE) continue;
     struct mr__text text;
-    text.at = mr__dataset_text(dataset, table, (uint32_t)code, &text.size);
+    text.at = mr__dataset_text(dataset, table, code, &text.size);
     mr__excerpt(search.texts[i], text);
   }
   int status = write_lines(texts, &search);

@@ -247,8 +247,13 @@ static int is_unlisted(const struct mr__column *column, struct mr__text text) {
   return mr__listed_key(column, mr__key(text.at, text.size, column->seed)) == MR__UNLISTED_KEY;
 }
 
+/* The next value of a bag, 0 at its end. */
 static int next_piece(struct mr__text *rest, int layout, const struct mr__column *column,
-                      struct mr__text *piece);
+                      struct mr__text *piece) {
+  return layout == MR_CELLS || layout == MR_JSON
+             ? mr__next_piece(rest, column->separator, piece)
+             : mr__sparse_next(rest, layout, column->source, piece);
+}
 
 /* Note the first value of a cell that a strict column does not list, if any. */
 static void note_unlisted(struct mr__row_parser *parser, size_t row, struct mr__item item) {
@@ -642,10 +647,11 @@ static int find_behaviour(const struct mr__column *column, int separator, struct
                           uint64_t key, struct mr__text *found) {
   for (const char *at = cell.at, *end = cell.at + cell.size; at <= end;) {
     const char *stop = memchr(at, separator, (size_t)(end - at));
-    *found = (struct mr__text){at, (size_t)((stop ? stop : end) - at)};
+    if (!stop) stop = end;
+    *found = (struct mr__text){at, (size_t)(stop - at)};
     if (column->type == MR_ID && mr__key(found->at, found->size, column->seed) == key) return 1;
     if (column->type == MR_IDS && find_value(column, MR_CELLS, *found, key, found)) return 1;
-    at += stop ? (size_t)(stop - at) + 1 : (size_t)(end - at) + 1;
+    at = stop + 1;
   }
   return 0;
 }
@@ -758,13 +764,6 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
 
 /* ---- bags ---- */
 
-static int next_piece(struct mr__text *rest, int layout, const struct mr__column *column,
-                      struct mr__text *piece) {
-  return layout == MR_CELLS || layout == MR_JSON
-             ? mr__next_piece(rest, column->separator, piece)
-             : mr__sparse_next(rest, layout, column->source, piece);
-}
-
 /* Append the keys of one cell; *count of them. */
 static int split_bag(struct bags *bags, const struct mr__column *column, int layout,
                      struct mr__text text, uint32_t *count) {
@@ -780,6 +779,13 @@ static int split_bag(struct bags *bags, const struct mr__column *column, int lay
   return MR_OK;
 }
 
+/* Whether one of the last `count` keys is that of values that are not listed. */
+static int lists_unlisted(const struct bags *bags, uint32_t count) {
+  for (size_t i = bags->n - count; i < bags->n; i++)
+    if (bags->keys[i] == MR__UNLISTED_KEY) return 1;
+  return 0;
+}
+
 static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct list *list = &parser->lists[column->domain];
@@ -789,7 +795,8 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
     MR_TRY(split_bag(bags, column, parser->format.layout, text, &bags->counts[i]));
-    if (is_strict(column)) note_unlisted(parser, list->rows[i], item);
+    if (is_strict(column) && lists_unlisted(bags, bags->counts[i]))
+      note_unlisted(parser, list->rows[i], item);
   }
   MR_TRY(mr__grow(&bags->codes, &bags->codes_capacity, bags->n, sizeof *bags->codes));
   mr__dictionary_find(parser->recent, column->table, bags->keys, bags->n, bags->codes);

@@ -401,11 +401,11 @@ int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table) {
 }
 
 const char *mr__dataset_text(const mr_dataset *dataset, int table, uint32_t code, size_t *size) {
-  const uint64_t *ends = dataset->text_ends[table];
-  uint64_t start = code > 0 ? ends[code - 1] : 0, end = ends[code];
-  int sound = start <= end && end <= dataset->text_bytes[table];
-  *size = sound ? (size_t)(end - start) : 0;
-  return sound ? dataset->texts[table] + start : "";
+  uint64_t bytes;
+  const char *text = mr__stored_text(dataset->texts[table], dataset->text_bytes[table],
+                                     dataset->text_ends[table], code, &bytes);
+  *size = (size_t)bytes;
+  return text;
 }
 
 int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column) {

@@ -297,13 +297,6 @@ static void settle_number(const struct rare_job *job, int column, char *at) {
   }
 }
 
-/* What a code becomes: that of a rare key "unknown". */
-static uint32_t settled(const struct rare_job *job, int table, uint32_t code) {
-  if (mr__dictionary_counts(job->kept->dictionary, table))
-    mr__dictionary_map(job->kept->dictionary, table, &code, 1);
-  return code;
-}
-
 static int64_t count_unknown(const uint32_t *codes, size_t n) {
   int64_t unknown = 0;
   for (size_t i = 0; i < n; i++) unknown += codes[i] == MR__UNKNOWN_CODE;
@@ -322,9 +315,8 @@ static void map_codes(const struct rare_job *job, int column, uint32_t *codes, s
     mr__dictionary_map(kept->dictionary, spec->table, codes, n);
   *unseen += count_unknown(codes, n);
   if (spec->unseen != MR_UNSEEN_ZERO) return;
-  uint32_t nothing = settled(job, spec->table, kept->nothing[spec->table]);
   for (size_t i = 0; i < n; i++)
-    if (codes[i] == MR__UNKNOWN_CODE) codes[i] = nothing;
+    if (codes[i] == MR__UNKNOWN_CODE) codes[i] = kept->nothing[spec->table];
 }
 
 static void map_column(const struct rare_job *job, int column, char *record, int64_t *unseen) {
@@ -402,6 +394,14 @@ static int is_settled(const mr_schema *schema, const struct mr__dictionary *dict
   return !any;
 }
 
+/* Keys get other codes once rare ones are forgotten. */
+static void settle_keys(const mr_schema *schema, const struct mr__kept *kept) {
+  mr__dictionary_settle(kept->dictionary);
+  for (size_t t = 0; t < schema->n_tables; t++)
+    if (kept->nothing[t] < MR__NEW_CODE && mr__dictionary_counts(kept->dictionary, (int)t))
+      mr__dictionary_map(kept->dictionary, (int)t, &kept->nothing[t], 1);
+}
+
 static int settle_records(struct mr__store_writer *writer, const struct mr__kept *kept,
                           mr_pool *pool) {
   const mr_schema *schema = writer->layout->schema;
@@ -409,7 +409,7 @@ static int settle_records(struct mr__store_writer *writer, const struct mr__kept
   writer->unseen = mr__calloc(schema->n_columns, sizeof *writer->unseen);
   if (!writer->unseen) return mr__fail_memory();
   if (is_settled(schema, kept->dictionary)) return MR_OK;
-  mr__dictionary_settle(kept->dictionary);
+  settle_keys(schema, kept);
   struct rare_job job = {.writer = writer, .kept = kept};
   MR_TRY(make_scratch(&job.scratch, threads, schema->n_columns));
   int status = mr__pool_run(pool, map_segment, &job, (int64_t)writer->n_segments);

@@ -44,7 +44,7 @@ struct mr__kept {
   struct mr__dictionary *dictionary;
   const struct mr__scenarios *scenarios;
   uint32_t **bucket_codes; /* [columns]: of each bucket of an MR_BUCKET column */
-  uint32_t *nothing;  /* [tables]: the code of MR__NOTHING_KEY, before rare keys are forgotten */
+  uint32_t *nothing;  /* [tables]: the code of MR__NOTHING_KEY, which finish settles */
   uint32_t *unlisted; /* [tables]: and of MR__UNLISTED_KEY; MR__NEW_CODE where there is none */
 };
 

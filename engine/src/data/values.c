@@ -32,7 +32,7 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
                     "column \"%s\": %d of texts, keys and floats are given, expected one",
                     column->name, forms);
   int keyed = column->type == MR_ID || column->type == MR_IDS;
-  int fits = values->texts ? 1 : values->keys ? keyed : !keyed;
+  int fits = values->texts || (values->keys ? keyed : !keyed);
   if (!is_read(column) && column->type != MR_LABEL) fits = 1;
   if (!fits)
     return mr__fail(MR_EINVAL, "column \"%s\" is %s, which is not given as %s", column->name,

@@ -530,12 +530,12 @@ static int fail_unseen(const mr_batch *batch, int c, int64_t row) {
 
 static int count_unseen(mr_run *run, const mr_batch *batch) {
   for (int c = 0; c < run->rows.n_columns; c++) {
+    const struct mr__column_rows *found = &run->rows.columns[c];
     if (run->rows.table_of[c] < 0) continue;
-    int64_t row = mr__touched_unseen_row(&run->rows, batch, c);
-    if (row >= 0 && batch->schema->columns[c].unseen == MR_UNSEEN_ERROR)
-      return fail_unseen(batch, c, row);
-    run->values[c] += run->rows.columns[c].filled;
-    run->unseen[c] += run->rows.columns[c].unseen;
+    if (found->unseen > 0 && batch->schema->columns[c].unseen == MR_UNSEEN_ERROR)
+      return fail_unseen(batch, c, mr__touched_unseen_row(&run->rows, batch, c));
+    run->values[c] += found->filled;
+    run->unseen[c] += found->unseen;
   }
   return MR_OK;
 }

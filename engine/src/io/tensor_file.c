@@ -389,7 +389,7 @@ static int map_texts(const struct mr__tensor_file *file, const char *prefix,
   MR_TRY(mr__tensor_file_find(file, name, MR__U8, 1, shape, &t));
   out->text_ends = ends;
   out->texts = file->data + t->begin;
-  out->text_bytes = t->shape[0];
+  out->text_bytes = (uint64_t)t->shape[0];
   return MR_OK;
 }
 
@@ -423,7 +423,7 @@ int mr__mapped_check(const struct mr__mapped *mapped) {
   const uint64_t *keys = mapped->keys;
   for (int64_t i = 1; i < mapped->n; i++)
     if (keys[i] <= keys[i - 1]) return mr__fail(MR_EDATA, "the keys do not ascend");
-  const int64_t *ends = mapped->text_ends;
+  const uint64_t *ends = mapped->text_ends;
   for (int64_t i = 0; ends && i < mapped->n; i++)
     if (ends[i] < (i > 0 ? ends[i - 1] : 0) || ends[i] > mapped->text_bytes)
       return mr__fail(MR_EDATA, "the texts of the keys do not follow one another");

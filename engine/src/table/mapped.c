@@ -1,5 +1,7 @@
 #include "table/mapped.h"
 
+#include "data/texts.h"
+
 enum { KEYS_OF_BUCKET = 2 }; /* at least, on average, before the next bit */
 
 int mr__directory_bits(int64_t n) {
@@ -50,8 +52,9 @@ int64_t mr__mapped_find(const struct mr__mapped *mapped, uint64_t key) {
 const char *mr__mapped_text(const struct mr__mapped *mapped, int64_t row, int64_t *size) {
   *size = 0;
   if (!mapped->text_ends || row < 0 || row >= mapped->n) return NULL;
-  int64_t start = row > 0 ? mapped->text_ends[row - 1] : 0, end = mapped->text_ends[row];
-  if (start < 0 || end < start || end > mapped->text_bytes) return "";
-  *size = end - start;
-  return mapped->texts + start;
+  uint64_t bytes;
+  const char *text = mr__stored_text(mapped->texts, mapped->text_bytes, mapped->text_ends,
+                                     (uint64_t)row, &bytes);
+  *size = (int64_t)bytes;
+  return text;
 }

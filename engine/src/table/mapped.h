@@ -20,9 +20,9 @@ struct mr__mapped {
   const int32_t *directory; /* [2^bits + 1] */
   int64_t n;
   int bits;
-  const int64_t *text_ends; /* [n]: where the text of each key ends; NULL: they have none */
+  const uint64_t *text_ends; /* [n]: where the text of each key ends; NULL: they have none */
   const char *texts;        /* [text_bytes] */
-  int64_t text_bytes;
+  uint64_t text_bytes;
 };
 
 /* The text of a row's key, NULL where the file has none; "" where it is damaged. */

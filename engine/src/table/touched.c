@@ -123,13 +123,6 @@ static int has_columns(const struct mr__touched *rows, int t) {
   return rows->first_column[t] < rows->first_column[t + 1];
 }
 
-static uint32_t find_nothing(const uint64_t *keys, size_t n) {
-  uint32_t code = MR__UNKNOWN_CODE;
-  for (uint32_t i = 0; (code = mr__code(mr__shard_of(MR__NOTHING_KEY), i)) < n; i++)
-    if (keys[code] == MR__NOTHING_KEY) return code;
-  return MR__UNKNOWN_CODE;
-}
-
 /* All in one block, which is large enough for huge pages where it matters. */
 static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
   size_t n = 0;
@@ -140,7 +133,8 @@ static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
       int coded = coded_table(rows, batch, t);
       rows->memos[t].n = (size_t)batch->coding->n[coded];
       if (rows->tables[t].has_nothing)
-        rows->memos[t].nothing = find_nothing(batch->coding->keys[coded], rows->memos[t].n);
+        rows->memos[t].nothing =
+            mr__find_code(batch->coding->keys[coded], rows->memos[t].n, MR__NOTHING_KEY);
     }
     n += rows->memos[t].n;
   }
