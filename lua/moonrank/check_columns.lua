@@ -132,6 +132,15 @@ local function add_number(s, x, w)
   if x > s.max then s.max = x end
 end
 
+-- A row of a column of numbers: how many values it has, and whether they say something.
+local function add_row(c, n, filled, w)
+  if c.lengths then
+    n = math.min(n, LENGTHS)
+    c.lengths[n] = c.lengths[n] + w
+  end
+  c.rows, c.empty = c.rows + w, c.empty + (filled and 0 or w)
+end
+
 local function add_vectors(c, batch, rows, of)
   local values, stats = C.mr_batch_floats(batch, c.column), c.number
   local starts, width = starts_of(c, batch, rows), c.width
@@ -143,11 +152,7 @@ local function add_vectors(c, batch, rows, of)
       add_number(stats, values[k], w)
       filled = filled or values[k] ~= 0
     end
-    if c.lengths then
-      local n = math.min(to - from, LENGTHS)
-      c.lengths[n] = c.lengths[n] + w
-    end
-    c.rows, c.empty = c.rows + w, c.empty + (filled and 0 or w)
+    add_row(c, to - from, filled, w)
   end
 end
 
@@ -166,11 +171,7 @@ local function add_numbers(c, batch, rows, of)
       end
     end
     if c.print1 then print_of(c, bits[r]) end
-    if c.lengths then
-      local n = math.min(to - from, LENGTHS)
-      c.lengths[n] = c.lengths[n] + w
-    end
-    c.rows, c.empty = c.rows + w, c.empty + (filled and 0 or w)
+    add_row(c, to - from, filled, w)
   end
 end
 

@@ -489,7 +489,7 @@ local function expand_fields(values, context)
       if values.data.format == "jsonl" and not context.places[path .. ".separator"] then
         one.separator = one.separator and text_format.LIST
       end
-      context.entries[name] = ("fields[%d]"):format(i)
+      context.entries[name] = path
       if field.type == "id" or field.type == "ids" or field.buckets then
         one.table = field.table or name
       end

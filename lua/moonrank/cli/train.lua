@@ -91,11 +91,11 @@ end
 
 -- The label of all rows that have one; nil where two differ, or there are not two.
 local function only_label(labels, n)
-  local only, known = nil, 0
+  local only = nil
   for row = 0, n - 1 do
     local label = labels[row]
     if label == label then
-      only, known = only or label, known + 1
+      only = only or label
       if label ~= only then return nil end
     end
   end
