@@ -96,7 +96,14 @@ function M.can_trace()
     and M.shell "strace -f --seccomp-bpf -o /dev/null true" == 0
 end
 
--- ---- arrays ----
+-- ---- sets and arrays ----
+
+--- How many keys a table has.
+function M.count(set)
+  local n = 0
+  for _ in pairs(set) do n = n + 1 end
+  return n
+end
 
 --- The numbers of a list.
 -- @return `float[?]`, from 0

@@ -216,18 +216,12 @@ local function check(options, more)
   return loop
 end
 
-local function count(set)
-  local n = 0
-  for _ in pairs(set) do n = n + 1 end
-  return n
-end
-
 describe("a table that admits keys", function()
   it("gives each a row from the batch after it came often enough", function()
     for _, threads in ipairs { 1, 3 } do
       local loop = check { admit = { t = 9 }, optimizer = "adam", threads = threads }
-      assert.is_true(count(loop.t.rows) > 20)
-      assert.is_true(count(loop.small.rows) == 9) -- which admits all at once
+      assert.is_true(helper.count(loop.t.rows) > 20)
+      assert.is_true(helper.count(loop.small.rows) == 9) -- which admits all at once
       check { admit = { t = 1, small = 4 }, optimizer = "momentum", threads = threads }
     end
   end)

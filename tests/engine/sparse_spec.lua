@@ -9,6 +9,21 @@ local function fails(message, layout, columns, text, options)
   helper.fails_with(message, rows, actual)
 end
 
+-- Whatever blocks there are, lines read as a csv of the same rows, its bags with "|".
+local function reads_as_csv(cells, columns, lines, options)
+  local as_csv = {}
+  for i, column in ipairs(columns) do
+    as_csv[i] = {}
+    for key, value in pairs(column) do as_csv[i][key] = value end
+    if column.type == "ids" then as_csv[i].separator = "|" end
+  end
+  local expected = assert(data.parse(as_csv, table.concat(cells, "\n")))
+  for _, block in ipairs { 0, 1, 700 } do
+    options.block = block
+    assert.same(expected, (assert(data.parse(columns, table.concat(lines, "\n"), options))))
+  end
+end
+
 local svm = { { name = "y", source = "label", type = "label" },
   { name = "f", source = "features", type = "ids", table = "t" },
   { name = "n", source = "7", type = "number", missing = -2 },
@@ -109,17 +124,7 @@ describe("a libffm file", function()
       lines[i] = words[1] .. " " .. table.concat(parts, (" "):rep(random(2)))
       cells[i + 1] = ("%s,%d,%s,%s"):format(words[1], user, table.concat(tags, "|"), price)
     end
-    local as_csv = {}
-    for i, column in ipairs(ffm) do
-      as_csv[i] = {}
-      for key, value in pairs(column) do as_csv[i][key] = value end
-      if column.type == "ids" then as_csv[i].separator = "|" end
-    end
-    local expected = assert(data.parse(as_csv, table.concat(cells, "\n")))
-    for _, block in ipairs { 0, 1, 700 } do
-      assert.same(expected, (assert(data.parse(ffm, table.concat(lines, "\n"),
-        { layout = "libffm", block = block }))))
-    end
+    reads_as_csv(cells, ffm, lines, { layout = "libffm" })
   end)
 
   it("is refused with the place of what is wrong", function()
@@ -179,17 +184,7 @@ describe("a file of named pairs", function()
       lines[i] = start .. "," .. table.concat(parts, ",")
       cells[i + 1] = ("%s,%s,%s,%s"):format(start, user, table.concat(tags, "|"), price)
     end
-    local as_csv = {}
-    for i, column in ipairs(named) do
-      as_csv[i] = {}
-      for key, value in pairs(column) do as_csv[i][key] = value end
-      if column.type == "ids" then as_csv[i].separator = "|" end
-    end
-    local expected = assert(data.parse(as_csv, table.concat(cells, "\n")))
-    for _, block in ipairs { 0, 1, 700 } do
-      assert.same(expected, (assert(data.parse(named, table.concat(lines, "\n"),
-        { layout = "pairs", names = names, block = block }))))
-    end
+    reads_as_csv(cells, named, lines, { layout = "pairs", names = names })
   end)
 
   it("is refused with the place of what is wrong", function()

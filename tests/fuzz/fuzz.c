@@ -57,6 +57,14 @@ char *fuzz_read(const char *path, size_t *size) {
   return bytes;
 }
 
+void fuzz_check_same_files(const char *a, const char *b) {
+  size_t n, m;
+  char *x = fuzz_read(a, &n), *y = fuzz_read(b, &m);
+  FUZZ_CHECK(n == m && memcmp(x, y, n) == 0, "%s and %s differ (%zu and %zu bytes)", a, b, n, m);
+  free(x);
+  free(y);
+}
+
 /* ---- what every input must keep to ---- */
 
 void fuzz_check_error(int status) {

@@ -33,6 +33,8 @@ const char *fuzz_path(const char *name);
 const char *fuzz_write(const char *name, const void *bytes, size_t size);
 /* The bytes of a file, to be freed. */
 char *fuzz_read(const char *path, size_t *size);
+/* Two files must have the same bytes. */
+void fuzz_check_same_files(const char *a, const char *b);
 
 /* A failure leaves one line of text, and is never for want of memory. */
 void fuzz_check_error(int status);

@@ -9,15 +9,6 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
   return mutate_tensors(data, size, most, seed);
 }
 
-static void check_same_file(const char *a, const char *b) {
-  size_t n, m;
-  char *x = fuzz_read(a, &n), *y = fuzz_read(b, &m);
-  FUZZ_CHECK(n == m && memcmp(x, y, n) == 0, "saved again the file is another (%zu and %zu bytes)",
-             n, m);
-  free(x);
-  free(y);
-}
-
 /* What loads is saved, loads again, and saved again is the same bytes. */
 static void check_canonical(const mr_model *model, const char *about) {
   const char *first = fuzz_path("saved"), *second = fuzz_path("saved-again");
@@ -34,7 +25,7 @@ static void check_canonical(const mr_model *model, const char *about) {
   FUZZ_CHECK(mr_model_new(&copy, graph, 2) == MR_OK, "%s", mr_last_error());
   FUZZ_CHECK(mr_model_load(copy, first) == MR_OK, "%s", mr_last_error());
   FUZZ_CHECK(mr_model_save(copy, second, text) == MR_OK, "%s", mr_last_error());
-  check_same_file(first, second);
+  fuzz_check_same_files(first, second);
   mr_model_free(copy);
   mr_graph_free(graph);
   mr_text_free(text);

@@ -63,14 +63,6 @@ static int build(const struct part *part, int64_t block, int threads, char messa
 
 /* ---- what must hold ---- */
 
-static void check_same_cache(const char *a, const char *b) {
-  size_t n, m;
-  char *x = fuzz_read(a, &n), *y = fuzz_read(b, &m);
-  FUZZ_CHECK(n == m && memcmp(x, y, n) == 0, "the caches differ (%zu and %zu bytes)", n, m);
-  free(x);
-  free(y);
-}
-
 /* Rows of a part, wrong ones counted; -1 where it is refused. */
 static int64_t count_rows(const struct part *part, int64_t block) {
   char message[1024], other[1024];
@@ -81,7 +73,7 @@ static int64_t count_rows(const struct part *part, int64_t block) {
              "in blocks of %lld bytes: %d \"%s\", in one: %d \"%s\"", (long long)block, status,
              message, whole, other);
   if (status != MR_OK) return strstr(message, "no row falls into this part") ? 0 : -1;
-  check_same_cache(part->cache, again.cache);
+  fuzz_check_same_files(part->cache, again.cache);
   mr_schema *schema = new_part_schema(part->choices);
   mr_dataset *dataset;
   FUZZ_CHECK(mr_dataset_open(&dataset, schema, part->cache) == MR_OK, "%s", mr_last_error());

@@ -84,14 +84,6 @@ static int64_t count_rows(const char *text, size_t size, int has_header) {
   return lines + (text[size - 1] != '\n') - has_header;
 }
 
-static void check_same_cache(const char *a, const char *b) {
-  size_t n, m;
-  char *x = fuzz_read(a, &n), *y = fuzz_read(b, &m);
-  FUZZ_CHECK(n == m && memcmp(x, y, n) == 0, "the caches differ (%zu and %zu bytes)", n, m);
-  free(x);
-  free(y);
-}
-
 static int is_compressed(const char *text, size_t size) {
   return size > 3 &&
          (memcmp(text, "\x1F\x8B", 2) == 0 || memcmp(text, "\x28\xB5\x2F", 3) == 0 ||
@@ -154,7 +146,7 @@ static void build_twice(const mr_schema *schema, const mr_schema *other_schema, 
   FUZZ_CHECK(alike, "in blocks of %lld bytes: %d \"%s\", in one: %d \"%s\"", (long long)block,
              status, message, again, other);
   if (status != MR_OK) return;
-  check_same_cache(small, large);
+  fuzz_check_same_files(small, large);
   read_back(schema, small, text, size, choices);
 }
 

@@ -86,12 +86,6 @@ local function rows_of(dir)
   return found
 end
 
-local function count(set)
-  local n = 0
-  for _ in pairs(set) do n = n + 1 end
-  return n
-end
-
 describe("admit", function()
   for _, case in ipairs { { 3, "" }, { 2, ", unseen: zero" } } do
     local set = ("admit: {count: %d}"):format(case[1])
@@ -145,7 +139,7 @@ describe("admit and expire", function()
     assert.is_true(dropped > 50)
     local all = {}
     for _, row in ipairs(rows) do all[row[2]] = true end
-    assert.is_true(tables.ad.n < count(all))
+    assert.is_true(tables.ad.n < helper.count(all))
   end)
 end)
 

@@ -1,5 +1,6 @@
 -- lua/moonrank/svg.lua: ticks and places by hand, well-formed text, what is legible without colours
 -- and without eyes.
+local helper = require "helper"
 local svg = require "moonrank.svg"
 
 local function ticks(...)
@@ -97,12 +98,7 @@ describe("a picture", function()
       local shape = text:match('<g class="s' .. i .. '">\n<path[^\n]+\n(<[^\n]+)')
       shapes[shape:gsub("[%d.]+ [%d.]+", "", 1):gsub('"[%d.]+"', "")] = true
     end
-    local function count(set)
-      local n = 0
-      for _ in pairs(set) do n = n + 1 end
-      return n
-    end
-    assert.same({ 4, 4 }, { count(dashes), count(shapes) })
+    assert.same({ 4, 4 }, { helper.count(dashes), helper.count(shapes) })
     local dark = text:match "@media%(prefers%-color%-scheme:dark%)(%b{})"
     for i = 1, 4 do
       assert.truthy(dark:find((".s%d{fill:#"):format(i), 1, true))
