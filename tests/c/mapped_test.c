@@ -50,7 +50,8 @@ static void check_keys(int n, int shift) {
   struct guarded keys = guarded_floats((size_t)n * 2), directory = guarded_floats(entries);
   memcpy(keys.p, drawn, (size_t)n * sizeof *drawn);
   int32_t *first = (int32_t *)(void *)directory.p;
-  struct mr__mapped mapped = {(const uint64_t *)(const void *)keys.p, NULL, first, n, bits};
+  struct mr__mapped mapped = {
+      .keys = (const uint64_t *)(const void *)keys.p, .directory = first, .n = n, .bits = bits};
   mr__directory_make(first, bits, mapped.keys, n);
   CHECK(first[0] == 0 && first[entries - 1] == n, "the directory goes from %d to %d of %d keys",
         first[0], first[entries - 1], n);

@@ -293,13 +293,13 @@ int mr__cell_weight(struct mr__text text, float *out) {
 int mr__cell_label(const struct mr__column *column, struct mr__text text, float *out) {
   if (column->n_values > 0) {
     uint64_t key = mr__key(text.at, text.size, column->seed);
-    *out = mr__listed_key(column, key) != MR__UNLISTED_KEY;
+    *out = mr__listed_key(column, key) == MR__UNLISTED_KEY ? 0.0f : 1.0f;
     return text.size > 0;
   }
   if (column->clips) {
     float number = 0;
     enum mr__number kind = mr__parse_number(text, &number);
-    *out = number >= column->least;
+    *out = number >= column->least ? 1.0f : 0.0f;
     return kind == MR__NUMBER_OK;
   }
   if (text.size == 1 && (*text.at == '0' || *text.at == '1')) {

@@ -116,6 +116,10 @@ static int fail(struct row *row, const char *at, const char *format, ...) {
   return 0;
 }
 
+#ifdef __clang_analyzer__
+#define fail(...) ((void)fail(__VA_ARGS__), 0) /* it does not look into what takes `...` */
+#endif
+
 static int ends_word(char c) {
   switch (c) {
   case ' ':
@@ -209,7 +213,7 @@ static size_t put_utf8(char *out, uint32_t c) {
     return 2;
   }
   size_t n = c < 0x10000 ? 3 : 4;
-  out[0] = n == 3 ? (char)(0xE0 | c >> 12) : (char)(0xF0 | c >> 18);
+  out[0] = (char)(n == 3 ? 0xE0 | c >> 12 : 0xF0 | c >> 18);
   for (size_t i = 1; i < n; i++) out[i] = (char)(0x80 | (c >> 6 * (n - 1 - i) & 0x3F));
   return n;
 }
@@ -333,7 +337,7 @@ static int put_list(struct row *row, char **out, int separator, int inner) {
     if (n > 0 && !take(row, ',', ", or ] behind a value of a list")) return 0;
     skip_blanks(row);
     if (n > 0) *(*out)++ = (char)separator;
-    char c = row->at < row->end ? *row->at : 0;
+    int c = row->at < row->end ? *row->at : 0;
     if (c == '[' && inner >= 0) {
       if (!put_list(row, out, inner, -1)) return 0;
       continue;
