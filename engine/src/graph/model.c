@@ -103,25 +103,27 @@ static int make_tables(mr_model *model) {
   return MR_OK;
 }
 
-/* Rows of the values that columns list. */
-static int start_values(struct mr__table *table, const mr_graph *graph, int spec) {
-  for (size_t c = 0; c < graph->schema->n_columns; c++) {
-    const struct mr__column *column = &graph->schema->columns[c];
-    struct mr__slot *slot;
-    for (int i = 0; column->table == spec && i < column->n_values; i++)
-      MR_TRY(mr__table_insert(table, column->listed[i], &slot));
+int mr__model_each_kept(mr_model *model, int t,
+                        int (*take)(struct mr__table *table, uint64_t key)) {
+  struct mr__table *table = &model->tables[t];
+  const mr_schema *schema = model->graph->schema;
+  MR_TRY(take(table, MR__UNKNOWN_KEY));
+  if (table->has_nothing) MR_TRY(take(table, MR__NOTHING_KEY));
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    const struct mr__column *column = &schema->columns[c];
+    if (column->table != model->graph->tables[t].spec) continue;
+    for (int i = 0; i < column->n_values; i++) MR_TRY(take(table, column->listed[i]));
   }
   return MR_OK;
 }
 
+static int make_row(struct mr__table *table, uint64_t key) {
+  struct mr__slot *slot;
+  return mr__table_insert(table, key, &slot);
+}
+
 static int start_tables(mr_model *model) {
-  for (int t = 0; t < model->n_tables; t++) {
-    struct mr__slot *slot;
-    MR_TRY(mr__table_insert(&model->tables[t], MR__UNKNOWN_KEY, &slot));
-    if (model->tables[t].has_nothing)
-      MR_TRY(mr__table_insert(&model->tables[t], MR__NOTHING_KEY, &slot));
-    MR_TRY(start_values(&model->tables[t], model->graph, model->graph->tables[t].spec));
-  }
+  for (int t = 0; t < model->n_tables; t++) MR_TRY(mr__model_each_kept(model, t, make_row));
   return MR_OK;
 }
 

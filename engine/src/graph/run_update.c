@@ -135,21 +135,11 @@ static int check_admission(const mr_run *run) {
   return MR_OK;
 }
 
-/* The rows that stay however long they do not come. */
-static void pin_row(const struct mr__table *table, uint64_t key) {
+/* A row that stays however long its key does not come. */
+static int pin_row(struct mr__table *table, uint64_t key) {
   float *row = mr__table_find(table, key);
   if (row) mr__set_row_count(table, row, (uint32_t)MR__NO_DATE);
-}
-
-static void pin_rows(const mr_run *run, int t) {
-  const struct mr__table *table = &run->model->tables[t];
-  const mr_schema *schema = run->model->graph->schema;
-  pin_row(table, MR__UNKNOWN_KEY);
-  if (table->has_nothing) pin_row(table, MR__NOTHING_KEY);
-  for (size_t c = 0; c < schema->n_columns; c++)
-    for (int i = 0; schema->columns[c].table == run->model->graph->tables[t].spec &&
-                    i < schema->columns[c].n_values; i++)
-      pin_row(table, schema->columns[c].listed[i]);
+  return MR_OK;
 }
 
 static int prepare_table(mr_run *run, int t, const float *starts) {
@@ -161,8 +151,7 @@ static int prepare_table(mr_run *run, int t, const float *starts) {
   mr__waiting_clear(&table->waiting);
   MR_TRY(mr__table_set_states(table, optimizer(&run->table_optimizer)->n_states, starts,
                               o->table_mba > 0 || table->expire > 0));
-  if (table->expire > 0) pin_rows(run, t);
-  return MR_OK;
+  return table->expire > 0 ? mr__model_each_kept(run->model, t, pin_row) : MR_OK;
 }
 
 int mr__run_prepare_update(mr_run *run) {
