@@ -32,6 +32,41 @@ function M.schema(columns, sequences)
   return schema
 end
 
+-- Wherever keys come from: samples and requests, bags, behaviours of both.
+local KEY_COLUMNS = {
+  { name = "ad", type = "id", table = "t" },
+  { name = "user", type = "id", table = "t", domain = "request" },
+  { name = "tags", type = "ids", table = "t" },
+  { name = "click.ad", type = "id", table = "t", domain = "request", sequence = "click" },
+  { name = "click.tags", type = "ids", table = "t", domain = "request", sequence = "click" },
+  { name = "seen.ad", type = "id", table = "t", sequence = "seen" },
+  { name = "few", type = "id", table = "small" }, -- a table that is no eighth of the keys
+}
+
+--- Those of these columns whose names have been given, for M.schema: ad, user, tags, click.ad,
+-- click.tags, seen.ad of table "t", few of table "small".
+function M.key_columns(names)
+  local columns = {}
+  for _, column in ipairs(KEY_COLUMNS) do
+    for _, name in ipairs(names) do
+      if column.name == name then columns[#columns + 1] = column end
+    end
+  end
+  return columns
+end
+
+--- A lookup of each column, pooled where it is of a sequence, side by side; options of the lookups.
+function M.lookups(builder, columns, options)
+  local nodes = {}
+  for i, column in ipairs(columns) do
+    local given = { column = column.name }
+    for name, value in pairs(options) do given[name] = value end
+    local x = builder:lookup(given)
+    nodes[i] = column.sequence and builder:pool(x) or x
+  end
+  return builder:concat(nodes)
+end
+
 --- Say how many behaviours each row of a sequence's owner has, by a list; gives their number.
 function M.set_lengths(batch, schema, name, lengths)
   local offsets, sum = mr.new("int32_t[?]", #lengths + 1), 0
@@ -189,6 +224,16 @@ function M.predict(model, pool, batch, node, rows, batch_size)
   local views = mr.new("float *[1]", values)
   mr.check(C.mr_run_predict(run, batch, views))
   return values
+end
+
+--- The numbers of a model's tables, by name.
+function M.tables(model)
+  local info, numbers = mr.new "mr_table_info", {}
+  for t = 0, C.mr_model_tables(model) - 1 do
+    mr.check(C.mr_model_table(model, t, info))
+    numbers[mr.string(info.name)] = t
+  end
+  return numbers
 end
 
 --- A model's weight by its full name: pointer, rows, columns, number.

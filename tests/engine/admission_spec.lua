@@ -6,13 +6,7 @@ local helper = require "helper"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
-local COLUMNS = {
-  { name = "ad", type = "id", table = "t" },
-  { name = "user", type = "id", table = "t", domain = "request" },
-  { name = "tags", type = "ids", table = "t" },
-  { name = "click.ad", type = "id", table = "t", domain = "request", sequence = "click" },
-  { name = "few", type = "id", table = "small" }, -- a table that is no eighth of the keys
-}
+local COLUMNS = g.key_columns { "ad", "user", "tags", "click.ad", "few" }
 local IDS = 90
 
 -- Ids stand for keys in all shards; 0 is "unknown".
@@ -75,29 +69,15 @@ local function fill(schema, ids)
 end
 
 local function new_model(schema)
-  local b, nodes = g.builder(schema), {}
-  for i, column in ipairs(COLUMNS) do
-    local x = b:lookup { column = column.name, dim = 2, start = "normal", scale = 1 }
-    if column.sequence then x = b:pool(x) end
-    nodes[i] = x
-  end
-  b:probe(b:dense(b:concat(nodes), { out = 1 }),
-    b:sum(b:lookup { column = "ad", dim = 2, start = "normal", scale = 1 }))
+  local b, start = g.builder(schema), { dim = 2, start = "normal", scale = 1 }
+  b:probe(b:dense(g.lookups(b, COLUMNS, start), { out = 1 }),
+    b:sum(g.lookups(b, { COLUMNS[1] }, start)))
   return g.model(b)
-end
-
-local function tables_of(model)
-  local info, numbers = mr.new "mr_table_info", {}
-  for t = 0, C.mr_model_tables(model) - 1 do
-    mr.check(C.mr_model_table(model, t, info))
-    numbers[mr.string(info.name)] = t
-  end
-  return numbers
 end
 
 -- By table, as the engine wants it.
 local function options_of(model, options)
-  local numbers, given = tables_of(model), {}
+  local numbers, given = g.tables(model), {}
   for key, value in pairs(options) do given[key] = value end
   for _, what in ipairs { "admit", "expire" } do
     given[what] = mr.new "int32_t[2]"
@@ -152,7 +132,7 @@ end
 local function bytes(p, n) return mr.string(p, 4 * n) end
 
 local function compare(loop, model, other)
-  for name, number in pairs(tables_of(model)) do
+  for name, number in pairs(g.tables(model)) do
     local waiting, n = 0, 0
     for id = 0, IDS do
       local row = C.mr_model_row(model, number, key_of(id))
@@ -185,7 +165,7 @@ local function check(options, more)
   local run = g.run(model, given)
   local plain = g.run(other, { optimizer = options.optimizer })
   local loop, random, row = new_loop(options), helper.random(5), mr.new "float *[1]"
-  local numbers = tables_of(model)
+  local numbers = g.tables(model)
   for step = 1, 40 do
     local ids = draw(random, step)
     local replaced = go_on(loop, ids, function(name, id) -- it starts anew where it comes again

@@ -154,14 +154,18 @@ end)
 
 local STEP, TOLERANCE = 3e-3, 1e-3
 
--- Every way to read table "t" and "u" at once, through a curved function.
-local function crowded_graph()
-  local schema = g.schema { { name = "ad", type = "id", table = "t" },
+local function crowded_schema(width)
+  return g.schema { { name = "ad", type = "id", table = "t" },
     { name = "seen", type = "ids", table = "t" },
     { name = "user", type = "id", table = "u", domain = "request" },
     { name = "last", type = "ids", table = "t", domain = "request" },
     { name = "friends", type = "ids", table = "u", domain = "request" },
-    { name = "r", type = "vector", width = 5 } }
+    { name = "r", type = "vector", width = width } }
+end
+
+-- Every way to read table "t" and "u" at once, through a curved function.
+local function crowded_graph()
+  local schema = crowded_schema(5)
   local b = g.builder(schema)
   local options = { start = "normal", scale = 0.6 }
   local function read(column, dim, part, pool)
@@ -201,12 +205,7 @@ end
 
 -- The same keys read by their largest numbers, alone and added up, in bags with a key twice.
 local function largest_graph()
-  local schema = g.schema { { name = "ad", type = "id", table = "t" },
-    { name = "seen", type = "ids", table = "t" },
-    { name = "user", type = "id", table = "u", domain = "request" },
-    { name = "last", type = "ids", table = "t", domain = "request" },
-    { name = "friends", type = "ids", table = "u", domain = "request" },
-    { name = "r", type = "vector", width = 7 } }
+  local schema = crowded_schema(7)
   local b = g.builder(schema)
   local function read(column, dim, part, pool)
     return b:lookup { column = column, dim = dim, part = part, pool = pool }

@@ -5,15 +5,7 @@ local helper = require "helper"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
-local COLUMNS = {
-  { name = "ad", type = "id", table = "t" },
-  { name = "user", type = "id", table = "t", domain = "request" },
-  { name = "tags", type = "ids", table = "t" },
-  { name = "click.ad", type = "id", table = "t", domain = "request", sequence = "click" },
-  { name = "click.tags", type = "ids", table = "t", domain = "request", sequence = "click" },
-  { name = "seen.ad", type = "id", table = "t", sequence = "seen" },
-  { name = "few", type = "id", table = "small" }, -- a table that is no eighth of the keys
-}
+local COLUMNS = g.key_columns { "ad", "user", "tags", "click.ad", "click.tags", "seen.ad", "few" }
 local SEQUENCES = { { name = "click", domain = "request" }, { name = "seen" } }
 
 -- ---- batches, and the set of keys of each of their samples ----
@@ -90,22 +82,8 @@ end
 
 local function model_of_all(schema)
   local b = g.builder(schema)
-  local nodes = {}
-  for i, column in ipairs(COLUMNS) do
-    local x = b:lookup { column = column.name, dim = 1 }
-    if column.sequence then x = b:pool(x) end
-    nodes[i] = x
-  end
-  b:probe(b:sum(b:concat(nodes)), b:lookup { column = "ad", dim = 1 })
+  b:probe(b:sum(g.lookups(b, COLUMNS, { dim = 1 })), b:lookup { column = "ad", dim = 1 })
   return g.model(b)
-end
-
-local function table_number(model, name)
-  local info = mr.new "mr_table_info"
-  for t = 0, C.mr_model_tables(model) - 1 do
-    mr.check(C.mr_model_table(model, t, info))
-    if mr.string(info.name) == name then return t end
-  end
 end
 
 describe("the samples of a key", function()
@@ -123,7 +101,7 @@ describe("the samples of a key", function()
       mr.check(C.mr_run_count(run.handle, batch, i <= 1 and 1 or 0))
     end
     for name, list in pairs(counts) do
-      local t = table_number(model, name)
+      local t = g.tables(model)[name]
       for key = 1, 40 do
         assert.equal(list[key] or 0, tonumber(C.mr_run_row_count(run.handle, t, key)),
           ("table %s, key %d"):format(name, key))
