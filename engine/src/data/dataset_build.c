@@ -447,7 +447,7 @@ static int fingerprint_sources(const mr_text_format *format, const char *const *
   for (int32_t i = 0; i < n_paths; i++) {
     struct mr__file_stamp stamp;
     MR_TRY(mr__file_stamp(paths[i], &stamp));
-    int64_t file[] = {stamp.size, stamp.mtime_ns};
+    int64_t file[] = {stamp.size, stamp.mtime_ns, stamp.ctime_ns};
     sum = mr__hash(paths[i], strlen(paths[i]), sum + 1);
     sum = mr__hash(file, sizeof file, sum + 2);
   }

@@ -43,9 +43,13 @@ static int fail_system(const char *path) {
   return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
 }
 
+static int64_t nanoseconds(const struct timespec *time) {
+  return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
 static struct mr__file_stamp stamp_of(const struct stat *status) {
-  return (struct mr__file_stamp){status->st_size, (int64_t)status->st_mtim.tv_sec * 1000000000 +
-                                                      status->st_mtim.tv_nsec};
+  return (struct mr__file_stamp){status->st_size, nanoseconds(&status->st_mtim),
+                                 nanoseconds(&status->st_ctim)};
 }
 
 static int is_standard_input(const char *path) { return strcmp(path, "-") == 0; }
@@ -361,7 +365,7 @@ int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t
     MR_TRY(source->read(source, buffer, size, got));
   struct stat status;
   if (*got == size || source->is_stream || fstat(source->file, &status) != 0) return MR_OK;
-  struct mr__file_stamp now = stamp_of(&status);
+  struct mr__file_stamp now = stamp_of(&status); /* a link or a mode set meanwhile is no harm */
   if (now.size == source->stamp.size && now.mtime_ns == source->stamp.mtime_ns) return MR_OK;
   return mr__fail(MR_EIO, "%s: the file was changed while it was read", source->path);
 }

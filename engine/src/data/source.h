@@ -5,10 +5,12 @@
 
 #include "base/status.h"
 
-/* How a file on disk is told from a later version of itself. */
+/* How a file on disk is told from a later version of itself. Programs may set mtime back (touch,
+ * tar, rsync), so ctime, which they cannot set, tells versions of one size apart. */
 struct mr__file_stamp {
   int64_t size;
   int64_t mtime_ns;
+  int64_t ctime_ns;
 };
 
 /* Zeros for standard input. */
