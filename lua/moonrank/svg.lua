@@ -196,8 +196,10 @@ local function draw_panel(add, panel, left, top)
   local names = {}
   for i, series in ipairs(panel.series) do names[i] = series.name end
   local legend, lines = legend_places(names)
-  local x0, y0 = left + PANEL.left, top + PANEL.height - PANEL.bottom
-  local width = PANEL.width - PANEL.left - PANEL.right
+  local room = 0 -- for the texts beside the frame, between it and the axis's title
+  for _, text in ipairs(y_axis.texts) do room = math.max(room, 26 + CHARACTER * letters(text)) end
+  local x0, y0 = left + math.max(PANEL.left, room), top + PANEL.height - PANEL.bottom
+  local width = left + PANEL.width - PANEL.right - x0
   local height = PANEL.height - PANEL.top - PANEL.bottom - lines * LEGEND_LINE
   local function x_of(value) return x0 + width * x_axis.place(value) end
   local function y_of(value) return y0 - height * y_axis.place(value) end

@@ -70,6 +70,17 @@ describe("a picture", function()
     assert.truthy(text:find('viewBox="0 0 420 324"', 1, true))
   end)
 
+  it("has room for numbers of many decimals beside the title of their axis", function()
+    local text = svg.picture(picture { y = { title = "GAUC", tight = true },
+      series = { { name = "one", { 10, 0.60432 }, { 100, 0.60587 } } } })
+    local title = tonumber(text:match 'translate%(([%d.]+) [%d.]+%) rotate%(%-90%)')
+    local ends, number = text:match '<text x="([%d.]+)" y="[%d.]+" text%-anchor="end">(0.6050)<'
+    -- Letters of 12 pixels are at most 7 wide; those of the title stand 4 to the right of its line.
+    assert.is_true(ends - 7 * #number >= title + 4)
+    assert.truthy(text:find(('d="M%g '):format(ends + 6), 1, true)) -- the frame is behind them
+    assert.truthy(text:find("h" .. 402 - (ends + 6), 1, true)) -- and ends where it did
+  end)
+
   it("is well-formed, whatever the words in it", function()
     local given = picture { title = 'a < b & "c" > d' }
     given.panels[1].series[1].name = "<script>"
