@@ -146,15 +146,20 @@ local function start(trial, until_epoch, options)
   return processes.start(words, output_of(trial))
 end
 
--- How far a trial is: the last line about it that its process has written.
-local function line_of(trial)
+-- How far the trial of a turn is: the last line about it that its process has written, or the epoch
+-- that it is in where that is a later one.
+local function line_of(job)
+  local trial = job.trial
+  local epochs = RunFolder.epochs(trial.folder)
+  local epoch = math.min((epochs and #epochs or 0) + 1, job.epochs)
   local file = io.open(output_of(trial), "rb")
   if not file then return nil end
   file:seek("set", math.max(0, file:seek "end" - 400))
   local last
   for line in file:lines() do last = line:match "^epoch %d+: .*rows.*" or last end
   file:close()
-  return last
+  if last and tonumber(last:match "%d+") >= epoch then return last end
+  return epochs and ("epoch %d"):format(epoch)
 end
 
 -- Why a trial failed: what it complained of (lines behind may be a traceback), or what ended it.
@@ -267,7 +272,7 @@ function Tune:run(options)
   end
   local function meanwhile(jobs)
     local now = {}
-    for k, job in ipairs(jobs) do now[k] = { trial = job.trial, line = line_of(job.trial) } end
+    for k, job in ipairs(jobs) do now[k] = { trial = job.trial, line = line_of(job) } end
     options.progress(now)
   end
   for i, epochs in ipairs(list) do
