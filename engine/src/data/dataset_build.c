@@ -58,8 +58,7 @@ struct build {
   size_t bad_capacity;
   struct mr__scenarios scenarios;
   struct mr__fit *fit;     /* NULL: nothing is to be fitted */
-  uint32_t **bucket_codes; /* [columns] */
-  uint32_t *nothing, *unlisted; /* [tables], codes */
+  struct mr__kept kept;
   struct open_request open;
 };
 
@@ -114,25 +113,7 @@ static void stop(struct build *build) {
 /* ---- in turn ---- */
 
 static int report(const struct hand *hand, const struct mr__problem *problem) {
-  const char *path = hand->block.heading->path;
-  if (problem->status != MR_EDATA) return mr__fail(problem->status, "%s", problem->text);
-  const char *text = hand->block.text.text, *line_start = text;
-  const struct mr__rows *rows = hand->rows;
-  size_t inner = 0; /* newlines of values that were passed */
-  long long line = hand->build->line;
-  for (const char *p = text; p < text + problem->at; p++) {
-    if (*p != '\n') continue;
-    if (inner < rows->n_inner_newlines && rows->inner_newlines[inner] == (size_t)(p - text))
-      inner++;
-    else
-      line++, line_start = p + 1;
-  }
-  const struct mr__gap *gaps = hand->block.text.gaps;
-  for (size_t i = 0; i < hand->block.text.n_gaps && gaps[i].at <= problem->at; i++)
-    line += gaps[i].lines;
-  if (problem->whole_row) return mr__fail(MR_EDATA, "%s:%lld: %s", path, line, problem->text);
-  long long column = text + problem->at - line_start + 1;
-  return mr__fail(MR_EDATA, "%s:%lld:%lld: %s", path, line, column, problem->text);
+  return mr__block_fail(&hand->block, hand->rows, hand->build->line, problem);
 }
 
 /* What a cell says, as messages show it. */
@@ -310,80 +291,10 @@ static int work(void *argument, int64_t task, int worker) {
 
 static int check_rows(const struct build *build, const char *const *paths, int32_t n_paths) {
   if (mr__store_writer_rows(build->writer, MR_SAMPLE) > 0) return MR_OK;
-  const char *name = mr__source_name(paths[0]);
-  if (build->bad.n > 0) return mr__fail(MR_EDATA, "%s: all %zu rows are wrong", name, build->bad.n);
-  if (build->selection)
-    return mr__fail(MR_EDATA, "%s%s: no row falls into this part", name,
+  if (build->bad.n == 0 && build->selection)
+    return mr__fail(MR_EDATA, "%s%s: no row falls into this part", mr__source_name(paths[0]),
                     n_paths == 1 ? "" : " and others");
-  if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", name);
-  return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
-}
-
-/* The keys of a column's buckets, all of them, and the codes that they get. */
-static int code_buckets(struct build *build, int c) {
-  const struct mr__column *column = &build->layout->schema->columns[c];
-  size_t n = (size_t)mr__buckets(column);
-  struct mr__new_key *keys = mr__calloc(n, sizeof *keys);
-  struct mr__texts names = {0};
-  uint32_t *codes = build->bucket_codes[c] = mr__calloc(n, sizeof *codes);
-  int status = keys && codes ? MR_OK : mr__fail_memory();
-  for (size_t i = 0; status == MR_OK && i < n; i++) {
-    char name[MR__EXCERPT_BYTES];
-    mr__bucket_name(name, sizeof name, column, (int)i);
-    keys[i] = (struct mr__new_key){.key = mr__bucket_key(column, (int)i), .code = (uint32_t)i};
-    status = mr__texts_add(&names, name, strlen(name));
-  }
-  if (status == MR_OK)
-    status = mr__dictionary_add(build->dictionary, column->table, keys, n, &names);
-  mr__texts_clear(&names);
-  for (size_t i = 0; status == MR_OK && i < n; i++) codes[i] = keys[i].code;
-  mr__free(keys);
-  return status;
-}
-
-/* Give a table a key that is kept however often it comes. */
-static int keep_key(struct build *build, int table, uint64_t key, const char *text) {
-  struct mr__new_key new_key = {.key = key, .seen = UINT32_MAX};
-  struct mr__texts texts = {0};
-  int status = mr__texts_add(&texts, text, strlen(text));
-  if (status == MR_OK) status = mr__dictionary_add(build->dictionary, table, &new_key, 1, &texts);
-  mr__texts_clear(&texts);
-  return status;
-}
-
-/* Listed values have codes in training data whether they come or not. */
-static int keep_values(struct build *build, const struct mr__column *column, int fit) {
-  for (int i = 0; fit && i < column->n_values; i++) {
-    uint64_t key = mr__key(column->values[i], strlen(column->values[i]), column->seed);
-    MR_TRY(keep_key(build, column->table, key, column->values[i]));
-  }
-  if (column->unseen != MR_UNSEEN_ZERO) return MR_OK;
-  return keep_key(build, column->table, MR__NOTHING_KEY, "");
-}
-
-static int settle_ids(struct build *build, int fit) {
-  const mr_schema *schema = build->layout->schema;
-  build->nothing = mr__calloc(schema->n_tables, sizeof *build->nothing);
-  build->unlisted = mr__calloc(schema->n_tables, sizeof *build->unlisted);
-  if (!build->nothing || !build->unlisted) return mr__fail_memory();
-  for (size_t c = 0; c < schema->n_columns; c++)
-    if (mr__column_maps(&schema->columns[c])) MR_TRY(keep_values(build, &schema->columns[c], fit));
-  for (size_t t = 0; t < schema->n_tables; t++) {
-    build->nothing[t] = mr__dictionary_code(build->dictionary, (int)t, MR__NOTHING_KEY);
-    build->unlisted[t] = mr__dictionary_code(build->dictionary, (int)t, MR__UNLISTED_KEY);
-  }
-  return MR_OK;
-}
-
-/* All rows are read: what is to be fitted is known. */
-static int settle_numbers(struct build *build) {
-  mr_schema *schema = build->layout->schema;
-  if (build->fit) MR_TRY(mr__fit_finish(build->fit, schema));
-  build->bucket_codes = mr__calloc(schema->n_columns, sizeof *build->bucket_codes);
-  if (!build->bucket_codes) return mr__fail_memory();
-  for (size_t c = 0; c < schema->n_columns; c++)
-    if (schema->columns[c].type == MR_BUCKET) MR_TRY(code_buckets(build, (int)c));
-  return MR_OK;
+  return mr__fail_no_rows(paths, n_paths, (int64_t)build->bad.n);
 }
 
 static int run(struct build *build, const mr_schema *schema, const char *const *paths,
@@ -400,26 +311,22 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
-  MR_TRY(settle_numbers(build));
-  MR_TRY(settle_ids(build, fit));
-  struct mr__kept kept = {build->dictionary, &build->scenarios, build->bucket_codes, build->nothing,
-                          build->unlisted};
+  if (build->fit) MR_TRY(mr__fit_finish(build->fit, build->layout->schema));
+  build->kept.dictionary = build->dictionary;
+  build->kept.scenarios = &build->scenarios;
+  MR_TRY(mr__kept_fill(&build->kept, schema, fit));
   mr__store_writer_bad_rows(build->writer, &build->bad);
-  return mr__store_writer_finish(build->writer, &kept, fingerprint, pool);
+  return mr__store_writer_finish(build->writer, &build->kept, fingerprint, pool);
 }
 
 static void clear(struct build *build) {
+  if (build->layout) mr__kept_clear(&build->kept, build->layout->schema);
   mr__store_writer_free(build->writer);
   mr__reader_free(build->reader);
   mr__selection_free(build->selection);
   mr__dictionary_free(build->dictionary);
   mr__scenarios_clear(&build->scenarios);
   mr__fit_free(build->fit);
-  for (size_t c = 0; build->bucket_codes && c < build->layout->schema->n_columns; c++)
-    mr__free(build->bucket_codes[c]);
-  mr__free(build->bucket_codes);
-  mr__free(build->nothing);
-  mr__free(build->unlisted);
   mr__free(build->open.record);
   mr__free(build->open.texts);
   mr__free(build->bad.list);

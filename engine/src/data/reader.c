@@ -287,3 +287,35 @@ int mr__reader_next(struct mr__reader *reader, struct mr__block *block) {
   reader->failed = status < 0;
   return status;
 }
+
+/* ---- troubles ---- */
+
+int mr__block_fail(const struct mr__block *block, const struct mr__rows *rows, int64_t line,
+                   const struct mr__problem *problem) {
+  const char *path = block->heading->path;
+  if (problem->status != MR_EDATA) return mr__fail(problem->status, "%s", problem->text);
+  const char *text = block->text.text, *line_start = text;
+  size_t inner = 0; /* newlines of values that were passed */
+  for (const char *p = text; p < text + problem->at; p++) {
+    if (*p != '\n') continue;
+    if (inner < rows->n_inner_newlines && rows->inner_newlines[inner] == (size_t)(p - text))
+      inner++;
+    else
+      line++, line_start = p + 1;
+  }
+  const struct mr__gap *gaps = block->text.gaps;
+  for (size_t i = 0; i < block->text.n_gaps && gaps[i].at <= problem->at; i++)
+    line += gaps[i].lines;
+  if (problem->whole_row)
+    return mr__fail(MR_EDATA, "%s:%lld: %s", path, (long long)line, problem->text);
+  long long column = text + problem->at - line_start + 1;
+  return mr__fail(MR_EDATA, "%s:%lld:%lld: %s", path, (long long)line, column, problem->text);
+}
+
+int mr__fail_no_rows(const char *const *paths, int32_t n_paths, int64_t n_bad) {
+  const char *name = mr__source_name(paths[0]);
+  if (n_bad > 0)
+    return mr__fail(MR_EDATA, "%s: all %lld rows are wrong", name, (long long)n_bad);
+  if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", name);
+  return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
+}

@@ -32,6 +32,13 @@ void mr__reader_free(struct mr__reader *reader);
  * at once; after a failure there are no more blocks. */
 int mr__reader_next(struct mr__reader *reader, struct mr__block *block);
 
+/* Say what is wrong in a block, with its place; line: of the block's first row. Returns its status. */
+int mr__block_fail(const struct mr__block *block, const struct mr__rows *rows, int64_t line,
+                   const struct mr__problem *problem);
+
+/* That no row of these files is left; n_bad: how many were wrong. */
+int mr__fail_no_rows(const char *const *paths, int32_t n_paths, int64_t n_bad);
+
 /* Fill in defaults; MR_EINVAL for what no file can have. */
 int mr__text_format_check(mr_text_format *format, const mr_schema *schema);
 

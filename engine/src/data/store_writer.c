@@ -284,66 +284,6 @@ struct rare_job {
   struct scratch *scratch; /* [threads] */
 };
 
-/* What stands at `at` is the number as it was parsed. */
-static void settle_number(const struct rare_job *job, int column, char *at) {
-  const struct mr__column *spec = &job->writer->layout->schema->columns[column];
-  float number;
-  memcpy(&number, at, sizeof number);
-  if (spec->type == MR_BUCKET) {
-    memcpy(at, &job->kept->bucket_codes[column][mr__bucket_of(spec, number)], 4);
-  } else {
-    number = mr__fitted_number(spec, number);
-    memcpy(at, &number, sizeof number);
-  }
-}
-
-static int64_t count_unknown(const uint32_t *codes, size_t n) {
-  int64_t unknown = 0;
-  for (size_t i = 0; i < n; i++) unknown += codes[i] == MR__UNKNOWN_CODE;
-  return unknown;
-}
-
-/* Values that are rare or not listed are counted, and read as the column wants it. */
-static void map_codes(const struct rare_job *job, int column, uint32_t *codes, size_t n,
-                      int64_t *unseen) {
-  const struct mr__column *spec = &job->writer->layout->schema->columns[column];
-  const struct mr__kept *kept = job->kept;
-  *unseen -= count_unknown(codes, n);
-  for (size_t i = 0; spec->n_values > 0 && i < n; i++)
-    if (codes[i] == kept->unlisted[spec->table]) codes[i] = MR__UNKNOWN_CODE;
-  if (mr__dictionary_counts(kept->dictionary, spec->table))
-    mr__dictionary_map(kept->dictionary, spec->table, codes, n);
-  *unseen += count_unknown(codes, n);
-  if (spec->unseen != MR_UNSEEN_ZERO) return;
-  for (size_t i = 0; i < n; i++)
-    if (codes[i] == MR__UNKNOWN_CODE) codes[i] = kept->nothing[spec->table];
-}
-
-static void map_column(const struct rare_job *job, int column, char *record, int64_t *unseen) {
-  const struct mr__layout *layout = job->writer->layout;
-  const struct mr__column *spec = &layout->schema->columns[column];
-  int table = spec->table;
-  if (mr__column_fits(spec)) settle_number(job, column, record + layout->at[column]);
-  if (table < 0 || spec->type == MR_BUCKET ||
-      !(mr__column_maps(spec) || mr__dictionary_counts(job->kept->dictionary, table)))
-    return;
-  struct mr__stored part = mr__record_stored(layout, column, record);
-  char *codes = record + (part.codes - record);
-  map_codes(job, column, (uint32_t *)(void *)codes, part.n_codes, &unseen[column]);
-}
-
-static void map_record(const struct rare_job *job, const struct mr__record *shape, char *record,
-                       int64_t *unseen) {
-  for (int c = 0; c < shape->n_codes; c++) map_column(job, shape->codes[c], record, unseen);
-  for (int f = 0; f < shape->n_floats; f++) map_column(job, shape->floats[f], record, unseen);
-  for (int b = 0; b < shape->n_bags; b++) map_column(job, shape->bags[b], record, unseen);
-  for (int q = 0; q < shape->n_sequences; q++) {
-    const struct mr__record_sequence *sequence = &shape->sequences[q];
-    for (int i = 0; i < sequence->n_words + sequence->n_bags; i++)
-      map_column(job, sequence->columns[i], record, unseen);
-  }
-}
-
 static int map_segment(void *argument, int64_t task, int worker) {
   struct rare_job *job = argument;
   struct mr__store_writer *writer = job->writer;
@@ -359,7 +299,7 @@ static int map_segment(void *argument, int64_t task, int worker) {
     for (size_t at = 0, size; at < bytes; at += size) {
       size = mr__record_bytes(shape, scratch->records + at, scratch->records + bytes);
       assert(size > 0); /* we wrote them */
-      map_record(job, shape, scratch->records + at, scratch->unseen);
+      mr__kept_map(job->kept, writer->layout, domain, scratch->records + at, scratch->unseen);
     }
     MR_TRY(write_at(writer, writer->files[domain], scratch->records, bytes, place));
   }
@@ -386,30 +326,14 @@ static int make_scratch(struct scratch **out, int n, size_t n_columns) {
   return mr__fail_memory();
 }
 
-/* Whether there is anything to settle. */
-static int is_settled(const mr_schema *schema, const struct mr__dictionary *dictionary) {
-  int any = mr__schema_fits(schema);
-  for (size_t c = 0; c < schema->n_columns; c++) any |= mr__column_maps(&schema->columns[c]);
-  for (size_t t = 0; t < schema->n_tables; t++) any |= mr__dictionary_counts(dictionary, (int)t);
-  return !any;
-}
-
-/* Keys get other codes once rare ones are forgotten. */
-static void settle_keys(const mr_schema *schema, const struct mr__kept *kept) {
-  mr__dictionary_settle(kept->dictionary);
-  for (size_t t = 0; t < schema->n_tables; t++)
-    if (kept->nothing[t] < MR__NEW_CODE && mr__dictionary_counts(kept->dictionary, (int)t))
-      mr__dictionary_map(kept->dictionary, (int)t, &kept->nothing[t], 1);
-}
-
 static int settle_records(struct mr__store_writer *writer, const struct mr__kept *kept,
                           mr_pool *pool) {
   const mr_schema *schema = writer->layout->schema;
   int threads = mr__pool_threads(pool);
   writer->unseen = mr__calloc(schema->n_columns, sizeof *writer->unseen);
   if (!writer->unseen) return mr__fail_memory();
-  if (is_settled(schema, kept->dictionary)) return MR_OK;
-  settle_keys(schema, kept);
+  if (mr__kept_is_idle(kept, schema)) return MR_OK;
+  mr__kept_forget_rare(kept, schema);
   struct rare_job job = {.writer = writer, .kept = kept};
   MR_TRY(make_scratch(&job.scratch, threads, schema->n_columns));
   int status = mr__pool_run(pool, map_segment, &job, (int64_t)writer->n_segments);

@@ -11,6 +11,7 @@
 #define MR_DATA_STORE_WRITER_H
 
 #include "base/pool.h"
+#include "data/kept.h"
 #include "data/rows.h"
 #include "data/store.h"
 
@@ -38,15 +39,6 @@ int mr__store_writer_reserve(struct mr__store_writer *writer, const struct mr__r
 /* Write them there, from any thread. Changes the offsets in `rows` to those of the file. */
 int mr__store_writer_write(struct mr__store_writer *writer, const struct mr__segment *segment,
                            struct mr__rows *rows);
-
-/* What is kept of all rows together. */
-struct mr__kept {
-  struct mr__dictionary *dictionary;
-  const struct mr__scenarios *scenarios;
-  uint32_t **bucket_codes; /* [columns]: of each bucket of an MR_BUCKET column */
-  uint32_t *nothing;  /* [tables]: the code of MR__NOTHING_KEY, which finish settles */
-  uint32_t *unlisted; /* [tables]: and of MR__UNLISTED_KEY; MR__NEW_CODE where there is none */
-};
 
 /* The rows that were left out, for finish: none unless told. Borrowed. */
 void mr__store_writer_bad_rows(struct mr__store_writer *writer, const struct mr__bad_rows *bad);
