@@ -79,12 +79,8 @@ function M.pool(threads)
   return mr.gc(out[0], C.mr_pool_free)
 end
 
---- Build a cache. Options: delimiter, quotes (default true), block, row, names, layout ("libsvm"),
--- bad_rows, fit, pool, selection (the fields of an mr_selection).
--- @return true, or nil and the message
-function M.build(schema, paths, cache, options)
-  options = options or {}
-  if type(paths) == "string" then paths = { paths } end
+-- The format that options say; what it points into comes besides.
+local function format_of(options)
   local format = mr.new("mr_text_format", {
     delimiter = (options.delimiter or ","):byte(), quotes = options.quotes == false and 0 or 1,
     block_bytes = options.block or 0, row_bytes = options.row or 0 })
@@ -94,9 +90,39 @@ function M.build(schema, paths, cache, options)
   if names then format.names, format.n_names = names, #options.names end
   local selection = options.selection and mr.new("mr_selection", options.selection)
   format.selection = selection
+  return format, { names, selection }
+end
+
+--- Build a cache. Options: delimiter, quotes (default true), block, row, names, layout ("libsvm"),
+-- bad_rows, fit, pool, selection (the fields of an mr_selection).
+-- @return true, or nil and the message
+function M.build(schema, paths, cache, options)
+  options = options or {}
+  if type(paths) == "string" then paths = { paths } end
+  local format, held = format_of(options)
   local list = mr.new("const char *[?]", #paths, paths)
   return mr.ok(C.mr_dataset_build(schema, format, list, #paths, cache, options.fit and 1 or 0,
-    options.pool), selection)
+    options.pool), held)
+end
+
+--- Read files as a stream, with options as of M.build.
+-- @tparam function each  is called with each part, a dataset
+-- @return true, or nil and the message
+function M.stream(schema, paths, options, each)
+  if type(paths) == "string" then paths = { paths } end
+  local format, held = format_of(options)
+  local list, out = mr.new("const char *[?]", #paths, paths), mr.new "mr_stream *[1]"
+  local ok, message = mr.ok(C.mr_stream_open(out, schema, format, list, #paths))
+  if not ok then return nil, message end
+  local stream, part = out[0], mr.new "mr_dataset *[1]"
+  local status
+  repeat
+    status = C.mr_stream_next(stream, 1000, part, mr.new "mr_build_progress")
+    message = status < 0 and mr.last_error() or nil
+    if part[0] ~= nil then each(mr.gc(part[0], C.mr_dataset_close)) end
+  until status ~= C.MR_OK
+  C.mr_stream_close(stream)
+  return status == C.MR_END and held ~= nil or nil, message
 end
 
 --- @return the dataset, or nil and the message
@@ -198,6 +224,11 @@ end
 function M.rows(schema, columns, cache, options)
   local dataset, message = M.open(schema, cache)
   if not dataset then return nil, message end
+  return M.rows_of(schema, columns, dataset, options)
+end
+
+--- The same of an open dataset.
+function M.rows_of(schema, columns, dataset, options)
   local loader, trouble = M.loader(dataset, options or {})
   if not loader then return nil, trouble end
   local rows = {}
@@ -226,9 +257,11 @@ function M.parse(columns, text, options)
 end
 
 --- The counts of rows left out by reason, and the list of their numbers.
-function M.bad_rows(schema, cache)
-  local dataset, counts, list = assert(M.open(schema, cache)), {}, {}
-  local total = 0
+function M.bad_rows(schema, cache) return M.bad_rows_of(assert(M.open(schema, cache))) end
+
+--- The same of an open dataset.
+function M.bad_rows_of(dataset)
+  local counts, list, total = {}, {}, 0
   for reason = 0, C.MR_BAD_REASONS - 1 do
     counts[reason + 1] = tonumber(C.mr_dataset_bad_rows(dataset, reason))
     total = total + counts[reason + 1]

@@ -315,6 +315,25 @@ const int32_t *mr_dataset_scenario(const mr_dataset *dataset);
 int32_t mr_dataset_scenarios(const mr_dataset *dataset);
 const char *mr_dataset_scenario_name(const mr_dataset *dataset, int32_t scenario);
 
+/* Rows of text as they come, a part at a time: for predicting, which reads them once. Memory does not
+ * grow with the text, but for a request of many rows. Nothing is written to disk.
+ *
+ * Files are as of mr_dataset_build. A part is a dataset of some whole requests, in the order of the
+ * text: a block of about block_bytes (0: 256 KB), or, of a pipe of plain text, what has come of it within 20 ms.
+ * The last request that has come is kept back until another one or the end shows that it is whole.
+ * Loaders read a part as they do any dataset; it has no columns to view, texts or scenarios, and its
+ * wrong rows are numbered from 0. All are made by a thread of the stream, one ahead. */
+typedef struct mr_stream mr_stream;
+/* All but the schema, which is fitted, is borrowed until the stream is closed. */
+int mr_stream_open(mr_stream **out, const mr_schema *schema, const mr_text_format *format,
+                   const char *const *paths, int32_t n_paths);
+/* The next part, which the caller closes, within so many milliseconds. MR_OK and NULL: not yet;
+ * MR_END: there is no other; or what is wrong in the rows behind the last part, also when asked
+ * again. */
+int mr_stream_next(mr_stream *stream, int32_t milliseconds, mr_dataset **out,
+                   mr_build_progress *progress);
+void mr_stream_close(mr_stream *stream);
+
 /* The text of one file as it stands, for a look before it is described: plain, gzip or zstd, told by
  * content. */
 typedef struct mr_peek mr_peek;

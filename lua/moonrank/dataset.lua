@@ -14,6 +14,7 @@ local path_of = require "moonrank.path"
 local Pool = require "moonrank.pool"
 local Schema = require "moonrank.schema"
 local Split = require "moonrank.split"
+local Stream = require "moonrank.stream"
 local text_format = require "moonrank.text_format"
 local yaml = require "moonrank.yaml"
 
@@ -23,6 +24,13 @@ local Dataset = {}
 
 local STDIN = "-" -- as a path
 local PROGRESS_MS = 100
+
+-- Paths as the engine takes them.
+local function list_of(paths)
+  local list = mr.new("const char *[?]", #paths)
+  for i, path in ipairs(paths) do list[i - 1] = path end
+  return list
+end
 
 local NAMES = { train = true, valid = true, test = true }
 
@@ -156,8 +164,7 @@ function methods:open_files(paths, name, options)
     sum_of(contents_of(self.config, paths, #self.schema.tasks > 0, options.selection)))
   local cache = path_of.join(folder, file)
   local format = text_format.new(self.config.data, options.selection)
-  local list = mr.new("const char *[?]", #paths)
-  for i, path in ipairs(paths) do list[i - 1] = path end
+  local list = list_of(paths)
   local ran, ok
   ran, ok, message = pcall(build, self, name, self.schema.handle, format, list, #paths, cache,
     options.fit and 1 or 0, mr.handle(self.pool, "the pool of threads"))
@@ -169,6 +176,16 @@ function methods:open_files(paths, name, options)
   if spool then path_of.remove_folder(spool) end
   if not ran then error(ok, 0) end
   return split, message
+end
+
+--- Read files as they come, in memory that does not grow with them; nothing is cached.
+-- @tparam {string,...} paths  "-" is standard input
+-- @tparam string name  for messages
+-- @treturn ?Stream its parts, in the order of the rows
+-- @treturn ?string what is wrong
+function methods:stream_files(paths, name)
+  return Stream.open(self.schema, text_format.new(self.config.data), list_of(paths), #paths,
+    { name = name, paths = paths, progress = self.progress })
 end
 
 --- One of the splits of the fields file, opened at first use.

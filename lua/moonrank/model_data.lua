@@ -4,6 +4,7 @@ local config = require "moonrank.config"
 local Dataset = require "moonrank.dataset"
 local C = require "moonrank.ffi".C
 local path_of = require "moonrank.path"
+local Stream = require "moonrank.stream"
 local text_format = require "moonrank.text_format"
 
 local M = {}
@@ -57,9 +58,13 @@ local function text_of(path, opened)
   return text
 end
 
-local function open_files(data, pattern)
+local function find_files(pattern)
   local paths = path_of.is_pattern(pattern) and path_of.glob(pattern) or { pattern }
   if #paths == 0 then return nil, ('no file matches "%s"'):format(pattern) end
+  return paths
+end
+
+local function open_files(data, paths)
   local folder = path_of.temporary_folder()
   local ok, split, message = pcall(data.open_files, data, paths, "data", { folder = folder })
   -- The cache stays readable while it is open; nothing is left behind, whatever happens.
@@ -68,29 +73,60 @@ local function open_files(data, pattern)
   return split, message
 end
 
+local function is_split(what) return what == "train" or what == "valid" or what == "test" end
+
+-- Data by the rules that the model was trained with.
+local function describe(opened, what)
+  local values = copy(opened.model.fields_config)
+  if is_split(what) and not opened.data then
+    return nil, ("%s does not say where the %s data is; name a file with --data"):format(
+      opened.file, what)
+  end
+  values.data = is_split(what) and opened.data or text_of(what, opened)
+  local data, message = Dataset.open(values, { pool = opened.pool, labels = opened.labels,
+    places = opened.places, progress = opened.progress })
+  if not data then return nil, message end
+  local ok
+  ok, message = data:fit(C.mr_graph_schema(opened.model.graph))
+  if not ok then return nil, message end
+  return data
+end
+
 --- Open data for a model: a split of the run's own data, or files, whose cache is not kept.
 -- @tparam table opened  as of open()
 -- @tparam string what  train, valid, test, or a path or pattern
 -- @treturn ?Split
 -- @treturn ?string what is wrong
 function M.split(opened, what)
-  local values = copy(opened.model.fields_config)
-  local is_split = what == "train" or what == "valid" or what == "test"
-  if is_split and not opened.data then
-    return nil, ("%s does not say where the %s data is; name a file with --data"):format(
-      opened.file, what)
-  end
-  values.data = is_split and opened.data or text_of(what, opened)
-  local data, message = Dataset.open(values, { pool = opened.pool, labels = opened.labels,
-    places = opened.places, progress = opened.progress })
+  local data, message = describe(opened, what)
   if not data then return nil, message end
+  if not is_split(what) then
+    local paths, missing = find_files(what)
+    if not paths then return nil, missing end
+    return open_files(data, paths)
+  end
   local split
-  split, message = data:fit(C.mr_graph_schema(opened.model.graph))
-  if not split then return nil, message end
-  if not is_split then return open_files(data, what) end
   split, message = data:split(what)
   if not split then return nil, message or ("the run has no %s data"):format(what) end
   return split
+end
+
+--- Open rows for a model that are read once: a split of the run's own data, or files, part by part.
+-- @tparam table opened  as of open()
+-- @tparam string what  train, valid, test, or a path or pattern
+-- @treturn ?table with next(), bad_rows_line() and close(), as a Stream has them
+-- @treturn ?string what is wrong
+function M.stream(opened, what)
+  if is_split(what) then
+    local split, message = M.split(opened, what)
+    return split and Stream.of_split(split), message
+  end
+  local data, message = describe(opened, what)
+  if not data then return nil, message end
+  local paths
+  paths, message = find_files(what)
+  if not paths then return nil, message end
+  return data:stream_files(paths, "data")
 end
 
 return M

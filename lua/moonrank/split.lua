@@ -17,8 +17,19 @@ function Split.open(schema, cache, name)
   local out = mr.new "mr_dataset *[1]"
   local ok, message = mr.ok(C.mr_dataset_open(out, schema.handle, cache))
   if not ok then return nil, message end
-  return setmetatable({ handle = mr.gc(out[0], C.mr_dataset_close), name = name, cache = cache,
-    cache_bytes = require "lfs".attributes(cache, "size"), schema = schema }, Split)
+  local split = Split.of(out[0], schema, name)
+  split.cache, split.cache_bytes = cache, require "lfs".attributes(cache, "size")
+  return split
+end
+
+--- Take what is a dataset already.
+-- @param dataset  `mr_dataset *`, which is the split's from now on
+-- @tparam Schema schema
+-- @tparam string name  for messages
+-- @treturn Split
+function Split.of(dataset, schema, name)
+  return setmetatable({ handle = mr.gc(dataset, C.mr_dataset_close), name = name, schema = schema },
+    Split)
 end
 
 local function handle_of(self)
@@ -56,12 +67,21 @@ end
 -- @treturn ?string such as "train: 3 wrong rows left out (1 cells, 2 number)"
 function Split:bad_rows_line()
   local n, by_reason = self:bad_rows()
+  return Split.bad_line(self.name, n, by_reason)
+end
+
+--- A line for people on rows that were wrong.
+-- @tparam string name  of what was read
+-- @tparam integer n  how many
+-- @tparam table by_reason  as of bad_rows()
+-- @treturn ?string nil where there are none
+function Split.bad_line(name, n, by_reason)
   if n == 0 then return nil end
   local parts = {}
-  for i, name in ipairs(sorted_keys(by_reason)) do
-    parts[i] = ("%d %s"):format(by_reason[name], name)
+  for i, reason in ipairs(sorted_keys(by_reason)) do
+    parts[i] = ("%d %s"):format(by_reason[reason], reason)
   end
-  return ("%s: %d wrong row%s left out (%s)"):format(self.name, n, n == 1 and "" or "s",
+  return ("%s: %d wrong row%s left out (%s)"):format(name, n, n == 1 and "" or "s",
     table.concat(parts, ", "))
 end
 

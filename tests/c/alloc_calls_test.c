@@ -421,6 +421,25 @@ static int build_all(void) {
   return status == MR_END ? MR_OK : status;
 }
 
+/* The stream's thread allocates at any time, too. */
+static int stream_all(void) {
+  mr_text_format format = {.delimiter = ',', .quotes = 1, .block_bytes = 300};
+  mr_build_progress progress;
+  mr_dataset *part;
+  const char *path = gzip_path;
+  mr_stream *stream;
+  arm();
+  int status = mr_stream_open(&stream, schema, &format, &path, 1);
+  CHECK((status == MR_OK) == (stream != NULL), "status %d", status);
+  while (status == MR_OK) {
+    status = mr_stream_next(stream, 1000, &part, &progress);
+    mr_dataset_close(part);
+  }
+  mr_alloc_fail_after(-1);
+  mr_stream_close(stream);
+  return status == MR_END ? MR_OK : status;
+}
+
 static int dataset_build(void) { return build_from(text_path, NULL); }
 static int dataset_build_threads(void) { return build_from(text_path, pool); }
 static int dataset_build_gzip(void) { return build_from(gzip_path, NULL); }
@@ -890,6 +909,8 @@ static const struct {
     {"mr_schema_fit", schema_fit},
     {"mr_build_start", build_all},
     {"mr_build_wait", build_all},
+    {"mr_stream_open", stream_all},
+    {"mr_stream_next", stream_all},
     {"mr_dataset_build", dataset_build},
     {"mr_dataset_build", dataset_build_threads},
     {"mr_dataset_build", dataset_build_given},

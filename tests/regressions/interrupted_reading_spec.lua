@@ -11,7 +11,7 @@ describe("Ctrl-C while standard input is read", function()
     local status, out, err = helper.shell(([[
 mkfifo %s/pipe
 { cat %s/test.csv; exec sleep 60; } >%s/pipe & feeder=$!
-./moonrank predict %s/run --data - <%s/pipe & run=$!
+./moonrank eval %s/run --data - <%s/pipe & run=$!
 until
   folder=$(ls -l /proc/$run/fd | sed -n 's:.* \(/.*\)/[^/]*/data-[^/]*\.tmp$:\1:p')
   [ -n "$folder" ] || ! kill -0 $run

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 
@@ -156,6 +157,15 @@ int mr__thread_start(pthread_t *out, void *(*run)(void *), void *argument) {
   if (!error) error = pthread_create(out, &small, run, argument);
   pthread_attr_destroy(&small);
   return error;
+}
+
+struct timespec mr__time_after(int32_t milliseconds) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += milliseconds / 1000;
+  until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  return until;
 }
 
 int mr_pool_new(mr_pool **out, int32_t threads) {

@@ -25,4 +25,7 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
  * limited. Returns 0 or what errno would be. */
 int mr__thread_start(pthread_t *out, void *(*run)(void *), void *argument);
 
+/* The time of CLOCK_MONOTONIC in so many milliseconds, for waiting until then. */
+struct timespec mr__time_after(int32_t milliseconds);
+
 #endif

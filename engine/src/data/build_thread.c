@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/pool.h"
@@ -42,13 +41,8 @@ static void *work(void *argument) {
 
 /* Files that cannot be looked at are a failure of the building. */
 static int64_t total_of(const mr_build *build) {
-  int64_t total = 0;
-  for (int32_t i = 0; i < build->n_paths; i++) {
-    struct mr__file_stamp stamp;
-    if (mr__file_stamp(build->paths[i], &stamp) != MR_OK || stamp.size == 0) return 0;
-    total += stamp.size;
-  }
   const mr_selection *rule = build->format.selection;
+  int64_t total = mr__sources_bytes(build->paths, build->n_paths);
   return rule && rule->by == MR_BY_TIME_SHARE ? 2 * total : total;
 }
 
@@ -92,19 +86,10 @@ int mr_build_start(mr_build **out, const mr_schema *schema, const mr_text_format
   return MR_OK;
 }
 
-static struct timespec time_after(int32_t milliseconds) {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += milliseconds / 1000;
-  until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-  return until;
-}
-
 int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *progress) {
   if (milliseconds < 0)
     return mr__fail(MR_EINVAL, "milliseconds is %d, expected 0 or more", (int)milliseconds);
-  struct timespec until = time_after(milliseconds);
+  struct timespec until = mr__time_after(milliseconds);
   pthread_mutex_lock(&build->lock);
   while (build->status == MR_OK &&
          pthread_cond_timedwait(&build->ended, &build->lock, &until) != ETIMEDOUT)

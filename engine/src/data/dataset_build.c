@@ -165,12 +165,8 @@ static int count_bad_rows(struct hand *hand) {
   MR_TRY(mr__grow(&bad->list, &build->bad_capacity, bad->n + rows->n_bad, sizeof *bad->list));
   for (size_t i = 0; i < rows->n_bad; i++) {
     struct mr__problem *problem = &rows->bad[i].problem;
-    if ((int64_t)bad->n == build->format.bad_rows) {
-      size_t used = strlen(problem->text);
-      snprintf(problem->text + used, sizeof problem->text - used,
-               "; at most %lld wrong rows are left out", (long long)build->format.bad_rows);
-      return report(hand, problem);
-    }
+    if ((int64_t)bad->n == build->format.bad_rows)
+      return mr__block_fail_bad(&hand->block, rows, build->line, problem, build->format.bad_rows);
     bad->list[bad->n++] = build->n_rows + rows->bad[i].row;
     bad->counts[problem->reason]++;
   }

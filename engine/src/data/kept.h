@@ -11,9 +11,9 @@
 struct mr__kept {
   struct mr__dictionary *dictionary;     /* borrowed */
   const struct mr__scenarios *scenarios; /* borrowed */
-  uint32_t **bucket_codes; /* [columns]: of each bucket of an MR_BUCKET column */
-  uint32_t *nothing;       /* [tables]: the code of MR__NOTHING_KEY */
-  uint32_t *unlisted;      /* [tables]: and of MR__UNLISTED_KEY; MR__NEW_CODE where there is none */
+  uint32_t **bucket_codes;               /* [columns]: of each bucket of an MR_BUCKET column */
+  uint32_t *nothing;                     /* [tables]: the code of MR__NOTHING_KEY */
+  uint32_t *unlisted; /* [tables]: and of MR__UNLISTED_KEY; MR__NEW_CODE where there is none */
 };
 
 /* Give codes to what has one whether it came or not. The schema is fitted; fit: training data.

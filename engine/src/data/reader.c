@@ -1,5 +1,6 @@
 #include "data/reader.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -8,6 +9,7 @@
 #include "data/sparse.h"
 
 /* A block stays in the second-level cache from the copy out of the file to the last cell. */
+enum { LIVE_MS = 20 }; /* of what comes over time: how long a row waits for others */
 static const int64_t default_block = 1 << 20, default_row = 256 << 20, most_bytes = 1 << 30;
 
 struct mr__reader {
@@ -22,6 +24,8 @@ struct mr__reader {
   struct mr__source *source; /* of paths[next_path - 1]; NULL between files */
   int at_end;                /* nothing more comes from it */
   int failed;                /* nothing more comes at all */
+  int is_live;               /* blocks are what has come of a pipe */
+  size_t held;               /* bytes of whole rows that the last block gave back */
   char *tail;                /* the start of a row whose rest is still to be read */
   size_t tail_size, tail_capacity;
 };
@@ -151,9 +155,14 @@ static size_t first_row_end(const struct mr__reader *reader, const char *text, s
 static int fill(struct mr__reader *reader, struct mr__block *block, size_t *size, size_t want) {
   size_t got = 0;
   MR_TRY(mr__grow(&block->buffer, &block->capacity, want + 1 + MR__SCAN_PAD, 1));
-  if (*size < want)
-    MR_TRY(mr__source_read(reader->source, block->buffer + *size, want - *size, &got));
-  reader->at_end = *size + got < want;
+  if (*size < want && reader->is_live) {
+    MR_TRY(mr__source_read_live(reader->source, block->buffer + *size, want - *size, LIVE_MS, &got,
+                                &reader->at_end));
+  } else {
+    if (*size < want)
+      MR_TRY(mr__source_read(reader->source, block->buffer + *size, want - *size, &got));
+    reader->at_end = *size + got < want;
+  }
   *size += got;
   if (reader->at_end && *size > 0 && block->buffer[*size - 1] != '\n')
     block->buffer[(*size)++] = '\n';
@@ -161,8 +170,14 @@ static int fill(struct mr__reader *reader, struct mr__block *block, size_t *size
   return MR_OK;
 }
 
-/* Read a block's worth, or more until a row ends. *cut: bytes of whole rows. The first block of a
- * file has bytes behind them, or is all of it: what is said of its header depends on that. */
+/* Whether a file's first block may end here: it has bytes behind its whole rows, or is all of the
+ * file, or has a row besides the header. What is said of the header depends on that. */
+static int may_be_first(const struct mr__reader *reader, const struct mr__block *block, size_t size,
+                        size_t cut) {
+  return cut < size || (reader->is_live && first_row_end(reader, block->buffer, cut) < cut);
+}
+
+/* Read a block's worth, or more until a row ends. *cut: bytes of whole rows. */
 static int read_rows(struct mr__reader *reader, struct mr__block *block, int is_first, size_t *size,
                      size_t *cut) {
   size_t limit = (size_t)reader->format.row_bytes, want = (size_t)reader->format.block_bytes;
@@ -170,13 +185,15 @@ static int read_rows(struct mr__reader *reader, struct mr__block *block, int is_
   size_t checked = 0;
   if (limit < want) limit = want;
   if (want < *size) want = *size;
+  if (reader->held > 0 && want < 2 * *size) want = 2 * *size; /* what was given back is too short */
   for (;;) {
     MR_TRY(fill(reader, block, size, want));
     if (quotes) parity ^= quote_parity(block->buffer + checked, *size - checked);
     checked = *size;
     *cut = last_row_end(block->buffer, *size, quotes, parity);
     block->text.long_row = 0;
-    if ((*cut > 0 && !(is_first && *cut == *size)) || reader->at_end) break;
+    if (*cut > 0 && (!is_first || may_be_first(reader, block, *size, *cut))) break;
+    if (reader->at_end) break;
     if (*size >= limit) {
       if (*cut == 0) block->text.long_row = limit;
       break;
@@ -194,6 +211,17 @@ static int keep_tail(struct mr__reader *reader, const char *tail, size_t size) {
   reader->tail_size = size;
   return MR_OK;
 }
+
+int mr__reader_give_back(struct mr__reader *reader, const char *rows, size_t size) {
+  MR_TRY(mr__grow(&reader->tail, &reader->tail_capacity, size + reader->tail_size, 1));
+  memmove(reader->tail + size, reader->tail, reader->tail_size);
+  memcpy(reader->tail, rows, size);
+  reader->tail_size += size;
+  reader->held = size;
+  return MR_OK;
+}
+
+void mr__reader_go_live(struct mr__reader *reader) { reader->is_live = 1; }
 
 static int take_tail(struct mr__reader *reader, struct mr__block *block, size_t *size) {
   MR_TRY(mr__grow(&block->buffer, &block->capacity, reader->tail_size + 1, 1));
@@ -258,6 +286,8 @@ static int read_block(struct mr__reader *reader, struct mr__block *block, int is
   MR_TRY(take_tail(reader, block, &size));
   MR_TRY(read_rows(reader, block, is_first, &size, &cut));
   MR_TRY(keep_tail(reader, block->buffer + cut, size - cut));
+  reader->held = 0;
+  block->is_last = reader->at_end;
   block->text.text = block->buffer;
   block->text.size = cut;
   block->text.n_gaps = 0;
@@ -310,6 +340,15 @@ int mr__block_fail(const struct mr__block *block, const struct mr__rows *rows, i
     return mr__fail(MR_EDATA, "%s:%lld: %s", path, (long long)line, problem->text);
   long long column = text + problem->at - line_start + 1;
   return mr__fail(MR_EDATA, "%s:%lld:%lld: %s", path, (long long)line, column, problem->text);
+}
+
+int mr__block_fail_bad(const struct mr__block *block, const struct mr__rows *rows, int64_t line,
+                       const struct mr__problem *problem, int64_t limit) {
+  struct mr__problem last = *problem;
+  size_t used = strlen(last.text);
+  snprintf(last.text + used, sizeof last.text - used, "; at most %lld wrong rows are left out",
+           (long long)limit);
+  return mr__block_fail(block, rows, line, &last);
 }
 
 int mr__fail_no_rows(const char *const *paths, int32_t n_paths, int64_t n_bad) {

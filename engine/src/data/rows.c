@@ -608,6 +608,7 @@ static void list_requests(struct mr__row_parser *parser, int position) {
     if (requests == 0 || key != rows->last_key || after_gap) {
       if (requests == 0) rows->first_key = key, rows->after_gap = after_gap;
       rows->first_sample[requests++] = samples + (int64_t)row;
+      rows->last_at = parser->scan.starts[row];
       list->rows[list->n++] = (uint32_t)row;
     }
     rows->last_key = key;

@@ -67,6 +67,7 @@ struct mr__rows {
   int64_t *first_sample; /* [sides[MR_REQUEST].n] */
   size_t first_sample_capacity;
   uint64_t first_key, last_key;
+  size_t last_at; /* byte of the block where the last request's first row starts */
   struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
   struct mr__text *first_cells;  /* [columns] raw cells of the first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -67,17 +68,24 @@ int mr__file_stamp(const char *path, struct mr__file_stamp *out) {
   return MR_OK;
 }
 
+/* Whether something comes within so many milliseconds; the end, too, counts. */
+static int comes_within(const struct mr__source *source, int milliseconds) {
+  struct pollfd input = {.fd = source->file, .events = POLLIN};
+  return poll(&input, 1, milliseconds) != 0;
+}
+
 /* Return when there is something to read, which a pipe may not have for long. */
 static int wait_for_input(const struct mr__source *source) {
   enum { LOOK_MS = 100 };
-  struct pollfd input = {.fd = source->file, .events = POLLIN};
   while (!source->stop || !__atomic_load_n(source->stop, __ATOMIC_RELAXED))
-    if (!source->stop || !source->is_stream || poll(&input, 1, LOOK_MS) != 0) return MR_OK;
+    if (!source->stop || !source->is_stream || comes_within(source, LOOK_MS)) return MR_OK;
   return mr__fail(MR_ESYSTEM, "%s: told to stop while it was read", source->path);
 }
 
-static int read_file(struct mr__source *source, char *buffer, size_t size, size_t *got) {
-  for (*got = 0; *got < size;) {
+/* At least `least` bytes, unless the file ends before. */
+static int read_file(struct mr__source *source, char *buffer, size_t size, size_t least,
+                     size_t *got) {
+  for (*got = 0; *got < least;) {
     MR_TRY(wait_for_input(source));
     ssize_t n = read(source->file, buffer + *got, size - *got);
     if (n < 0 && errno == EINTR) continue;
@@ -92,11 +100,18 @@ static int read_file(struct mr__source *source, char *buffer, size_t size, size_
   return MR_OK;
 }
 
+/* Have at least so many bytes of input, unless the file is at its end: what has been read before is
+ * used up. Of a pipe, not more than is there. */
+static int read_input(struct mr__source *source, size_t least) {
+  source->input_at = 0;
+  return read_file(source, source->input, INPUT_BYTES, source->is_stream ? least : INPUT_BYTES,
+                   &source->input_size);
+}
+
 /* Have at least one byte of input, unless the file is at its end. */
 static int want_input(struct mr__source *source) {
   if (source->input_at < source->input_size || source->at_end) return MR_OK;
-  source->input_at = 0;
-  return read_file(source, source->input, INPUT_BYTES, &source->input_size);
+  return read_input(source, 1);
 }
 
 static int input_ended(const struct mr__source *source) {
@@ -111,7 +126,8 @@ static int read_plain(struct mr__source *source, char *buffer, size_t size, size
   memcpy(buffer, source->input + source->input_at, held);
   source->input_at += held;
   size_t more = 0;
-  if (held < size && !source->at_end) MR_TRY(read_file(source, buffer + held, size - held, &more));
+  if (held < size && !source->at_end)
+    MR_TRY(read_file(source, buffer + held, size - held, size - held, &more));
   *got = held + more;
   return MR_OK;
 }
@@ -280,7 +296,8 @@ static const char *cut_format(const struct mr__source *source) {
 }
 
 static int choose_format(struct mr__source *source) {
-  MR_TRY(want_input(source));
+  enum { LONGEST_MARK = 10 };
+  MR_TRY(read_input(source, LONGEST_MARK));
   const char *cut = cut_format(source);
   if (cut)
     return mr__fail(MR_EIO, "%s: the %s data ends too early; the file is not complete",
@@ -368,6 +385,46 @@ int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t
   struct mr__file_stamp now = stamp_of(&status); /* a link or a mode set meanwhile is no harm */
   if (now.size == source->stamp.size && now.mtime_ns == source->stamp.mtime_ns) return MR_OK;
   return mr__fail(MR_EIO, "%s: the file was changed while it was read", source->path);
+}
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int mr__source_read_live(struct mr__source *source, char *buffer, size_t size, int milliseconds,
+                         size_t *got, int *at_end) {
+  if (!source->is_stream || !mr__source_is_plain(source)) {
+    MR_TRY(mr__source_read(source, buffer, size, got));
+    *at_end = *got < size;
+    return MR_OK;
+  }
+  *got = source->input_size - source->input_at;
+  if (*got > size) *got = size;
+  memcpy(buffer, source->input + source->input_at, *got);
+  source->input_at += *got;
+  int64_t start = *got > 0 ? now_ms() : 0, left = milliseconds;
+  while (*got < size && !source->at_end) {
+    size_t more;
+    if (*got > 0 && (left <= 0 || !comes_within(source, (int)left))) break;
+    MR_TRY(read_file(source, buffer + *got, size - *got, 1, &more));
+    if (*got == 0) start = now_ms();
+    *got += more;
+    left = milliseconds - (now_ms() - start);
+  }
+  *at_end = *got < size && source->at_end;
+  return MR_OK;
+}
+
+int64_t mr__sources_bytes(const char *const *paths, int32_t n_paths) {
+  int64_t total = 0;
+  for (int32_t i = 0; i < n_paths; i++) {
+    struct mr__file_stamp stamp;
+    if (mr__file_stamp(paths[i], &stamp) != MR_OK || stamp.size == 0) return 0;
+    total += stamp.size;
+  }
+  return total;
 }
 
 int mr__source_is_plain(const struct mr__source *source) { return source->read == read_plain; }

@@ -33,6 +33,14 @@ int mr__source_read_ahead(struct mr__source *source, int64_t *counter);
  * compressed data is MR_EIO, as is a file that is no longer the one that was opened. */
 int mr__source_read(struct mr__source *source, char *buffer, size_t size, size_t *got);
 
+/* The same of what comes over time. Of a pipe of plain text it returns what has come so many
+ * milliseconds after its first byte: *at_end says whether it is the end. */
+int mr__source_read_live(struct mr__source *source, char *buffer, size_t size, int milliseconds,
+                         size_t *got, int *at_end);
+
+/* The bytes of files as they are; 0 where nobody knows. */
+int64_t mr__sources_bytes(const char *const *paths, int32_t n_paths);
+
 /* Whether the file is as the text is, not compressed. */
 int mr__source_is_plain(const struct mr__source *source);
 

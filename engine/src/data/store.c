@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/fit.h"
+#include "data/part.h"
 
 static const char magic[8] = "MRCACHE";
 enum { BYTE_ORDER_MARK = 0x01020304 };
@@ -316,7 +317,7 @@ static int take_fitted(const mr_dataset *dataset) {
 
 static uint64_t last_serial; /* atomic */
 
-static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char *path) {
+static int start_dataset(mr_dataset *dataset, const mr_schema *schema, const char *path) {
   dataset->references = 1;
   dataset->path = mr__strdup(path);
   if (!dataset->path) return mr__fail_memory();
@@ -334,6 +335,23 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
   if (!dataset->views || !coding->keys || !coding->n || !dataset->text_ends || !dataset->texts ||
       !dataset->text_bytes)
     return mr__fail_memory();
+  return MR_OK;
+}
+
+int mr__dataset_new(mr_dataset **out, const mr_schema *schema, const char *path) {
+  *out = NULL;
+  mr_dataset *dataset = mr__calloc(1, sizeof *dataset);
+  if (!dataset) return mr__fail_memory();
+  int status = start_dataset(dataset, schema, path);
+  if (status != MR_OK) {
+    mr_dataset_close(dataset);
+    return status;
+  }
+  *out = dataset;
+  return MR_OK;
+}
+
+static int open_file(mr_dataset *dataset) {
   MR_TRY(map_file(dataset));
   struct mr__store store;
   int status = mr__store_init(&store, dataset->layout);
@@ -345,12 +363,11 @@ static int open_dataset(mr_dataset *dataset, const mr_schema *schema, const char
 }
 
 int mr_dataset_open(mr_dataset **out, const mr_schema *schema, const char *cache_path) {
+  mr_dataset *dataset;
   *out = NULL;
-  mr_dataset *dataset = mr__calloc(1, sizeof *dataset);
-  if (!dataset) return mr__fail_memory();
-  int status = open_dataset(dataset, schema, cache_path);
+  MR_TRY(mr__dataset_new(&dataset, schema, cache_path));
+  int status = open_file(dataset);
   if (status != MR_OK) {
-    dataset->references = 1;
     mr_dataset_close(dataset);
     return status;
   }
@@ -367,6 +384,7 @@ mr_dataset *mr__dataset_retain(const mr_dataset *dataset) {
 void mr_dataset_close(mr_dataset *dataset) {
   if (!dataset || __atomic_sub_fetch(&dataset->references, 1, __ATOMIC_ACQ_REL) > 0) return;
   if (dataset->map) munmap(dataset->map, dataset->map_bytes);
+  mr__part_free(dataset->part);
   mr__layout_free(dataset->layout);
   mr__free(dataset->views);
   mr__free(dataset->coding.keys);

@@ -126,7 +126,11 @@ struct mr_dataset {
   const uint64_t **text_ends; /* [tables]; NULL: there are none */
   const char **texts;         /* [tables] */
   uint64_t *text_bytes;       /* [tables] */
+  struct mr__part *part;      /* NULL, or what it lies in instead of a file (part.h) */
 };
+
+/* A dataset without rows that lies nowhere yet; path: for messages. */
+int mr__dataset_new(mr_dataset **out, const mr_schema *schema, const char *path);
 
 /* The text of a code of a table that has them; "" where the file is damaged. */
 const char *mr__dataset_text(const mr_dataset *dataset, int table, uint32_t code, size_t *size);

@@ -5,9 +5,11 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("predict", "Write the probability of a click, a line a row, in order.", [[
 The file needs the columns of the fields, not those of labels. A row that is wrong is an error, or,
-with bad_rows: skip in the run's fields file, has the prediction nan. A name for --out that ends in
-.zst is compressed; the file takes its place when it is whole.]])
+with bad_rows: skip in the run's fields file, has the prediction nan. Rows are predicted as they
+come, those of a request together, in memory that does not grow with the file. A name for --out that
+ends in .zst is compressed; the file takes its place when it is whole.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
+  p:argument("rows", "what to predict, instead of --data"):args "?":argname "DATA"
   p:option("--data", "a file or pattern, - for standard input; or train, valid or test of the run")
     :argname "DATA"
   args.add_set(p)
@@ -23,33 +25,61 @@ local function told(ok, message)
   return nil, "standard output: " .. message
 end
 
--- Standard output as a sink.
+-- Standard output as a sink: whoever reads it has what is predicted, however slowly rows come.
 local STDOUT = {
-  write = function(_, text) return told(io.stdout:write(text)) end,
+  write = function(_, text)
+    local ok, message = told(io.stdout:write(text))
+    if not ok then return nil, message end
+    return told(io.stdout:flush())
+  end,
   close = function() return told(io.stdout:flush()) end,
   abort = function() end,
 }
+
+-- None where predictions appear on the terminal.
+local function progress_of(options)
+  if not options.out and os.execute "test -t 1" == 0 then return nil end
+  return require "moonrank.progress".new()
+end
+
+-- Predict what comes until nothing more does.
+local function predict_all(predictor, rows, sink)
+  local part, message = rows:next()
+  while part do
+    local written, trouble = predictor:predict(part, sink)
+    part:close()
+    if not written then return nil, trouble end
+    part, message = rows:next()
+  end
+  if message then return nil, message end
+  return true
+end
 
 function M.run(words)
   local cli = require "moonrank.cli"
   local args = require "moonrank.args"
   local options = args.parse(parser(), words)
-  if not options.data then cli.usage_error "name the rows to predict with --data FILE" end
+  local what = options.data or options.rows
+  if not what then cli.usage_error "name the rows to predict with --data FILE" end
+  if options.data and options.rows then
+    cli.usage_error("the rows to predict are named twice: %s and --data %s", options.rows,
+      options.data)
+  end
   local pool = require "moonrank.pool".new(args.whole("--threads", options.threads, 1, 256))
   local model_data = require "moonrank.model_data"
   local opened = cli.need(model_data.open(options.model, { labels = false, pool = pool,
-    set = options.set, progress = require "moonrank.progress".new() }))
-  local split = cli.need(model_data.split(opened, options.data))
+    set = options.set, progress = progress_of(options) }))
+  local rows = cli.need(model_data.stream(opened, what))
   local sink = STDOUT
   if options.out then sink = cli.need(require "moonrank.sink".open(options.out)) end
   local predictor = cli.guard(require "moonrank.predictor".new, opened.model, pool)
-  local ok, message = cli.guard(predictor.predict, predictor, split, sink)
-  if not ok then
-    sink:abort()
-    cli.fail("%s", message)
-  end
+  local done, ok, message = pcall(cli.guard, predict_all, predictor, rows, sink)
+  rows:close()
+  if not done or not ok then sink:abort() end
+  if not done then error(ok, 0) end
+  cli.need(ok, message)
   cli.need(sink:close())
-  local line = split:bad_rows_line()
+  local line = rows:bad_rows_line()
   if line then io.stderr:write("moonrank: ", line, "; their predictions are nan\n") end
   return 0
 end
