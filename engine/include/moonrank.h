@@ -823,13 +823,14 @@ typedef struct mr_difference {
 } mr_difference;
 
 typedef struct mr_comparison {
-  mr_difference auc, gauc, logloss;
-  int64_t groups; /* that were drawn from */
+  mr_difference auc, gauc, logloss, normalised_entropy, calibration;
+  mr_difference calibration_error; /* in 10 bins of equal count, the same in all draws */
+  int64_t groups;                  /* that were drawn from */
 } mr_comparison;
 
 /* Judge two models' logits on the same rows, those in `rows` and `other` [n]. Whole groups are drawn,
  * where there are none single rows; each draw judges both. The same result for any pool, and the
- * same seed; NULL: no pool. Takes up to 120 bytes of memory a row. */
+ * same seed; NULL: no pool. Takes up to 150 bytes of memory a row. */
 int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *other, int32_t draws,
                       uint64_t seed, mr_pool *pool);
 

@@ -202,9 +202,13 @@ function M.reliability(logits, labels, n, bins, weights)
   return result
 end
 
---- How the logits of two models on the same rows differ: of auc, gauc and logloss { first, second,
--- difference (first less second), low and high (its 95 % interval), p (of no difference) }, by the
--- bootstrap over groups, each draw judging both; and groups, how many there are to draw from.
+--- The figures that models are compared by, in the order in which people read them.
+M.compared = { "auc", "gauc", "logloss", "normalised_entropy", "calibration", "calibration_error" }
+
+--- How the logits of two models on the same rows differ: of each figure of `compared` { first,
+-- second, difference (first less second), low and high (its 95 % interval), p (of no difference) },
+-- by the bootstrap over groups, each draw judging both; and groups, how many there are to draw
+-- from. The calibration error is that of 10 bins.
 -- @param first  logits
 -- @param second  logits
 -- @param labels  as of `figures`
@@ -225,7 +229,7 @@ function M.compare(first, second, labels, groups, n, options)
   free()
   if not fine then return nil, message end
   local result = { groups = tonumber(out[0].groups), rows = known }
-  for _, name in ipairs { "auc", "gauc", "logloss" } do
+  for _, name in ipairs(M.compared) do
     local d = out[0][name]
     result[name] = { first = d.first, second = d.second, difference = d.difference, low = d.low,
       high = d.high, p = d.p }

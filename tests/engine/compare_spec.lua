@@ -90,6 +90,37 @@ local function losses(logits, labels)
   return list
 end
 
+-- The same of normalised entropy, calibration and the calibration error in ten bins. With mean
+-- label y, mean prediction p, entropy H(y) and its slope H' = log((1 - y) / y): of L / H,
+-- (l - L) / H - L H' (y_i - y) / H^2; of p / y, (p_i - y_i p / y) / y; of a bin's |sum of p_i - y_i|,
+-- its sign times p_i - y_i.
+local function calibration_influence(logits, labels)
+  local n, loss, p, y = #logits, 0, 0, 0
+  local ps, ls, order = {}, {}, {}
+  for i = 1, n do
+    ps[i] = 1 / (1 + math.exp(-logits[i]))
+    ls[i] = -math.log(labels[i] == 1 and ps[i] or 1 - ps[i])
+    loss, p, y, order[i] = loss + ls[i] / n, p + ps[i] / n, y + labels[i] / n, i
+  end
+  table.sort(order, function(a, b) return logits[a] < logits[b] end)
+  local bin_of, sums, bin = {}, {}, 0
+  for rank, i in ipairs(order) do -- n is a multiple of ten; ties go with the first of them
+    if logits[i] ~= logits[order[rank - 1]] then bin = math.floor((rank - 1) / (n / 10)) end
+    bin_of[i], sums[bin] = bin, (sums[bin] or 0) + ps[i] - labels[i]
+  end
+  local off = 0
+  for _, sum in pairs(sums) do off = off + math.abs(sum) / n end
+  local h, slope = -y * math.log(y) - (1 - y) * math.log(1 - y), math.log((1 - y) / y)
+  local of = { normalised_entropy = {}, calibration = {}, calibration_error = {} }
+  for i = 1, n do
+    of.normalised_entropy[i] = ((ls[i] - loss) / h - loss * slope * (labels[i] - y) / h ^ 2) / n
+    of.calibration[i] = (ps[i] - labels[i] * p / y) / y / n
+    local sign = sums[bin_of[i]] > 0 and 1 or -1
+    of.calibration_error[i] = (sign * (ps[i] - labels[i]) - off) / n
+  end
+  return of
+end
+
 -- Rows of each group, and the difference of its AUCs: rows n, difference d; the mean is sum n d /
 -- sum n over groups of both classes.
 local function gauc_deviation(rows)
@@ -133,11 +164,31 @@ describe("the comparison of two models", function()
       local gauc = metric.gauc(scores, labels, rows.groups, rows.n)
       assert.is_true(math.abs(gauc.gauc - compared.gauc[which]) < 1e-14)
       assert.equal(gauc.groups, compared.groups)
-      local loss = metric.logloss(scores, labels, rows.n).logloss
-      assert.is_true(math.abs(loss - compared.logloss[which]) < 1e-13)
+      local loss = metric.logloss(scores, labels, rows.n)
+      for _, name in ipairs { "logloss", "normalised_entropy", "calibration" } do
+        assert.is_true(math.abs(loss[name] - compared[name][which]) < 1e-13)
+      end
+      local off = metric.reliability(scores, labels, rows.n).calibration_error
+      assert.is_true(math.abs(off - compared.calibration_error[which]) < 1e-13)
     end
-    for _, name in ipairs { "auc", "gauc", "logloss" } do
+    for _, name in ipairs(metric.compared) do
       assert.equal(compared[name].first - compared[name].second, compared[name].difference)
+    end
+  end)
+
+  it("has the figures of the other metrics where rows have weights", function()
+    local weights, random = {}, helper.random(8)
+    for i = 1, rows.n do weights[i] = random(4) - 1 end
+    local labels, w = floats(rows.labels), floats(weights)
+    local compared = compare(rows, { draws = 1, weights = w })
+    for _, which in ipairs { "first", "second" } do
+      local scores = floats(rows[which])
+      local loss = metric.logloss(scores, labels, rows.n, nil, w)
+      for _, name in ipairs { "logloss", "normalised_entropy", "calibration" } do
+        assert.is_true(math.abs(loss[name] - compared[name][which]) < 1e-13)
+      end
+      local off = metric.reliability(scores, labels, rows.n, 10, w).calibration_error
+      assert.is_true(math.abs(off - compared.calibration_error[which]) < 1e-13)
     end
   end)
 
@@ -148,6 +199,11 @@ describe("the comparison of two models", function()
     agrees(compared.gauc, gauc_deviation(rows))
     agrees(compared.logloss, deviation_by_group(rows, minus(losses(rows.first, rows.labels),
       losses(rows.second, rows.labels))))
+    local first = calibration_influence(rows.first, rows.labels)
+    local second = calibration_influence(rows.second, rows.labels)
+    for name, influence in pairs(first) do
+      agrees(compared[name], deviation_by_group(rows, minus(influence, second[name])))
+    end
   end)
 
   it("draws single rows where there are no groups: DeLong's variance", function()
@@ -201,6 +257,8 @@ describe("the comparison of two models", function()
       groups = ffi.new("uint64_t[2]", { 1, 2 }) }
     assert.is_true(is_nan(one.auc.difference) and is_nan(one.auc.p) and is_nan(one.gauc.low))
     assert.is_false(is_nan(one.logloss.difference))
+    assert.is_true(is_nan(one.normalised_entropy.difference)) -- a label that is known costs nothing
+    assert.is_false(is_nan(one.calibration.difference) or is_nan(one.calibration_error.p))
   end)
 
   it("says what is wrong with its rows", function()

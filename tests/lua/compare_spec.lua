@@ -15,11 +15,20 @@ describe("moonrank compare", function()
     local status, out, err = helper.run(("compare %s/lr %s/fm --draws 200"):format(dir, dir))
     assert.same({ 0, "" }, { status, err })
     local first, second = figures_of "lr", figures_of "fm"
-    local row = ("\nAUC       %.6f   %.6f   %+.6f  [-+]0%%.%%d+ to [-+]0%%.%%d+  [01]%%.%%d+\n")
-      :format(first.auc, second.auc, first.auc - second.auc):gsub("   ([-+])", "   %%%1")
-    assert.truthy(out:find(row))
-    assert.truthy(out:find(("\nlogloss   %.6f   %.6f "):format(first.logloss, second.logloss), 1,
-      true))
+    local row = ("\nAUC             %.6f   %.6f   %+.6f  [-+]0%%.%%d+ to [-+]0%%.%%d+  "
+      .. "[01]%%.%%d+\n"):format(first.auc, second.auc, first.auc - second.auc)
+    assert.truthy(out:find((row:gsub("   ([-+])", "   %%%1"))))
+    for label, name in pairs { ["logloss      "] = "logloss",
+      ["norm. entropy"] = "normalised_entropy", ["calibration  "] = "calibration" } do
+      assert.truthy(out:find(("\n%s   %.6f   %.6f "):format(label, first[name], second[name]), 1,
+        true))
+    end
+    local function calibration_error(run)
+      return tonumber(select(2, helper.run(("eval %s/%s"):format(dir, run))):match
+        "calibration error ([%d.]+)")
+    end
+    assert.truthy(out:find(("\ncalib. error    %.6f   %.6f "):format(calibration_error "lr",
+      calibration_error "fm"), 1, true))
     assert.truthy(out:find("\ndata     test: 500 rows, 200 draws of 50 groups\n", 1, true))
   end)
 

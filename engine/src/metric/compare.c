@@ -6,9 +6,10 @@
  * in common cancels. The interval is that of the middle 95 % of the draws' differences; p is twice
  * the share of draws on the smaller side of no difference.
  *
- * Rows are sorted by each model's score once; a draw is then one walk over them, with w as weights.
- * Draws are tasks; the threads change nothing. All counts are sums of weights, where rows have none of
- * 1 each: exact up to 2^53. */
+ * Rows are sorted by each model's score once, and cut into the bins of the calibration error, which
+ * stay what they are; a draw is then one walk over them, with w as weights. Draws are tasks; the
+ * threads change nothing. All counts are sums of weights, where rows have none of 1 each: exact up
+ * to 2^53. */
 #include "metric/scores.h"
 
 #include <stdlib.h>
@@ -16,16 +17,18 @@
 #include "base/alloc.h"
 #include "base/random.h"
 
-enum { MODELS = 2, AUC = 0, GAUC = 1, LOGLOSS = 2, FIGURES = 3 };
+enum { MODELS = 2, BINS = 10 };
+enum { AUC, GAUC, LOGLOSS, ENTROPY, CALIBRATION, ERROR, FIGURES };
 
 /* A row in the order of a model's scores: group * 4 + label * 2 + whether the next one ties. */
 typedef uint64_t entry;
 
 struct group {
   double weight, positives; /* sums of its rows' weights */
-  double loss[MODELS];   /* sum over its rows */
-  double auc[MODELS];    /* NaN where a class is missing */
-  double below, in_run;  /* negatives, while rows are walked through */
+  double loss[MODELS];  /* sum over its rows */
+  double p[MODELS];     /* and of what is predicted */
+  double auc[MODELS];   /* NaN where a class is missing */
+  double below, in_run; /* negatives, while rows are walked through */
   double won;
 };
 
@@ -38,6 +41,8 @@ struct job {
   int64_t n_groups;
   entry *order[MODELS];  /* [rows] */
   float *weight[MODELS]; /* [rows] in that order; NULL: 1 each */
+  double *gap[MODELS];   /* [rows] in that order: predicted less label */
+  int64_t bin_end[MODELS][BINS];
   int32_t draws;
   double *differences[FIGURES]; /* [draws] */
 };
@@ -63,9 +68,10 @@ static int make_groups(struct job *job) {
     group->weight += weight;
     group->positives += positive ? weight : 0;
     for (int m = 0; m < MODELS; m++) {
-      double logit = (double)job->scores[m][i];
-      double loss = mr__scores_loss(logit, exp(-fabs(logit)), positive);
+      double logit = (double)job->scores[m][i], small = exp(-fabs(logit));
+      double loss = mr__scores_loss(logit, small, positive);
       group->loss[m] += weight > 0 ? weight * loss : 0;
+      group->p[m] += weight * mr__scores_probability(logit, small);
     }
   }
   return MR_OK;
@@ -87,10 +93,17 @@ static int sort_rows(void *argument, int64_t m, int worker) {
     uint32_t row = (uint32_t)sorted[i];
     uint64_t ties = i + 1 < n && sorted[i + 1] >> 32 == sorted[i] >> 32;
     uint64_t positive = job->rows->labels[row] != 0.0f;
+    double logit = (double)job->scores[m][row];
+    job->gap[m][i] = mr__scores_probability(logit, exp(-fabs(logit))) - (double)positive;
     sorted[i] = (uint64_t)job->group_of[row] << 2 | positive << 1 | ties;
     if (job->weight[m]) job->weight[m][i] = job->rows->weights[row];
   }
   mr__free(keys);
+  for (int b = 0; b < BINS; b++) { /* as mr_metric_reliability cuts: ties go with their first row */
+    int64_t end = mr__scores_cut(n, BINS, b + 1);
+    while (end > 0 && end < n && sorted[end - 1] & 1) end++;
+    job->bin_end[m][b] = end;
+  }
   return MR_OK;
 }
 
@@ -137,37 +150,54 @@ static void judge_groups(struct job *job, int m) {
 
 /* ---- figures with weights ---- */
 
-static double weighted_auc(const entry *order, const float *weight, int64_t n,
-                           const unsigned char *draws) {
+/* The AUC, and the sum of what the bins are off, of a model's rows. */
+static void walk(const struct job *job, int m, const unsigned char *draws, double *auc,
+                 double *off) {
+  const entry *order = job->order[m];
   double won = 0, sum[2] = {0, 0}, run[2] = {0, 0}; /* negatives, positives */
-  for (int64_t i = 0; i < n; i++) {
-    run[order[i] >> 1 & 1] += weight_at(weight, i) * draws[order[i] >> 2];
-    if (order[i] & 1) continue;
-    won += run[1] * (sum[0] + 0.5 * run[0]);
-    for (int label = 0; label < 2; label++) {
-      sum[label] += run[label];
-      run[label] = 0;
+  *off = 0;
+  for (int64_t b = 0, i = 0; b < BINS; b++) {
+    double gap = 0;
+    for (; i < job->bin_end[m][b]; i++) {
+      double weight = weight_at(job->weight[m], i) * draws[order[i] >> 2];
+      gap += weight * job->gap[m][i];
+      run[order[i] >> 1 & 1] += weight;
+      if (order[i] & 1) continue;
+      won += run[1] * (sum[0] + 0.5 * run[0]);
+      for (int label = 0; label < 2; label++) {
+        sum[label] += run[label];
+        run[label] = 0;
+      }
     }
+    *off += fabs(gap);
   }
-  return auc_of(won, sum[1], sum[0]);
+  *auc = auc_of(won, sum[1], sum[0]);
 }
 
 static void judge(const struct job *job, const unsigned char *weights,
                   double out[FIGURES][MODELS]) {
-  double auc[MODELS] = {0}, loss[MODELS] = {0}, used = 0, rows = 0;
+  double auc[MODELS] = {0}, loss[MODELS] = {0}, p[MODELS] = {0}, used = 0, rows = 0, positives = 0;
   for (int64_t g = 0; g < job->n_groups; g++) {
     const struct group *group = &job->groups[g];
     double n = weights[g] * group->weight;
     rows += n;
-    for (int m = 0; m < MODELS; m++) loss[m] += weights[g] * group->loss[m];
+    positives += weights[g] * group->positives;
+    for (int m = 0; m < MODELS; m++) {
+      loss[m] += weights[g] * group->loss[m];
+      p[m] += weights[g] * group->p[m];
+    }
     if (isnan(group->auc[0])) continue;
     used += n;
     for (int m = 0; m < MODELS; m++) auc[m] += n * group->auc[m];
   }
   for (int m = 0; m < MODELS; m++) {
-    out[AUC][m] = weighted_auc(job->order[m], job->weight[m], job->rows->n, weights);
+    double off;
+    walk(job, m, weights, &out[AUC][m], &off);
     out[GAUC][m] = job->rows->groups ? auc[m] / used : NAN;
     out[LOGLOSS][m] = loss[m] / rows;
+    out[ENTROPY][m] = out[LOGLOSS][m] / mr__scores_entropy(positives / rows);
+    out[CALIBRATION][m] = positives > 0 ? p[m] / positives : NAN;
+    out[ERROR][m] = off / rows;
   }
 }
 
@@ -232,12 +262,23 @@ static mr_difference describe(double *differences, int32_t draws, const double f
   return d;
 }
 
+/* A calibration error counts the noise of its bins, and that of a draw the draw's as well: what
+ * this adds in the mean is taken off again. */
+static void recentre(double *differences, int32_t draws, double difference) {
+  double sum = 0;
+  int32_t n = 0;
+  for (int32_t i = 0; i < draws; i++)
+    if (!isnan(differences[i])) sum += differences[i], n++;
+  for (int32_t i = 0; i < draws && n > 0; i++) differences[i] += difference - sum / n;
+}
+
 static int compare(mr_comparison *out, struct job *job, mr_pool *pool) {
   int64_t n = job->rows->n;
   MR_TRY(make_groups(job));
   for (int m = 0; m < MODELS; m++) {
     job->order[m] = mr__malloc((size_t)n * sizeof **job->order);
-    if (!job->order[m]) return mr__fail_memory();
+    job->gap[m] = mr__malloc((size_t)n * sizeof **job->gap);
+    if (!job->order[m] || !job->gap[m]) return mr__fail_memory();
     if (!job->rows->weights) continue;
     job->weight[m] = mr__malloc((size_t)n * sizeof **job->weight);
     if (!job->weight[m]) return mr__fail_memory();
@@ -259,13 +300,17 @@ static int compare(mr_comparison *out, struct job *job, mr_pool *pool) {
   out->auc = describe(job->differences[AUC], job->draws, figures[AUC]);
   out->gauc = describe(job->differences[GAUC], job->draws, figures[GAUC]);
   out->logloss = describe(job->differences[LOGLOSS], job->draws, figures[LOGLOSS]);
+  out->normalised_entropy = describe(job->differences[ENTROPY], job->draws, figures[ENTROPY]);
+  out->calibration = describe(job->differences[CALIBRATION], job->draws, figures[CALIBRATION]);
+  recentre(job->differences[ERROR], job->draws, figures[ERROR][0] - figures[ERROR][1]);
+  out->calibration_error = describe(job->differences[ERROR], job->draws, figures[ERROR]);
   return MR_OK;
 }
 
 int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *other, int32_t draws,
                       uint64_t seed, mr_pool *pool) {
   const mr_difference none = {NAN, NAN, NAN, NAN, NAN, NAN};
-  *out = (mr_comparison){none, none, none, 0};
+  *out = (mr_comparison){none, none, none, none, none, none, 0};
   mr_scores second = *rows;
   second.scores = other;
   MR_TRY(mr__scores_check(rows));
@@ -281,6 +326,7 @@ int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *ot
   for (int m = 0; m < MODELS; m++) {
     mr__free(job.order[m]);
     mr__free(job.weight[m]);
+    mr__free(job.gap[m]);
   }
   for (int f = 0; f < FIGURES; f++) mr__free(job.differences[f]);
   return status;

@@ -71,11 +71,6 @@ static int run_block(void *argument, int64_t block, int worker) {
   return MR_OK;
 }
 
-/* What the share of positives, known beforehand, would cost: 0 and 1 have nothing to say. */
-static double entropy(double share) {
-  return share > 0 && share < 1 ? -share * log(share) - (1 - share) * log1p(-share) : NAN;
-}
-
 static void sum_up(mr_logloss *out, const struct sums *blocks, int64_t n_blocks) {
   struct sums sum = {0};
   for (int64_t i = 0; i < n_blocks; i++) {
@@ -91,7 +86,7 @@ static void sum_up(mr_logloss *out, const struct sums *blocks, int64_t n_blocks)
   out->mean_probability = sum.p / sum.weight;
   out->mean_label = sum.y / sum.weight;
   if (sum.y > 0) out->calibration = sum.p / sum.y;
-  out->normalised_entropy = out->logloss / entropy(out->mean_label);
+  out->normalised_entropy = out->logloss / mr__scores_entropy(out->mean_label);
 }
 
 int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool) {

@@ -67,6 +67,11 @@ static inline double mr__scores_probability(double logit, double small) {
   return (logit < 0 ? small : 1) / (1 + small);
 }
 
+/* What the share of positives, known beforehand, would cost: 0 and 1 have nothing to say. */
+static inline double mr__scores_entropy(double share) {
+  return share > 0 && share < 1 ? -share * log(share) - (1 - share) * log1p(-share) : NAN;
+}
+
 /* Pairs counted so far, over rows that arrive in ascending order of score. */
 struct mr__pairs {
   mr__u128 twice_won; /* 2 a pair with the positive above, 1 a tie; 128 bits: n^2 / 2 at most */

@@ -6,7 +6,9 @@ local function parser()
   local p = args.parser("compare", "Print by how much the figures of two models differ.", [[
 The interval holds 95 % of the differences over random draws of groups (users; rows where the data
 names no group), each of which judges both models; p is how often chance alone would give a
-difference as large. The data, and its labels and groups, are those of the first model.]])
+difference as large, and no less than 2 in draws + 1. The data, and its labels and groups, are those
+of the first model. Normalised entropy and the calibration error, in 10 bins, are as `moonrank help
+eval` says.]])
   p:argument("first", "a run folder or a model file"):argname "RUN|MODEL"
   p:argument("second", "the same, of another"):argname "RUN|MODEL"
   p:option("--data", "train, valid or test of the first run, or a file or pattern; default: test")
@@ -34,7 +36,7 @@ end
 local function figure_table(leading)
   local columns = leading or {}
   for _, column in ipairs {
-    { "", "%s", of "figure", width = 7 },
+    { "", "%s", of "figure", width = 13 },
     { "first", "%.6f", of "first", width = 9 },
     { "second", "%.6f", of "second", width = 9 },
     { "difference", "%+.6f", of "difference" },
@@ -46,11 +48,13 @@ local function figure_table(leading)
   return require "moonrank.report_table".new(columns)
 end
 
-local NAMES = { auc = "AUC", gauc = "GAUC", logloss = "logloss" }
+local NAMES = { auc = "AUC", gauc = "GAUC", logloss = "logloss",
+  normalised_entropy = "norm. entropy", calibration = "calibration",
+  calibration_error = "calib. error" }
 
 -- A row for each figure; those of a slice have its name and rows in the first one.
 local function print_figures(report, compared)
-  for i, name in ipairs { "auc", "gauc", "logloss" } do
+  for i, name in ipairs(require "moonrank.metric".compared) do
     local row = { figure = NAMES[name], slice = i == 1 and compared.name or "",
       rows = i == 1 and require "moonrank.progress".grouped(compared.rows) or "" }
     for key, value in pairs(compared[name]) do row[key] = value end
