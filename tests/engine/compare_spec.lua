@@ -92,8 +92,8 @@ end
 
 -- The same of normalised entropy, calibration and the calibration error in ten bins. With mean
 -- label y, mean prediction p, entropy H(y) and its slope H' = log((1 - y) / y): of L / H,
--- (l - L) / H - L H' (y_i - y) / H^2; of p / y, (p_i - y_i p / y) / y; of a bin's |sum of p_i - y_i|,
--- its sign times p_i - y_i.
+-- (l - L) / H - L H' (y_i - y) / H^2; of p / y, (p_i - y_i p / y) / y; of a bin's
+-- |sum of p_i - y_i|, its sign times p_i - y_i.
 local function calibration_influence(logits, labels)
   local n, loss, p, y = #logits, 0, 0, 0
   local ps, ls, order = {}, {}, {}
