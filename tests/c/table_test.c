@@ -227,6 +227,43 @@ static uint64_t spread_key(int i) {
 static uint64_t last_key(int i) { return (uint64_t)i << 32 | 0xfffffffe; }
 static uint64_t either_key(int i) { return i % 2 ? spread_key(i) : last_key(i); }
 
+/* Slots that were reserved: no key moves any more, those that were there are found, also from slots
+ * that were being moved, and a table that has many keys already stays as it is. */
+static void check_reserved(int n_before) {
+  enum { N = 40000 };
+  static float *rows[N];
+  struct mr__table table = new_table("t", 5, MR__START_NORMAL);
+  size_t in_shard[MR__SHARDS] = {0}, most = 0;
+  for (int i = 0; i < N; i++) {
+    size_t n = ++in_shard[mr__shard_of(keys[i])];
+    if (n > most) most = n;
+  }
+  for (int i = 0; i < n_before; i++) rows[i] = insert(&table, keys[i]);
+  size_t before = table.shards[0].n_slots;
+  NEED(mr__table_reserve(&table, most) == MR_OK);
+  size_t n_slots[MR__SHARDS];
+  for (int s = 0; s < MR__SHARDS; s++) {
+    n_slots[s] = table.shards[s].n_slots;
+    CHECK(n_before < N / 8 ? n_slots[s] * 3 / 5 >= most && !table.shards[s].old
+                           : n_slots[s] <= 2 * before,
+          "%zu slots for %zu keys, %d before", n_slots[s], most, n_before);
+  }
+  for (int i = n_before; i < N; i++) rows[i] = insert(&table, keys[i]);
+  for (int s = 0; s < MR__SHARDS && n_before < N / 8; s++)
+    CHECK(table.shards[s].n_slots == n_slots[s], "shard %d grew to %zu slots, %zu were reserved", s,
+          table.shards[s].n_slots, n_slots[s]);
+  for (int i = 0; i < N; i++)
+    CHECK(mr__table_find(&table, keys[i]) == rows[i], "key %d moved or is lost", i);
+  static uint64_t all[N], expected[N];
+  mr__table_sorted_keys(&table, all);
+  memcpy(expected, keys, sizeof expected);
+  qsort(expected, N, sizeof *expected, ascending);
+  CHECK(memcmp(all, expected, sizeof all) == 0, "the sorted keys are others");
+  NEED(mr__table_reserve(&table, 1) == MR_OK); /* fewer than there are: nothing to do */
+  CHECK(mr__table_rows(&table) == N, "%lld rows", (long long)mr__table_rows(&table));
+  mr__table_clear(&table);
+}
+
 /* Rows that expire, against their dates; what stays keeps its numbers, and is found, also where
  * slots were being moved and keys come again. */
 static void check_drop(void) {
@@ -324,6 +361,7 @@ int main(void) {
   qsort(sorted, KEYS, sizeof *sorted, ascending);
   for (int i = 1; i < KEYS; i++) NEED(sorted[i - 1] != sorted[i]);
   check_against_array();
+  for (int i = 0; i < 4; i++) check_reserved((int[]){0, 700, 4000, 20000}[i]);
   check_growing("spread", 3000, spread_key);
   check_growing("last", 400, last_key);
   check_growing("either", 1500, either_key);

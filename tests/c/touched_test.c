@@ -1,7 +1,8 @@
 /* The rows that a batch touches, against a brute-force grouping: which keys, whose rows, which
  * occurrences and in which order, for columns that share tables, bags, tables in one piece and in
  * shards, several batches one after another, and notes at their largest number; batches of keys, of
- * codes, of both in turn, of two datasets with other codes, and rows that are laid out anew. */
+ * codes, of both in turn, of two datasets with other codes, and rows that are laid out anew; slots
+ * that are there beforehand. */
 #include "table/touched.h"
 
 #include <string.h>
@@ -302,6 +303,36 @@ static void check_damage(const mr_schema *schema) {
   mr__table_clear(&table);
 }
 
+/* The first batch of a dataset makes slots for all keys that its dictionary may have, 12 * 8 in a
+ * shard, but not where keys are admitted or expire. */
+static void check_reserve(const mr_schema *schema) {
+  static const int only_v[COLUMNS] = {-1, -1, -1, -1, -1, -1, 0};
+  static const struct {
+    uint32_t admit, expire;
+  } cases[] = {{0, 0}, {5, 0}, {0, 9}};
+  for (int i = 0; i < 3; i++) {
+    struct mr__table table;
+    struct mr__touched rows;
+    struct mr__slot *slot;
+    int offset;
+    NEED(mr__table_init(&table, "v", 1) == MR_OK);
+    NEED(mr__table_part(&table, "embedding", 3, MR__START_NORMAL, 1, &offset) == MR_OK);
+    NEED(mr__table_insert(&table, MR__UNKNOWN_KEY, &slot) == MR_OK);
+    NEED(mr__touched_init(&rows, &table, 1, only_v, COLUMNS) == MR_OK);
+    table.admit = cases[i].admit, table.expire = cases[i].expire;
+    mr_batch *batch = new_batch(schema);
+    start_dictionary(&dictionaries[0], 5 + (uint64_t)i);
+    encode(batch, &dictionaries[0]);
+    NEED(mr__touched_insert(&rows, batch, NULL) == MR_OK);
+    for (int s = 0; s < MR__SHARDS; s++)
+      CHECK(i == 0 ? table.shards[s].n_slots == 256 : table.shards[s].n_slots < 128,
+            "shard %d has %zu slots", s, table.shards[s].n_slots);
+    mr_batch_free(batch);
+    mr__touched_clear(&rows);
+    mr__table_clear(&table);
+  }
+}
+
 /* The loop over codes, in every family, beside a plain one: any number, and notes of all sizes. */
 static void check_note_codes(void) {
   enum { ENTRIES = 300, MOST = 100 };
@@ -339,6 +370,7 @@ int main(void) {
     check(schema, 4, use);
   }
   check_damage(schema);
+  check_reserve(schema);
   check_note_codes();
   mr_schema_free(schema);
   CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));

@@ -179,6 +179,35 @@ static void move_slots(struct mr__table *table, struct mr__shard *shard) {
   leave_slots(table, __builtin_ctzll(n_old / FIRST_SLOTS));
 }
 
+/* The slots of a shard, of which there are few, in larger ones. */
+static int reserve_slots(struct mr__table *table, struct mr__shard *shard, int size) {
+  size_t n_old = shard->n_slots, n_slots = (size_t)FIRST_SLOTS << size;
+  struct mr__slot *block = share_block(&table->memory.slots[size], slot_block_bytes(size));
+  if (!block) return mr__fail_memory();
+  while (shard->old) move_slots(table, shard);
+  const struct mr__slot *old = shard->slots;
+  shard->slots = block + (size_t)(shard - table->shards) * n_slots;
+  shard->n_slots = n_slots;
+  for (size_t i = 0; i < n_old; i++)
+    if (old[i].row_plus_1) *mr__shard_probe(shard, old[i].key) = old[i];
+  if (n_old) leave_slots(table, __builtin_ctzll(n_old / FIRST_SLOTS));
+  return MR_OK;
+}
+
+int mr__table_reserve(struct mr__table *table, size_t keys_of_shard) {
+  int size = 0;
+  if (table->mapped.keys) return MR_OK;
+  while (size + 1 < MR__SLOT_SIZES &&
+         most_rows(MR__SHARDS - 1, (size_t)FIRST_SLOTS << size) < keys_of_shard)
+    size++;
+  for (int s = 0; s < MR__SHARDS; s++) {
+    struct mr__shard *shard = &table->shards[s];
+    if (shard->n_slots < (size_t)FIRST_SLOTS << size && shard->n_rows < keys_of_shard / 8)
+      MR_TRY(reserve_slots(table, shard, size));
+  }
+  return MR_OK;
+}
+
 static int add_chunk(struct mr__table *table, struct mr__shard *shard, int chunk) {
   if (chunk >= MR__CHUNKS)
     return mr__fail(MR_EMEMORY, "table \"%s\" has too many rows", table->name);

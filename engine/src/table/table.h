@@ -206,6 +206,10 @@ void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int
 /* The slot of a key in its shard, with a new row where the key is new. */
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
 
+/* Slots for so many keys in each shard at once, where a table has few keys so far: then none need to
+ * move while they come. */
+int mr__table_reserve(struct mr__table *table, size_t keys_of_shard);
+
 /* The first of n numbers in a row that no slot's note has reached: whoever notes one of them at a
  * slot can tell it later from the notes of earlier batches, which are below. 0 is never one. */
 uint32_t mr__table_notes(struct mr__table *table, uint32_t n);

@@ -658,10 +658,25 @@ static int insert_share(void *argument, int64_t task, int worker) {
   return MR_OK;
 }
 
+/* Tables begin with slots for all keys of the dataset, but where these may never have a row. Codes
+ * are as many as the largest shard's keys need. */
+static int reserve_tables(struct mr__touched *rows) {
+  for (int t = 0; t < rows->n_tables; t++) {
+    struct mr__table *table = &rows->tables[t];
+    if (table->admit > 0 || table->expire > 0) continue;
+    size_t in_shard = rows->memos[t].n / MR__SHARDS;
+    if (in_shard >= MR__CODES_IN_LINE)
+      MR_TRY(mr__table_reserve(table, in_shard - (MR__CODES_IN_LINE - 1)));
+  }
+  return MR_OK;
+}
+
 int mr__touched_insert(struct mr__touched *rows, const mr_batch *batch, mr_pool *pool) {
   int n_split;
+  uint64_t memos_of = rows->memos_of;
   MR_TRY(count_columns(rows, batch));
   MR_TRY(prepare_memos(rows, batch));
+  if (rows->memos_of != memos_of) MR_TRY(reserve_tables(rows));
   struct job job = {rows, batch};
   if (admits(rows)) MR_TRY(mr__pool_run(pool, admit_column, &job, rows->n_columns));
   MR_TRY(cut_shares(rows, batch, &n_split));
