@@ -172,7 +172,8 @@ describe("moonrank check", function()
     helper.write(big .. "/train.csv", table.concat(lines, "\n") .. "\n")
     helper.write(big .. "/fields.yaml", "data: {train: train.csv}\nlabel: click\n"
       .. "fields: [{name: [a, b], side: ad, type: id}]\n")
-    helper.write(big .. "/fm.yaml", "fields: fields.yaml\nmodel: {script: fm}\n")
+    -- so wide that what is allowed for code, of which some 12 MB may not be in use, is a small part
+    helper.write(big .. "/fm.yaml", "fields: fields.yaml\nmodel: {script: fm, dim: 32}\n")
     local status, out, err = helper.run("check fm.yaml --json --threads 1", big)
     assert.same({ 0, "" }, { status, err })
     local forecast = cjson.decode(out).memory.total
