@@ -475,10 +475,18 @@ static inline struct mr__slot *home_of(const struct homes *homes, uint64_t key) 
   return homes->shards[s].slots + (key & homes->shards[s].mask);
 }
 
-/* A key whose home does not tell its place: it comes for the first time in this batch, or lies
- * further on. In the first case it takes its home over from a key that the batch has not had so
- * far: a probe that ends there ends here as well. So keys that come in every batch are soon found
- * at the first look. */
+/* The next place is that of a slot's key, which the batch has not had so far. */
+static inline void take_place(const struct mr__table *table, const struct mr__shard *shard,
+                              struct mr__slot *slot, struct mr__share *share) {
+  slot->note = share->note + share->n;
+  share->row[share->n] = mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
+  __builtin_prefetch(share->row[share->n++]); /* forward reads it soon */
+}
+
+/* A key that is not at its home: it has no row yet, or lies further on. Where it comes for the first
+ * time in this batch it takes its home over from a key that the batch has not had so far: a probe
+ * that ends there ends here as well. So keys that come in every batch are soon found at the first
+ * look. */
 static int find_slowly(struct mr__table *table, uint64_t key, struct mr__share *share,
                        struct homes *homes, uint32_t *place) {
   struct mr__slot *slot, *home;
@@ -486,11 +494,7 @@ static int find_slowly(struct mr__table *table, uint64_t key, struct mr__share *
   const struct mr__slot *slots = shard->slots;
   MR_TRY(mr__table_insert(table, key, &slot));
   if (shard->slots != slots) list_homes(table, share, homes);
-  if (slot->note < share->note) {
-    slot->note = share->note + share->n;
-    share->row[share->n] = mr__shard_row(shard, slot->row_plus_1 - 1, table->stride);
-    __builtin_prefetch(share->row[share->n++]); /* forward reads it soon */
-  }
+  if (slot->note < share->note) take_place(table, shard, slot, share);
   *place = slot->note - share->note;
   home = mr__shard_home(shard, key);
   if (home->note < share->note) {
@@ -575,11 +579,14 @@ static int probe_column(struct mr__touched *rows, const uint64_t *keys,
   for (uint32_t j = 0; j < part.n; j++) {
     uint32_t i = at ? at[j] : j, ahead = j + PROBE_AHEAD < part.n ? j + PROBE_AHEAD : j;
     __builtin_prefetch(home_of(&homes, keys[at ? at[ahead] : ahead]));
-    const struct mr__slot *home = home_of(&homes, keys[i]);
-    uint32_t place = home->note - note;
-    if (home->key != keys[i] || home->note < note)
-      MR_TRY(find_slowly(table, keys[i], share, &homes, &place));
-    place_of[j] = place;
+    struct mr__slot *home = home_of(&homes, keys[i]);
+    if (home->key != keys[i] || home->row_plus_1 == 0) {
+      MR_TRY(find_slowly(table, keys[i], share, &homes, &place_of[j]));
+      continue;
+    }
+    if (home->note < note)
+      take_place(table, &table->shards[mr__shard_of(keys[i])], home, share);
+    place_of[j] = home->note - note;
   }
   return MR_OK;
 }
