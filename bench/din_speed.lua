@@ -1,15 +1,15 @@
 --- DIN on the data that `generate din` wrote: samples a second of training, or the time of scoring
 -- one user's candidates, as one JSON line.
 --
---     luajit bench/din_speed.lua --data DIR [--batch 1024] [--threads 2] [--activation prelu]
---                                [--seconds 3] [--windows 3]
+--     luajit bench/din_speed.lua --data DIR [--batch 1024] [--threads 2] [--lanes 16]
+--                                [--activation prelu] [--seconds 3] [--windows 3]
 --     luajit bench/din_speed.lua --data DIR --score 200 [--behaviours 100] [--threads 1]
 --                                [--seconds 1] [--windows 5]
 --     luajit bench/din_speed.lua --data DIR --profile 20 [--batch 1024] [--threads 2]
 --
 -- Training: { samples_per_s, ms_per_step, cpu_us, loss, steps }; cpu_us is processor time a sample.
--- Keys are made of ids before the clock starts; filling a batch with keys is timed, and so is all
--- that a step does. Tables are trained with adagrad, dense weights with adam, as by the peers.
+-- Rows lie in memory as keys before the clock starts; filling a batch with them is timed, and so is
+-- all that a step does. Tables are trained with adagrad, dense weights with adam, as by the peers.
 --
 -- Scoring: { p50_ms, p99_ms, jitter_p99_ms, row_by_row_ms, calls }. A call fills a batch, one
 -- request with its behaviours and candidates, and scores it. The window with the best median
@@ -39,7 +39,8 @@ local DIM = 64
 local NAMES = { "item", "cate" } -- tables, and the columns of the ad
 
 local given = words.parse(arg, { data = "", batch = 1024, threads = 2, activation = "prelu",
-  seconds = 3, windows = 3, warm_up = 1, score = 0, behaviours = 100, profile = 0, whole = false })
+  seconds = 3, windows = 3, warm_up = 1, score = 0, behaviours = 100, profile = 0, lanes = 0,
+  whole = false })
 
 local function object(kind, free, make, ...)
   local out = mr.new(kind .. " *[1]")
@@ -56,24 +57,29 @@ end
 
 local function integers(name) return read_list(name .. ".i32", "int32_t") end
 
--- What every id is as a key of each table. The text is that of the data's own file.
-local function make_keys(schema, n_items, cates)
-  local keys = {}
+-- What every id is as a key of each table, and then the keys of the rows and of their behaviours.
+-- The text is that of the data's own file.
+local function make_keys(schema, data)
   for t, name in ipairs(NAMES) do
-    keys[t] = mr.new("uint64_t[?]", n_items)
-    for item = 0, n_items - 1 do
-      local id = t == 1 and item or cates[item]
+    local keys = mr.new("uint64_t[?]", data.cates.n)
+    for item = 0, data.cates.n - 1 do
+      local id = t == 1 and item or data.cates.at[item]
       local text = ("%08x"):format(tonumber((id * 0x9e3779b1ULL) % 0x100000000ULL))
-      keys[t][item] = C.mr_schema_key(schema.handle, schema.columns[name], text, #text)
+      keys[item] = C.mr_schema_key(schema.handle, schema.columns[name], text, #text)
     end
+    local function of(list)
+      local out = mr.new("uint64_t[?]", list.n)
+      for i = 0, list.n - 1 do out[i] = keys[list.at[i]] end
+      return out
+    end
+    data.keys[t], data.past[t] = of(data.items), of(data.history)
   end
-  return keys
 end
 
 local function read()
   local data = { items = integers "items", lengths = integers "lengths",
     history = integers "history", cates = integers "cates",
-    labels = read_list("labels.u8", "uint8_t") }
+    labels = read_list("labels.u8", "uint8_t"), keys = {}, past = {} }
   data.first = mr.new("int32_t[?]", data.items.n + 1)
   for r = 0, data.items.n - 1 do data.first[r + 1] = data.first[r] + data.lengths.at[r] end
   return data
@@ -121,7 +127,7 @@ end
 
 -- A function that puts rows into a batch: each its own request with its behaviours, or, with
 -- `together`, one request with the behaviours of the first row.
-local function filler(schema, data, keys)
+local function filler(schema, data)
   local batch = object("mr_batch", C.mr_batch_free, C.mr_batch_new, schema.handle, 1, nil)
   local offsets, count = mr.new("int32_t[?]", 100001), mr.new "int32_t[1]"
   local function fill(first, rows, together)
@@ -134,10 +140,8 @@ local function filler(schema, data, keys)
     for r = 0, rows - 1 do labels[r] = data.labels.at[first + r] end
     local from, n = data.first[first], offsets[requests]
     for t, name in ipairs(NAMES) do
-      local ad = C.mr_batch_keys(batch, schema.columns[name])
-      local past = C.mr_batch_keys(batch, schema.columns["past." .. name])
-      for r = 0, rows - 1 do ad[r] = keys[t][data.items.at[first + r]] end
-      for i = 0, n - 1 do past[i] = keys[t][data.history.at[from + i]] end
+      mr.copy(C.mr_batch_keys(batch, schema.columns[name]), data.keys[t] + first, 8 * rows)
+      mr.copy(C.mr_batch_keys(batch, schema.columns["past." .. name]), data.past[t] + from, 8 * n)
     end
     return batch
   end
@@ -151,7 +155,7 @@ local function rate(value) return mr.new("mr_option[1]", { { name = "lr", number
 local function make_run(model, pool)
   local adam, adagrad = rate(0.001), rate(0.01)
   return object("mr_run", C.mr_run_free, C.mr_run_new, model, pool.handle,
-    mr.new("mr_run_options", { batch = given.batch, seed = 1,
+    mr.new("mr_run_options", { batch = given.batch, lanes = given.lanes, seed = 1,
       dense = { name = "adam", options = adam, n_options = 1 },
       tables = { name = "adagrad", options = adagrad, n_options = 1 } }))
 end
@@ -256,12 +260,11 @@ local function score(data, fill, model, pool, logit, training)
     mr.check(C.mr_run_predict(run, fill(row, given.score, true), views))
   end, given.seconds, given.windows)
   -- The same candidates and behaviours, a request each.
-  local alone = { items = { at = data.items.at }, labels = data.labels, history = data.history,
-    first = data.first }
-  local fill_one = filler(logit.builder.schema, alone, data.keys)
+  local alone = { keys = {}, labels = data.labels, past = data.past, first = data.first }
+  local fill_one = filler(logit.builder.schema, alone)
   local single = time_calls(function()
     for r = 0, given.score - 1 do
-      alone.items.at = data.items.at + r
+      for t in ipairs(NAMES) do alone.keys[t] = data.keys[t] + r end
       mr.check(C.mr_run_predict(run, fill_one(row, 1, true), views))
     end
   end, given.seconds, 1)
@@ -273,10 +276,10 @@ end
 -- ---- all together ----
 
 local schema, data = make_schema(), read()
-data.keys = make_keys(schema, data.cates.n, data.cates.at)
+make_keys(schema, data)
 local m, logit = build(schema)
 local model = object("mr_model", C.mr_model_free, C.mr_model_new, m.handle, 1)
-local pool, fill = Pool.new(given.threads), filler(schema, data, data.keys)
+local pool, fill = Pool.new(given.threads), filler(schema, data)
 local run = make_run(model, pool)
 if given.profile > 0 then
   print(profile(fill, run, data.items.n, m, pool))

@@ -71,10 +71,10 @@ local LINES = {
     wanted = 4.5, programs = JAGGED },
   { name = "din-1024-pad", model = "din", optimizer = "adagrad", batch = 1024, threads = 2,
     wanted = 14, programs = PADDED },
-  { name = "din-32", model = "din", optimizer = "adagrad", batch = 32, threads = 2, wanted = 4.5,
-    programs = JAGGED },
-  { name = "din-32-pad", model = "din", optimizer = "adagrad", batch = 32, threads = 2, wanted = 14,
-    programs = PADDED },
+  { name = "din-32", model = "din", optimizer = "adagrad", batch = 32, threads = 2, lanes = 2,
+    wanted = 4.5, programs = JAGGED },
+  { name = "din-32-pad", model = "din", optimizer = "adagrad", batch = 32, threads = 2, lanes = 2,
+    wanted = 14, programs = PADDED },
   { name = "score-200", model = "din", ads = 200, threads = 1, wanted = 4,
     programs = { "factored", "plain" } },
   { name = "score-1000", model = "din", ads = 1000, threads = 1,
@@ -221,7 +221,8 @@ local din_speeds = {}
 
 local function speed_of_din(line, given, folder)
   if not (given.quick and din_speeds[line.batch]) then
-    din_speeds[line.batch] = our_din(line, given, folder, "--batch " .. line.batch).samples_per_s
+    local more = ("--batch %d --lanes %d"):format(line.batch, line.lanes or 0)
+    din_speeds[line.batch] = our_din(line, given, folder, more).samples_per_s
   end
   return din_speeds[line.batch]
 end
