@@ -570,7 +570,7 @@ typedef struct mr_optimizer_spec {
 } mr_optimizer_spec;
 
 typedef struct mr_run_options {
-  int64_t batch;       /* samples of a usual batch; decides the size of slices */
+  int64_t batch;       /* samples of a usual batch; with lanes it decides the size of slices */
   int32_t lanes;       /* at most; 0: 16. Part of the job: it decides training bits */
   int64_t slice_bytes; /* workspace of a slice; 0: 4 MiB. Decides training bits too */
   uint64_t seed;       /* of dropout */

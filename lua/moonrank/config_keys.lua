@@ -315,7 +315,8 @@ M.experiment = { type = "map", keys = {
       { type = "whole", min = 1, max = 256 },
     } }),
     key("lanes", { type = "whole", min = 1, max = 256, default = 16,
-      doc = "parts of a batch that threads may take; another number gives other rounding" }),
+      doc = "parts of a batch that threads may take, of 8 samples at least; as few as threads are "
+        .. "faster where batches are small; another number gives other rounding" }),
     key("shuffle", { type = "either", default = true, doc = "a new order of the requests every "
       .. "epoch, a function of seed and epoch", forms = {
       { type = "boolean" },

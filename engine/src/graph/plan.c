@@ -9,7 +9,6 @@ enum {
   LEAST_ROWS = 8,
   MOST_ROWS = 1024,
   MOST_BEHAVIOURS = 16384,
-  USUAL_LANES = 16,
   MOST_WORKSPACE = 1 << 22
 };
 
@@ -510,11 +509,35 @@ static int64_t within(int64_t rows, int64_t most) {
   return rows < LEAST_ROWS ? LEAST_ROWS : rows;
 }
 
-static void choose_slice(struct mr__plan *plan, int64_t batch, int64_t slice_bytes) {
-  int64_t share = (batch + USUAL_LANES - 1) / USUAL_LANES; /* so that every lane has work */
-  int64_t rows = rows_in(plan->workspace[MR__SAMPLE_REGION], slice_bytes);
+int64_t mr__row_weights(const mr_graph *graph, int index) {
+  const struct mr__node *node = &graph->nodes[index];
+  unsigned op = mr__node_op(node)->flags;
+  int x = (op & MR__BORROWS) != 0; /* which input a part of a layer multiplies */
+  if (op & (MR__LENDS | MR__BORROWS)) return (int64_t)node->input_widths[x] * node->width;
+  int64_t weights = 0;
+  for (int p = node->first_param; p < node->first_param + node->n_params; p++) {
+    const struct mr__param_spec *spec = &graph->params[p].spec;
+    if (spec->trained) weights += (int64_t)spec->rows * spec->columns;
+  }
+  return weights;
+}
+
+/* A number that is read and written takes as long as some products. */
+static void measure_work(struct mr__plan *plan) {
+  enum { PRODUCTS = 8 };
+  for (int i = 0; i < (int)plan->graph->n_nodes; i++) {
+    const struct mr__node *node = &plan->graph->nodes[i];
+    if (plan->nodes[i].wanted)
+      plan->work[node->domain] += mr__row_weights(plan->graph, i) + PRODUCTS * node->width + 1;
+  }
+}
+
+static void choose_slice(struct mr__plan *plan, const struct mr__plan_options *options) {
+  int64_t share = (options->batch + options->lanes - 1) / options->lanes; /* all are to have work */
+  int64_t rows = rows_in(plan->workspace[MR__SAMPLE_REGION], options->slice_bytes);
   plan->most_rows[MR__SAMPLE_REGION] = within(rows, share < MOST_ROWS ? share : MOST_ROWS);
-  rows = rows_in(plan->workspace[MR__SEQUENCE_REGION], slice_bytes);
+  plan->most_short = within(rows, MOST_ROWS);
+  rows = rows_in(plan->workspace[MR__SEQUENCE_REGION], options->slice_bytes);
   plan->most_rows[MR__SEQUENCE_REGION] = within(rows, MOST_BEHAVIOURS);
 }
 
@@ -553,7 +576,8 @@ int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
   leave_gradients(plan);
   mark_lives(plan, outputs, n_outputs);
   lay_out(plan);
-  choose_slice(plan, options->batch, options->slice_bytes);
+  choose_slice(plan, options);
+  measure_work(plan);
   size_t floats = plan->workspace[MR__SAMPLE_REGION] + plan->workspace[MR__SEQUENCE_REGION];
   if (floats <= MOST_WORKSPACE) return MR_OK;
   mr__plan_clear(plan);

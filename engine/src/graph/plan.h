@@ -95,6 +95,9 @@ struct mr__plan {
   size_t n_buffers, buffers_capacity;
   size_t workspace[MR__REGIONS];  /* floats per row of a slice */
   int64_t most_rows[MR__REGIONS]; /* of a slice, in any domain of the region */
+  /* Where there are sequences, of which samples have more and less: what a row of each domain
+   * takes, and the samples that a slice may have where theirs are short. */
+  int64_t work[MR__MOST_DOMAINS], most_short;
   int domains[MR__MOST_DOMAINS];  /* those that have rows to be counted */
   int n_domains;
   unsigned char *add_memory;
@@ -107,11 +110,15 @@ struct mr__plan_options {
   const unsigned char *learns;
   int staged; /* predicting in two phases */
   int64_t batch, slice_bytes;
+  int lanes; /* that the batch is to be work for */
 };
 
 int mr__plan_make(struct mr__plan *plan, const mr_graph *graph,
                   const struct mr__plan_options *options);
 void mr__plan_clear(struct mr__plan *plan);
+
+/* How many weights each row of a node is multiplied by. */
+int64_t mr__row_weights(const mr_graph *graph, int node);
 
 static inline int mr__plan_units(const struct mr__plan *plan) {
   return plan->train ? 2 * plan->n_phases - 1 : plan->n_phases;

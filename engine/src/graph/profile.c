@@ -146,15 +146,7 @@ static double floats_per_row(const mr_run *run, int index, int pass) {
 /* Two for each weight and row forward, and as many for the weights' gradient and the input's. */
 static double flops_per_row(const mr_run *run, int index, int pass) {
   const struct mr__node *node = &run->model->graph->nodes[index];
-  double weights = 0;
-  unsigned flags = mr__node_op(node)->flags;
-  int x = (flags & MR__BORROWS) != 0; /* which input a part of a layer multiplies */
-  int is_part = (flags & (MR__LENDS | MR__BORROWS)) != 0;
-  if (is_part) weights = (double)node->input_widths[x] * (double)node->width;
-  for (int p = node->first_param; !is_part && p < node->first_param + node->n_params; p++) {
-    const struct mr__param_spec *spec = &run->model->graph->params[p].spec;
-    if (spec->trained) weights += (double)spec->rows * (double)spec->columns;
-  }
+  double weights = (double)mr__row_weights(run->model->graph, index);
   int dx = 0;
   for (int k = 0; k < node->n_inputs; k++) dx |= run->plan.nodes[node->inputs[k]].grad.buffer >= 0;
   return pass == MR__PASS_FORWARD ? 2 * weights : (dx ? 4 : 2) * weights;

@@ -30,13 +30,15 @@ static int64_t count_rows(const mr_batch *batch, int domain, const struct stretc
 }
 
 /* Whether a slice may be so large. What a request has once is in all of its slices. */
-static int fits(const mr_run *run, const mr_batch *batch, const struct stretch *s) {
+static int fits(const mr_run *run, const mr_batch *batch, const struct stretch *s,
+                int64_t most_samples) {
   const struct mr__plan *plan = &run->plan;
   int one = s->end[MR_REQUEST] - s->first[MR_REQUEST] == 1;
   for (int i = 0; i < plan->n_domains; i++) {
     int d = plan->domains[i];
     if (one && mr__is_shared(batch->schema, d)) continue;
-    if (count_rows(batch, d, s) > plan->most_rows[mr__region(d)]) return 0;
+    int64_t most = d == MR_SAMPLE ? most_samples : plan->most_rows[mr__region(d)];
+    if (count_rows(batch, d, s) > most) return 0;
   }
   return 1;
 }
@@ -67,18 +69,56 @@ static int cut_request(mr_run *run, const mr_batch *batch, struct stretch s, int
     struct stretch more = s;
     more.end[MR_SAMPLE] = s.first[MR_SAMPLE] + 1;
     do s.end[MR_SAMPLE] = more.end[MR_SAMPLE]++;
-    while (more.end[MR_SAMPLE] <= end && fits(run, batch, &more));
+    while (more.end[MR_SAMPLE] <= end &&
+          fits(run, batch, &more, run->plan.most_rows[MR__SAMPLE_REGION]));
     MR_TRY(add_slice(run, batch, &s, most));
   }
   return MR_OK;
 }
 
-/* As many whole requests as fit, from the first one on. */
-static struct stretch whole_requests(const mr_run *run, const mr_batch *batch, struct stretch s) {
-  while (s.end[MR_REQUEST] < batch->rows[MR_REQUEST]) {
+/* How the requests of a batch are shared out among slices. */
+struct cut {
+  const mr_run *run;
+  const mr_batch *batch;
+  int64_t slices, work; /* of the batch: how many there are to be, if it has sequences, else 0 */
+};
+
+static int64_t work_before(const struct cut *cut, int64_t request) {
+  const struct mr__plan *plan = &cut->run->plan;
+  const int64_t at[MR_DOMAINS] = {request, cut->batch->first_sample[request]};
+  int64_t sum = plan->work[MR_REQUEST] * request;
+  for (int i = 0; i < plan->n_domains; i++)
+    sum += plan->work[plan->domains[i]] * rows_before(cut->batch, plan->domains[i], at);
+  return sum;
+}
+
+static struct cut make_cut(const mr_run *run, const mr_batch *batch) {
+  struct cut cut = {.run = run, .batch = batch};
+  if (run->plan.n_domains == 1) return cut;
+  int64_t most = run->plan.most_rows[MR__SAMPLE_REGION];
+  cut.slices = (batch->rows[MR_SAMPLE] + most - 1) / most;
+  cut.work = work_before(&cut, batch->rows[MR_REQUEST]);
+  return cut;
+}
+
+/* The slice that a request is of: that in which the middle of its work falls, if all have as much
+ * to do. Samples differ in what they have of sequences, and lanes are to end together. */
+static int64_t slice_of(const struct cut *cut, int64_t request) {
+  if (cut->slices == 0) return 0;
+  double twice = (double)(work_before(cut, request) + work_before(cut, request + 1));
+  return (int64_t)(twice * (double)cut->slices / (2 * (double)cut->work));
+}
+
+/* As many whole requests as fit and are of the first one's slice. */
+static struct stretch whole_requests(const struct cut *cut, struct stretch s) {
+  const struct mr__plan *plan = &cut->run->plan;
+  int64_t slice = slice_of(cut, s.first[MR_REQUEST]);
+  int64_t most = cut->slices > 0 ? plan->most_short : plan->most_rows[MR__SAMPLE_REGION];
+  while (s.end[MR_REQUEST] < cut->batch->rows[MR_REQUEST] &&
+         slice_of(cut, s.end[MR_REQUEST]) == slice) {
     struct stretch more = s;
-    more.end[MR_SAMPLE] = batch->first_sample[++more.end[MR_REQUEST]];
-    if (!fits(run, batch, &more)) break;
+    more.end[MR_SAMPLE] = cut->batch->first_sample[++more.end[MR_REQUEST]];
+    if (!fits(cut->run, cut->batch, &more, most)) break;
     s = more;
   }
   return s;
@@ -87,13 +127,15 @@ static struct stretch whole_requests(const mr_run *run, const mr_batch *batch, s
 /* Between requests, and where the plan allows it inside large ones. */
 static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
   const int32_t *first = batch->first_sample;
+  const struct cut cut = make_cut(run, batch);
   run->n_slices = 0;
   for (int64_t q = 0; q < batch->rows[MR_REQUEST];) {
     struct stretch s = {.first = {q, first[q]}, .end = {q + 1, first[q + 1]}};
-    if (!run->plan.whole_requests && !fits(run, batch, &s)) {
+    if (!run->plan.whole_requests &&
+        !fits(run, batch, &s, run->plan.most_rows[MR__SAMPLE_REGION])) {
       MR_TRY(cut_request(run, batch, s, most));
     } else {
-      s = whole_requests(run, batch, s);
+      s = whole_requests(&cut, s);
       MR_TRY(add_slice(run, batch, &s, most));
     }
     q = s.end[MR_REQUEST];
@@ -771,7 +813,8 @@ static int make_run(mr_run *run, const int32_t *nodes, int n_nodes, int staged) 
                                           .learns = run->learns,
                                           .staged = staged,
                                           .batch = run->options.batch,
-                                          .slice_bytes = run->options.slice_bytes};
+                                          .slice_bytes = run->options.slice_bytes,
+                                          .lanes = run->options.lanes};
   MR_TRY(mr__plan_make(&run->plan, graph, &wanted));
   run->kept = mr__calloc(run->plan.n_buffers, sizeof *run->kept);
   run->kept_capacity = mr__calloc(run->plan.n_buffers, sizeof *run->kept_capacity);
