@@ -642,12 +642,17 @@ int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out);
  * and those of them that the model lacks. 0 of other columns and of those that no lookup reads. */
 int64_t mr_run_values(const mr_run *run, int32_t column);
 int64_t mr_run_unseen(const mr_run *run, int32_t column);
-/* Bytes of buffers that a run holds for batches of this many samples. */
+/* Bytes of buffers that a run holds for batches of so many samples, without behaviours and lists. */
 int64_t mr_run_bytes(const mr_run *run);
+/* The same at most, for batches of a dataset of the model's schema, what finding and summing the rows
+ * of keys takes included: no order of its requests makes a batch with more behaviours or values. */
+int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset);
 /* At most the memory of a table once it holds so many keys, optimizer states included. */
 int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys);
 /* What of that so many keys touch, in pages of the system: what it gives. */
 int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t keys);
+/* The same at most, whatever the keys are, at any time until it holds them. */
+int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys);
 /* Where a run's slices are cut: rows at most. */
 int64_t mr_run_slice_rows(const mr_run *run);
 

@@ -196,7 +196,7 @@ function Predictor:bytes(split)
   local figures = rows * (4 + 16) + 2 ^ 18 -- a score; the widest row that is sorted; tallies
   if split.schema.scenario then figures = figures + rows * (8 + 4 + 4 + 8 + 4) end -- gathered
   if #self.model.tasks > 1 then figures = figures + rows * (4 + 4 + 8 + 4) end -- labelled
-  return tonumber(C.mr_run_bytes(mr.handle(self, "the predictor")))
+  return split:run_bytes(mr.handle(self, "the predictor"))
     + split:loader_bytes { batch = self.batch }, figures
 end
 

@@ -294,6 +294,11 @@ function Split:loader_bytes(options)
   return bytes
 end
 
+--- At most the bytes of a run's buffers for batches of this split.
+-- @param run  `mr_run *` of a model of its schema
+-- @treturn integer
+function Split:run_bytes(run) return tonumber(C.mr_run_data_bytes(run, handle_of(self))) end
+
 --- Close the cache now rather than at some later collection. May be called twice.
 function Split:close()
   if self.handle then

@@ -527,6 +527,7 @@ local function memo_bytes(keys) return 9 * keys + 2048 end
 
 -- What training takes beside tables and the buffers of its steps: the loader, and judging.
 local function add_bytes_of_data(self, d, data)
+  d.bytes = data.train:run_bytes(self.handle)
   d.loader_bytes = data.train:loader_bytes(loader_options(self.options))
   d.figure_bytes = 0
   local opened = data.splits or data -- a dataset would open test data that nobody asked for
@@ -551,14 +552,18 @@ function Trainer:describe(data)
   d.bytes = tonumber(C.mr_run_bytes(self.handle))
   if not data then return d end
   d.table_bytes = 0
+  local best = data.valid and self.model:fresh() -- a copy without states of optimizers
   for i, t in ipairs(d.tables) do
     local keys = data.train:distinct(t.name)
     t.keys = keys
-    local bytes = tonumber(C.mr_model_table_bytes(self.model.handle, i - 1, keys + 1))
-    -- The copy that is the best model so far is as large, at most.
-    d.table_bytes = d.table_bytes + bytes * (data.valid and 2 or 1) + memo_bytes(keys)
-      + (data.valid and memo_bytes(data.valid:distinct(t.name)) or 0)
+    d.table_bytes = d.table_bytes + memo_bytes(keys)
+      + tonumber(C.mr_model_table_touched(self.model.handle, i - 1, keys + 1))
+    if best then
+      d.table_bytes = d.table_bytes + memo_bytes(data.valid:distinct(t.name))
+        + tonumber(C.mr_model_table_touched(best.handle, i - 1, keys + 1))
+    end
   end
+  if best then best:close() end
   add_bytes_of_data(self, d, data)
   return d
 end

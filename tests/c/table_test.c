@@ -337,20 +337,33 @@ static void check_waiting(void) {
   mr__waiting_clear(&waiting);
 }
 
-/* Slots of any size, during a move too, take no more bytes than was said before. */
+/* Bytes of rows that a shard has come to. */
+static int64_t touched_rows(const struct mr__table *table, const struct mr__shard *shard) {
+  return (int64_t)shard->n_rows * table->stride * (int64_t)sizeof(float);
+}
+
+/* Slots of any size, during a move too, take no more bytes than was said before; nor do they with
+ * the rows that are there, at any time until there are so many keys. */
 static void check_bytes(void) {
   struct mr__table table = new_table("t", 5, MR__START_ZERO);
+  int64_t most_touched = 0;
   for (int i = 0; i < RANDOM_KEYS; i++) {
     insert(&table, keys[i]);
     if (i % 97) continue;
-    int64_t bytes = 0;
+    int64_t bytes = 0, touched = 0;
     for (int s = 0; s < MR__SHARDS; s++) {
       bytes += (int64_t)(mr__shard_all_slots(&table.shards[s]) * sizeof(struct mr__slot));
+      touched += (int64_t)(mr__shard_all_slots(&table.shards[s]) * sizeof(struct mr__slot)) +
+                 touched_rows(&table, &table.shards[s]);
       for (int c = 0; c < MR__CHUNKS && table.shards[s].chunks[c]; c++)
         bytes += ((int64_t)MR__FIRST_CHUNK << c) * table.stride * (int64_t)sizeof(float);
     }
     CHECK(bytes <= mr__table_bytes(&table, i + 1), "%d keys: %lld bytes, said were %lld", i + 1,
           (long long)bytes, (long long)mr__table_bytes(&table, i + 1));
+    if (touched > most_touched) most_touched = touched;
+    CHECK(most_touched <= mr__table_touched_bytes(&table, i + 1),
+          "%d keys: %lld bytes touched, said were %lld", i + 1, (long long)most_touched,
+          (long long)mr__table_touched_bytes(&table, i + 1));
   }
   mr__table_clear(&table);
 }

@@ -278,6 +278,11 @@ int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t keys
   return mr__table_filled_bytes(&model->tables[table], keys);
 }
 
+int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys) {
+  if (check_index("table", table, (size_t)model->n_tables) != MR_OK || keys < 0) return 0;
+  return mr__table_touched_bytes(&model->tables[table], keys);
+}
+
 int mr_model_part(const mr_model *model, int32_t index, int32_t part, mr_part_info *info) {
   MR_TRY(check_index("table", index, (size_t)model->n_tables));
   MR_TRY(check_index("part", part, model->tables[index].n_parts));

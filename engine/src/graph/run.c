@@ -636,20 +636,6 @@ int64_t mr_run_slice_rows(const mr_run *run) {
   return run->plan.most_rows[MR__SAMPLE_REGION];
 }
 
-int64_t mr_run_bytes(const mr_run *run) {
-  const struct mr__plan *plan = &run->plan;
-  size_t floats = 0;
-  for (int r = 0; r < MR__REGIONS; r++)
-    floats += plan->workspace[r] * (size_t)run->workspace_rows[r] * (size_t)run->n_workers;
-  for (size_t b = 0; b < plan->n_buffers; b++) {
-    if (!plan->buffers[b].kept) continue;
-    size_t usual = (size_t)run->options.batch * (size_t)plan->buffers[b].width;
-    floats += usual > run->kept_capacity[b] ? usual : run->kept_capacity[b];
-  }
-  if (run->plan.train) floats += run->model->n_trained * (size_t)run->n_lanes;
-  return (int64_t)(floats * sizeof(float));
-}
-
 /* ---- making and freeing ---- */
 
 static int make_workers(mr_run *run) {

@@ -1,6 +1,7 @@
 #include "table/table.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -359,34 +360,64 @@ int64_t mr__table_rows(const struct mr__table *table) {
   return rows;
 }
 
-int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
-  int64_t even = keys / MR__SHARDS, most = even + even / 8 + 8; /* hashes are not quite even */
-  int size = 0, chunk = 0;
-  while (most_rows(MR__SHARDS - 1, (size_t)FIRST_SLOTS << size) < (size_t)most) size++;
-  int64_t bytes = (int64_t)slot_block_bytes(size);
-  int64_t old = ((int64_t)FIRST_SLOTS << size) / 2;
-  if (even - even / 8 < old * 3 / 5 + old / MOVED_AT_ONCE) bytes += bytes / 2; /* not all moved */
-  for (int64_t rows = 0; rows < most; rows += (int64_t)MR__FIRST_CHUNK << chunk++)
-    bytes += (int64_t)chunk_block_bytes(table, chunk);
-  return table->admit > 0 ? bytes + mr__waiting_bytes(keys) : bytes;
+/* What hashes give a shard at most: the mean, and six times the deviation of a binomial. */
+static int64_t most_of_shard(int64_t keys) {
+  int64_t even = keys / MR__SHARDS;
+  return even + 6 * (int64_t)sqrt((double)even) + 8;
 }
 
-int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys) {
-  int64_t even = keys / MR__SHARDS + 1, first = 0;
+/* Slots for so many keys in the largest shard, and for so many in the smallest: those before are
+ * there until all are moved. */
+static int64_t slots_bytes(int64_t most, int64_t least) {
   int size = 0;
-  while (most_rows(MR__SHARDS - 1, (size_t)FIRST_SLOTS << size) < (size_t)even) size++;
-  int64_t bytes = (int64_t)slot_block_bytes(size);
-  for (int chunk = 0; first < even; chunk++) {
+  while (most_rows(MR__SHARDS - 1, (size_t)FIRST_SLOTS << size) < (size_t)most) size++;
+  int64_t bytes = (int64_t)slot_block_bytes(size), old = ((int64_t)FIRST_SLOTS << size) / 2;
+  return least < old * 3 / 5 + old / MOVED_AT_ONCE ? bytes + bytes / 2 : bytes;
+}
+
+static int64_t waiting_bytes(const struct mr__table *table, int64_t keys) {
+  return table->admit > 0 ? mr__waiting_bytes(keys) : 0;
+}
+
+int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
+  int64_t even = keys / MR__SHARDS, most = even + even / 8 + 8; /* hashes are not quite even */
+  int64_t bytes = slots_bytes(most, even - even / 8);
+  int chunk = 0;
+  for (int64_t rows = 0; rows < most; rows += (int64_t)MR__FIRST_CHUNK << chunk++)
+    bytes += (int64_t)chunk_block_bytes(table, chunk);
+  return bytes + waiting_bytes(table, keys);
+}
+
+/* Pages of the rows of shards that have so many each. */
+static int64_t touched_bytes(const struct mr__table *table, int64_t of_shard) {
+  int64_t bytes = 0, first = 0;
+  for (int chunk = 0; first < of_shard; chunk++) {
     int64_t rows = (int64_t)MR__FIRST_CHUNK << chunk,
             block = (int64_t)chunk_block_bytes(table, chunk);
     int64_t page = block < MR__HUGE_PAGE ? 4096 : MR__HUGE_PAGE;
     int64_t used =
-        (even - first < rows ? even - first : rows) * table->stride * (int64_t)sizeof(float);
+        (of_shard - first < rows ? of_shard - first : rows) * table->stride * (int64_t)sizeof(float);
     int64_t pages = (used + page - 1) / page * page * MR__SHARDS;
     bytes += pages < block ? pages : block;
     first += rows;
   }
-  return table->admit > 0 ? bytes + mr__waiting_bytes(keys) : bytes;
+  return bytes;
+}
+
+int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys) {
+  int64_t even = keys / MR__SHARDS + 1;
+  return slots_bytes(even, INT64_MAX) + touched_bytes(table, even) + waiting_bytes(table, keys);
+}
+
+int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys) {
+  int64_t most = most_of_shard(keys), even = keys / MR__SHARDS;
+  int64_t bytes = slots_bytes(most, 2 * even - most) + touched_bytes(table, most);
+  /* Slots take more just before the last of the old ones are moved than with these keys, perhaps. */
+  int64_t size = FIRST_SLOTS;
+  while (most_rows(MR__SHARDS - 1, (size_t)size) < (size_t)most) size *= 2;
+  int64_t moving = size / 2 * 3 / 5 + size / 2 / MOVED_AT_ONCE;
+  int64_t before = slots_bytes(moving, 0) + touched_bytes(table, moving);
+  return (moving < most && before > bytes ? before : bytes) + waiting_bytes(table, keys);
 }
 
 static int by_key(const void *a, const void *b) {

@@ -226,6 +226,8 @@ int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
 /* What of it so many keys touch: chunks of rows are not full at their end, and pages that were never
  * written take no memory. */
 int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys);
+/* The same at most, on the way to so many keys, too, while slots are moved. */
+int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys);
 
 /* All keys in ascending order, [mr__table_rows]. */
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);
