@@ -247,6 +247,45 @@ describe("optimizers", function()
   end)
 end)
 
+-- Many rows, of two parts of 5 and 12 numbers that are both read, in the batch and once each: the
+-- gradient of a row is r / n. `l2`: nil, or a penalty, with which
+-- each row is looked at by itself.
+local function check_many_rows(name, l2)
+  local n, width, keys = 50, 17, {}
+  local schema = g.schema { { name = "id", type = "id" },
+    { name = "ra", type = "vector", width = 5 }, { name = "rb", type = "vector", width = 12 } }
+  local b = g.builder(schema)
+  b:probe(b:lookup { column = "id", dim = 5, part = "p" }, b:column { column = "ra" })
+  b:probe(b:lookup { column = "id", dim = 12, part = "q" }, b:column { column = "rb" })
+  local batch, model = g.batch(schema, n), g.model(b)
+  local run = g.run(model, { optimizer = name, table_l2 = l2 })
+  local random, row, slow = helper.random(9), mr.new "float *[1]", {}
+  for i = 1, n do
+    keys[i] = 2 ^ 40 * random(4000) + i
+    C.mr_batch_keys(batch, 0)[i - 1] = keys[i]
+    mr.check(C.mr_model_make_row(model, 0, keys[i], row))
+    slow[i] = {}
+    for e = 1, width do
+      row[0][e - 1] = random() - 0.5
+      slow[i][e] = learner(name, nil, row[0][e - 1])
+    end
+  end
+  for t = 1, 5 do
+    local ra = g.fill(batch, schema, "ra", 5 * n, function() return random() - 0.5 end)
+    local rb = g.fill(batch, schema, "rb", 12 * n, function() return random() - 0.5 end)
+    g.gradient(run, batch)
+    g.update(run)
+    for i = 1, n do
+      for e = 1, width do
+        local r = e <= 5 and ra[5 * (i - 1) + e - 1] or rb[12 * (i - 1) + e - 6]
+        slow[i][e].step(r / n + (l2 or 0) * slow[i][e].w, t)
+        near(slow[i][e].w, C.mr_model_row(model, 0, keys[i])[e - 1],
+          ("number %d of row %d after step %d"):format(e, i, t))
+      end
+    end
+  end
+end
+
 -- ---- tables: which rows move ----
 
 -- Two columns of one table: `a` reads the part "p" (2 wide), `b` the part "q" (3 wide).
@@ -335,6 +374,10 @@ end
 
 describe("rows of tables", function()
   for _, name in ipairs(NAMES) do
+    it(("that a batch has many of step with %s, each by its own gradient"):format(name), function()
+      check_many_rows(name)
+      check_many_rows(name, 0.1)
+    end)
     it(("step with %s when the batch has them, each part by its own"):format(name),
       function() check_table(name, false) end)
     it(("of the batch carry the l2 penalty with %s"):format(name),

@@ -347,6 +347,19 @@ static void step_narrow(const struct job *job, const struct mr__share *share,
   }
 }
 
+/* Rows of which all parts were read, without a penalty: nothing to find out for each. */
+static void step_whole(const struct job *job, const struct mr__share *share,
+                       const struct mr__table *table, float *gradient) {
+  void (*step)(const struct mr__optim_rates *, int, float *, const float *, float *, float *) =
+      job->optimizer->step;
+  int width = table->width, stride = table->stride;
+  for (uint32_t u = 0; u < share->n; u++, gradient += width) {
+    float *row = share->row[u];
+    if (u + AHEAD < share->n) prefetch_row(share->row[u + AHEAD], stride);
+    step(job->rates, width, row, gradient, row + width, row + 2 * width);
+  }
+}
+
 static void step_distinct(const struct job *job, const struct mr__share *share,
                           const struct mr__worker *worker) {
   const mr_run *run = job->run;
@@ -356,8 +369,15 @@ static void step_distinct(const struct job *job, const struct mr__share *share,
   const unsigned char *touched = worker->touched;
   for (uint32_t u = 0; run->clip_scale != 1 && u < share->n; u++)
     mr__scale(gradient + (size_t)u * (size_t)table->width, run->clip_scale, table->width);
-  if (table->width <= NARROW && !memchr(touched, 0, share->n * table->n_parts)) {
+  const mr_run_options *options = &run->options;
+  int has_penalty = options->table_l1 > 0 || options->table_l2 > 0 || options->table_mba > 0;
+  int is_whole = !memchr(touched, 0, share->n * table->n_parts);
+  if (is_whole && table->width <= NARROW) {
     step_narrow(job, share, table, gradient);
+    return;
+  }
+  if (is_whole && !has_penalty) {
+    step_whole(job, share, table, gradient);
     return;
   }
   for (uint32_t u = 0; u < share->n; u++, gradient += table->width, touched += table->n_parts) {
