@@ -5,7 +5,9 @@
 -- loads and trains as it is.
 -- @module moonrank.guess
 local guess_column = require "moonrank.guess_column"
+local guess_lines = require "moonrank.guess_lines"
 local names = require "moonrank.guess_names"
+local text_format = require "moonrank.text_format"
 local text_sample = require "moonrank.text_sample"
 
 local M = {}
@@ -14,6 +16,7 @@ local FEW = 32      -- values of a column of whole numbers that is then taken fo
 local SKEWED = 2    -- skewness from which on log1p is wanted
 local LONG_TEXT = 60 -- bytes of a cell on average: free text
 local LEAST_ROWS = 50 -- to say what has another value in every row
+local ONES = 0.6       -- of the rows at most, where numbers are made a label
 
 local grouped = require "moonrank.progress".grouped
 
@@ -32,9 +35,7 @@ local function fit(blocks, whole, delimiter)
 end
 
 -- The rows, their delimiter and how many cells each has.
-local function read_rows(path)
-  local blocks, whole = text_sample.blocks(path)
-  if not blocks then return nil, whole end
+local function read_rows(blocks, whole, path)
   local best
   for _, delimiter in ipairs { "\t", "," } do
     local one = fit(blocks, whole, delimiter)
@@ -43,8 +44,8 @@ local function read_rows(path)
     end
   end
   if best then return best end
-  return nil, path .. ": no tabs or commas divide its lines into equally many cells; expected csv "
-    .. "or tsv"
+  return nil, path .. ": no tabs or commas divide its lines into equally many cells; expected "
+    .. "csv, tsv, JSON lines, libsvm, libffm or named pairs"
 end
 
 -- Types of a header as `name:type`, or nil.
@@ -86,14 +87,15 @@ local function number_columns(table_)
   table.insert(table_.rows, 1, header)
 end
 
+local function name_of(text) return text:gsub("[%c%s:]+", "_"):sub(1, 255) end
+
 local function look_at_columns(table_)
   local columns, types = {}, typed_header(table_.rows[1])
   for i, source in ipairs(table_.rows[1]) do
     local cells = {}
     for r = 2, #table_.rows do cells[r - 1] = table_.rows[r][i] end
     local name = types and source:match "^[^:]+" or source
-    name = name:gsub("[%c%s:]+", "_"):sub(1, 255)
-    columns[i] = { source = source, name = name, cells = cells, typed = types and types[i],
+    columns[i] = { source = source, name = name_of(name), cells = cells, typed = types and types[i],
       look = guess_column.look(cells, table_.delimiter) }
   end
   return columns
@@ -101,33 +103,92 @@ end
 
 -- ---- the label ----
 
-local function find_label(columns, wanted, path)
+-- How a column that is not 0 or 1 can be a label: as one of two texts, or as numbers from one on;
+-- nil where it is not. The rarer text is 1, and of numbers the least that most rows do not reach.
+local function made_label(column)
+  local look = column.look
+  if look.filled < look.n or look.list then return nil end
+  if not look.numeric then
+    if look.distinct ~= 2 then return nil end
+    local a = next(look.values)
+    local b = next(look.values, a)
+    if look.values[b] == look.values[a] and b > a or look.values[b] < look.values[a] then a = b end
+    return { is = a, share = look.values[a] / look.n }
+  end
+  if look.distinct < 2 then return nil end
+  local counts = {}
+  for text, count in pairs(look.values) do
+    counts[#counts + 1] = { value = guess_column.number(text), count = count }
+  end
+  table.sort(counts, function(a, b) return a.value > b.value end)
+  local from, ones = counts[1].value, counts[1].count
+  for k = 2, #counts do
+    if ones + counts[k].count > ONES * look.n then break end
+    from, ones = counts[k].value, ones + counts[k].count
+  end
+  return { from = from, share = ones / look.n }
+end
+
+local function find_named(columns, wanted, path)
+  for _, column in ipairs(columns) do
+    if column.source == wanted or column.name == wanted then
+      if not column.look.binary then column.made = made_label(column) end
+      if column.look.binary or column.made then return column end
+      return nil, ('%s: column "%s" has %s different texts; a label is 0 or 1, one of two texts, '
+        .. "or numbers from one on"):format(path, column.source, grouped(column.look.distinct))
+    end
+  end
+  local known = {}
+  for i, column in ipairs(columns) do known[i] = column.source end
+  return nil, ('%s:1: no column is called "%s"%s'):format(path, wanted,
+    require "moonrank.suggest".phrase(wanted, known))
+end
+
+-- The best by its name of those for which `what` gives something.
+local function best_of(columns, what)
   local best
   for _, column in ipairs(columns) do
     local rank = names.label(column.name)
-    if wanted then
-      if column.source == wanted or column.name == wanted then best = column end
-    elseif column.look.binary and rank and (not best or rank < best.rank) then
+    if rank and (not best or rank < best.rank) and what(column) then
       best, column.rank = column, rank
     end
   end
-  if wanted and not best then
-    local known = {}
-    for i, column in ipairs(columns) do known[i] = column.source end
-    return nil, ('%s:1: no column is called "%s"%s'):format(path, wanted,
-      require "moonrank.suggest".phrase(wanted, known))
-  elseif wanted and not best.look.binary then
-    return nil, ('%s: column "%s" has other values than 0 and 1, which a label has'):format(path,
-      best.source)
-  elseif not best then -- by its place
-    local first, last = columns[1], columns[#columns]
-    best = last.look.binary and last or first.look.binary and first or nil
-    if best then best.by_place = best == last and "last" or "first" end
+  return best
+end
+
+local function is_binary(column) return column.look.binary end
+
+-- The last column or the first; of named pairs the first of the cells before them.
+local function by_place(columns, what)
+  local last, first = columns[#columns], columns[1]
+  if first.leads then
+    for _, column in ipairs(columns) do
+      if column.leads and what(column) then return column, "first such" end
+    end
+    return nil
+  end
+  if what(last) then return last, "last" end
+  if what(first) then return first, "first" end
+end
+
+local function of_two_texts(column)
+  return not column.look.numeric and made_label(column) ~= nil
+end
+
+local function find_label(columns, wanted, path)
+  if wanted then return find_named(columns, wanted, path) end
+  local best = best_of(columns, is_binary) or best_of(columns, made_label)
+  if not best then
+    local place
+    best, place = by_place(columns, is_binary)
+    if not best then best, place = by_place(columns, of_two_texts) end
+    if best then best.by_place = place end
   end
   if not best then
     return nil, ("%s: no column looks like a label, which is 0 or 1 in every row; name one with "
       .. "--label COLUMN"):format(path)
   end
+  if not best.look.binary then best.made = made_label(best) end
   return best
 end
 
@@ -159,13 +220,18 @@ local function as_id(column, what)
     column.look.distinct == 1 and "" or "s")
 end
 
+-- Values of JSON and of pairs have no separator that a fields file says.
+local function separator_of(text) return text ~= text_format.LIST and text or nil end
+
 local function as_list(column, list)
-  column.role, column.type, column.list, column.separator = "field", "ids", list, list.separator
+  column.role, column.type, column.list = "field", "ids", list
+  column.separator = separator_of(list.separator)
   column.why = ("lists of up to %d, %s different"):format(list.most, grouped(list.distinct))
 end
 
 local function as_vector(column, width, separator)
-  column.role, column.type, column.width, column.separator = "field", "vector", width, separator
+  column.role, column.type, column.width = "field", "vector", width
+  column.separator = separator_of(separator)
   column.why = ("%d numbers in each cell"):format(width)
 end
 
@@ -201,6 +267,10 @@ local function by_values(column)
   local look = column.look
   if look.numeric then
     by_numbers(column)
+  elseif look.list and look.list.decimals then
+    local separator = look.list.separator
+    local width = guess_column.width(column.cells, separator)
+    if width then as_vector(column, width, separator) else as_list(column, look.list) end
   elseif look.list then
     as_list(column, look.list)
   else
@@ -221,6 +291,11 @@ end
 -- What is no field: by name or by its values.
 local function find_reason_to_leave_out(column, label)
   local look = column.look
+  if column.unread then return column.unread end
+  if column.leads then
+    return look.binary and "0 and 1: another task, perhaps, of `label`"
+      or "a cell before the pairs that is no label"
+  end
   if look.filled == 0 then return "empty in all of the sample" end
   if look.distinct == 1 and look.filled == look.n then
     return ("%s in all of the sample"):format(next(look.values):sub(1, 40):gsub("%c", "?"))
@@ -305,7 +380,7 @@ local function find_request(columns, rows)
   if not request then return nil end
   local below = {} -- rows whose request is that of the row above
   for i = 2, #request.cells do
-    local together = rows[i].block == rows[i + 1].block and request.cells[i] == request.cells[i - 1]
+    local together = rows[i - 1].block == rows[i].block and request.cells[i] == request.cells[i - 1]
     if together then below[#below + 1] = i end
   end
   if #below == 0 then return nil end
@@ -348,6 +423,15 @@ local function same_lengths(a, b)
     if n ~= b.list.lengths[i] then return false end
   end
   return a.list.separator == b.list.separator
+end
+
+-- Lists of fractions are behaviours' numbers, or cannot be read.
+local function leave_out_decimals(columns)
+  for _, column in ipairs(columns) do
+    if column.role == "field" and column.type == "ids" and column.list.decimals then
+      leave_out(column, "numbers, but not equally many in each cell")
+    end
+  end
 end
 
 -- What the names of a sequence's columns begin with, in words.
@@ -430,15 +514,9 @@ end
 
 -- ---- all together ----
 
---- Guess what a file holds.
--- @tparam string path
--- @tparam[opt] table options  label: the column with 0 and 1
--- @treturn ?table format, columns (each with source, name, role and why; fields with type and
--- side, and what they hold in words), label, request, group, sequences, rows (of the sample), whole
--- (they are all rows), numbered (no header names the columns, which are called col1, col2 ...)
--- @treturn ?string what is wrong
-function M.file(path, options)
-  local table_, message = read_rows(path)
+-- Rows of cells with their columns.
+local function read_cells(blocks, whole, path)
+  local table_, message = read_rows(blocks, whole, path)
   if not table_ then return nil, message end
   local numbered = not has_header(table_)
   if numbered then number_columns(table_) end
@@ -449,8 +527,59 @@ function M.file(path, options)
   table_.rows = rows
   if #rows < 2 then return nil, ("%s: no rows follow the header"):format(path) end
   local columns = look_at_columns(table_)
-  local label
-  label, message = find_label(columns, options and options.label, path)
+  table.remove(rows, 1)
+  return { format = table_.delimiter == "\t" and "tsv" or "csv", columns = columns, rows = rows,
+    numbered = numbered, all = table_.all }
+end
+
+-- The columns of rows that are no cells.
+local function look_at_lists(columns)
+  for _, column in ipairs(columns) do
+    column.name = name_of(column.name)
+    column.look = guess_column.look(column.cells, text_format.LIST)
+    if column.has_lists then
+      local look = column.look
+      look.numeric, look.whole, look.binary, look.dates = false, false, false, false
+      look.list = guess_column.list(column.cells, text_format.LIST)
+    end
+  end
+end
+
+-- Files of pairs have neither requests nor sequences.
+local function has_requests(format)
+  return not text_format.has_pairs(format) and not text_format.needs_columns(format)
+end
+
+local function qid_of(columns)
+  for _, column in ipairs(columns) do
+    if column.source == "qid" then
+      column.role = "group"
+      return column
+    end
+  end
+end
+
+--- Guess what a file holds.
+-- @tparam string path
+-- @tparam[opt] table options  label: the column with 0 and 1
+-- @treturn ?table format, columns (each with source, name, role and why; fields with type and
+-- side, and what they hold in words), label (a column; `made`: how it is made one, is or from, and
+-- the share of rows that are 1), request, group, sequences, rows (of the sample), whole
+-- (they are all rows), numbered (no header names the columns, which are called col1, col2 ...)
+-- @treturn ?string what is wrong
+function M.file(path, options)
+  local blocks, whole = text_sample.blocks(path)
+  if not blocks then return nil, whole end
+  local found = guess_lines.read(blocks, whole)
+  if found then
+    look_at_lists(found.columns)
+  else
+    local message
+    found, message = read_cells(blocks, whole, path)
+    if not found then return nil, message end
+  end
+  local columns = found.columns
+  local label, message = find_label(columns, options and options.label, path)
   if not label then return nil, message end
   label.role = "label"
   for _, column in ipairs(columns) do
@@ -464,8 +593,9 @@ function M.file(path, options)
     end
   end
   set_sides(columns)
-  local request = find_request(columns, table_.rows)
-  local sequences = find_sequences(columns)
+  local request = has_requests(found.format) and find_request(columns, found.rows) or nil
+  local sequences = has_requests(found.format) and find_sequences(columns) or {}
+  leave_out_decimals(columns)
   local group
   for _, column in ipairs(columns) do
     if names.is_user(column.name) and column.type == "id" then group = group or column end
@@ -473,9 +603,9 @@ function M.file(path, options)
   local fields = 0
   for _, column in ipairs(columns) do fields = fields + (column.role == "field" and 1 or 0) end
   if fields == 0 then return nil, ("%s: no column is left that could be a field"):format(path) end
-  return { format = table_.delimiter == "\t" and "tsv" or "csv", columns = columns, label = label,
-    request = request, group = group, sequences = sequences, rows = #rows - 1,
-    whole = table_.all, numbered = numbered }
+  return { format = found.format, columns = columns, label = label, request = request,
+    group = group or qid_of(columns), sequences = sequences, rows = #found.rows,
+    whole = found.all, numbered = found.numbered }
 end
 
 return M

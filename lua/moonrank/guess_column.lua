@@ -74,6 +74,28 @@ function M.width(cells, separator)
   return width
 end
 
+-- Whether the pieces of a list are numbers, and some of them fractions.
+local function are_decimals(list)
+  local fractions = 0
+  for piece in pairs(list.pieces) do
+    local number = M.number(piece)
+    if not number then return false end
+    if piece:find "[.eE]" then fractions = fractions + 1 end
+  end
+  return fractions > 0
+end
+
+--- Take cells for lists.
+-- @tparam {string,...} cells
+-- @tparam string separator
+-- @treturn table pieces (how often each), distinct, total, lengths (of each cell), most;
+-- decimals: whether they are numbers with fractions
+function M.list(cells, separator)
+  local list = split(cells, separator)
+  list.decimals = are_decimals(list)
+  return list
+end
+
 -- How the cells of a column are lists, or nil.
 local function list_of(cells, filled, delimiter)
   for _, separator in ipairs(SEPARATORS) do
@@ -84,11 +106,11 @@ local function list_of(cells, filled, delimiter)
       end
     end
     if with > 0 and with >= LIST_SHARE * filled then
-      local list = split(cells, separator)
+      local list = M.list(cells, separator)
       -- Pieces come again in other cells; those of free text and of dates do less.
       local again = list.distinct * 2 <= list.total or filled < 50
       local words = (separator == " " or separator == ",") and are_words(list)
-      if again and not words then return list end
+      if (again or list.decimals) and not words then return list end
     end
   end
 end

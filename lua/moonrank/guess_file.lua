@@ -1,6 +1,7 @@
 --- The text of a fields file, and of a first experiment, from what moonrank.guess found.
 -- @module moonrank.guess_file
 local name_ranges = require "moonrank.name_ranges"
+local text_format = require "moonrank.text_format"
 local yaml = require "moonrank.yaml"
 
 local M = {}
@@ -116,7 +117,10 @@ local function sequence_entry(sequence)
   local members = {}
   for _, member in ipairs(sequence.members) do
     local value = member.column.source
-    if not member.field then value = { column = member.column.source, type = "id" } end
+    if not member.field then
+      local type = member.column.list.decimals and "number" or "id"
+      value = { column = member.column.source, type = type }
+    end
     members[member.key] = value
   end
   local parts = flow { { "name", sequence.name }, { "side", sequence.side }, { "max", 100 },
@@ -155,10 +159,31 @@ local function line(key, value)
   return (yaml.write { [key] = value }:gsub("\n$", ""))
 end
 
--- The keys of data for a file without a header.
+-- What a label is made of, and why.
+local function add_label(out, label)
+  local place = label.by_place and (" in the %s column"):format(label.by_place) or ""
+  local made = label.made
+  if not made then
+    out[#out + 1] = comment(("0 and 1%s; %.4g %% of the rows are 1"):format(place,
+      100 * share_of_ones(label)), "")
+    out[#out + 1] = line("label", label.source)
+    return
+  end
+  if made.is then
+    out[#out + 1] = comment(('two texts%s: the rarer one is 1, in %.4g %% of the rows'):format(
+      place, 100 * made.share), "")
+  else
+    local look = label.look
+    out[#out + 1] = comment(("numbers from %.6g to %.6g%s: those from %.6g on are 1, in %.4g %% of "
+      .. "the rows"):format(look.min, look.max, place, made.from, 100 * made.share), "")
+  end
+  local parts = flow { { "column", label.source }, { "is", made.is }, { "from", made.from } }
+  out[#out + 1] = "label: {ctr: {" .. table.concat(parts, ", ") .. "}}"
+end
+
+-- The names of columns that the file does not name.
 local function add_names(parts, columns)
   local names = names_of(columns)
-  parts[#parts + 1] = "header: false"
   parts[#parts + 1] = ("columns: [%s]"):format(table.concat(names, ", "))
 end
 
@@ -171,20 +196,24 @@ function M.fields(guess, data)
   local out = { ("# Guessed by moonrank init from %s %s rows: a start, to be read and corrected.")
     :format(guess.whole and "all" or "a sample of",
     require "moonrank.progress".grouped(guess.rows)), "version: 1" }
-  local named = data.train:gsub("%.gz$", ""):gsub("%.zst$", ""):gsub("%.lz4$", "")
+  local named = text_format.of_name(data.train)
   local parts = flow { { "root", data.root }, { "train", data.train }, { "valid", data.valid },
-    { "test", data.test }, { "format", not named:find("%." .. guess.format .. "$") and guess.format
-    or nil } }
+    { "test", data.test }, { "format", named ~= guess.format and guess.format or nil } }
   if guess.numbered then
     out[#out + 1] = "# the first line is a row like others: columns are called by their places"
+    parts[#parts + 1] = "header: false"
     add_names(parts, guess.columns)
+  elseif guess.format == "pairs" then
+    out[#out + 1] = "# cells before the pairs are called by their places"
+    local leading = {}
+    for _, column in ipairs(guess.columns) do
+      if column.leads then leading[#leading + 1] = column end
+    end
+    add_names(parts, leading)
   end
   out[#out + 1] = wrapped("data: {", parts, "}", "  ")
   out[#out + 1] = "defaults: {dim: 16}"
-  local place = label.by_place and (" in the %s column"):format(label.by_place) or ""
-  out[#out + 1] = comment(("0 and 1%s; %.4g %% of the rows are 1"):format(place,
-    100 * share_of_ones(label)), "")
-  out[#out + 1] = line("label", label.source)
+  add_label(out, label)
   if guess.request then
     out[#out + 1] = "# consecutive rows with an equal value share all fields but the ad's"
     out[#out + 1] = line("request", guess.request.source)

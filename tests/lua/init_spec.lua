@@ -170,6 +170,146 @@ describe("moonrank init", function()
     assert.truthy(out:find("train: 500 rows", 1, true), out)
   end)
 
+  it("makes a label of ratings, of two texts, or of what is named", function()
+    local dir = helper.temp_dir()
+    local function label_of(names, row, arguments)
+      write(dir .. "/x.csv", names, 400, row, ",")
+      local fields, text = init(dir, "x.csv --force " .. (arguments or ""))
+      helper.shell(("rm -rf %s/run"):format(dir))
+      trains(dir)
+      return fields.label.ctr, text:match "\n(# [^\n]*)\nlabel:"
+    end
+    -- Of 400 rows 80 have each rating: 4 and 5 are two fifths, 3 to 5 are three.
+    local function rated(i, random) return { random(30), i % 5 + 1, random(40) } end
+    assert.same({ { column = "rating", from = 3 },
+      "# numbers from 1 to 5: those from 3 on are 1, in 60 % of the rows" },
+      { label_of({ "user", "rating", "ad" }, rated) })
+    assert.same({ { column = "stars", from = 3 },
+      "# numbers from 1 to 5: those from 3 on are 1, in 60 % of the rows" },
+      { label_of({ "user", "stars", "ad" }, rated, "--label stars") })
+    local function texts(i, random)
+      return { random(30), random(40), i % 4 == 0 and "yes, much" or "no" }
+    end
+    local function quoted(i, random)
+      local cells = texts(i, random)
+      return { cells[1], cells[2], '"' .. cells[3] .. '"' }
+    end
+    assert.same({ { column = "outcome", is = { "yes, much" } },
+      "# two texts in the last column: the rarer one is 1, in 25 % of the rows" },
+      { label_of({ "user", "ad", "outcome" }, quoted) })
+    assert.same({ { column = "income", is = { "yes, much" } },
+      "# two texts: the rarer one is 1, in 25 % of the rows" },
+      { label_of({ "user", "ad", "income" }, quoted, "--label income") })
+  end)
+
+  it("takes lists of fractions for vectors, or leaves them out", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/x.csv", { "click", "ad", "picture", "gaps", "ids" }, 300, function(_, random)
+      local gaps = {}
+      for k = 1, random(3) do gaps[k] = ("%.3f"):format(random()) end
+      return { random(2) - 1, random(9), ("%.2f|%.2f|1"):format(random(), random()),
+        table.concat(gaps, "|"), random(9) .. "|" .. random(9) }
+    end, ",")
+    local fields, text = init(dir, "x.csv")
+    assert.same({ "vector", 3, "|" }, { field(fields, "picture").type,
+      field(fields, "picture").width, field(fields, "picture").separator })
+    assert.equal("ids", field(fields, "ids").type)
+    assert.truthy(text:find("# gaps: numbers, but not equally many in each cell\n", 1, true))
+    trains(dir)
+  end)
+
+  it("guesses JSON lines with objects, lists and sequences", function()
+    local dir, random, lines = helper.temp_dir(), helper.random(3), {}
+    for i = 1, 400 do
+      local user, ads, gaps = random(30), {}, {}
+      for k = 1, random(4) - 1 do
+        ads[k], gaps[k] = ('"i%d"'):format(random(50)), ("%.1f"):format(random() * 9)
+      end
+      lines[i] = ('{"click": %s, "user": {"id": "u%d", "age": %d}, "item": "i%d", "tags": [%s], '
+        .. '"seen_item": [%s], "seen_gap": [%s], "shape": [%.2f, %.2f], "note": null, '
+        .. '"parts": [{"a": 1}]}'):format(random(4) == 1, user, 20 + user % 40, random(50),
+        random(3) == 1 and '"a b"' or '"new", "a b"', table.concat(ads, ", "),
+        table.concat(gaps, ", "), random(), random())
+    end
+    helper.write(dir .. "/log.txt", table.concat(lines, "\n") .. "\n")
+    local fields, text = init(dir, "log.txt")
+    assert.same({ "jsonl", { ctr = "click" }, "user.id" },
+      { fields.data.format, fields.label, fields.group })
+    assert.same({ "user id user.id", "ad id item", "ad ids tags", "ad vector shape" }, {
+      show(field(fields, "user.id")), show(field(fields, "item")),
+      ("%s %s %s"):format(field(fields, "tags").side, field(fields, "tags").type,
+        field(fields, "tags").source),
+      ("%s %s %s"):format(field(fields, "shape").side, field(fields, "shape").type,
+        field(fields, "shape").source) })
+    assert.equal("user", field(fields, "user.age").side)
+    assert.equal(1, #fields.sequences)
+    local sequence = fields.sequences[1]
+    assert.same({ "seen", "seen_item", "item", "number" }, { sequence.name,
+      sequence.of.item.column, sequence.of.item.table, sequence.of.seen_gap.type })
+    assert.truthy(text:find("# note: empty in all of the sample\n"
+      .. "# parts: lists within a list, or objects\n", 1, true), text)
+    trains(dir)
+  end)
+
+  it("guesses libsvm: a bag where all values are 1, else numbers", function()
+    local dir, random, lines = helper.temp_dir(), helper.random(4), {}
+    for i = 1, 300 do
+      local pairs_ = {}
+      for k = 1, random(5) do pairs_[k] = ("%d:1"):format(100 * k + random(99)) end
+      lines[i] = (random(2) == 1 and "+1 " or "-1 ") .. table.concat(pairs_, " ")
+    end
+    helper.write(dir .. "/x.svm", table.concat(lines, "\n") .. "\n")
+    local fields, text = init(dir, "x.svm")
+    assert.same({ { ctr = "label" }, 1, "ids", "features" }, { fields.label, #fields.fields,
+      fields.fields[1].type, fields.fields[1].source })
+    assert.truthy(text:find("\ndata: {train: x.svm}\n", 1, true), text)
+    trains(dir)
+    for i = 1, 300 do
+      lines[i] = ("%d qid:%d 1:%.3f 3:%d 12:%.2f"):format(random(2) - 1, i / 10, random(),
+        random(9), 100 * random())
+    end
+    helper.write(dir .. "/y.txt", table.concat(lines, "\n") .. "\n")
+    fields = init(dir, "y.txt --force")
+    assert.same({ "libsvm", "qid", "f1", "1", "number", "f3", "id", "f12", "12", "number" }, {
+      fields.data.format, fields.group, fields.fields[1].name, fields.fields[1].source,
+      fields.fields[1].type, fields.fields[2].name, fields.fields[2].type,
+      fields.fields[3].name, fields.fields[3].source, fields.fields[3].type })
+    helper.shell("rm -r " .. dir .. "/run")
+    trains(dir)
+  end)
+
+  it("guesses libffm and named pairs, field by field", function()
+    local dir, random, lines = helper.temp_dir(), helper.random(5), {}
+    for i = 1, 300 do
+      lines[i] = ("%d 0:%d:1 1:%d:1 2:%d:1 2:%d:1 3:7:%.2f 4:%d:%.1f"):format(random(2) - 1,
+        random(30), 100 + random(9), 200 + random(9), 220 + random(9), random() * 9, random(9),
+        random())
+    end
+    helper.write(dir .. "/x.ffm", table.concat(lines, "\n") .. "\n")
+    local fields, text = init(dir, "x.ffm")
+    local types = {}
+    for i, one in ipairs(fields.fields) do types[i] = one.name .. " " .. one.type end
+    assert.same({ "field0 id", "field1 id", "field2 ids", "field3 number" }, types)
+    assert.truthy(text:find("# 4: values beside indices that differ: one of both can be read\n",
+      1, true), text)
+    trains(dir)
+    for i = 1, 300 do
+      local tags = {}
+      for k = 1, random(3) do tags[k] = ("tag:%d"):format(random(9)) end
+      lines[i] = ("%d,%d,%d,user_id:%d,ad:%d,%s"):format(i, random(2) - 1, random(2) - 1,
+        random(30), random(40), table.concat(tags, ","))
+    end
+    helper.write(dir .. "/y.txt", table.concat(lines, "\n") .. "\n")
+    fields, text = init(dir, "y.txt --force")
+    assert.same({ "pairs", { "col1", "col2", "col3" }, { ctr = "col2" }, "user_id" },
+      { fields.data.format, fields.data.columns, fields.label, fields.group })
+    assert.same({ "id", "id", "ids" }, { field(fields, "user_id").type, field(fields, "ad").type,
+      field(fields, "tag").type })
+    assert.truthy(text:find("# col3: 0 and 1: another task, perhaps, of `label`\n", 1, true), text)
+    helper.shell("rm -r " .. dir .. "/run")
+    trains(dir)
+  end)
+
   it("writes hundreds of columns in a few lines", function()
     local dir, names = helper.temp_dir(), { "click" }
     for c = 1, 400 do names[c + 1] = ("f%03d"):format(c) end
@@ -253,10 +393,10 @@ fields:
       .. "COLUMN", "stars,ad\n3,1\n4,2\n")
     says('x.csv:1: no column is called "clik"; did you mean "click"?', "click,ad\n1,2\n0,3\n",
       "--label clik")
-    says('x.csv: column "stars" has other values than 0 and 1, which a label has',
-      "stars,ad\n3,1\n4,2\n", "--label stars")
-    says("x.csv: no tabs or commas divide its lines into equally many cells; expected csv or tsv",
-      "a\nb\nc\n")
+    says('x.csv: column "kind" has 3 different texts; a label is 0 or 1, one of two texts, or '
+      .. "numbers from one on", "kind,ad\na,1\nb,2\nc,3\n", "--label kind")
+    says("x.csv: no tabs or commas divide its lines into equally many cells; expected csv, tsv, "
+      .. "JSON lines, libsvm, libffm or named pairs", "a\nb\nc\n")
     says("x.csv: no rows follow the header", "click,ad\n")
     says("x.csv: no column is left that could be a field", "click,ad\n1,2\n0,2\n")
     says("x.csv: the file is empty", "")

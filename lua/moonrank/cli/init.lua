@@ -5,14 +5,16 @@ local function parser()
   local args = require "moonrank.args"
   local p = args.parser("init", "Look at data and write a fields file, and a first experiment.", [[
 Reads a sample of the rows: over all of a plain file, over the first 64 MB of a compressed one.
-Each guess has a comment that says why; what is in doubt is left out, with its reason. Names of
+Files of cells, JSON lines, libsvm, libffm and named pairs are told by their lines. Each guess has a
+comment that says why; what is in doubt is left out, with its reason. A label that is not 0 or 1 is
+made of two texts, or of numbers from one on, where a name or --label says which column. Names of
 the form NAME:TYPE (token, token_seq, float) give the types. Where the first line names nothing,
 columns are called col1, col2 ... by their places. Where DATA is called train, files beside it that
 are called valid and test in its place are named too. The experiment, lr.yaml, is written beside
 the fields file.]])
   p:argument("data", "the training data: a file or a pattern"):argname "DATA"
   p:option("--out", "the fields file; default: fields.yaml"):argname "FILE"
-  p:option("--label", "the column with 0 and 1"):argname "COLUMN"
+  p:option("--label", "the column with 0 and 1, two texts, or numbers"):argname "COLUMN"
   p:flag("--force", "write over files that are there")
   return p
 end
