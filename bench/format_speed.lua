@@ -38,6 +38,9 @@ local function write_files()
   run("cd %s && tr , '\\t' <train.csv >train.tsv", dir)
   run("cd %s && awk -F, 'NR > 1 { printf \"%%s\", $1; for (i = 2; i <= NF; i++) "
     .. "printf \" %%d:%%s:1\", i - 2, $i; print \"\" }' train.csv >train.ffm", dir)
+  run("cd %s && awk -F, 'NR > 1 { printf \"{\\\"label\\\":%%s\", $1; for (i = 2; i <= NF; i++) "
+    .. "printf \",\\\"c%%d\\\":\\\"%%s\\\"\", i - 1, $i; print \"}\" }' train.csv "
+    .. ">train.jsonl", dir)
   for ending, command in pairs { gz = "gzip -c", zst = "zstd -q -c", lz4 = "lz4 -q -c" } do
     run("cd %s && %s train.csv >train.csv.%s", dir, command, ending)
   end
@@ -66,6 +69,7 @@ local FORMATS = {
   { "csv.zst", "train.csv.zst", "cells", "train.csv" },
   { "csv.lz4", "train.csv.lz4", "cells", "train.csv" },
   { "tsv", "train.tsv", "cells" },
+  { "jsonl", "train.jsonl", "cells" },
   { "libsvm", "train.svm", "bag" },
   { "libffm", "train.ffm", "pairs" },
 }

@@ -123,7 +123,8 @@ describe("bench/generate", function()
       for figure in rest:gmatch "[%d.]+" do figures[#figures + 1] = tonumber(figure) end
       if #names > 1 then assert(#figures == 7 and figures[3] > 0 and figures[7] > 0, line) end
     end
-    assert.same({ "format", "csv", "csv.gz", "csv.zst", "csv.lz4", "tsv", "libsvm", "libffm" },
+    assert.same({ "format", "csv", "csv.gz", "csv.zst", "csv.lz4", "tsv", "jsonl", "libsvm",
+      "libffm" },
       names)
   end)
 
