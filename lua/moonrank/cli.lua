@@ -93,15 +93,7 @@ end
 
 --- The names of the sub-commands that exist, sorted.
 -- @treturn {string,...}
-function M.commands()
-  local names = {}
-  for entry in require "lfs".dir(place.modules .. "cli") do
-    local name = entry:match "^([%w_]+)%.lua$"
-    if name then names[#names + 1] = name end
-  end
-  table.sort(names)
-  return names
-end
+function M.commands() return require "moonrank.path".modules(place.modules .. "cli") end
 
 --- A sub-command by name; wrong usage if there is none.
 -- @tparam string name

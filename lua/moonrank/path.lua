@@ -98,6 +98,16 @@ function M.remove_folder(path)
   lfs.rmdir(path)
 end
 
+--- The names of the Lua modules in a folder, sorted; none where there is no such folder.
+-- @treturn {string,...}
+function M.modules(folder)
+  local names = {}
+  if lfs.attributes(folder, "mode") ~= "directory" then return names end
+  for entry in lfs.dir(folder) do names[#names + 1] = entry:match "^([%w_]+)%.lua$" end
+  table.sort(names)
+  return names
+end
+
 -- A shell pattern as a Lua pattern: * any text, ? one character, [a-z] one of a set.
 local function lua_pattern(pattern)
   local out = pattern:gsub("[%^%$%(%)%%%.%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".")

@@ -13,17 +13,7 @@ local models = require "moonrank.place".models
 
 --- The names of the models that come with moonrank, sorted.
 -- @treturn {string,...}
-function M.names()
-  local lfs = require "lfs"
-  local names = {}
-  if lfs.attributes(models, "mode") ~= "directory" then return names end
-  for entry in lfs.dir(models) do
-    local name = entry:match "^([%w_]+)%.lua$"
-    if name then names[#names + 1] = name end
-  end
-  table.sort(names)
-  return names
-end
+function M.names() return path_of.modules(models) end
 
 --- The file of a script.
 -- @tparam string name  of a model in models/, or a path that ends in .lua

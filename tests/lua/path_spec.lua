@@ -40,6 +40,15 @@ describe("path", function()
     assert.equal("../b", path.relative("/r/a", "/r/b"))
   end)
 
+  it("names the Lua modules of a folder, sorted", function()
+    local dir = helper.temp_dir()
+    for _, name in ipairs { "two.lua", "one_1.lua", "a-b.lua", "notes.txt", ".hidden.lua" } do
+      helper.write(dir .. "/" .. name, "")
+    end
+    assert.same({ "one_1", "two" }, path.modules(dir))
+    assert.same({}, path.modules(dir .. "/none"))
+  end)
+
   it("finds the files of a pattern, sorted", function()
     local dir = helper.temp_dir()
     for _, name in ipairs { "train-01.tsv", "train-00.tsv", "train-x.csv", ".train-02.tsv",
