@@ -5,7 +5,6 @@
  * one for each option (the preset, or a choice of small values). */
 #include "fuzz.h"
 #include "graph/graph.h"
-#include "io/graph_json.h"
 #include "use_model.h"
 
 enum { MOST_GRAPH = 40, MOST_GIVEN = 6 };
@@ -98,22 +97,6 @@ static void add_node(struct fuzz_input *input, mr_graph *graph) {
     fuzz_check_error(status);
 }
 
-static void check_round_trip(const mr_graph *graph) {
-  struct mr__text text = {0}, again = {0};
-  struct mr__json json;
-  mr_graph *copy;
-  mr__graph_write(&text, graph);
-  FUZZ_CHECK(mr__json_parse(&json, text.p, text.n) == MR_OK, "%s: %s", mr_last_error(), text.p);
-  FUZZ_CHECK(mr__graph_read(&copy, &json, graph->schema) == MR_OK, "%s: %s", mr_last_error(),
-             text.p);
-  mr__graph_write(&again, copy);
-  FUZZ_CHECK(strcmp(text.p, again.p) == 0, "%s reads back as %s", text.p, again.p);
-  mr_graph_free(copy);
-  mr__json_clear(&json);
-  mr__text_clear(&text);
-  mr__text_clear(&again);
-}
-
 static int is_small(const mr_graph *graph) {
   int64_t width = 0, weights = 0;
   for (size_t i = 0; i < graph->n_nodes; i++) width += graph->nodes[i].width;
@@ -131,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   FUZZ_CHECK(mr_graph_new(&graph, schema) == MR_OK, "%s", mr_last_error());
   mr_schema_free(schema);
   while (input.size > 0 && mr_graph_nodes(graph) < MOST_GRAPH) add_node(&input, graph);
-  check_round_trip(graph);
+  fuzz_check_round_trip(graph);
   if (is_small(graph)) {
     mr_model *model;
     FUZZ_CHECK(mr_model_new(&model, graph, 1) == MR_OK, "%s", mr_last_error());

@@ -8,6 +8,52 @@ enum { REQUESTS = 4, SAMPLES = 18, MOST_BEHAVIOURS = 3 * SAMPLES, MOST_NODES = 2
 /* One is larger than the smallest slice. */
 static const int32_t samples_of[REQUESTS] = {1, 13, 2, 2};
 
+/* ---- graphs as data ---- */
+
+int fuzz_read_graph(mr_graph **graph, const struct mr__json *from) {
+  const struct mr__json *schema_json = mr__json_get(from, "schema");
+  const struct mr__json *graph_json = mr__json_get(from, "graph");
+  mr_schema *schema;
+  *graph = NULL;
+  if (!schema_json || !graph_json) return MR_END;
+  int status = mr__schema_read(&schema, schema_json);
+  if (status != MR_OK) {
+    FUZZ_CHECK(!schema, "a schema in spite of the failure");
+    fuzz_check_error(status);
+    return status;
+  }
+  status = mr__graph_read(graph, graph_json, schema);
+  mr_schema_free(schema);
+  if (status == MR_OK) return MR_OK;
+  FUZZ_CHECK(!*graph, "a graph in spite of the failure");
+  fuzz_check_error(status);
+  return status;
+}
+
+static void write_graph(struct mr__text *out, const mr_graph *graph) {
+  *out = (struct mr__text){0};
+  mr__puts(out, "{\"graph\":");
+  mr__graph_write(out, graph);
+  mr__puts(out, ",\"schema\":");
+  mr__schema_write(out, graph->schema);
+  mr__puts(out, "}");
+}
+
+void fuzz_check_round_trip(const mr_graph *graph) {
+  struct mr__text text, again;
+  struct mr__json json;
+  mr_graph *copy;
+  write_graph(&text, graph);
+  FUZZ_CHECK(mr__json_parse(&json, text.p, text.n) == MR_OK, "%s: %s", mr_last_error(), text.p);
+  FUZZ_CHECK(fuzz_read_graph(&copy, &json) == MR_OK, "%s: %s", mr_last_error(), text.p);
+  write_graph(&again, copy);
+  FUZZ_CHECK(strcmp(text.p, again.p) == 0, "%s reads back as %s", text.p, again.p);
+  mr_graph_free(copy);
+  mr__json_clear(&json);
+  mr__text_clear(&text);
+  mr__text_clear(&again);
+}
+
 /* ---- the batch ---- */
 
 static uint64_t some_key(const mr_schema *schema, int column, int64_t i) {
