@@ -32,6 +32,10 @@ function M.spec(column)
     column.list = mr.new("const char *[?]", #column.values, column.values) -- lives as it does
     spec.values, spec.n_values = column.list, #column.values
   end
+  if column.cross then
+    column.parts = mr.new("const char *[?]", #column.cross, column.cross)
+    spec.cross, spec.n_cross = column.parts, #column.cross
+  end
   spec.unseen = column.unseen and C["MR_UNSEEN_" .. column.unseen:upper()] or 0
   if column.from then spec.clips, spec.least = 1, column.from end
   if column.clip then spec.clips, spec.least, spec.most = 1, column.clip[1], column.clip[2] end

@@ -173,6 +173,11 @@ typedef struct mr_column_spec {
                            an empty cell of one is none either */
   const char *sequence; /* MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR: the sequence that it is a part of;
                            NULL: none */
+  /* MR_ID: a cross, whose value is the combination of those of 2 to 8 other MR_ID columns, added
+   * before and neither crosses nor of sequences: it is no column of files. Where one of them is
+   * empty or not among those it lists, the cross is unknown. NULL: none */
+  const char *const *cross;
+  int32_t n_cross;
 } mr_column_spec;
 
 /* What the columns of data are: begun empty; tables, sequences and columns are added one by one.

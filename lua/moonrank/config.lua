@@ -11,6 +11,7 @@ local config_split = require "moonrank.config_split"
 local joined = require "moonrank.joined"
 local name_ranges = require "moonrank.name_ranges"
 local path_of = require "moonrank.path"
+local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
 local text_format = require "moonrank.text_format"
 local yaml = require "moonrank.yaml"
@@ -450,6 +451,40 @@ local function list_values(context, field, path)
   return field.values and list
 end
 
+-- Whether one field can be a part of a cross; `above` are those that come before it, by name.
+local function check_part(context, field, path, i, above)
+  local name = field.cross[i]
+  local place, part = context.places[("%s.cross[%d]"):format(path, i)], above[name]
+  if not part then
+    stop(place, '%s.cross: there is no field "%s" above it%s', path, name,
+      suggest.phrase(name, sorted_keys(above)))
+  elseif part.type ~= "id" or part.cross then
+    stop(place, '%s.cross: field "%s" is %s, expected fields of type id', path, name,
+      part.cross and "a cross itself" or "of type " .. part.type)
+  elseif part.side == "ad" and field.side ~= "ad" then
+    stop(context.places[path .. ".side"], '%s.side is %s, expected ad, since "%s" is the ad\'s',
+      path, field.side, name)
+  end
+  for k = 1, i - 1 do
+    if field.cross[k] == name then stop(place, '%s.cross has "%s" twice', path, name) end
+  end
+end
+
+-- A field that combines others is no column, and its values cannot be listed.
+local function check_cross(context, field, path, above)
+  if not field.cross then return end
+  if #field.cross < 2 or #field.cross > 8 then
+    stop(context.places[path .. ".cross"], "%s.cross names %d field%s, expected 2 to 8", path,
+      #field.cross, #field.cross == 1 and "" or "s")
+  end
+  for _, key in ipairs { "source", "values" } do
+    if context.places[("%s.%s"):format(path, key)] then
+      stop(context.places[("%s.%s"):format(path, key)], "%s.%s does not go with cross", path, key)
+    end
+  end
+  for i = 1, #field.cross do check_part(context, field, path, i, above) end
+end
+
 local function check_field(context, field, path)
   local place = context.places[path .. ".name"]
   local names = expand_names(type(field.name) == "table" and field.name or { field.name },
@@ -478,14 +513,19 @@ end
 
 -- One entry a field, each with its source and table written out.
 local function expand_fields(values, context)
-  local fields = {}
+  local fields, above = {}, {}
   context.seen, context.entries = {}, {}
   for i, field in ipairs(values.fields) do
     local path = ("fields[%d]"):format(i)
-    for _, name in ipairs(check_field(context, field, path)) do
+    local names = check_field(context, field, path)
+    if field.cross and #names > 1 then
+      stop(context.places[path .. ".cross"], "%s.cross does not go with a list of names", path)
+    end
+    check_cross(context, field, path, above)
+    for _, name in ipairs(names) do
       local one = {}
       for key, value in pairs(field) do one[key] = value end
-      one.name, one.source = name, tostring(field.source or name)
+      one.name, one.source = name, not field.cross and tostring(field.source or name) or nil
       if values.data.format == "jsonl" and not context.places[path .. ".separator"] then
         one.separator = one.separator and text_format.LIST
       end
@@ -493,7 +533,7 @@ local function expand_fields(values, context)
       if field.type == "id" or field.type == "ids" or field.buckets then
         one.table = field.table or name
       end
-      fields[#fields + 1] = one
+      fields[#fields + 1], above[name] = one, one
     end
   end
   return fields

@@ -44,6 +44,7 @@ end
 local function add_field(self, field, config, in_sequence)
   local domain = domain_of(field.side, config)
   local values = field.values and mr.new("const char *[?]", #field.values, field.values)
+  local cross = field.cross and mr.new("const char *[?]", #field.cross, field.cross)
   local column = add_column(self, {
     name = field.name,
     source = field.source,
@@ -66,6 +67,8 @@ local function add_field(self, field, config, in_sequence)
     normalize = field.normalize and 1 or 0,
     buckets = field.buckets and tonumber(field.buckets:match "%d+") or 0,
     sequence = in_sequence,
+    cross = cross,
+    n_cross = field.cross and #field.cross or 0,
   })
   return {
     name = field.name, side = field.side, type = field.buckets and "id" or field.type,

@@ -12,11 +12,11 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 13, NODES = 7 };
+enum { N = 40, COLUMNS = 14, NODES = 7 };
 
 static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
 
-static const char *const kinds[] = {"a3", "a8"};
+static const char *const kinds[] = {"a3", "a8"}, *const crossed[] = {"ad", "kind"};
 
 static const mr_column_spec columns[COLUMNS] = {
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
@@ -58,7 +58,8 @@ static const mr_column_spec columns[COLUMNS] = {
      .domain = MR_SAMPLE,
      .sequence = "past",
      .separator = ';',
-     .width = 1}};
+     .width = 1},
+    {.name = "both", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 2}};
 
 static const struct {
   const char *op;
@@ -185,6 +186,16 @@ static int schema_add_column(void) {
                          .domain = MR_SAMPLE,
                          .values = kinds,
                          .n_values = 2};
+  int status = ARMED(mr_schema_add_column(s, &spec));
+  CHECK(mr_schema_columns(s) == COLUMNS + (status == MR_OK), "%d columns", mr_schema_columns(s));
+  mr_schema_free(s);
+  return status;
+}
+
+static int schema_add_cross(void) {
+  mr_schema *s = new_schema();
+  mr_column_spec spec = {
+      .name = "cross", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 2};
   int status = ARMED(mr_schema_add_column(s, &spec));
   CHECK(mr_schema_columns(s) == COLUMNS + (status == MR_OK), "%d columns", mr_schema_columns(s));
   mr_schema_free(s);
@@ -904,6 +915,7 @@ static const struct {
     {"mr_schema_add_table", schema_add_table},
     {"mr_schema_keep_texts", schema_keep_texts},
     {"mr_schema_add_column", schema_add_column},
+    {"mr_schema_add_column", schema_add_cross},
     {"mr_schema_add_sequence", schema_add_sequence},
     {"mr_schema_sequence", schema_sequence},
     {"mr_schema_fit", schema_fit},

@@ -63,6 +63,9 @@ describe("a schema", function()
     assert(add { name = "level", type = "bucket", buckets = 2 })
     assert(add_table("rare", 3))
     assert(data.add_sequence(schema, { name = "past" }))
+    assert(add { name = "ad", type = "id" })
+    assert(add { name = "both", type = "id", cross = { "ad", "user" } })
+    assert(add { name = "past.ad", type = "id", sequence = "past" })
     local cases = {
       { { type = "id" }, "a column has no name" },
       { { name = "", type = "id" }, "a column has no name" },
@@ -99,13 +102,31 @@ describe("a schema", function()
         'column "x": min_count of its buckets\' table is 3, expected 1' },
       { { name = "x", type = "number", normalize = true, sequence = "past" },
         'column "x": numbers of a sequence are not fitted' },
+      { { name = "x", type = "id", cross = { "user" } },
+        'column "x": a cross is of 1 columns, expected 2 to 8' },
+      { { name = "x", type = "id", cross = { "user", "place" } },
+        'column "x": there is no column "place" to cross' },
+      { { name = "x", type = "id", cross = { "user", "user" } },
+        'column "x" crosses "user" twice' },
+      { { name = "x", type = "id", cross = { "user", "level" } },
+        'column "x": "level" is no id, and a cross is of ids' },
+      { { name = "x", type = "id", cross = { "user", "both" } },
+        'column "x": "both" is a cross itself, and a cross is of ids' },
+      { { name = "x", type = "id", cross = { "user", "past.ad" } },
+        'column "x": "past.ad" is of a sequence, and a cross is of ids' },
+      { { name = "x", type = "id", side = "request", cross = { "user", "ad" } },
+        'column "x" is of the request, but its part "user" of the sample' },
+      { { name = "x", type = "id", values = { "a" }, cross = { "user", "ad" } },
+        'column "x": a cross is an id, not of a sequence, without values' },
+      { { name = "x", type = "ids", cross = { "user", "ad" } },
+        'column "x": a cross is an id, not of a sequence, without values' },
     }
     for _, case in ipairs(cases) do
       local ok, message = add(case[1])
       -- The sign of a NaN is the machine's own.
       helper.fails_with(case[2], ok, (message:gsub("%-nan", "nan")))
     end
-    assert.equal(4, C.mr_schema_columns(schema))
+    assert.equal(7, C.mr_schema_columns(schema))
   end)
 
   it("refuses a transform or a domain that it does not know", function()

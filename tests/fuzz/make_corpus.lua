@@ -261,6 +261,7 @@ local cache_columns = {
   { name = "past.kind", source = "seen", table = "kind", type = "id", side = "request",
     sequence = "past", values = { "a1", "a2" } },
   { name = "sure", source = "click", type = "id", values = { "0", "1" }, unseen = "error" },
+  { name = "both", type = "id", cross = { "user", "ad", "sure" } },
   { name = "rid", type = "request_key", side = "request" },
 }
 

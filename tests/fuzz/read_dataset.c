@@ -10,7 +10,8 @@ static const mr_sequence_spec sequences[] = {
     {.name = "near", .domain = MR_SAMPLE, .separator = '|'},
 };
 
-static const char *const kinds[] = {"x", "a1", "a2"}, *const bits[] = {"0", "1"};
+static const char *const kinds[] = {"x", "a1", "a2"}, *const bits[] = {"0", "1"},
+                         *const crossed[] = {"user", "ad", "sure"};
 
 static const mr_column_spec specs[] = {
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
@@ -91,6 +92,7 @@ static const mr_column_spec specs[] = {
      .values = bits,
      .n_values = 2,
      .unseen = MR_UNSEEN_ERROR},
+    {.name = "both", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 3},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };

@@ -300,6 +300,36 @@ describe("a wrong fields file", function()
       more "  - {name: ad, side: ad, type: number, table: x}")
   end)
 
+  it("names what a cross cannot be of", function()
+    local function wrong(message, rest)
+      fields_fail(message, more("  - {name: ad, side: ad, type: id}\n"
+        .. "  - {name: n, side: ad, type: number}\n  - {name: x, " .. rest .. "}"))
+    end
+    wrong('fields.yaml:7:49: fields[4].cross: there is no field "adx" above it; did you mean "ad"?',
+      "side: ad, type: id, cross: [user, adx]")
+    wrong('fields.yaml:7:49: fields[4].cross: field "n" is of type number, expected fields of type '
+      .. "id", "side: ad, type: id, cross: [user, n]")
+    wrong('fields.yaml:7:49: fields[4].cross has "user" twice',
+      "side: ad, type: id, cross: [user, user]")
+    wrong("fields.yaml:7:42: fields[4].cross names 1 field, expected 2 to 8",
+      "side: ad, type: id, cross: [ad]")
+    wrong('fields.yaml:7:21: fields[4].side is user, expected ad, since "ad" is the ad\'s',
+      "side: user, type: id, cross: [user, ad]")
+    wrong("fields.yaml:7:62: fields[4].source does not go with cross",
+      "side: ad, type: id, cross: [user, ad], source: x")
+    wrong("fields.yaml:7:62: fields[4].values does not go with cross",
+      "side: ad, type: id, cross: [user, ad], values: [a]")
+    wrong("fields.yaml:7:36: fields[4].cross is for type id, this field is of type ids",
+      "side: ad, type: ids, cross: [user, ad]")
+    fields_fail('fields.yaml:7:49: fields[4].cross: field "x" is a cross itself, expected fields '
+      .. "of type id", more("  - {name: ad, side: ad, type: id}\n"
+        .. "  - {name: x, side: ad, type: id, cross: [user, ad]}\n"
+        .. "  - {name: y, side: ad, type: id, cross: [user, x]}"))
+    fields_fail("fields.yaml:6:47: fields[3].cross does not go with a list of names",
+      more("  - {name: ad, side: ad, type: id}\n"
+        .. "  - {name: [x, y], side: ad, type: id, cross: [user, ad]}"))
+  end)
+
   it("names wrong values", function()
     fields_fail('fields.yaml:5:32: fields[2].type is "idd", expected id, ids, number or '
       .. 'vector; did you mean "id"?', more "  - {name: ad, side: ad, type: idd}")

@@ -129,6 +129,12 @@ void mr__heading_add(struct mr__heading *heading, struct mr__item item) {
   heading->items[i] = item;
 }
 
+int mr__heading_position(const struct mr__heading *heading, int column) {
+  int i = 0;
+  while (heading->items[i].column != column) i++;
+  return heading->items[i].position;
+}
+
 static int map_columns(struct mr__heading *heading, const mr_schema *schema,
                        const struct names *names) {
   heading->items = mr__calloc(schema->n_columns, sizeof *heading->items);
@@ -136,6 +142,7 @@ static int map_columns(struct mr__heading *heading, const mr_schema *schema,
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__item item = {.column = (int)i};
+    if (column->n_parts > 0) continue;
     MR_TRY(find_position(names, heading->path, column->source, &item.position));
     mr__heading_add(heading, item);
   }

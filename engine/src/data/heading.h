@@ -13,7 +13,7 @@ struct mr__heading {
   const char *path; /* borrowed from the caller of mr__heading_read */
   int in_file;      /* it is a row of the file; else its names were given */
   int n_cells;
-  struct mr__item *items; /* by position, then column: every column that is read from text */
+  struct mr__item *items; /* by position, then column: every column but crosses */
   int n_items;
   int is_placed; /* cells have no order in a row, each is looked for: in files of pairs and JSON */
   struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */
@@ -33,6 +33,9 @@ struct mr__row_trouble {
 
 /* Add an item in its place. */
 void mr__heading_add(struct mr__heading *heading, struct mr__item item);
+
+/* The cell that a column is read from; no cross has one. */
+int mr__heading_position(const struct mr__heading *heading, int column);
 
 /* `row` is the header without its end of line. Columns may come in any order; those that the
  * schema does not name are skipped. On failure *out is empty. */

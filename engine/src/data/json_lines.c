@@ -26,6 +26,7 @@ int mr__json_check(const mr_schema *schema) {
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__json_cell own = separators_of(schema, column);
+    if (column->n_parts > 0) continue;
     if (strlen(column->source) > LONGEST_NAME)
       return mr__fail(MR_EINVAL, "column \"%.40s\": its source has %zu bytes, expected at most %d",
                       column->name, strlen(column->source), LONGEST_NAME);
@@ -82,7 +83,7 @@ int mr__heading_json(struct mr__heading *out, const mr_schema *schema, const mr_
   out->json = mr__calloc(n + 1, sizeof *out->json);
   int status = out->items && out->json ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++)
-    status = add_column(out, schema, (int)i);
+    if (schema->columns[i].n_parts == 0) status = add_column(out, schema, (int)i);
   if (status == MR_OK && selected)
     status = find_cell(out, (struct mr__text){selected, strlen(selected)}, &out->selected);
   if (status != MR_OK) mr__heading_clear(out);

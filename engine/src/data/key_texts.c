@@ -1,5 +1,6 @@
 /* The way back from keys to their texts, for the few keys that a table of figures names. Where the
  * cache keeps no texts the files are read again, up to the row that has the last of them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -11,40 +12,57 @@
 
 struct search {
   const mr_text_format *format;
-  uint64_t seed; /* of the column's keys */
-  int column;
+  const struct mr__column *columns, *wanted;
+  /* The cells of a row that say what it is: of a cross those of its parts. */
+  int n_parts, parts[MR__MOST_PARTS];
+  uint64_t part_keys[MR__MOST_PARTS];
+  char part_texts[MR__MOST_PARTS][MR__EXCERPT_BYTES];
   const uint64_t *keys;
   int32_t n_keys, n_missing;
   char (*texts)[MR__EXCERPT_BYTES]; /* [n_keys] */
 };
 
-static int position_of(const struct mr__heading *heading, int column) {
-  int i = 0;
-  while (heading->items[i].column != column) i++;
-  return heading->items[i].position;
+/* Take a cell of a row. */
+static void take_cell(struct search *search, int k, struct mr__text cell) {
+  const struct mr__column *column = &search->columns[search->parts[k]];
+  search->part_keys[k] = mr__listed_key(column, mr__key(cell.at, cell.size, column->seed));
+  mr__excerpt(search->part_texts[k], cell);
 }
 
-static void compare(struct search *search, struct mr__text cell) {
-  uint64_t key = mr__key(cell.at, cell.size, search->seed);
-  for (int32_t i = 0; i < search->n_keys; i++)
-    if (search->keys[i] == key && !search->texts[i][0]) {
-      mr__excerpt(search->texts[i], cell);
-      search->n_missing -= search->texts[i][0] != 0;
-    }
+/* The value of a row, all of its cells taken. */
+static void compare(struct search *search) {
+  uint64_t key = search->part_keys[0];
+  if (search->wanted->n_parts > 0) key = mr__cross_key(search->wanted, search->part_keys);
+  if (key == MR__UNKNOWN_KEY) return; /* of many texts, where it is a cross */
+  for (int32_t i = 0; i < search->n_keys; i++) {
+    if (search->keys[i] != key || search->texts[i][0]) continue;
+    char text[MR__MOST_PARTS * (MR__EXCERPT_BYTES + 3)];
+    size_t size = 0;
+    for (int k = 0; k < search->n_parts; k++)
+      size += (size_t)snprintf(text + size, sizeof text - size, "%s%s", k ? MR__CROSS_SIGN : "",
+                               search->part_texts[k]);
+    mr__excerpt(search->texts[i], (struct mr__text){text, size});
+    search->n_missing -= search->texts[i][0] != 0;
+  }
 }
 
 static void search_block(struct search *search, const struct mr__block *block, char *plain) {
   const char *at = block->text.text, *end = at + block->text.size;
-  int position = position_of(block->heading, search->column), cell = 0;
+  int positions[MR__MOST_PARTS], cell = 0;
+  for (int k = 0; k < search->n_parts; k++)
+    positions[k] = mr__heading_position(block->heading, search->parts[k]);
   while (at < end && search->n_missing > 0) {
     const char *stop = mr__cell_end(at, end, search->format->delimiter, search->format->quotes);
-    if (cell == position) {
+    int is_last = stop < end && *stop == '\n';
+    for (int k = 0; k < search->n_parts; k++) {
+      if (cell != positions[k]) continue;
       struct mr__text raw = {at, (size_t)(stop - at)};
-      if (stop < end && *stop == '\n' && raw.size > 0 && stop[-1] == '\r') raw.size--;
+      if (is_last && raw.size > 0 && stop[-1] == '\r') raw.size--;
       if (search->format->quotes) raw = mr__unquoted(plain, raw);
-      compare(search, raw);
+      take_cell(search, k, raw);
     }
-    cell = stop < end && *stop == '\n' ? 0 : cell + 1;
+    if (is_last) compare(search);
+    cell = is_last ? 0 : cell + 1;
     at = stop + 1;
   }
 }
@@ -53,7 +71,6 @@ static void search_block(struct search *search, const struct mr__block *block, c
 static int search_lines(struct search *search, const struct mr__block *block) {
   const struct mr__heading *heading = block->heading;
   char *at = block->text.text, *end = at + block->text.size;
-  int position = position_of(heading, search->column);
   uint32_t *places = mr__calloc(2 * (size_t)heading->n_cells, sizeof *places);
   if (!places) return mr__fail_memory();
   for (char *stop; at < end && search->n_missing > 0; at = stop + 1) {
@@ -63,8 +80,11 @@ static int search_lines(struct search *search, const struct mr__block *block) {
     if (!stop) break;
     struct mr__text row = {at, (size_t)(stop - at)};
     if (!mr__json_row(heading, at, at, row, places, &newlines, &trouble)) continue;
-    const uint32_t *place = places + 2 * position;
-    compare(search, (struct mr__text){at + (place[0] + 1), place[1] - (place[0] + 1)});
+    for (int k = 0; k < search->n_parts; k++) {
+      const uint32_t *place = places + 2 * mr__heading_position(heading, search->parts[k]);
+      take_cell(search, k, (struct mr__text){at + (place[0] + 1), place[1] - (place[0] + 1)});
+    }
+    compare(search);
   }
   mr__free(places);
   return MR_OK;
@@ -123,11 +143,14 @@ int mr_keys_texts(char **texts, const mr_schema *schema, const mr_text_format *f
     return mr__fail(MR_EINVAL, "column \"%s\" does not hold one key a row", spec->name);
   MR_TRY(mr__text_format_check(&checked, schema));
   struct search search = {.format = &checked,
-                          .seed = spec->seed,
-                          .column = column,
+                          .columns = schema->columns,
+                          .wanted = spec,
+                          .n_parts = spec->n_parts > 0 ? spec->n_parts : 1,
+                          .parts = {column},
                           .keys = keys,
                           .n_keys = n_keys,
                           .n_missing = n_keys};
+  for (int k = 0; k < spec->n_parts; k++) search.parts[k] = spec->parts[k];
   search.texts = mr__calloc((size_t)n_keys + 1, sizeof *search.texts);
   if (!search.texts) return mr__fail_memory();
   struct mr__reader *reader = NULL;

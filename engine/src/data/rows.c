@@ -58,9 +58,10 @@ struct mr__row_parser {
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
   uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
   uint32_t *codes[MR_DOMAINS];       /* [codes of a record, n_rows] of the records of a step */
-  struct mr__text *above; /* [columns] raw cell of the last row before the step, request side */
-  char *unquoted;         /* the last cell that had doubled quotes */
-  struct bags other_bag;  /* of a row that does not start its request */
+  struct mr__text *above;  /* [columns] raw cell of the last row before the step, request side */
+  char *unquoted;          /* the last cell that had doubled quotes */
+  struct mr__texts joined; /* the last value of a cross that was new */
+  struct bags other_bag;   /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
   float *vector;                          /* the same, and of a row that may be left out */
   size_t codes_capacity[MR_DOMAINS];
@@ -151,6 +152,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->keys);
   mr__free(parser->unquoted);
   mr__free(parser->vector);
+  mr__texts_clear(&parser->joined);
   mr__free(parser);
 }
 
@@ -616,21 +618,13 @@ static void list_requests(struct mr__row_parser *parser, int position) {
   }
 }
 
-static int request_position(const struct mr__row_parser *parser) {
-  const struct mr__heading *heading = parser->heading;
-  for (int i = 0; i < heading->n_items; i++)
-    if (heading->items[i].column == parser->layout->schema->request_key)
-      return heading->items[i].position;
-  return -1;
-}
-
 static void list_rows(struct mr__row_parser *parser) {
+  int request_key = parser->layout->schema->request_key;
   list_all_rows(&parser->lists[MR_SAMPLE], parser->n_rows);
-  int position = request_position(parser);
-  if (position < 0)
+  if (request_key < 0)
     list_all_rows(&parser->lists[MR_REQUEST], parser->n_rows);
   else
-    list_requests(parser, position);
+    list_requests(parser, mr__heading_position(parser->heading, request_key));
 }
 
 /* ---- codes ---- */
@@ -657,13 +651,15 @@ static int find_behaviour(const struct mr__column *column, int separator, struct
   return 0;
 }
 
+static struct mr__text cell_of(const struct mr__row_parser *parser, size_t row, int column) {
+  return read_cell(parser, row, mr__heading_position(parser->heading, column));
+}
+
 /* The text in a row's cell that has this key: those that are new are few enough to be looked for
  * again. All unlisted values have one key, which has none. */
 static struct mr__text text_of(struct mr__row_parser *parser, int index, size_t row, uint64_t key) {
   const struct mr__column *column = &parser->layout->schema->columns[index];
-  const struct mr__item *item = parser->heading->items;
-  while (item->column != index) item++;
-  struct mr__text cell = read_cell(parser, row, item->position), found = cell;
+  struct mr__text cell = cell_of(parser, row, index), found = cell;
   int there;
   if (column->sequence >= 0)
     there = find_behaviour(column, sequence_of(parser, column)->separator, cell, key, &found);
@@ -672,6 +668,26 @@ static struct mr__text text_of(struct mr__row_parser *parser, int index, size_t 
   else
     there = mr__key(cell.at, cell.size, column->seed) == key;
   return there ? found : (struct mr__text){"", 0};
+}
+
+/* Keep the text of a key that is new: of a cross those of its parts, which say something all, or
+ * its key is unknown. */
+static int keep_text(struct mr__row_parser *parser, struct mr__texts *texts, int index, size_t row,
+                     uint64_t key) {
+  const struct mr__column *column = &parser->layout->schema->columns[index];
+  struct mr__texts *joined = &parser->joined;
+  struct mr__text text;
+  if (column->n_parts == 0) {
+    text = text_of(parser, index, row, key);
+    return mr__texts_add(texts, text.at, text.size);
+  }
+  joined->n = 0;
+  for (int i = 0; i < column->n_parts && key != MR__UNKNOWN_KEY; i++) {
+    text = cell_of(parser, row, column->parts[i]);
+    if (i > 0) MR_TRY(mr__texts_add(joined, MR__CROSS_SIGN, strlen(MR__CROSS_SIGN)));
+    MR_TRY(mr__texts_add(joined, text.at, text.size));
+  }
+  return mr__texts_add(texts, joined->bytes, joined->n > 0 ? joined->ends[joined->n - 1] : 0);
 }
 
 /* List a key that gets its code later, at this place; until then its number stands there. */
@@ -687,8 +703,7 @@ static int note_new_key(struct mr__row_parser *parser, int column, uint32_t row,
       .key = key, .at = at, .row = parser->first_row + row, .column = column, .seen = 1};
   if (mr__dictionary_has_texts(parser->dictionary, parser->layout->schema->columns[column].table)) {
     new_keys->list[i].code = (uint32_t)i;
-    struct mr__text text = text_of(parser, column, row, key);
-    MR_TRY(mr__texts_add(&new_keys->texts, text.at, text.size));
+    MR_TRY(keep_text(parser, &new_keys->texts, column, row, key));
   }
   *number = MR__NEW_CODE + (uint32_t)i;
   return MR_OK;
@@ -1021,10 +1036,10 @@ static struct marks find_cells(struct mr__row_parser *parser, const struct list 
   return (struct marks){marks, 2};
 }
 
-/* The keys of one column. */
-static void hash_cells(struct mr__row_parser *parser, struct mr__item item, uint64_t *keys) {
+/* The keys of one column in the rows of a list. */
+static void hash_cells(struct mr__row_parser *parser, struct mr__item item, const struct list *list,
+                       uint64_t *keys) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
-  const struct list *list = &parser->lists[column->domain];
   struct marks marks = find_cells(parser, list, item.position);
   mr__family()->cell_keys(keys, parser->scan.text, marks.at, marks.stride, list->n, column->seed);
   for (size_t i = 0; parser->scan.has_quotes && i < list->n; i++) {
@@ -1063,7 +1078,8 @@ static int count_neighbours(const struct mr__row_parser *parser, const struct mr
 static void hash_columns(struct mr__row_parser *parser, const struct mr__item *items, int n) {
   const struct mr__scan *scan = &parser->scan;
   const struct mr__column *columns = parser->layout->schema->columns;
-  size_t n_rows = parser->lists[columns[items[0].column].domain].n;
+  const struct list *list = &parser->lists[columns[items[0].column].domain];
+  size_t n_rows = list->n;
   uint64_t seeds[MR__QUERIES];
   int n_side_by_side = count_neighbours(parser, items, n);
   for (int i = 0; i < n_side_by_side; i++) seeds[i] = columns[items[i].column].seed;
@@ -1071,7 +1087,7 @@ static void hash_columns(struct mr__row_parser *parser, const struct mr__item *i
     mr__family()->row_keys(parser->keys, scan->text, scan->ends + items[0].position - 1,
                            (size_t)parser->heading->n_cells, n_rows, seeds, (size_t)n_side_by_side);
   for (int i = n_side_by_side; i < n; i++)
-    hash_cells(parser, items[i], parser->keys + (size_t)i * n_rows);
+    hash_cells(parser, items[i], list, parser->keys + (size_t)i * n_rows);
 }
 
 static void take_groups(struct mr__row_parser *parser, struct mr__item item) {
@@ -1081,7 +1097,7 @@ static void take_groups(struct mr__row_parser *parser, struct mr__item item) {
   uint64_t *keys = parser->keys;
   size_t at = parser->layout->at[item.column];
   int view = parser->layout->view_of[item.column];
-  hash_cells(parser, item, keys);
+  hash_cells(parser, item, list, keys);
   const size_t *restrict record_at = list->record_at;
   for (size_t i = 0, n = list->n; i < n; i++) memcpy(records + record_at[i] + at, &keys[i], 8);
   if (view >= 0)
@@ -1102,19 +1118,15 @@ static int count_ids(const struct mr__row_parser *parser, const struct mr__item 
   return n;
 }
 
-/* The codes of n columns of ids. */
-static int take_ids(struct mr__row_parser *parser, const struct mr__item *items, int n) {
+/* The codes of the first n columns of parser->keys, which are of one domain. */
+static int find_codes(struct mr__row_parser *parser, const struct mr__item *items, int n) {
   const struct mr__layout *layout = parser->layout;
   const struct list *list = &parser->lists[layout->schema->columns[items[0].column].domain];
   struct mr__query queries[MR__QUERIES];
-  hash_columns(parser, items, n);
-  for (int k = 0; k < n; k++) {
-    uint64_t *keys = parser->keys + (size_t)k * list->n;
-    list_keys(parser, items[k], keys);
+  for (int k = 0; k < n; k++)
     queries[k] = (struct mr__query){.table = layout->schema->columns[items[k].column].table,
-                                    .keys = keys,
+                                    .keys = parser->keys + (size_t)k * list->n,
                                     .codes = codes_of(parser, items[k].column)};
-  }
   mr__dictionary_find_all(parser->recent, queries, n, list->n);
   for (int k = 0; k < n; k++)
     for (size_t i = 0; queries[k].n_new > 0 && i < list->n; i++)
@@ -1122,6 +1134,41 @@ static int take_ids(struct mr__row_parser *parser, const struct mr__item *items,
         MR_TRY(note_new_key(parser, items[k].column, list->rows[i], queries[k].keys[i],
                             list->record_at[i] + layout->at[items[k].column],
                             &queries[k].codes[i]));
+  return MR_OK;
+}
+
+/* The codes of n columns of ids. */
+static int take_ids(struct mr__row_parser *parser, const struct mr__item *items, int n) {
+  size_t n_rows = parser->lists[parser->layout->schema->columns[items[0].column].domain].n;
+  hash_columns(parser, items, n);
+  for (int k = 0; k < n; k++) list_keys(parser, items[k], parser->keys + (size_t)k * n_rows);
+  return find_codes(parser, items, n);
+}
+
+/* The codes of a cross: the keys of its parts, in the rows of its own domain, become its keys. */
+static int take_cross(struct mr__row_parser *parser, int c) {
+  const struct mr__column *columns = parser->layout->schema->columns, *cross = &columns[c];
+  const struct list *list = &parser->lists[cross->domain];
+  uint64_t *keys = parser->keys, parts[MR__MOST_PARTS];
+  _Static_assert((int)MR__MOST_PARTS <= (int)MR__QUERIES,
+                 "parser->keys has room for the parts of a cross");
+  for (int k = 0; k < cross->n_parts; k++) {
+    int position = mr__heading_position(parser->heading, cross->parts[k]);
+    hash_cells(parser, (struct mr__item){position, cross->parts[k]}, list,
+               keys + (size_t)k * list->n);
+  }
+  for (size_t i = 0; i < list->n; i++) {
+    for (int k = 0; k < cross->n_parts; k++)
+      parts[k] = mr__listed_key(&columns[cross->parts[k]], keys[(size_t)k * list->n + i]);
+    keys[i] = mr__cross_key(cross, parts);
+  }
+  return find_codes(parser, &(struct mr__item){.column = c}, 1);
+}
+
+static int take_crosses(struct mr__row_parser *parser) {
+  const mr_schema *schema = parser->layout->schema;
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (schema->columns[c].n_parts > 0) MR_TRY(take_cross(parser, (int)c));
   return MR_OK;
 }
 
@@ -1235,6 +1282,7 @@ static int take_columns(struct mr__row_parser *parser) {
       break;
     }
   }
+  MR_TRY(take_crosses(parser));
   put_all_codes(parser);
   mask_labels(parser);
   return MR_OK;
@@ -1374,17 +1422,36 @@ static int compare_column(struct mr__row_parser *parser, struct mr__item item, i
   return MR_OK;
 }
 
+/* A cross is the same in all rows of a request as its parts are. */
+static void count_cross_again(struct mr__row_parser *parser, int c) {
+  const struct list *list = &parser->lists[MR_REQUEST];
+  size_t next = 0;
+  for (size_t row = 0; row < parser->n_rows; row++)
+    if (next < list->n && list->rows[next] == row)
+      next++;
+    else
+      count_again(parser, c, request_record(parser, parser->request_of[row]));
+}
+
+static int is_counted(const struct mr__row_parser *parser, const struct mr__column *column) {
+  return column->table >= 0 && mr__dictionary_counts(parser->dictionary, column->table);
+}
+
 /* Check the request-side cells of rows that go on with a request. */
 static int compare_columns(struct mr__row_parser *parser) {
   const mr_schema *schema = parser->layout->schema;
   const struct mr__heading *heading = parser->heading;
   if (schema->request_key < 0) return MR_OK;
+  for (size_t c = 0; c < schema->n_columns; c++) {
+    const struct mr__column *column = &schema->columns[c];
+    if (column->n_parts > 0 && column->domain == MR_REQUEST && is_counted(parser, column))
+      count_cross_again(parser, (int)c);
+  }
   for (int i = 0; i < heading->n_items; i++) {
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &schema->columns[item.column];
     if (column->domain != MR_REQUEST || column->type == MR_REQUEST_KEY) continue;
-    int counted = column->table >= 0 && mr__dictionary_counts(parser->dictionary, column->table);
-    MR_TRY(compare_column(parser, item, counted));
+    MR_TRY(compare_column(parser, item, is_counted(parser, column)));
   }
   return MR_OK;
 }

@@ -37,14 +37,17 @@ static void clear_values(struct mr__column *column) {
   mr__free(column->listed);
 }
 
+static void clear_column(struct mr__column *column) {
+  mr__free(column->name);
+  mr__free(column->source);
+  mr__free(column->bounds);
+  mr__free(column->parts);
+  clear_values(column);
+}
+
 void mr_schema_free(mr_schema *schema) {
   if (!schema || __atomic_sub_fetch(&schema->references, 1, __ATOMIC_ACQ_REL) > 0) return;
-  for (size_t i = 0; i < schema->n_columns; i++) {
-    mr__free(schema->columns[i].name);
-    mr__free(schema->columns[i].source);
-    mr__free(schema->columns[i].bounds);
-    clear_values(&schema->columns[i]);
-  }
+  for (size_t i = 0; i < schema->n_columns; i++) clear_column(&schema->columns[i]);
   for (size_t i = 0; i < schema->n_tables; i++) mr__free(schema->tables[i].name);
   mr__free(schema->columns);
   mr__free(schema->tables);
@@ -321,6 +324,40 @@ static int check_label(const mr_schema *schema, const mr_column_spec *spec) {
   return mr__fail(MR_EINVAL, "column \"%s\": there is no label \"%s\"", spec->name, spec->when);
 }
 
+/* One of the columns that a cross combines. */
+static int check_part(const mr_schema *schema, const mr_column_spec *spec, int i) {
+  int c = mr_schema_find(schema, spec->cross[i]);
+  if (c < 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": there is no column \"%s\" to cross", spec->name,
+                    spec->cross[i]);
+  const struct mr__column *part = &schema->columns[c];
+  if (part->type != MR_ID || part->sequence >= 0 || part->n_parts > 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is %s, and a cross is of ids", spec->name,
+                    part->name,
+                    part->n_parts > 0     ? "a cross itself"
+                    : part->sequence >= 0 ? "of a sequence"
+                                          : "no id");
+  if (part->domain == MR_SAMPLE && spec->domain != MR_SAMPLE)
+    return mr__fail(MR_EINVAL, "column \"%s\" is of the request, but its part \"%s\" of the sample",
+                    spec->name, part->name);
+  for (int k = 0; k < i; k++)
+    if (strcmp(spec->cross[k], spec->cross[i]) == 0)
+      return mr__fail(MR_EINVAL, "column \"%s\" crosses \"%s\" twice", spec->name, part->name);
+  return MR_OK;
+}
+
+static int check_cross(const mr_schema *schema, const mr_column_spec *spec) {
+  if (!spec->cross && spec->n_cross == 0) return MR_OK;
+  if (spec->type != MR_ID || spec->sequence || spec->n_values > 0)
+    return mr__fail(MR_EINVAL, "column \"%s\": a cross is an id, not of a sequence, without values",
+                    spec->name);
+  if (!spec->cross || spec->n_cross < 2 || spec->n_cross > MR__MOST_PARTS)
+    return mr__fail(MR_EINVAL, "column \"%s\": a cross is of %d columns, expected 2 to %d",
+                    spec->name, spec->n_cross, MR__MOST_PARTS);
+  for (int i = 0; i < spec->n_cross; i++) MR_TRY(check_part(schema, spec, i));
+  return MR_OK;
+}
+
 static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->name || !*spec->name) return mr__fail(MR_EINVAL, "a column has no name");
   if (mr_schema_find(schema, spec->name) >= 0)
@@ -335,6 +372,7 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
     return mr__fail(MR_EINVAL, "column \"%s\": domain is %d, expected %d (request) or %d (sample)",
                     spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
   MR_TRY(check_member(schema, spec));
+  MR_TRY(check_cross(schema, spec));
   switch (spec->type) {
   case MR_ID:
     MR_TRY(check_values(spec));
@@ -410,6 +448,16 @@ static int copy_values(struct mr__column *column, const mr_column_spec *spec) {
   return MR_OK;
 }
 
+static int copy_parts(struct mr__column *column, const mr_schema *schema,
+                      const mr_column_spec *spec) {
+  if (spec->n_cross == 0) return MR_OK;
+  column->parts = mr__calloc((size_t)spec->n_cross, sizeof *column->parts);
+  if (!column->parts) return mr__fail_memory();
+  for (int i = 0; i < spec->n_cross; i++) column->parts[i] = mr_schema_find(schema, spec->cross[i]);
+  column->n_parts = spec->n_cross;
+  return MR_OK;
+}
+
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_open(schema));
   MR_TRY(check_column(schema, spec));
@@ -443,10 +491,9 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
         column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
     status = copy_values(&column, spec);
   }
+  if (status == MR_OK) status = copy_parts(&column, schema, spec);
   if (status != MR_OK) {
-    mr__free(column.name);
-    mr__free(column.source);
-    clear_values(&column);
+    clear_column(&column);
     return status;
   }
   schema->n_labels += column.type == MR_LABEL;
@@ -460,6 +507,13 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
 uint64_t mr_schema_key(const mr_schema *schema, int32_t column, const char *text, size_t size) {
   if (column < 0 || (size_t)column >= schema->n_columns) return MR__UNKNOWN_KEY;
   return mr__key(text, size, schema->columns[column].seed);
+}
+
+uint64_t mr__cross_key(const struct mr__column *cross, const uint64_t *keys) {
+  for (int i = 0; i < cross->n_parts; i++)
+    if (keys[i] == MR__UNKNOWN_KEY || keys[i] == MR__UNLISTED_KEY) return MR__UNKNOWN_KEY;
+  uint64_t key = mr__hash(keys, (size_t)cross->n_parts * sizeof *keys, cross->seed);
+  return key == MR__UNKNOWN_KEY ? 1 : key;
 }
 
 /* Each value is hashed together with the sum so far, so neither order nor borders are lost. */
@@ -496,6 +550,8 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
     const int64_t lists[] = {column->n_values, column->unseen};
     sum = add_numbers(sum, lists, sizeof lists / sizeof *lists);
     for (int v = 0; v < column->n_values; v++) sum = add_text(sum, column->values[v]);
+    for (int k = 0; k < column->n_parts; k++)
+      sum = add_text(sum, schema->columns[column->parts[k]].name);
     if (column->sequence < 0) continue;
     const struct mr__sequence *sequence = &schema->sequences[column->sequence];
     int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};

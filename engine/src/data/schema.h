@@ -28,6 +28,8 @@ struct mr__column {
   char **values;    /* [n_values], in the order given; 0: any value */
   uint64_t *listed; /* [n_values] their keys, ascending */
   int n_values, unseen;
+  int *parts; /* [n_parts] of a cross: the columns whose values it combines; 0: none */
+  int n_parts;
   int when_missing, clips, transform, normalize, buckets;
   float missing, least, most;
   /* Fitted to the training data (data/fit.h): */
@@ -66,6 +68,10 @@ static inline int mr__is_pairs(int domain) { return domain >= MR_DOMAINS && doma
 static inline int mr__sequence_of(int domain) {
   return domain < MR_DOMAINS ? -1 : (domain - MR_DOMAINS) / 2;
 }
+/* So many columns a cross combines at most. */
+enum { MR__MOST_PARTS = 8 };
+#define MR__CROSS_SIGN " & " /* between their texts, where one is wanted of it */
+
 /* Whether a column has one key a row. */
 static inline int mr__column_is_id(const struct mr__column *column) {
   return column->type == MR_ID || column->type == MR_BUCKET;
@@ -81,6 +87,8 @@ static inline uint64_t mr__listed_key(const struct mr__column *column, uint64_t 
   return column->n_values == 0 || key == 0 || mr__column_lists(column, key) ? key
                                                                             : MR__UNLISTED_KEY;
 }
+/* The key of a cross, of those of its parts; MR__UNKNOWN_KEY where one says nothing. */
+uint64_t mr__cross_key(const struct mr__column *cross, const uint64_t *keys);
 /* Whether its codes are settled only once all rows of a cache are known. */
 static inline int mr__column_maps(const struct mr__column *column) {
   return column->table >= 0 && (column->n_values > 0 || column->unseen == MR_UNSEEN_ZERO);

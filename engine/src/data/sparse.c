@@ -142,6 +142,7 @@ int mr__sparse_check(const mr_schema *schema, const mr_text_format *format) {
                     schema->sequences[0].name, name);
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
+    if (column->n_parts > 0) continue;
     if (column->type == MR_REQUEST_KEY || column->type == MR_VECTOR)
       return mr__fail(MR_EINVAL, "column \"%s\": files of %s have no %s", column->name, name,
                       column->type == MR_VECTOR ? "vectors" : "requests");
@@ -194,14 +195,15 @@ int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
   struct mr__sparse_cell *cells = mr__calloc(n, sizeof *cells);
   int status = out->items && out->sparse && cells ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++) {
+    if (schema->columns[i].n_parts > 0) continue;
     status = part_of(&schema->columns[i], format, &cells[i]);
     if (status == MR_OK && format->layout == MR_PAIRS && cells[i].part != MR__SPARSE_CELL)
       status = number_field(out, &schema->columns[i], &cells[i]);
     if (status == MR_OK) add_cell(out, cells[i]);
   }
-  for (size_t i = 0; status == MR_OK && i < n; i++) {
-    mr__heading_add(out, (struct mr__item){find_cell(out, cells[i]), (int)i});
-  }
+  for (size_t i = 0; status == MR_OK && i < n; i++)
+    if (schema->columns[i].n_parts == 0)
+      mr__heading_add(out, (struct mr__item){find_cell(out, cells[i]), (int)i});
   mr__free(cells);
   if (status != MR_OK) mr__heading_clear(out);
   return status;

@@ -26,6 +26,10 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
     return mr__fail(MR_EINVAL, "column %d, but there are %zu", (int)values->column,
                     schema->n_columns);
   const struct mr__column *column = &schema->columns[values->column];
+  if (column->n_parts > 0)
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\" is a cross: it is not given, but follows from its parts",
+                    column->name);
   int forms = !!values->texts + !!values->keys + !!values->floats;
   if (forms != 1)
     return mr__fail(MR_EINVAL,
@@ -397,6 +401,23 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first) {
 }
 
 /* ---- without values ---- */
+
+void mr__values_cross(mr_batch *batch, int c) {
+  const struct mr__column *cross = &batch->schema->columns[c];
+  uint64_t keys[MR__MOST_PARTS];
+  for (int64_t q = 0; q < batch->rows[MR_REQUEST]; q++) {
+    int64_t row = q, end = q + 1;
+    if (cross->domain == MR_SAMPLE) row = batch->first_sample[q], end = batch->first_sample[q + 1];
+    for (; row < end; row++) {
+      for (int k = 0; k < cross->n_parts; k++) {
+        int part = cross->parts[k];
+        int is_shared = batch->schema->columns[part].domain == MR_REQUEST;
+        keys[k] = batch->columns[part].keys[is_shared ? q : row];
+      }
+      batch->columns[c].keys[row] = mr__cross_key(cross, keys);
+    }
+  }
+}
 
 void mr__values_clear(mr_batch *batch, int c) {
   const struct mr__column *column = &batch->schema->columns[c];

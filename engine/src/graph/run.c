@@ -468,6 +468,14 @@ static int same_sequence(const mr_schema *a, const mr_schema *b, int s) {
          x->separator == y->separator;
 }
 
+static int same_parts(const mr_schema *a, const struct mr__column *of_a, const mr_schema *b,
+                      const struct mr__column *of_b) {
+  if (of_a->n_parts != of_b->n_parts) return 0;
+  for (int i = 0; i < of_a->n_parts; i++)
+    if (strcmp(a->columns[of_a->parts[i]].name, b->columns[of_b->parts[i]].name) != 0) return 0;
+  return 1;
+}
+
 /* A batch may come from a schema of its own (data without labels, say), as long as the columns
  * that the plan reads are the same there. */
 static int check_schema(const mr_run *run, const mr_schema *schema) {
@@ -485,6 +493,7 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
         there->max != wanted->max || there->sequence != wanted->sequence ||
         there->unseen != wanted->unseen || there->n_values != wanted->n_values ||
         !same_sequence(schema, graph->schema, wanted->sequence) ||
+        !same_parts(schema, there, graph->schema, wanted) ||
         (wanted->table >= 0 &&
          schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
       return mr__fail(MR_EINVAL, "the data lacks column \"%s\" as the model was trained on it",

@@ -31,7 +31,12 @@ static void write_transform(struct mr__text *out, const struct mr__column *colum
 
 static void write_column(struct mr__text *out, const mr_schema *schema,
                          const struct mr__column *column) {
-  mr__putf(out, "{\"domain\":%d,\"max\":%d,\"missing\":", column->domain, column->max);
+  for (int i = 0; i < column->n_parts; i++) {
+    mr__puts(out, i ? "," : "{\"cross\":[");
+    mr__put_string(out, schema->columns[column->parts[i]].name);
+  }
+  mr__putf(out, "%s\"domain\":%d,\"max\":%d,\"missing\":", column->n_parts > 0 ? "]," : "{",
+           column->domain, column->max);
   mr__put_number(out, (double)column->missing);
   mr__puts(out, ",\"name\":");
   mr__put_string(out, column->name);
@@ -132,21 +137,31 @@ static int read_fitted(struct mr__column *column, const struct mr__json *from) {
   return mr__column_set_fitted(column, mean->number, deviation->number, bounds, (int)list->n);
 }
 
-/* Add a column with the values that it lists. */
-static int add_listing(mr_schema *schema, mr_column_spec *spec, const struct mr__json *from) {
+/* A list of texts, which stay those of `from`; NULL where there is none of this name. */
+static int read_texts(const struct mr__json *from, const char *name, const char ***out,
+                      int32_t *n) {
   const struct mr__json *list;
-  MR_TRY(mr__json_member(from, "values", MR__LIST, &list));
-  const char **values = mr__calloc(list->n, sizeof *values);
-  if (!values) return mr__fail_memory();
-  int status = MR_OK;
-  for (size_t i = 0; i < list->n; i++) {
-    values[i] = list->items[i].text;
-    if (list->items[i].kind != MR__STRING) status = mr__fail(MR_EDATA, "a value is no text");
-  }
+  if (!mr__json_get(from, name)) return MR_OK;
+  MR_TRY(mr__json_member(from, name, MR__LIST, &list));
+  for (size_t i = 0; i < list->n; i++)
+    if (list->items[i].kind != MR__STRING) return mr__fail(MR_EDATA, "a value is no text");
+  *out = mr__calloc(list->n, sizeof **out);
+  if (!*out) return mr__fail_memory();
+  for (size_t i = 0; i < list->n; i++) (*out)[i] = list->items[i].text;
+  *n = list->n < INT32_MAX ? (int32_t)list->n : INT32_MAX;
+  return MR_OK;
+}
+
+/* Add a column with the values that it lists and what it crosses. */
+static int add_column(mr_schema *schema, mr_column_spec *spec, const struct mr__json *from) {
+  const char **values = NULL, **cross = NULL;
+  int status = read_texts(from, "values", &values, &spec->n_values);
+  if (status == MR_OK) status = read_texts(from, "cross", &cross, &spec->n_cross);
   spec->values = values;
-  spec->n_values = list->n < INT32_MAX ? (int32_t)list->n : INT32_MAX;
+  spec->cross = cross;
   if (status == MR_OK) status = mr_schema_add_column(schema, spec);
   mr__free(values);
+  mr__free(cross);
   return status;
 }
 
@@ -168,8 +183,7 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   if (mr__json_get(from, "number")) MR_TRY(mr__json_member(from, "number", MR__OBJECT, &number));
   if (number) MR_TRY(read_transform(number, &spec));
   if (mr__json_get(from, "unseen")) MR_TRY(whole32(from, "unseen", &spec.unseen));
-  MR_TRY(mr__json_get(from, "values") ? add_listing(schema, &spec, from)
-                                      : mr_schema_add_column(schema, &spec));
+  MR_TRY(add_column(schema, &spec, from));
   return number ? read_fitted(&schema->columns[schema->n_columns - 1], number) : MR_OK;
 }
 

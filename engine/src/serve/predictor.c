@@ -21,6 +21,7 @@ struct mr_predictor {
   mr_graph *graph;              /* owned with the model, or NULL: both are the caller's */
   int32_t *nodes;               /* [2 * tasks]: logit and probability of each */
   unsigned char *read;          /* [columns]: whether a task depends on it */
+  unsigned char *taken;         /* [columns]: whether it is read, or a part of a cross that is */
   unsigned char *read_sequence; /* [sequences]: whether it depends on any column of it */
   atomic_int references;
 };
@@ -50,8 +51,9 @@ static int list_columns(mr_predictor *predictor) {
   const mr_graph *graph = graph_of(predictor);
   unsigned char *wanted = mr__calloc(graph->n_nodes, 1);
   predictor->read = mr__calloc(graph->schema->n_columns, 1);
+  predictor->taken = mr__calloc(graph->schema->n_columns, 1);
   predictor->read_sequence = mr__calloc(graph->schema->n_sequences, 1);
-  if (!wanted || !predictor->read || !predictor->read_sequence) {
+  if (!wanted || !predictor->read || !predictor->taken || !predictor->read_sequence) {
     mr__free(wanted);
     return mr__fail_memory();
   }
@@ -63,9 +65,13 @@ static int list_columns(mr_predictor *predictor) {
     if (mr__node_op(node)->flags & MR__LEAF)
       predictor->read[(size_t)mr__option_number(node, 0)] = 1;
   }
-  for (size_t c = 0; c < graph->schema->n_columns; c++)
-    if (predictor->read[c] && graph->schema->columns[c].sequence >= 0)
-      predictor->read_sequence[graph->schema->columns[c].sequence] = 1;
+  for (size_t c = 0; c < graph->schema->n_columns; c++) {
+    const struct mr__column *column = &graph->schema->columns[c];
+    if (predictor->read[c] && column->sequence >= 0) predictor->read_sequence[column->sequence] = 1;
+    for (int k = 0; predictor->read[c] && k < column->n_parts; k++)
+      predictor->taken[column->parts[k]] = 1;
+    predictor->taken[c] |= predictor->read[c];
+  }
   mr__free(wanted);
   return MR_OK;
 }
@@ -123,6 +129,7 @@ void mr_predictor_close(mr_predictor *predictor) {
   if (!predictor || atomic_fetch_sub(&predictor->references, 1) > 1) return;
   mr__free(predictor->nodes);
   mr__free(predictor->read);
+  mr__free(predictor->taken);
   mr__free(predictor->read_sequence);
   if (predictor->graph) mr_model_free(predictor->model);
   mr_graph_free(predictor->graph);
@@ -205,7 +212,7 @@ static int note_given(mr_scratch *scratch, const mr_values *values, int32_t n) {
   }
   /* Columns of sequences that are not read say nothing of their length either. */
   for (size_t c = 0; c < schema->n_columns; c++)
-    if (!scratch->predictor->read[c]) scratch->given[c] = NULL;
+    if (!scratch->predictor->taken[c]) scratch->given[c] = NULL;
   return MR_OK;
 }
 
@@ -239,14 +246,20 @@ static int find_sequence(mr_scratch *scratch, int s, int64_t first) {
 
 /* One column of the request in hand, and where its keys' rows are. */
 static int prepare_column(mr_scratch *scratch, int c) {
+  const struct mr__column *column = &scratch->batch->schema->columns[c];
   const mr_values *values = scratch->given[c];
+  if (column->n_parts > 0) {
+    if (column->domain != MR_REQUEST) return MR_OK;
+    mr__values_cross(scratch->batch, c);
+    return find_column(scratch, c, 0);
+  }
   if (values)
     MR_TRY(mr__values_put(scratch->request, values, 0));
   else
     mr__values_clear(scratch->request, c);
-  if (scratch->batch->schema->columns[c].domain != MR_REQUEST) return MR_OK;
+  if (column->domain != MR_REQUEST) return MR_OK;
   MR_TRY(mr__values_repeat(scratch->batch, c, scratch->request));
-  return find_column(scratch, c, 0);
+  return scratch->predictor->read[c] ? find_column(scratch, c, 0) : MR_OK;
 }
 
 static int prepare_sequence(mr_scratch *scratch, int s) {
@@ -264,7 +277,7 @@ static int prepare(mr_scratch *scratch, const mr_values *values, int32_t n) {
   scratch->batch->first_sample[0] = 0;
   scratch->batch->first_sample[1] = 1;
   for (size_t c = 0; c < schema->n_columns; c++)
-    if (predictor->read[c] && schema->columns[c].sequence < 0)
+    if (predictor->taken[c] && schema->columns[c].sequence < 0)
       MR_TRY(prepare_column(scratch, (int)c));
   for (size_t s = 0; s < schema->n_sequences; s++)
     if (predictor->read_sequence[s]) MR_TRY(prepare_sequence(scratch, (int)s));
@@ -339,13 +352,15 @@ static int put_candidates(mr_scratch *scratch, int64_t first) {
     MR_TRY(find_sequence(scratch, (int)s, first));
   }
   for (size_t c = 0; c < schema->n_columns; c++) {
-    if (!predictor->read[c] || schema->columns[c].domain != MR_SAMPLE ||
-        schema->columns[c].sequence >= 0)
-      continue;
+    const struct mr__column *column = &schema->columns[c];
+    if (!predictor->taken[c] || column->domain != MR_SAMPLE || column->sequence >= 0) continue;
     const mr_values *values = scratch->given[c];
-    MR_TRY(values ? mr__values_put(scratch->batch, values, first)
-                  : mr__values_repeat(scratch->batch, (int)c, scratch->request));
-    MR_TRY(find_column(scratch, (int)c, first));
+    if (column->n_parts > 0)
+      mr__values_cross(scratch->batch, (int)c);
+    else
+      MR_TRY(values ? mr__values_put(scratch->batch, values, first)
+                    : mr__values_repeat(scratch->batch, (int)c, scratch->request));
+    if (predictor->read[c]) MR_TRY(find_column(scratch, (int)c, first));
   }
   return MR_OK;
 }

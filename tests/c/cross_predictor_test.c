@@ -1,0 +1,205 @@
+/* Crosses, request by request: a model that reads nothing but crosses scores the rows of a file the
+ * same in the cache of the training data, in a file of its own, and request by request from texts
+ * and from keys of the parts. A cross is unknown where a part is empty or not listed, and is not
+ * given. */
+#include "moonrank.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "scoring.h"
+
+enum { ROWS = 400, IN_REQUEST = 4, TEXT = 16 };
+
+static const char *const listed[] = {"feed", "search"};
+static const char *const of_user[] = {"user", "place"}, *const of_ad[] = {"place", "ad", "user"};
+
+static const mr_column_spec columns[] = {
+    {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
+    {.name = "place", .type = MR_ID, .domain = MR_REQUEST, .values = listed, .n_values = 2},
+    {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
+    {.name = "user_place", .type = MR_ID, .domain = MR_REQUEST, .cross = of_user, .n_cross = 2},
+    {.name = "ad_place_user", .type = MR_ID, .domain = MR_SAMPLE, .cross = of_ad, .n_cross = 3},
+    {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
+    {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST}};
+enum { USER, PLACE, AD, USER_PLACE, AD_PLACE_USER, CLICK, RID, COLUMNS };
+
+static char users[ROWS][TEXT], places[ROWS][TEXT], ads[ROWS][TEXT];
+
+static void make_data(void) {
+  static const char *const names[] = {"feed", "search", "cart", ""};
+  for (int r = 0; r < ROWS; r++) {
+    snprintf(ads[r], TEXT, "a%u", draw(9));
+    if (r % IN_REQUEST) {
+      memcpy(users[r], users[r - 1], TEXT);
+      memcpy(places[r], places[r - 1], TEXT);
+      continue;
+    }
+    snprintf(users[r], TEXT, "u%u", draw(7));
+    if (draw(8) == 0) *users[r] = 0;
+    snprintf(places[r], TEXT, "%s", names[draw(4)]);
+  }
+}
+
+static void write_text(int clicks) {
+  FILE *file = fopen(text_path, "w");
+  NEED(file);
+  fprintf(file, "rid,ad,place,user%s\n", clicks ? ",click" : "");
+  for (int r = 0; r < ROWS; r++) {
+    fprintf(file, "%d,%s,\"%s\",%s", r / IN_REQUEST, ads[r], places[r], users[r]);
+    fprintf(file, clicks ? ",%d\n" : "\n", r % 2);
+  }
+  NEED(fclose(file) == 0);
+}
+
+static mr_schema *new_schema(int labels) {
+  mr_schema *schema;
+  NEED(mr_schema_new(&schema) == MR_OK);
+  for (int c = 0; c < COLUMNS; c++)
+    if (labels || c != CLICK) NEED(mr_schema_add_column(schema, &columns[c]) == MR_OK);
+  return schema;
+}
+
+/* Whether two rows have the same parts; 0 besides where those of the first say nothing. */
+static int says_same(int a, int b, int with_ad) {
+  if (!*users[a] || (strcmp(places[a], "feed") != 0 && strcmp(places[a], "search") != 0)) return 0;
+  return strcmp(users[a], users[b]) == 0 && strcmp(places[a], places[b]) == 0 &&
+         (!with_ad || strcmp(ads[a], ads[b]) == 0);
+}
+
+/* Keys of equal combinations are equal, others differ, and those that say nothing are 0. */
+static void check_keys(const uint64_t *of_requests, const uint64_t *of_rows) {
+  int known = 0;
+  for (int a = 0; a < ROWS; a++) {
+    int says = says_same(a, a, 0);
+    known += says;
+    CHECK((of_rows[a] != 0) == says && (of_requests[a / IN_REQUEST] != 0) == says, "row %d", a);
+    for (int b = 0; says && b < ROWS; b++) {
+      CHECK((of_rows[a] == of_rows[b]) == says_same(a, b, 1), "rows %d and %d", a, b);
+      CHECK((of_requests[a / IN_REQUEST] == of_requests[b / IN_REQUEST]) == says_same(a, b, 0),
+            "requests of rows %d and %d", a, b);
+    }
+  }
+  CHECK(known > ROWS / 4 && known < 3 * ROWS / 4, "%d rows tell little", known);
+}
+
+static const mr_text_format format = {.delimiter = ',', .quotes = 1};
+static const char *paths[] = {text_path};
+
+/* A model of nothing but the crosses, trained a step, and the scores of the training data by it. */
+static void save_model(float *scores) {
+  mr_schema *schema = new_schema(1);
+  mr_dataset *dataset;
+  mr_loader *loader;
+  mr_batch *batch;
+  mr_graph *graph;
+  mr_pool *pool;
+  mr_model *model;
+  mr_run *run;
+  double loss;
+  const mr_run_options options = {.batch = ROWS, .dense = {.name = "adam"}};
+  NEED(mr_pool_new(&pool, 2) == MR_OK);
+  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 1, pool) == MR_OK);
+  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
+  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = ROWS}) == MR_OK);
+  NEED(mr_loader_next(loader, &batch) == MR_OK && mr_batch_rows(batch, MR_SAMPLE) == ROWS);
+  check_keys(mr_batch_keys(batch, USER_PLACE), mr_batch_keys(batch, AD_PLACE_USER));
+  NEED(mr_graph_new(&graph, schema) == MR_OK);
+  int32_t x[] = {lookup(graph, "user_place", 3), lookup(graph, "ad_place_user", 4)};
+  int32_t both = dense(graph, add(graph, "concat", 2, x, 0, NULL), 6);
+  int32_t logit = dense(graph, add(graph, "tanh", 1, &both, 0, NULL), 1);
+  int32_t losses[] = {logit, of_column(graph, "column", "click")};
+  add(graph, "logloss", 2, losses, 0, NULL);
+  NEED(mr_graph_add_task(graph, "ctr", logit, add(graph, "sigmoid", 1, &logit, 0, NULL)) == MR_OK);
+  NEED(mr_model_new(&model, graph, 11) == MR_OK);
+  NEED(mr_run_new(&run, model, pool, &options) == MR_OK);
+  NEED(mr_run_step(run, batch, &loss) == MR_OK); /* which makes rows of the combinations */
+  mr_run_free(run);
+  NEED(mr_model_save(model, model_path, "a test") == MR_OK);
+  NEED(mr_run_new_predict(&run, model, pool, &options, &logit, 1) == MR_OK);
+  NEED(mr_run_predict(run, batch, &scores) == MR_OK);
+  mr_run_free(run);
+  mr_model_free(model);
+  mr_graph_free(graph);
+  mr_schema_free(schema);
+  mr_loader_free(loader);
+  mr_dataset_close(dataset);
+  mr_pool_free(pool);
+  unlink(cache_path);
+}
+
+static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
+  const mr_schema *schema = mr_predictor_schema(predictor);
+  mr_scratch *scratch;
+  NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
+  for (int r = 0; r < ROWS; r += IN_REQUEST) {
+    const char *user = users[r], *place = places[r], *texts[IN_REQUEST];
+    uint64_t of_request[] = {mr_schema_key(schema, USER, user, strlen(user)),
+                             mr_schema_key(schema, PLACE, place, strlen(place))};
+    uint64_t keys[IN_REQUEST];
+    for (int i = 0; i < IN_REQUEST; i++) {
+      texts[i] = ads[r + i];
+      keys[i] = mr_schema_key(schema, AD, texts[i], strlen(texts[i]));
+    }
+    mr_values request[] = {{.column = USER}, {.column = PLACE}}, candidates = {.column = AD};
+    if (as_keys)
+      request[0].keys = &of_request[0], request[1].keys = &of_request[1], candidates.keys = keys;
+    else
+      request[0].texts = &user, request[1].texts = &place, candidates.texts = texts;
+    NEED(mr_predictor_prepare(scratch, request, 2) == MR_OK);
+    NEED(mr_predictor_score(scratch, IN_REQUEST, &candidates, 1, out + r) == MR_OK);
+  }
+  mr_scratch_free(scratch);
+}
+
+static void check_same(const float *a, const float *b, const char *what) {
+  int differ = 0;
+  for (int r = 0; r < ROWS; r++) differ += memcmp(&a[r], &b[r], sizeof *a) != 0;
+  CHECK(differ == 0, "%s: %d of %d rows differ", what, differ, (int)ROWS);
+}
+
+static void check_scores(mr_predictor *predictor, const float *trained) {
+  static float logits[ROWS], file[ROWS], requests[ROWS];
+  score_file(predictor, new_schema(0), 32, ROWS, logits, file);
+  score_requests(predictor, 0, requests);
+  check_same(file, requests, "texts");
+  score_requests(predictor, 1, requests);
+  check_same(file, requests, "keys");
+  int distinct = 0;
+  for (int r = 1; r < ROWS; r++) distinct += requests[r] != requests[0];
+  CHECK(distinct > ROWS / 4, "%d scores tell little", distinct);
+  score_file(predictor, new_schema(0), ROWS, ROWS, logits, file);
+  check_same(trained, logits, "a file");
+}
+
+static void check_refused(mr_predictor *predictor) {
+  const char *texts[] = {"a0 & feed & u1", "x"};
+  mr_scratch *scratch;
+  NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
+  refused(scratch, &(mr_values){.column = AD_PLACE_USER, .texts = texts}, 1,
+          "column \"ad_place_user\" is a cross: it is not given, but follows from its parts");
+  mr_scratch_free(scratch);
+}
+
+int main(void) {
+  static float trained[ROWS];
+  int64_t live = mr_alloc_live();
+  mr_predictor *predictor;
+  make_folder();
+  make_data();
+  write_text(1);
+  save_model(trained);
+  write_text(0);
+  NEED(mr_predictor_open(&predictor, model_path) == MR_OK);
+  check_scores(predictor, trained);
+  check_refused(predictor);
+  mr_predictor_close(predictor);
+  char lock[160];
+  snprintf(lock, sizeof lock, "%s.lock", cache_path);
+  unlink(lock);
+  unlink(model_path);
+  unlink(text_path);
+  CHECK(rmdir(folder) == 0, "something is left in %s", folder);
+  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
+  return check_end();
+}
