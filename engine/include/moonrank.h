@@ -324,10 +324,10 @@ const char *mr_dataset_scenario_name(const mr_dataset *dataset, int32_t scenario
  * grow with the text, but for a request of many rows. Nothing is written to disk.
  *
  * Files are as of mr_dataset_build. A part is a dataset of some whole requests, in the order of the
- * text: a block of about block_bytes (0: 256 KB), or, of a pipe of plain text, what has come of it within 20 ms.
- * The last request that has come is kept back until another one or the end shows that it is whole.
- * Loaders read a part as they do any dataset; it has no columns to view, texts or scenarios, and its
- * wrong rows are numbered from 0. All are made by a thread of the stream, one ahead. */
+ * text: a block, or, of a pipe of plain text, what has come of it within 20 ms. The last request that
+ * has come is kept back until another one or the end shows that it is whole. Loaders read a part as
+ * they do any dataset; it has no columns to view, texts, scenarios or counts of keys, and its wrong
+ * rows are numbered from 0. All are made by a thread of the stream, one ahead. */
 typedef struct mr_stream mr_stream;
 /* All but the schema, which is fitted, is borrowed until the stream is closed. */
 int mr_stream_open(mr_stream **out, const mr_schema *schema, const mr_text_format *format,

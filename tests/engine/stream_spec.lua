@@ -136,6 +136,33 @@ describe("a stream", function()
     end)
   end
 
+  it("knows what keys are, also when they are more than it keeps", function()
+    local many = { { name = "ad", type = "id" },
+      { name = "tags", type = "ids", separator = "|", table = "ad" } }
+    local random, lines = helper.random(12), { "ad,tags" }
+    for i = 1, 9000 do -- 320,000 keys and some that come all the time
+      local tags = { "common" }
+      for k = 2, 36 do tags[k] = ("%d"):format(36 * i + k) end
+      lines[i + 1] = random(100) .. "," .. table.concat(tags, "|")
+    end
+    local path = helper.write(dir .. "/many.csv", table.concat(lines, "\n") .. "\n")
+    local plain, seen, wrong = data.schema(many), 0, 0
+    local common = data.key(plain, "ad", "common")
+    assert(data.stream(plain, path, { block = 100000 }, function(part)
+      for _, row in ipairs(assert(data.rows_of(plain, many, part))) do
+        seen = seen + 1
+        local ad, tags = lines[seen + 1]:match "^(%d+),(.*)$"
+        local first, second = tags:match "^([^|]*)|([^|]*)"
+        local got_first, got_second = row.tags:match "^(%S+) (%S+)"
+        local right = first == "common" and got_first == common
+          and row.ad == data.key(plain, "ad", ad)
+          and got_second == data.key(plain, "ad", second)
+        wrong = wrong + (right and 0 or 1)
+      end
+    end))
+    assert.same({ 9000, 0 }, { seen, wrong })
+  end)
+
   it("says what is wrong where it is, whatever was read twice before it", function()
     local rows = make_rows(5, 30)
     rows[#rows][9] = "much"

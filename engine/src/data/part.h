@@ -1,12 +1,21 @@
-/* A dataset in memory: the rows of one block of text, for those who need them once (stream.h).
+/* Datasets in memory: the rows of a block of text each, for those who need them once (stream.c).
  *
- * It has what loaders read: records, requests, and codes with a dictionary of their own. It has no
- * columns besides, texts or scenarios. */
+ * A part has what loaders read: records, requests, and codes. It has no columns besides, texts,
+ * scenarios or counts of keys. Parts of one maker share a dictionary, so that keys that come again
+ * are known, and batches of one part read the rows that a run has found for another
+ * (table/touched.h); it begins anew when it has many keys. */
 #ifndef MR_DATA_PART_H
 #define MR_DATA_PART_H
 
 #include "data/reader.h"
 #include "data/store.h"
+
+struct mr__part_maker;
+
+/* `format` is as mr__text_format_check left it. */
+int mr__part_maker_new(struct mr__part_maker **out, const mr_schema *schema,
+                       const mr_text_format *format);
+void mr__part_maker_free(struct mr__part_maker *maker);
 
 struct mr__part_place {
   int64_t line;     /* of the block's first row */
@@ -16,9 +25,10 @@ struct mr__part_place {
 };
 
 /* The rows of a block by the rules of a cache that is not built with `fit`. *out: NULL where there
- * are neither rows nor wrong ones. What is wrong in the block is the failure. */
-int mr__part_new(mr_dataset **out, const mr_schema *schema, const mr_text_format *format,
-                 struct mr__block *block, struct mr__part_place *place);
+ * are neither rows nor wrong ones. What is wrong in the block is the failure. By one thread at a
+ * time; parts may be read meanwhile, and outlive the maker. */
+int mr__part_make(struct mr__part_maker *maker, mr_dataset **out, struct mr__block *block,
+                  struct mr__part_place *place);
 
 struct mr__part;
 

@@ -15,9 +15,6 @@
 #include "data/part.h"
 #include "data/source.h"
 
-/* Smaller than blocks of a cache: short rows take ten times their text, and two parts are there. */
-enum { PART_BYTES = 256 << 10 };
-
 struct mr_stream {
   mr_schema *schema; /* holds a reference */
   mr_text_format format;
@@ -31,6 +28,7 @@ struct mr_stream {
   struct mr__block block;
   char *pristine; /* the block's text, where parsing changes it and it may be read again */
   size_t pristine_capacity;
+  struct mr__part_maker *maker;
   struct mr__part_place place;
   int64_t n_rows;
 
@@ -86,7 +84,7 @@ static int next_part(mr_stream *stream, mr_dataset **out) {
     MR_TRY(keep_pristine(stream));
     text = stream->pristine;
   }
-  MR_TRY(mr__part_new(out, stream->schema, &stream->format, block, place));
+  MR_TRY(mr__part_make(stream->maker, out, block, place));
   stream->n_rows += *out ? mr_dataset_samples(*out) : 0;
   place->line += count_lines(text, place->used);
   if (place->used == block->text.size) return MR_OK;
@@ -119,6 +117,7 @@ static void hand_over(mr_stream *stream, int status, mr_dataset *part) {
 static int open_reader(mr_stream *stream) {
   MR_TRY(mr__reader_new(&stream->reader, stream->schema, &stream->format, stream->paths,
                         stream->n_paths, &stream->bytes));
+  MR_TRY(mr__part_maker_new(&stream->maker, stream->schema, &stream->format));
   mr__reader_go_live(stream->reader);
   return MR_OK;
 }
@@ -163,7 +162,6 @@ int mr_stream_open(mr_stream **out, const mr_schema *schema, const mr_text_forma
   stream->schema = mr__schema_retain(schema);
   stream->format = *format;
   stream->format.stop = &stream->stop;
-  if (format->block_bytes == 0) stream->format.block_bytes = PART_BYTES;
   stream->paths = paths;
   stream->n_paths = n_paths;
   stream->total = mr__sources_bytes(paths, n_paths);
@@ -213,6 +211,7 @@ void mr_stream_close(mr_stream *stream) {
   pthread_cond_destroy(&stream->changed);
   pthread_mutex_destroy(&stream->lock);
   mr_dataset_close(stream->part);
+  mr__part_maker_free(stream->maker);
   mr__reader_free(stream->reader);
   mr__block_clear(&stream->block);
   mr__free(stream->pristine);

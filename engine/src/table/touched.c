@@ -132,7 +132,7 @@ static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
     if (has_columns(rows, t)) {
       int coded = coded_table(rows, batch, t);
       rows->memos[t].n = (size_t)batch->coding->n[coded];
-      if (rows->tables[t].has_nothing)
+      if (rows->tables[t].has_nothing && rows->tables[t].admit > 0)
         rows->memos[t].nothing =
             mr__find_code(batch->coding->keys[coded], rows->memos[t].n, MR__NOTHING_KEY);
     }

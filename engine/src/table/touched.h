@@ -83,7 +83,7 @@ struct mr__memo {
   struct mr__memo_entry *entries; /* [n] by code */
   size_t n;
   uint32_t next_note;
-  uint32_t nothing; /* the code of MR__NOTHING_KEY, or of "unknown" where there is none */
+  uint32_t nothing; /* where keys are admitted: the code of MR__NOTHING_KEY, or of "unknown" */
 };
 
 struct mr__touched {
