@@ -219,6 +219,35 @@ describe("slices", function()
   end)
 end)
 
+-- A mode of the processor, which those that have none lack.
+local flushes = jit.arch == "x64" and it or pending
+
+describe("numbers below 2^-126 in training", function()
+  local schema = g.schema { { name = "x", type = "number" }, { name = "click", type = "label" } }
+
+  -- The gradient of the first of two weights: the sum of x w dy.
+  local function first_weight(x, second, threads)
+    local b = g.builder(schema)
+    local y = b:dense(b:column { column = "x" }, { out = 1 })
+    b:logloss(b:dense(y, { out = 1 }), b:column { column = "click" })
+    local batch, model = g.batch(schema, 64), g.model(b)
+    for r = 0, 63 do C.mr_batch_floats(batch, 0)[r] = x end
+    C.mr_model_weights(model, 0)[0], C.mr_model_weights(model, 2)[0] = 1, second
+    local run = g.run(model, { slice_bytes = 1, threads = threads })
+    g.gradient(run, batch)
+    return C.mr_run_weight_gradient(run.handle, 0)[0]
+  end
+
+  flushes("are 0, in every thread, and stay as they are elsewhere", function()
+    for threads = 1, 3 do
+      -- 64 labels of 0 and logits of about 0: dy is a half by the number of rows.
+      assert.equal(2 ^ -101, first_weight(2 ^ -50, 2 ^ -50, threads))
+      assert.equal(0, first_weight(2 ^ -70, 2 ^ -70, threads))
+      assert.equal(2 ^ -1074, math.abs(2 ^ -1000 * -2 ^ -74))
+    end
+  end)
+end)
+
 describe("predicting", function()
   local schema = g.schema { { name = "x", type = "number" }, { name = "click", type = "label" } }
   local b = g.builder(schema)

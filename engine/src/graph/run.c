@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/denormals.h"
 #include "data/fit.h"
 #include "graph/run_check.h"
 #include "kernel/family.h"
@@ -307,6 +308,26 @@ static struct mr__call make_call(const mr_run *run, int i, const struct mr__slic
   return call;
 }
 
+/* ---- tasks of training ---- */
+
+struct training {
+  mr__task run;
+  void *job;
+};
+
+static int run_training(void *argument, int64_t task, int worker) {
+  const struct training *training = argument;
+  unsigned before = mr__flush_denormals();
+  int status = training->run(training->job, task, worker);
+  mr__restore_denormals(before);
+  return status;
+}
+
+int mr__run_train(mr_run *run, mr__task task, void *job, int64_t n_tasks) {
+  struct training training = {task, job};
+  return mr__pool_run(run->check ? NULL : run->pool, run_training, &training, n_tasks);
+}
+
 /* ---- a unit: one walk over all slices ---- */
 
 struct unit_job {
@@ -539,10 +560,7 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   }
   for (int unit = 0; unit < mr__plan_units(&run->plan); unit++) {
     struct unit_job job = {run, unit, NULL};
-    if (run->check) /* in order, so that what is found first came first */
-      for (int l = 0; l < run->lanes_used; l++) run_lane(&job, l, 0);
-    else
-      MR_TRY(mr__pool_run(run->pool, run_lane, &job, run->lanes_used));
+    MR_TRY(mr__run_train(run, run_lane, &job, run->lanes_used));
     settle(run, unit);
   }
   mr__profile_stage(run, MR__STAGE_GRAPH);

@@ -126,6 +126,10 @@ struct mr_run {
   struct mr__check *check; /* in checking mode (run_check.h), else NULL */
 };
 
+/* As mr__pool_run, of what training does to floats: without denormals, and where a batch is checked
+ * in order, so that what is found first came first. */
+int mr__run_train(mr_run *run, mr__task task, void *job, int64_t n_tasks);
+
 /* run_update.c */
 int mr__run_prepare_update(mr_run *run);
 /* Bring what backward needs of the weights up to date. */

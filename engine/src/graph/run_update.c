@@ -206,7 +206,7 @@ static int reduce_stretch(void *argument, int64_t task, int worker) {
 }
 
 int mr__run_reduce(mr_run *run) {
-  return mr__pool_run(run->pool, reduce_stretch, run, (int64_t)run->n_stretches);
+  return mr__run_train(run, reduce_stretch, run, (int64_t)run->n_stretches);
 }
 
 struct step_job {
@@ -365,7 +365,7 @@ static int sum_squares(void *argument, int64_t task, int worker) {
 static int measure(mr_run *run) {
   if (run->options.clip_norm == 0) return MR_OK;
   size_t n = run->n_stretches + (size_t)run->rows.n_shares;
-  MR_TRY(mr__pool_run(run->pool, sum_squares, run, (int64_t)n));
+  MR_TRY(mr__run_train(run, sum_squares, run, (int64_t)n));
   double sum = 0;
   for (size_t i = 0; i < n; i++) sum += run->squares[i];
   if (!isfinite(sum)) return fail_gradient(run);
@@ -412,10 +412,10 @@ int mr_run_update(mr_run *run) {
   MR_TRY(measure(run));
   run->steps++;
   struct step_job dense = {run, rates(run, &run->dense_optimizer)};
-  MR_TRY(mr__pool_run(run->pool, step_stretch, &dense, (int64_t)run->n_stretches));
+  MR_TRY(mr__run_train(run, step_stretch, &dense, (int64_t)run->n_stretches));
   mr__profile_stage(run, MR__STAGE_DENSE);
   struct step_job tables = {run, rates(run, &run->table_optimizer)};
-  MR_TRY(mr__pool_run(run->pool, update_share, &tables, run->rows.n_shares));
+  MR_TRY(mr__run_train(run, update_share, &tables, run->rows.n_shares));
   MR_TRY(mr__touched_count(&run->rows, run->steps, run->pool));
   MR_TRY(drop_rows(run));
   mr__profile_stage(run, MR__STAGE_ROWS);
