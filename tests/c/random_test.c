@@ -1,8 +1,12 @@
 /* Philox4x32-10 against the known answers that Random123 publishes (its file kat_vectors), and the
- * moments of what is made of its words. */
+ * moments of what is made of its words; normals of many words beside those of a few. */
 #include "base/random.h"
 
+#include <string.h>
+
 #include "check.h"
+#include "families.h"
+#include "kernel/family.h"
 
 static void check_known(void) {
   static const struct {
@@ -91,10 +95,54 @@ static void check_normal(void) {
   CHECK(isfinite(ends[0]) && isfinite(ends[1]), "word 2^32 - 1");
 }
 
+/* Many at a time, in every family, beside those of the C library one pair at a time: hardly any is
+ * another float, none is further off than the float beside it, and nothing is written behind them. */
+static void check_many(void) {
+  enum { MOST = 70, BLOCKS = 20000 };
+  static uint32_t words[2 * MOST];
+  int others = 0, n_all = 0;
+  for (int block = 0; block < BLOCKS; block++) {
+    float first[2 * MOST] = {0}, some[2 * MOST + 1];
+    int n = block % MOST + 1;
+    for (int i = 0; i < n; i++) {
+      struct mr__random4 r =
+          mr__random(9, MR__RANDOM_TEST, 2, (uint64_t)block * MOST + (uint64_t)i);
+      for (int k = 0; k < 2; k++) { /* one in 64 is at an end or beside a quarter of a turn */
+        uint32_t beside = (r.v[3] & 3) * (1u << 30) - (r.v[3] >> 4 & 1);
+        words[2 * i + k] = r.v[2] >> (26 - 13 * k) & 63 ? r.v[k] : beside;
+      }
+    }
+    for (int family = 0; family < FAMILIES; family++) {
+      if (!family_runs(family)) continue;
+      some[2 * n] = 77;
+      mr_isa_set(family_names[family]);
+      mr__family()->normals(words, n, some);
+      mr_isa_set("auto");
+      CHECK(some[2 * n] == 77, "%s: written behind %d pairs", family_names[family], n);
+      if (family == 0) memcpy(first, some, sizeof first);
+      CHECK(memcmp(first, some, 8 * (size_t)n) == 0, "%s: other bits than %s", family_names[family],
+            family_names[0]);
+    }
+    for (int i = 0; i < n; i++) {
+      float z[2];
+      mr__normal2(words[2 * i], words[2 * i + 1], z);
+      for (int k = 0; k < 2; k++) {
+        float got = first[2 * i + k];
+        n_all++, others += got != z[k];
+        CHECK(got >= nextafterf(z[k], -INFINITY) && got <= nextafterf(z[k], INFINITY),
+              "words %u and %u: %.9g, expected %.9g", words[2 * i], words[2 * i + 1], (double)got,
+              (double)z[k]);
+      }
+    }
+  }
+  CHECK(others <= n_all / 500000, "%d of %d are other floats", others, n_all);
+}
+
 int main(void) {
   check_known();
   check_arguments();
   check_uniform();
   check_normal();
+  check_many();
   return check_end();
 }

@@ -87,6 +87,11 @@ typedef void mr__put_words_fn(char *records, const size_t *at, size_t n_rows,
                               const uint32_t *columns, size_t stride, size_t n);
 mr__put_words_fn mr__put_words_plain, mr__put_words_avx2, mr__put_words_avx512;
 
+/* out[2 i] and out[2 i + 1]: two independent standard normals from words 2 i and 2 i + 1, of n pairs:
+ * those of mr__normal2. */
+typedef void mr__normals_fn(const uint32_t *words, int n_pairs, float *out);
+mr__normals_fn mr__normals_plain, mr__normals_avx2, mr__normals_avx512;
+
 struct mr__family {
   const char *name;
   const struct mr__op_list *ops;
@@ -106,6 +111,7 @@ struct mr__family {
   mr__note_codes_fn *note_codes;
   mr__turn_words_fn *turn_words;
   mr__put_words_fn *put_words;
+  mr__normals_fn *normals;
 };
 
 const struct mr__family *mr__family(void);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "kernel/family.h"
 
 /* MOVED_AT_ONCE: old slots moved by each insert. They are at most 3/5 full when it begins and take
  * an eighth of their number more until it ends: at most 3/4. */
@@ -102,19 +103,23 @@ int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__
 }
 
 static void start_part(const struct mr__table *table, size_t index, uint64_t key, float *value) {
+  enum { SOME = 64 };
   const struct mr__part *part = &table->parts[index];
   uint64_t place = (table->name_hash & 0xffffffff00000000u) ^ ((uint64_t)index << 20);
-  for (int e = 0; e < part->dim; e += 4) {
-    float four[4];
-    struct mr__random4 r =
-        mr__random(table->seed, MR__RANDOM_TABLE, key, place + (uint64_t)(e / 4));
-    if (part->start == MR__START_NORMAL) {
-      mr__normal2(r.v[0], r.v[1], four);
-      mr__normal2(r.v[2], r.v[3], four + 2);
-    } else {
-      for (int i = 0; i < 4; i++) four[i] = 2.0f * mr__uniform(r.v[i]) - 1.0f;
+  for (int first = 0; first < part->dim; first += SOME) {
+    uint32_t words[SOME];
+    float some[SOME];
+    int n = part->dim - first < SOME ? part->dim - first : SOME, n_words = (n + 3) / 4 * 4;
+    for (int e = 0; e < n_words; e += 4) {
+      struct mr__random4 r =
+          mr__random(table->seed, MR__RANDOM_TABLE, key, place + (uint64_t)((first + e) / 4));
+      memcpy(words + e, r.v, sizeof r.v);
     }
-    for (int i = 0; i < 4 && e + i < part->dim; i++) value[e + i] = part->scale * four[i];
+    if (part->start == MR__START_NORMAL)
+      mr__family()->normals(words, n_words / 2, some);
+    else
+      for (int e = 0; e < n; e++) some[e] = 2.0f * mr__uniform(words[e]) - 1.0f;
+    for (int e = 0; e < n; e++) value[first + e] = part->scale * some[e];
   }
 }
 
