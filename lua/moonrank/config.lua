@@ -213,9 +213,13 @@ local function dotted(path, key) return path == "" and key or path .. "." .. key
 
 local function in_path(path) return path == "" and "" or " in " .. path end
 
+-- Where no name is near, all of them, as long as they are few.
+local LISTED = 12
+
 local function unknown_key(entry, path, names)
-  stop(yaml.where(entry.key_node), 'unknown key "%s"%s%s', entry.key, in_path(path),
-    suggest.phrase(entry.key, names))
+  local phrase = suggest.phrase(entry.key, names)
+  if phrase == "" and #names <= LISTED then phrase = ", expected " .. joined(names, "or") end
+  stop(yaml.where(entry.key_node), 'unknown key "%s"%s%s', entry.key, in_path(path), phrase)
 end
 
 local function wrong(node, path, description, hint)

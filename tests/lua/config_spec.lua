@@ -106,7 +106,9 @@ describe("a wrong experiment file", function()
     fails('lr.yaml:3:9: unknown key "bacth" in train; did you mean "batch"?',
       head .. "train: {bacth: 5}")
     fails('lr.yaml:3:1: unknown key "trian"; did you mean "train"?', head .. "trian: {batch: 5}")
-    fails('lr.yaml:3:1: unknown key "xyz"', head .. "xyz: 1")
+    fails('lr.yaml:3:1: unknown key "xyz", expected version, base, fields, model, train, eval or '
+      .. "tune", head .. "xyz: 1")
+    fails('lr.yaml:3:9: unknown key "xyz" in train', head .. "train: {xyz: 5}") -- too many to list
     fails('lr.yaml:3:28: unknown key "l" in train.optimizer.adam; did you mean "lr"?',
       head .. "train: {optimizer: {adam: {l: 1}}}")
     fails('lr.yaml:3:21: unknown key "adm" in train.optimizer; did you mean "adam"?',
