@@ -157,19 +157,20 @@ local function add_vectors(c, batch, rows, of)
 end
 
 local function add_numbers(c, batch, rows, of)
-  local values, stats = C.mr_batch_floats(batch, c.column), c.number
+  local values, stats, latest = C.mr_batch_floats(batch, c.column), c.number, of.latest
   local bits = mr.cast("const uint32_t *", values)
   local starts = starts_of(c, batch, rows)
   for r = 0, rows - 1 do
     local from, to = r, r + 1
     if starts then from, to = starts[r], starts[r + 1] end
-    local w, filled = of.weight[r], false
+    local w, filled, later = of.weight[r], false, false
     for k = from, to - 1 do
       if values[k] > M.LEAST then
         add_number(stats, values[k], w)
-        filled = true
+        filled, later = true, later or latest and values[k] > latest[r]
       end
     end
+    if later then c.later = (c.later or 0) + w end
     if c.print1 then print_of(c, bits[r]) end
     add_row(c, to - from, filled, w)
   end
@@ -184,10 +185,25 @@ local function random_stream()
   end
 end
 
--- Rows of a batch by domain, with their labels: weight, half_n, half_pos.
-local function new_rows(n)
+-- Rows of a batch by domain, with their labels: weight, half_n, half_pos; and where rows have times
+-- that are of a day, latest: what a time is not after that was known then, as floats have it.
+local function new_rows(n, times)
   return { weight = mr.new("double[?]", n), half_n = mr.new("double[?]", n),
-    half_pos = mr.new("double[?]", n) }
+    half_pos = mr.new("double[?]", n), latest = times and mr.new("double[?]", n) }
+end
+
+local ROUNDING = 1 + 2 ^ -23
+
+local function set_latest(rows, batch, times)
+  local first, index = C.mr_batch_first_sample(batch), C.mr_batch_sample_index(batch)
+  local requests, samples = rows[C.MR_REQUEST].latest, rows[C.MR_SAMPLE].latest
+  for q = 0, tonumber(C.mr_batch_rows(batch, C.MR_REQUEST)) - 1 do
+    requests[q] = -math.huge
+    for i = first[q], first[q + 1] - 1 do
+      samples[i] = times[tonumber(index[i])] * ROUNDING
+      requests[q] = math.max(requests[q], samples[i])
+    end
+  end
 end
 
 local function set_rows(rows, batch, labels, random)
@@ -211,9 +227,11 @@ end
 
 local function first_pass(survey, split, columns, labels, train)
   local random, rows = random_stream(), {}
-  rows[C.MR_REQUEST], rows[C.MR_SAMPLE] = new_rows(BATCH), new_rows(BATCH)
+  local times = M.are_dates(survey.times) and split:times()
+  rows[C.MR_REQUEST], rows[C.MR_SAMPLE] = new_rows(BATCH, times), new_rows(BATCH, times)
   for batch in split:loader { batch = BATCH } do
     set_rows(rows, batch, labels, random)
+    if times then set_latest(rows, batch, times) end
     for i, c in ipairs(columns) do
       local n = tonumber(C.mr_batch_rows(batch, c.domain))
       if c.type == "vector" then
@@ -255,6 +273,11 @@ local function times_of(split)
   end
   return range
 end
+
+--- Whether times count seconds since 1970: from 1973 on.
+-- @tparam ?table range  min and max
+-- @treturn boolean
+function M.are_dates(range) return range ~= nil and range.min >= 1e8 end
 
 -- ---- the second pass: what each column alone tells of the label ----
 
@@ -374,11 +397,12 @@ end
 -- @treturn table rows, requests, tasks (n, positives and parts, ten of the file, by name), columns
 -- (in the order of fields and members: name, type, table, rows, empty, keys, looked and unseen
 -- (where there is `train`), lengths, number (n, mean, m2, m3, min, max), auc (of training data),
--- print1 and print2), all counts in samples; times (min and max, where a time is declared)
+-- print1 and print2; later: of numbers, rows with one after the row's time), all counts in samples;
+-- times (min and max, where a time is declared)
 function M.survey(split, options)
   local schema = options.schema
   local survey = { rows = split:samples(), requests = split:requests(), tasks = {},
-    columns = columns_of(schema), progress = options.progress }
+    columns = columns_of(schema), progress = options.progress, times = times_of(split) }
   local labels = {}
   for i, task in ipairs(schema.tasks) do
     labels[i] = split:floats(task.column)
@@ -400,7 +424,7 @@ function M.survey(split, options)
       for k, c in ipairs(without_vectors(survey.columns)) do c.aucs[task.name] = aucs[k] end
     end
   end
-  survey.times, survey.progress = times_of(split), nil
+  survey.progress = nil
   return survey
 end
 

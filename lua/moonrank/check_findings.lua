@@ -12,6 +12,7 @@ local NEW = 0.2         -- share of rows with values that the training data lack
 local EMPTY = 0.5
 local SHIFT = 0.1       -- difference of a share between splits
 local SKEWED, WIDE, FAR = 2, 100, 10
+local DAY = 86400
 
 local function percent(share) return ("%.1f %%"):format(100 * share) end
 
@@ -172,7 +173,18 @@ local function find_times(list, surveys, names)
         .. "latest of train %.10g"):format(split, times.min, latest),
         "split by time, or figures promise too much")
     end
+    if check_columns.are_dates(times) and times.max > os.time() + DAY then
+      add(list, 94, "future", nil, ("the latest time of %s, %.14g, is yet to come"):format(split,
+        times.max), "see that times are seconds since 1970, not milliseconds")
+    end
   end
+end
+
+-- Numbers that are times as those of the rows are, and later.
+local function find_later(list, c, times)
+  if not c.later or c.number.min < times.min / 2 or c.number.max > 2 * times.max then return end
+  add(list, 93, "future", c.name, ("%s has times after the row's own in %s of %s rows"):format(
+    c.name, grouped(c.later), grouped(c.rows)), "leave out what is not known when the ad is shown")
 end
 
 --- All findings, the gravest first.
@@ -189,6 +201,7 @@ function M.find(surveys, names, fields, can_normalize)
   find_duplicates(list, surveys.train.columns)
   for i, c in ipairs(surveys.train.columns) do
     find_leak(list, c, many)
+    find_later(list, c, surveys.train.times)
     find_constant(list, c)
     find_once(list, c)
     find_number(list, c, fields[c.name] or {}, can_normalize)

@@ -141,6 +141,37 @@ describe("moonrank check", function()
     assert.is_true(math.abs(column(report.splits.train, "user").aucs.ctr - 0.5) < 0.06)
   end)
 
+  it("finds what was not known yet: times after the row's own, and after now", function()
+    local own, lines = helper.temp_dir(), { "rid,click,joined,seen,price,at" }
+    local later = 0
+    for i = 1, 400 do
+      local request = math.floor((i - 1) / 2)
+      local at, seen = 1.7e9 + 5000 * i, {}
+      for k = 1, request % 4 do seen[k] = 1.7e9 + 5000 * (2 * request - k) end
+      if request % 10 == 3 then -- in both rows, an hour after the second
+        seen[#seen + 1], later = 1.7e9 + 5000 * (2 * request + 2) + 3600, later + 1
+      end
+      lines[i + 1] = ("r%d,%d,%.0f,%s,%d,%.0f"):format(request, i % 2, at, table.concat(seen, " "),
+        i, at)
+    end
+    local text = table.concat(lines, "\n") .. "\n"
+    helper.write(own .. "/train.csv", text)
+    helper.write(own .. "/valid.csv", (text:gsub(",17(%d+)\n", ",9999%1\n")))
+    helper.write(own .. "/fields.yaml", "data: {train: train.csv, valid: valid.csv}\n"
+      .. "label: click\nrequest: rid\ntime: at\nfields:\n"
+      .. "  - {name: [joined, price], side: ad, type: number, normalize: true}\nsequences:\n"
+      .. "  - {name: past, side: user, of: {at: {column: seen, type: number}}}\n")
+    local status, out, err = helper.run("check fields.yaml --json --threads 1", own)
+    assert.same({ 0, "" }, { status, err })
+    local found = {}
+    for _, f in ipairs(cjson.decode(out).findings) do
+      if f.kind == "future" then found[#found + 1] = f.text end
+    end
+    assert.same({ "the latest time of valid, 999902000000, is yet to come",
+      ("past.at has times after the row's own in %d of 400 rows"):format(later) }, found)
+    assert.equal(40, later)
+  end)
+
   it("prints tables and findings, with status 0, and leaves no cache", function()
     local status, out, err = helper.run("check lr.yaml --threads 1", dir)
     assert.same({ 0, "" }, { status, err })
