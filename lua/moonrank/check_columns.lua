@@ -390,6 +390,15 @@ function M.length(c, p)
   return LENGTHS
 end
 
+--- The mean of a histogram of lengths, of which 4096 and more count as 4096.
+-- @tparam table c  a column with lengths
+-- @treturn number
+function M.mean_length(c)
+  local sum = 0
+  for n = 1, LENGTHS do sum = sum + n * c.lengths[n] end
+  return c.rows > 0 and sum / c.rows or 0
+end
+
 --- Look at a split.
 -- @tparam Split split  of a schema without transforms, see above
 -- @tparam table options  schema; train: the survey of the training data, where this is another;

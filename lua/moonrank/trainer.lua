@@ -498,7 +498,9 @@ function Trainer:use(model)
   self.predictor = Predictor.new(model, self.pool, { batch = self.options.eval_batch })
 end
 
-local function predictor_of(self)
+--- What evaluates and predicts.
+-- @treturn Predictor
+function Trainer:predictor_of_model()
   mr.handle(self, "the trainer")
   if not self.predictor then self:use(self.model) end
   return self.predictor
@@ -507,10 +509,10 @@ end
 --- Figures of the model on a split; see Predictor:evaluate.
 -- @tparam Split split
 -- @treturn table
-function Trainer:evaluate(split) return predictor_of(self):evaluate(split) end
+function Trainer:evaluate(split) return self:predictor_of_model():evaluate(split) end
 
 --- Write probabilities; see Predictor:predict.
-function Trainer:predict(split, sink) return predictor_of(self):predict(split, sink) end
+function Trainer:predict(split, sink) return self:predictor_of_model():predict(split, sink) end
 
 --- Write the model file.
 -- @tparam string path
@@ -534,7 +536,7 @@ local function add_bytes_of_data(self, d, data)
   for _, name in ipairs { "valid", "test" } do
     local split = opened[name]
     if split then
-      local batches, figures = predictor_of(self):bytes(split)
+      local batches, figures = self:predictor_of_model():bytes(split)
       d.figure_bytes = math.max(d.figure_bytes, batches + figures)
     end
   end

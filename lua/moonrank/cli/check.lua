@@ -89,10 +89,10 @@ end
 
 local function print_memory(parts)
   local function mb(bytes) return require "moonrank.progress".grouped(math.ceil(bytes / 2 ^ 20)) end
-  print(("memory of a training: about %s MB: tables %s, batches %s, figures %s, the program %s, "
-    .. "and the mapped cache %s, which the system takes back when it needs to"):format(
-    mb(parts.total), mb(parts.tables),
-    mb(parts.batches), mb(parts.figures), mb(parts.process), mb(parts.cache)))
+  print(("memory of a training: about %s MB: weights %s, tables %s, batches %s, figures %s, the "
+    .. "program %s, and the mapped cache %s, which the system takes back when it needs to"):format(
+    mb(parts.total), mb(parts.weights), mb(parts.tables), mb(parts.batches),
+    mb(parts.figures), mb(parts.process), mb(parts.cache)))
 end
 
 local function print_report(report)

@@ -39,9 +39,11 @@ local function print_memory(say, d, data, own)
     return require "moonrank.progress".grouped(math.ceil(bytes / 2 ^ 20))
   end
   local parts = {}
-  for _, part in ipairs { { "tables", d.table_bytes }, { "batches", d.bytes },
+  local check_memory = require "moonrank.check_memory"
+  local dense = check_memory.dense(d.parameters, data.splits.valid ~= nil)
+  for _, part in ipairs { { "weights", dense }, { "tables", d.table_bytes }, { "batches", d.bytes },
     { "the loader", d.loader_bytes }, { "evaluation", d.figure_bytes },
-    { "the program", own + require "moonrank.check_memory".code } } do
+    { "the program", own + check_memory.code } } do
     total = total + part[2]
     parts[#parts + 1] = ("%s %s"):format(part[1], megabytes(part[2]))
   end
