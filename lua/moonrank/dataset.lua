@@ -9,6 +9,7 @@
 local clock = require "moonrank.clock"
 local config = require "moonrank.config"
 local config_split = require "moonrank.config_split"
+local ffi = require "ffi"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
 local Pool = require "moonrank.pool"
@@ -24,6 +25,14 @@ local Dataset = {}
 
 local STDIN = "-" -- as a path
 local PROGRESS_MS = 100
+local COPIED = 2 ^ 20 -- bytes at a time
+
+ffi.cdef [[
+int fileno(void *);
+struct moonrank_poll { int fd; short events, revents; };
+int poll(struct moonrank_poll *, unsigned long, int);
+long read(int, void *, size_t);
+]]
 
 -- Paths as the engine takes them.
 local function list_of(paths)
@@ -71,10 +80,55 @@ local function contents_of(values, paths, labels, selection)
     bad_rows = values.data.bad_rows == "skip" and values.data.bad_rows_limit or nil }
 end
 
+-- Hand on what comes of standard input. Not compiled, and never long in a call: there Ctrl-C, which
+-- raises an error here, would not be looked for.
+local function read_stdin(write)
+  local input = ffi.new("struct moonrank_poll", { fd = 0, events = 1 }) -- POLLIN
+  local buffer, n = ffi.new("char[?]", COPIED), 1
+  while n ~= 0 do
+    if ffi.C.poll(input, 1, PROGRESS_MS) > 0 then
+      n = tonumber(ffi.C.read(0, buffer, COPIED))
+      if n < 0 then error "it cannot be read" end
+      assert(write(ffi.string(buffer, n)))
+    end
+  end
+end
+jit.off(read_stdin)
+
+-- Standard input as a file that has no name any more and vanishes with the process: its parts are
+-- read one after another.
+local function keep_stdin(self)
+  local folder = self.config.data.cache
+  local made, message = path_of.make_folder(folder)
+  if not made then return nil, message end
+  local spool = path_of.temporary_folder(folder)
+  local file
+  local ok, trouble = pcall(function()
+    file = assert(io.open(path_of.join(spool, "input"), "w+b"))
+    read_stdin(function(text) return file:write(text) end)
+    assert(file:flush())
+  end)
+  path_of.remove_folder(spool)
+  if not ok then
+    if tostring(trouble):find "interrupted!$" then error(trouble, 0) end
+    return nil, "a copy of standard input: " .. tostring(trouble):gsub("^[^\n]-%.lua:%d+: ", "")
+  end
+  self.kept = { file = file, path = ("/proc/self/fd/%d"):format(ffi.C.fileno(file)) }
+  return true
+end
+
 -- The files of one entry: a path or a pattern, relative to the root, or standard input.
-local function find_files(self, name, entry, place, found)
+-- `selected`: other splits read it, too.
+local function find_files(self, name, entry, place, found, selected)
   local root = self.config.data.root
-  if entry == STDIN then
+  if entry == STDIN and selected then
+    if not self.kept then
+      local ok, message = keep_stdin(self)
+      if not ok then return nil, message end
+    end
+    found[#found + 1] = self.kept.path
+    return true
+  elseif entry == STDIN then
     if self.stdin then
       return nil, ("%s: standard input is read once, and data.%s reads it already"):format(place,
         self.stdin)
@@ -98,11 +152,11 @@ local function find_files(self, name, entry, place, found)
   return true
 end
 
-local function files_of(self, name)
+local function files_of(self, name, selected)
   local entries, found = self.config.data[name], {}
   local place = self.places["data." .. name] or ("data." .. name)
   for _, entry in ipairs(type(entries) == "table" and entries or { entries }) do
-    local ok, message = find_files(self, name, entry, place, found)
+    local ok, message = find_files(self, name, entry, place, found, selected)
     if not ok then return nil, message end
   end
   return found
@@ -157,7 +211,8 @@ function methods:open_files(paths, name, options)
   end
   for _, path in ipairs(paths) do
     -- Nobody else can use this cache; it is gone when it is closed.
-    if path == STDIN and not spool then spool = path_of.temporary_folder(folder) end
+    local is_stdin = path == STDIN or self.kept and path == self.kept.path
+    if is_stdin and not spool then spool = path_of.temporary_folder(folder) end
   end
   folder = spool or folder
   local file = ("%s-%s.columns"):format(name,
@@ -175,6 +230,7 @@ function methods:open_files(paths, name, options)
   end
   if spool then path_of.remove_folder(spool) end
   if not ran then error(ok, 0) end
+  if self.kept and message then message = message:gsub("^" .. self.kept.path, "standard input") end
   return split, message
 end
 
@@ -203,7 +259,7 @@ function methods:split(name)
   end
   if not config_split.has(self.config, name) then return nil end
   local selection = config_split.selection(self.config, name)
-  local paths, message = files_of(self, selection and "train" or name)
+  local paths, message = files_of(self, selection and "train" or name, selection ~= nil)
   if not paths then return nil, message end
   local split
   split, message = self:open_files(paths, name, { fit = name == "train", selection = selection })

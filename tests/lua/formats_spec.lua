@@ -240,6 +240,31 @@ describe("standard input", function()
     end
   end)
 
+  it("is split as its file is, at random and by a share of the time", function()
+    for i, rule in ipairs { "{valid: 0.2, test: 0.1, seed: 3}",
+      "{by: time, column: price, valid: 0.2, test: 0.1}" } do
+      local fields = helper.read(dir .. "/fields.yaml"):gsub("data: [^\n]*",
+        "data: {train: train.csv, format: csv, split: " .. rule .. "}")
+      helper.write(dir .. "/split.yaml", fields)
+      helper.write(dir .. "/one.yaml", (helper.read(dir .. "/lr.yaml"):gsub("fields.yaml",
+        "split.yaml")))
+      local train = "train one.yaml --quiet --out "
+      run(train .. "of_file" .. i, dir)
+      assert.same({ 0, "", "" }, { piped("cat train.csv", train .. "of_pipe" .. i
+        .. " --set data.train=-") })
+      assert.is_true(helper.read(("%s/of_file%d/model.mr"):format(dir, i))
+        == helper.read(("%s/of_pipe%d/model.mr"):format(dir, i)))
+      assert.equal(helper.read(("%s/of_file%d/log.txt"):format(dir, i)):match "data [^\n]*",
+        (helper.read(("%s/of_pipe%d/log.txt"):format(dir, i)):match "data [^\n]*"))
+      assert.same({ 1, "", 'moonrank: standard input:2:1: label "2" in column "click", expected 0 '
+        .. "or 1\n" }, { piped("sed '2s/^./2/' train.csv", "train one.yaml --quiet --out none"
+        .. i .. " --set data.train=- --set data.split.valid=0.001 --set data.split.test=0.001") })
+    end
+    for entry in require "lfs".dir(dir .. "/.moonrank-cache") do
+      assert.is_nil(entry:find "^%.lua")
+    end
+  end)
+
   it("is called so where its rows are wrong, and may not be read twice or be empty", function()
     local function fails(message, source, arguments)
       assert.same({ 1, "", "moonrank: " .. message .. "\n" }, { piped(source, arguments) })

@@ -24,4 +24,22 @@ status=$?
 kill $feeder && (exit $status)]]):gsub("%%s", dir))
     assert.same({ 130, "", "moonrank: interrupted\n" }, { status, out, err })
   end)
+
+  it("ends it, too, where the input is kept to be split", function()
+    local dir = helper.make_project { rows = 60 }
+    helper.write(dir .. "/fields.yaml", (helper.read(dir .. "/fields.yaml"):gsub("data: [^\n]*",
+      'data: {train: "-", format: csv, split: {valid: 0.2}}')))
+    local status, out, err = helper.shell(([[
+mkfifo %s/pipe
+{ cat %s/train.csv; exec sleep 60; } >%s/pipe & feeder=$!
+./moonrank train %s/lr.yaml --quiet --out %s/run <%s/pipe & run=$!
+until [ -n "$(ls -l /proc/$run/fd | grep '/input$')" ] || ! kill -0 $run
+do sleep 0.01; done 2>/dev/null
+kill -INT $run
+wait $run
+status=$?
+ls -A %s/.moonrank-cache
+kill $feeder && (exit $status)]]):gsub("%%s", dir))
+    assert.same({ 130, "", "moonrank: interrupted\n" }, { status, out, err })
+  end)
 end)
