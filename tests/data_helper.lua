@@ -24,6 +24,7 @@ function M.spec(column)
   spec.domain = column.side == "request" and C.MR_REQUEST or C.MR_SAMPLE
   spec.separator = column.separator and column.separator:byte() or 0
   spec.max, spec.width = column.max or 0, column.width or 0
+  spec.weight_separator = column.weights and column.weights:byte() or 0
   spec.transform = column.log1p and C.MR_LOG1P or C.MR_PLAIN_NUMBER
   spec.when_missing = WHEN_MISSING[column.missing] or C.MR_MISSING_VALUE
   spec.missing = tonumber(column.missing) or 0
@@ -162,10 +163,14 @@ function M.key(schema, column, text)
   return tostring(C.mr_schema_key(schema, C.mr_schema_find(schema, column), text, #text))
 end
 
---- A bag of texts as M.rows shows it.
-function M.bag(schema, column, texts)
+--- A bag of texts as M.rows shows it; with the weight of each where the column has `weights`, which
+-- is the separator of its spec.
+function M.bag(schema, column, texts, weights)
   local keys = {}
-  for i, text in ipairs(texts) do keys[i] = M.key(schema, column, text) end
+  for i, text in ipairs(texts) do
+    keys[i] = M.key(schema, column, text)
+    if weights then keys[i] = ("%s*%.9g"):format(keys[i], weights[i]) end
+  end
   return table.concat(keys, " ")
 end
 
@@ -177,7 +182,7 @@ function M.vector(numbers, width, from)
   return table.concat(list, " ")
 end
 
-local function value_of(batch, column, kind, row, width)
+local function value_of(batch, column, kind, row, width, weights)
   if kind == "vector" then
     return M.vector(C.mr_batch_floats(batch, column), width, row * width)
   end
@@ -187,7 +192,12 @@ local function value_of(batch, column, kind, row, width)
   local keys = C.mr_batch_keys(batch, column)
   if kind ~= "ids" then return tostring(keys[row]) end
   local offsets, bag = C.mr_batch_offsets(batch, column), {}
-  for i = offsets[row], offsets[row + 1] - 1 do bag[#bag + 1] = tostring(keys[i]) end
+  for i = offsets[row], offsets[row + 1] - 1 do
+    bag[#bag + 1] = tostring(keys[i])
+    if weights then
+      bag[#bag] = ("%s*%.9g"):format(bag[#bag], C.mr_batch_floats(batch, column)[i])
+    end
+  end
   return table.concat(bag, " ")
 end
 
@@ -214,7 +224,7 @@ function M.samples(batch, schema, columns)
           local at = column.side == "request" and request or i
           sample[column.name] = column.sequence and behaviours_of(batch, schema, column, at)
             or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at,
-              column.width)
+              column.width, column.weights)
         end
       end
       samples[#samples + 1] = sample

@@ -12,7 +12,7 @@ local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR
 local function domain_of(spec) return spec.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE end
 
 --- A schema of the given columns: { name =, type =, width =, table =, domain = "request",
--- sequence = }, and sequences { name =, domain = "request", max = }.
+-- sequence =, weighted = }, and sequences { name =, domain = "request", max = }.
 function M.schema(columns, sequences)
   local out = mr.new "mr_schema *[1]"
   mr.check(C.mr_schema_new(out))
@@ -25,6 +25,7 @@ function M.schema(columns, sequences)
   for i, column in ipairs(columns) do
     mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", {
       name = column.name, table = column.table, type = TYPES[column.type],
+      weight_separator = column.weighted and (":"):byte() or 0,
       width = column.width or 0, domain = domain_of(column), sequence = column.sequence,
       normalize = column.normalize and 1 or 0, buckets = column.buckets or 0 })))
     schema.columns[column.name] = i - 1
@@ -131,7 +132,7 @@ function M.key(schema, name, text)
 end
 
 --- Fill an ids column from lists of keys (or of whole numbers that stand for them), one a row.
-function M.set_bags(batch, schema, name, bags)
+function M.set_bags(batch, schema, name, bags, weights)
   local offsets, keys = mr.new("int32_t[?]", #bags + 1), {}
   for i, bag in ipairs(bags) do
     for _, key in ipairs(bag) do keys[#keys + 1] = key end
@@ -140,6 +141,14 @@ function M.set_bags(batch, schema, name, bags)
   local list = mr.new("uint64_t[?]", math.max(#keys, 1))
   for i, key in ipairs(keys) do list[i - 1] = key end
   mr.check(C.mr_batch_set_bags(batch, schema.columns[name], offsets, list))
+  if not weights then return end
+  local floats, n = C.mr_batch_floats(batch, schema.columns[name]), 0
+  for _, bag in ipairs(weights) do
+    for _, weight in ipairs(bag) do
+      floats[n] = weight
+      n = n + 1
+    end
+  end
 end
 
 --- Fill an ids column from lists of texts, one a row.

@@ -154,6 +154,8 @@ typedef struct mr_column_spec {
   int32_t separator;   /* MR_IDS, MR_VECTOR: the byte between values, default ',' when 0; in a
                           sequence not the one between its behaviours */
   int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
+  int32_t weight_separator; /* MR_IDS: the byte between a value and its weight, a number from -1e9 to
+                               1e9, of libsvm and libffm any; 0: values have none. Not in a sequence */
   int32_t width;       /* MR_VECTOR: floats per row */
   /* MR_ID, MR_IDS: all values there are, each with a row from the start, at most 10000; NULL: any.
    * And what others read, MR_UNSEEN_UNKNOWN .. MR_LABEL: the texts that are 1, all others being 0;
@@ -375,7 +377,8 @@ int mr_batch_new(mr_batch **out, const mr_schema *schema, int64_t n_requests,
 int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_of_request);
 void mr_batch_free(mr_batch *batch);
 int64_t mr_batch_rows(const mr_batch *batch, int32_t domain);
-/* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width]. Writable; valid while the batch lives. */
+/* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width]; weighted MR_IDS: a weight for each key, 1
+ * after mr_batch_set_bags. Writable; valid while the batch lives, of bags until they are set. */
 float *mr_batch_floats(mr_batch *batch, int32_t column);
 /* MR_ID, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. The batch of
  * a loader gets its keys only now, which makes steps slower; NULL also when memory runs out. */
@@ -721,6 +724,7 @@ typedef struct mr_values {
   const uint64_t *keys;     /* MR_ID: [rows], of mr_schema_key; MR_IDS: all bags */
   const int32_t *offsets;   /* MR_IDS with keys: [rows + 1], row r owns keys[offsets[r]] up to
                                keys[offsets[r + 1]] */
+  const float *weights;     /* of weighted MR_IDS with keys: one for each, from -1e9 to 1e9 */
   const float *floats;      /* MR_NUMBER, MR_BUCKET: [rows], before transforms, NaN: no value;
                                MR_VECTOR: [rows, width] */
   /* Of a sequence, with keys or floats: [rows + 1], row r owns the behaviours from behaviours[r] up

@@ -437,6 +437,29 @@ local function check_number(context, field, path)
   end
 end
 
+-- What an ids field says of weights; gives the character before them.
+local function check_weights(context, field, path)
+  local function wrong_value(name, ...) stop(context.places[path .. "." .. name], ...) end
+  local separator = field.weight_separator
+  if separator and not field.weighted then
+    wrong_value("weight_separator", "%s.weight_separator is for ids that are weighted: true", path)
+  elseif separator and (#separator ~= 1 or separator:find "[%c%d+.eE\"-]") then
+    wrong_value("weight_separator", '%s.weight_separator is "%s", expected one character that '
+      .. "numbers are not written with", path, separator)
+  end
+  if not field.weighted then return nil end
+  separator = separator or ":"
+  if separator == field.separator then
+    local places = context.places
+    stop(places[path .. ".weight_separator"] or places[path .. ".separator"],
+      '%s.separator is "%s", which stands before weights; say another weight_separator', path,
+      separator)
+  elseif field.pool == "max" then
+    wrong_value("pool", "%s.pool is max, expected sum or mean of ids that are weighted", path)
+  end
+  return separator
+end
+
 -- The values that an id field lists, as texts.
 local function list_values(context, field, path)
   local seen, list = {}, {}
@@ -504,6 +527,7 @@ local function check_field(context, field, path)
     stop(place, "%s.width is missing: how many numbers each cell has", path)
   end
   check_number(context, field, path)
+  field.weight_separator = check_weights(context, field, path)
   field.values = list_values(context, field, path)
   for _, name in ipairs(names) do
     if name:find "[%c%s:]" or #name > 255 then

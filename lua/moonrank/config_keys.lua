@@ -148,6 +148,12 @@ local FIELD = { type = "map", keys = {
     doc = "how many numbers each cell has; one that is empty stands for zeros" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values, the first ones; default: all" }),
+  key("weighted", { type = "boolean", only = { "ids" },
+    doc = "true: each value has a weight, a number from -1e9 to 1e9 behind it (tea:0.5), of libsvm "
+      .. "and libffm the pair's; pool is then sum or mean" }),
+  key("weight_separator", { type = "text", only = { "ids" },
+    doc = "with weighted: the character between a value and its weight, the last one in it; "
+      .. 'default: ":"' }),
   key("pool", { type = "word", words = { "sum", "mean", "max" }, only = { "ids" },
     default = "mean", doc = "how the rows of several values become one; max: the largest of each "
       .. "of their numbers" }),

@@ -74,6 +74,10 @@ local function expand_member(self, sequence, name, path)
     self.stop(place, "%s: what is fitted to the numbers of its field is not for sequences; give "
       .. "the member another name", path)
   end
+  if field and field.weighted and one.type == "ids" then
+    self.stop(place, "%s: ids of a sequence have no weights, and its field does; give the member "
+      .. "another name", path)
+  end
   for _, key in ipairs(FIELD.keys) do
     if key.only then one[key.name] = value_of(self, key, one.type, member, field, path) end
   end

@@ -106,7 +106,8 @@ local function random_key(schema, column, random)
   return C.mr_schema_key(schema.handle, column, text, #text)
 end
 
-local function fill_bags(batch, schema, column, rows, random)
+local function fill_bags(batch, schema, field, rows, random)
+  local column = field.column
   local offsets, keys = mr.new("int32_t[?]", rows + 1), mr.new("uint64_t[?]", rows * MOST_OF_BAG)
   local n = 0
   for row = 1, rows do
@@ -117,6 +118,8 @@ local function fill_bags(batch, schema, column, rows, random)
     offsets[row] = n
   end
   mr.check(C.mr_batch_set_bags(batch, column, offsets, keys))
+  local weights = field.weighted and C.mr_batch_floats(batch, column)
+  for i = 0, weights and n - 1 or -1 do weights[i] = away_from_zero(random, 0.2, 2) end
 end
 
 local function rows_of(batch, domain)
@@ -125,7 +128,7 @@ end
 
 local function fill_field(batch, schema, field, rows, random)
   if field.type == "ids" then
-    fill_bags(batch, schema, field.column, rows, random)
+    fill_bags(batch, schema, field, rows, random)
   elseif field.type == "id" then
     local keys = C.mr_batch_keys(batch, field.column)
     for row = 0, rows - 1 do keys[row] = random_key(schema, field.column, random) end

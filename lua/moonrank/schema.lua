@@ -53,6 +53,7 @@ local function add_field(self, field, config, in_sequence)
     domain = Schema.domain_number(domain),
     separator = field.separator and field.separator:byte() or 0,
     max = field.max or 0,
+    weight_separator = field.weight_separator and field.weight_separator:byte() or 0,
     values = values,
     n_values = field.values and #field.values or 0,
     unseen = UNSEEN[field.unseen],
@@ -74,7 +75,7 @@ local function add_field(self, field, config, in_sequence)
     name = field.name, side = field.side, type = field.buckets and "id" or field.type,
     table = field.table, dim = field.table and config.tables[field.table].dim,
     domain = in_sequence or domain,
-    column = column, pool = field.pool, width = field.width,
+    column = column, pool = field.pool, width = field.width, weighted = field.weighted,
   }
 end
 
@@ -145,7 +146,7 @@ end
 -- @tparam[opt] table options  labels = false: without labels and what else figures need, for data
 -- to predict
 -- @treturn Schema with `fields` (list of { name, side, type, table, dim, domain, column, pool,
--- width }; its key `schema` leads back here),
+-- width, weighted }; its key `schema` leads back here),
 -- `sequences` (list of { name, side, domain = of its owner, members }; a member is like a field, in
 -- the domain of the sequence's name, with the `field` of the same name and table, if any),
 -- `tasks` (list of { name, column, column_name, source = its column in the file }), `group`,

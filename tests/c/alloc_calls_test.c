@@ -20,7 +20,11 @@ static const char *const kinds[] = {"a3", "a8"}, *const crossed[] = {"ad", "kind
 
 static const mr_column_spec columns[COLUMNS] = {
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
-    {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|'},
+    {.name = "tags",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .separator = '|',
+     .weight_separator = ':'},
     {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE},
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
     {.name = "past", .table = "ad", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "past"},
@@ -700,7 +704,7 @@ static int scratch_new(void) {
   MAKES(s, mr_scratch_new(&s, predictor), mr_scratch_free);
 }
 
-static const char *const tags_of[N] = {"t1|t2|t3|t4|t5", NULL, "t6"};
+static const char *const tags_of[N] = {"t1:1|t2:-1|t3:2|t4:0|t5:3", NULL, "t6:2"};
 static const mr_values values = {.column = 1, .texts = tags_of};
 
 static int predictor_prepare(void) {
@@ -1068,7 +1072,7 @@ static void write_texts(void) {
   char text[N * 60 + 40];
   size_t n = (size_t)snprintf(text, sizeof text, "ad,tags,price,click,past,gaps\n");
   for (int i = 0; i < N; i++)
-    n += (size_t)snprintf(text + n, sizeof text - n, "a%d,t%d|t%d,%d.5,%d,a%d w-%d,%d %d\n", i % 9,
+    n += (size_t)snprintf(text + n, sizeof text - n, "a%d,t%d:1|t%d:-2,%d.5,%d,a%d w-%d,%d %d\n", i % 9,
                           i % 5, i % 3, i, i % 2, i % 7, i % 4, i, i);
   mr_sink *sink;
   SOUND(mr_sink_open(&sink, text_path));

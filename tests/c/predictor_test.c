@@ -10,7 +10,7 @@
 
 #include "scoring.h"
 
-enum { ROWS = 100000, MOST = 40, TEXT = 24, THREADS = 8, COLUMNS = 6, REQUEST_COLUMNS = 3 };
+enum { ROWS = 100000, MOST = 40, TEXT = 40, THREADS = 8, COLUMNS = 6, REQUEST_COLUMNS = 3 };
 
 static const mr_column_spec columns[] = {
     {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
@@ -22,7 +22,11 @@ static const mr_column_spec columns[] = {
      .max = 3},
     {.name = "age", .type = MR_NUMBER, .domain = MR_REQUEST, .missing = 30},
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
-    {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|'},
+    {.name = "tags",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .separator = '|',
+     .weight_separator = ':'},
     {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P, .missing = -1},
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST}};
@@ -49,9 +53,11 @@ static void make_cell(int c, int row) {
   case 1:
   case 4:
     *cell = 0;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
       snprintf(cell + strlen(cell), TEXT - strlen(cell), "%s%c%u", i ? c == 1 ? " " : "|" : "",
                c == 1 ? 'a' : 't', some_id(c == 1 ? 900 : 30));
+      if (c == 4) snprintf(cell + strlen(cell), TEXT - strlen(cell), ":%d", (int)draw(9) - 3);
+    }
     break;
   case 3:
     snprintf(cell, TEXT, "a%u", some_id(900));
@@ -230,7 +236,7 @@ static int try_all(mr_predictor **predictor, mr_scratch **scratch, const mr_valu
 }
 
 static void check_allocations(void) {
-  const char *seen[] = {"a1 a2 a3"}, *ads[] = {"a5", "a6"}, *tags[] = {"t1|t2|t1", "t4"};
+  const char *seen[] = {"a1 a2 a3"}, *ads[] = {"a5", "a6"}, *tags[] = {"t1:1|t2:0.5|t1:-2", "t4:3"};
   const mr_values values[] = {
       {.column = 1, .texts = seen}, {.column = 3, .texts = ads}, {.column = 4, .texts = tags}};
   float wanted[2], out[2];
@@ -265,7 +271,7 @@ static void check_forms(mr_predictor *predictor) {
   const mr_schema *schema = mr_predictor_schema(predictor);
   float by_text[2], by_key[2], by_default[2];
   const char *users[] = {"u7"}, *seen[] = {"a1 a2 a3 a4"}, *ages[] = {""};
-  const char *ads[] = {"a5", "a5"}, *tags[] = {"t1|t2|t1", NULL}, *prices[] = {"2.50", "nan"};
+  const char *ads[] = {"a5", "a5"}, *tags[] = {"t1:1|t2:0.5|t1:-2", NULL}, *prices[] = {"2.50", "nan"};
   const mr_values request[] = {
       {.column = 0, .texts = users}, {.column = 1, .texts = seen}, {.column = 2, .texts = ages}};
   const mr_values texts[] = {
@@ -281,12 +287,15 @@ static void check_forms(mr_predictor *predictor) {
   uint64_t t1 = mr_schema_key(schema, 4, "t1", 2), t2 = mr_schema_key(schema, 4, "t2", 2);
   uint64_t ad_keys[] = {ad, ad}, tag_keys[] = {t1, t2, t1};
   int32_t seen_offsets[] = {0, 4}, tag_offsets[] = {0, 3, 3};
-  float age = NAN, price[] = {2.5f, NAN};
+  float age = NAN, price[] = {2.5f, NAN}, tag_weights[] = {1, 0.5f, -2};
   const mr_values request_keys[] = {{.column = 0, .keys = &user},
                                     {.column = 1, .keys = bag, .offsets = seen_offsets},
                                     {.column = 2, .floats = &age}};
   const mr_values keys[] = {{.column = 3, .keys = ad_keys},
-                            {.column = 4, .keys = tag_keys, .offsets = tag_offsets},
+                            {.column = 4,
+                             .keys = tag_keys,
+                             .offsets = tag_offsets,
+                             .weights = tag_weights},
                             {.column = 5, .floats = price}};
   NEED(mr_predictor_prepare(scratch, request_keys, 3) == MR_OK);
   NEED(mr_predictor_score(scratch, 2, keys, 3, by_key) == MR_OK);
@@ -301,6 +310,22 @@ static void check_forms(mr_predictor *predictor) {
   NEED(mr_predictor_prepare(scratch, prepared, 4) == MR_OK);
   NEED(mr_predictor_score(scratch, 2, texts + 1, 2, by_default) == MR_OK);
   CHECK(memcmp(by_text, by_default, sizeof by_text) == 0, "a prepared column scores otherwise");
+
+  /* So may bags with weights, whose scale is nothing to a mean and whose weights are. */
+  const char *more_tags[] = {tags[0], tags[0]}, *scaled[] = {"t1:2|t2:1|t1:-4"};
+  const char *other[] = {"t1:1|t2:0.5|t1:-3"};
+  const mr_values equal[] = {texts[0], {.column = 4, .texts = more_tags}, texts[2]};
+  const mr_values some[] = {texts[0], texts[2]};
+  mr_values of_all[] = {request[0], request[1], request[2], {.column = 4, .texts = scaled}};
+  NEED(mr_predictor_prepare(scratch, request, 3) == MR_OK);
+  NEED(mr_predictor_score(scratch, 2, equal, 3, by_text) == MR_OK);
+  NEED(mr_predictor_prepare(scratch, of_all, 4) == MR_OK);
+  NEED(mr_predictor_score(scratch, 2, some, 2, by_default) == MR_OK);
+  CHECK(memcmp(by_text, by_default, sizeof by_text) == 0, "prepared weights score otherwise");
+  of_all[3].texts = other;
+  NEED(mr_predictor_prepare(scratch, of_all, 4) == MR_OK);
+  NEED(mr_predictor_score(scratch, 2, some, 2, by_default) == MR_OK);
+  CHECK(by_text[0] != by_default[0], "weights do not change the score");
   mr_scratch_free(scratch);
 }
 
@@ -311,7 +336,9 @@ static void check_mistakes(mr_predictor *predictor) {
   const char *texts[] = {"1", "x\ny"}, *huge[] = {"1e39", "1"};
   const float infinite[] = {1, INFINITY};
   const uint64_t keys[] = {1, 2};
-  const int32_t falling[] = {0, 1, 0};
+  const int32_t falling[] = {0, 1, 0}, rising[] = {0, 1, 2};
+  const float weights[] = {-1e9f, NAN};
+  const char *unweighted[] = {"t1:2|t2", ""}, *huge_weight[] = {"", "t1:1e39"};
   NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
   refused(scratch, &(mr_values){.column = 99, .texts = texts}, 1, "column 99, but there are 8");
   refused(scratch, &(mr_values){.column = -1, .texts = texts}, 1, "column -1, but there are 8");
@@ -325,7 +352,16 @@ static void check_mistakes(mr_predictor *predictor) {
           "column \"price\" is a number, which is not given as keys");
   refused(scratch, &(mr_values){.column = 4, .keys = keys}, 1,
           "column \"tags\": keys of bags need offsets");
-  refused(scratch, &(mr_values){.column = 4, .keys = keys, .offsets = falling}, 1,
+  refused(scratch, &(mr_values){.column = 4, .keys = keys, .offsets = rising}, 1,
+          "column \"tags\": keys of weighted ids need weights");
+  refused(scratch, &(mr_values){.column = 4, .keys = keys, .offsets = rising, .weights = weights}, 1,
+          "column \"tags\", row 2: weight nan is no number from -1e9 to 1e9");
+  refused(scratch, &(mr_values){.column = 4, .texts = unweighted}, 1,
+          "column \"tags\", row 1: \"t2\" is not value:weight");
+  refused(scratch, &(mr_values){.column = 4, .texts = huge_weight}, 1,
+          "column \"tags\", row 2: weight \"1e39\" of \"t1\" is no number from -1e9 to 1e9");
+  refused(scratch,
+          &(mr_values){.column = 4, .keys = keys, .offsets = falling, .weights = weights}, 1,
           "column \"tags\": offsets[2] is 0, expected 1 or more");
   refused(scratch, &(mr_values){.column = 5, .texts = texts}, 1,
           "column \"price\", row 2: \"x?y\" is not a number");

@@ -71,6 +71,31 @@ describe("lookup", function()
     helper.all_near(expected, values(model, batch, added, 5), 0)
   end)
 
+  it("of a bag with weights is sum w v or sum w v / sum |w|, alone and added to others", function()
+    local schema = g.schema { { name = "tags", type = "ids", weighted = true },
+      { name = "ad", type = "id" } }
+    local b = g.builder(schema)
+    local sum = b:lookup { column = "tags", dim = 2, pool = "sum" }
+    local mean = b:lookup { column = "tags", dim = 2, pool = "mean" }
+    local added = b:add { b:lookup { column = "ad", dim = 2 },
+      b:lookup { column = "tags", dim = 2, part = "b", pool = "mean", start = "zero" } }
+    local model, batch = g.model(b), g.batch(schema, 5)
+    g.set_bags(batch, schema, "tags", { { 1 }, {}, { 1, 2 }, { 2, 2, 1, 3 }, { 1, 3 } },
+      { { 0.5 }, {}, { 3, -1 }, { 1, 0.5, 0, 2.5 }, { 0, 0 } })
+    set_keys(batch, schema, "ad", { 1, 2, 1, 2, 1 })
+    for key = 1, 3 do
+      local row = row_of(model, key)
+      row[0], row[1], row[2], row[3] = key, 4 ^ key, 10 * key, 1
+      row_of(model, key, 1)[0], row_of(model, key, 1)[1] = 100 * key, 0
+    end
+    helper.all_near({ 0.5, 2, 0, 0, 1, -4, 10.5, 184, 0, 0 }, values(model, batch, sum, 5), 0)
+    helper.all_near({ 1, 4, 0, 0, 0.25, -1, 2.625, 46, 0, 0 }, values(model, batch, mean, 5), 0)
+    helper.all_near({ 110, 1, 200, 0, 102.5, 0.5, 226.25, 1, 100, 0 },
+      values(model, batch, added, 5), 0)
+    g.set_bags(batch, schema, "tags", { { 1 }, {}, { 1, 2 }, {}, {} }) -- weights of 1
+    helper.all_near({ 1, 4, 0, 0, 3, 20, 0, 0, 0, 0 }, values(model, batch, sum, 5), 0)
+  end)
+
   it("of an id that the table lacks is the row of unknown; predicting adds no row", function()
     local schema = g.schema { { name = "ad", type = "id" } }
     local b = g.builder(schema)
@@ -154,18 +179,20 @@ end)
 
 local STEP, TOLERANCE = 3e-3, 1e-3
 
-local function crowded_schema(width)
-  return g.schema { { name = "ad", type = "id", table = "t" },
-    { name = "seen", type = "ids", table = "t" },
+local function crowded_schema(width, weighted)
+  local schema = g.schema { { name = "ad", type = "id", table = "t" },
+    { name = "seen", type = "ids", table = "t", weighted = weighted },
     { name = "user", type = "id", table = "u", domain = "request" },
-    { name = "last", type = "ids", table = "t", domain = "request" },
-    { name = "friends", type = "ids", table = "u", domain = "request" },
+    { name = "last", type = "ids", table = "t", domain = "request", weighted = weighted },
+    { name = "friends", type = "ids", table = "u", domain = "request", weighted = weighted },
     { name = "r", type = "vector", width = width } }
+  schema.weighted = weighted
+  return schema
 end
 
 -- Every way to read table "t" and "u" at once, through a curved function.
-local function crowded_graph()
-  local schema = crowded_schema(5)
+local function crowded_graph(weighted)
+  local schema = crowded_schema(5, weighted)
   local b = g.builder(schema)
   local options = { start = "normal", scale = 0.6 }
   local function read(column, dim, part, pool)
@@ -189,16 +216,20 @@ local function crowded_batch(schema, random, width)
     for i = 1, n do list[i] = random(6) - 1 end -- 0, unknown, learns too
     return list
   end
-  local function bags(n)
-    local list = {}
+  local function fill_bags(name, n)
+    local list, weights = {}, schema.weighted and {}
     for i = 1, n do list[i] = keys(random(4) - 1) end
-    return list
+    for i = 1, weights and n or 0 do
+      weights[i] = {}
+      for k = 1, #list[i] do weights[i][k] = (random(9) - 4) / 4 end -- zeros and below too
+    end
+    g.set_bags(batch, schema, name, list, weights)
   end
   set_keys(batch, schema, "ad", keys(SAMPLES))
-  g.set_bags(batch, schema, "seen", bags(SAMPLES))
+  fill_bags("seen", SAMPLES)
   set_keys(batch, schema, "user", keys(#SIZES))
-  g.set_bags(batch, schema, "last", bags(#SIZES))
-  g.set_bags(batch, schema, "friends", bags(#SIZES))
+  fill_bags("last", #SIZES)
+  fill_bags("friends", #SIZES)
   g.fill(batch, schema, "r", SAMPLES * (width or 5), function() return random() - 0.5 end)
   return batch
 end
@@ -268,11 +299,13 @@ describe("the gradient of rows", function()
     end
 
     it("is that of the forward pass, whoever reads them, in " .. family, function()
-      check(crowded_graph, 5, function(model)
-        for t = 0, 1 do
-          for e = 0, 3 do row_of(model, 0, t)[e] = 0.3 * (e + t) - 0.4 end
-        end
-      end, 8)
+      for _, weighted in ipairs { false, true } do
+        check(function() return crowded_graph(weighted) end, 5, function(model)
+          for t = 0, 1 do
+            for e = 0, 3 do row_of(model, 0, t)[e] = 0.3 * (e + t) - 0.4 end
+          end
+        end, 8)
+      end
     end)
 
     it("of the largest numbers goes to the first that has each, in " .. family, function()

@@ -71,7 +71,7 @@ describe("a libsvm file", function()
     fails('FILE:1:3: ":1" is not index:value', "libsvm", svm, "1 :1\n")
     fails('FILE:1:3: "1:" is not index:value', "libsvm", svm, "1 1:\n")
     fails('FILE:1:3: "1:2:3" is not index:value', "libsvm", svm, "1 1:2:3\n")
-    fails('FILE:1:5: value "0.5" of a key, expected 1 (keys are not weighted)', "libsvm", svm,
+    fails('FILE:1:5: value "0.5" of a key, expected 1 (its field is not weighted)', "libsvm", svm,
       "1 3:0.5\n")
     fails("FILE:1:7: index 9 is there twice", "libsvm", svm, "1 9:1 9:1\n")
     fails('FILE:1:5: "x" is not a number (column "7")', "libsvm", { svm[3] }, "1 7:x\n")
@@ -132,7 +132,7 @@ describe("a libffm file", function()
     fails('FILE:1:3: "0:1:2:3" is not field:index:value', "libffm", ffm, "1 0:1:2:3\n")
     fails('FILE:1:3: field "x" is not a number', "libffm", ffm, "1 x:1:1\n")
     fails('FILE:1:3: field "4294967296" is not a number', "libffm", ffm, "1 4294967296:1:1\n")
-    fails('FILE:1:7: value "0.5" of a key, expected 1 (keys are not weighted)', "libffm", ffm,
+    fails('FILE:1:7: value "0.5" of a key, expected 1 (its field is not weighted)', "libffm", ffm,
       "1 0:1:0.5\n")
     fails("FILE:1:9: field 0 has several pairs, which only a field of type ids can hold", "libffm",
       ffm, "1 0:1:1 0:2:1\n")

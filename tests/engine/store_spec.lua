@@ -392,7 +392,7 @@ describe("a damaged cache", function()
     with_byte(1, 0)
     refuses "the file is no dataset cache"
     with_byte(9, 9)
-    refuses "the cache has format 9, expected 7; build it again"
+    refuses "the cache has format 9, expected 8; build it again"
     with_byte(13, 9)
     refuses "the cache is damaged or of a machine of other byte order"
     with_byte(17, (bytes:byte(17) + 1) % 256)

@@ -88,7 +88,7 @@ fields:
     end
     local good = "data: {train: train.svm}\nlabel: label\n"
       .. "fields: [{name: a, side: ad, type: ids, source: features}]\n"
-    fails('train.svm:2:5: value "2" of a key, expected 1 (keys are not weighted)', good,
+    fails('train.svm:2:5: value "2" of a key, expected 1 (its field is not weighted)', good,
       "1 1:1\n0 1:2\n")
     fails("train.svm: the file is empty, expected rows", good, "")
     fails("fields.yaml:1:35: data.columns: the columns of libsvm have no names",

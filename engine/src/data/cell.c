@@ -326,6 +326,32 @@ int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece)
   return 0;
 }
 
+void mr__cut_weight(struct mr__text *piece, int separator, struct mr__text *weight) {
+  size_t n = piece->size;
+  while (n > 0 && piece->at[n - 1] != (char)separator) n--;
+  *weight = (struct mr__text){NULL, 0};
+  if (n < 2) return;
+  *weight = (struct mr__text){piece->at + n, piece->size - n};
+  piece->size = n - 1;
+}
+
+int mr__value_weight(struct mr__text weight, float *out) {
+  *out = 0;
+  if (!weight.at || mr__parse_number(weight, out) != MR__NUMBER_OK) return 0;
+  return *out >= -1e9f && *out <= 1e9f;
+}
+
+void mr__describe_weight(char *out, size_t size, const struct mr__column *column,
+                         struct mr__text piece, struct mr__text weight) {
+  char value[MR__EXCERPT_BYTES], shown[MR__EXCERPT_BYTES];
+  mr__excerpt(value, piece);
+  if (weight.at)
+    snprintf(out, size, "weight \"%s\" of \"%s\" is no number from -1e9 to 1e9",
+             mr__excerpt(shown, weight), value);
+  else
+    snprintf(out, size, "\"%s\" is not value%cweight", value, column->weight_separator);
+}
+
 const char *mr__list_phrase(char out[MR__LIST_BYTES], const struct mr__column *column) {
   size_t size = (size_t)snprintf(out, MR__LIST_BYTES, "none of");
   for (int i = 0; i < column->n_values; i++) {

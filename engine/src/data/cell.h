@@ -86,6 +86,17 @@ const char *mr__label_phrase(const struct mr__column *column);
  * starts as the whole cell and is moved on. */
 int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece);
 
+/* Take the weight off a value that has one, behind the last separator; `weight` is {NULL, 0} where
+ * there is none, or no value before it. */
+void mr__cut_weight(struct mr__text *piece, int separator, struct mr__text *weight);
+
+/* -1e9 to 1e9; returns 0 where the text is anything else. */
+int mr__value_weight(struct mr__text weight, float *out);
+
+/* The message for that: weight "x" of "a" is no number from -1e9 to 1e9. */
+void mr__describe_weight(char *out, size_t size, const struct mr__column *column,
+                         struct mr__text piece, struct mr__text weight);
+
 /* A cell as error messages show it: at most 40 bytes, cut between UTF-8 characters, and nothing
  * that would break the line or the terminal. */
 enum { MR__EXCERPT_BYTES = 48 };

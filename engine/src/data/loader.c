@@ -405,6 +405,16 @@ static int copy_codes(const struct gather *gather, int c, int64_t row, const cha
   return MR_OK;
 }
 
+/* Floats of `count` behaviours or values, `width` each. */
+static int copy_floats(struct mr__batch_column *column, size_t width, const char *from,
+                       int64_t first, uint32_t count) {
+  size_t n = ((size_t)first + count) * width;
+  if (n > column->floats_capacity)
+    MR_TRY(mr__grow(&column->floats, &column->floats_capacity, n, sizeof *column->floats));
+  if (count > 0) memcpy(column->floats + (size_t)first * width, from, 4 * count * width);
+  return MR_OK;
+}
+
 static int copy_bags(const struct gather *gather, const char *record, int64_t row) {
   const struct mr__record *shape = gather->shape;
   const char *codes = record + shape->fixed;
@@ -415,21 +425,14 @@ static int copy_bags(const struct gather *gather, const char *record, int64_t ro
     struct mr__batch_column *column = &gather->batch->columns[shape->bags[b]];
     column->offsets[row + 1] = (int32_t)column->n;
     codes += 4 * (size_t)count;
+    if (mr__bag_width(shape, b) == 1) continue;
+    MR_TRY(copy_floats(column, 1, codes, column->n - (int64_t)count, count));
+    codes += 4 * (size_t)count;
   }
   return MR_OK;
 }
 
 /* ---- sequences ---- */
-
-/* Floats of `count` behaviours, `width` each. */
-static int copy_floats(struct mr__batch_column *column, size_t width, const char *from,
-                       int64_t first, uint32_t count) {
-  size_t n = ((size_t)first + count) * width;
-  if (n > column->floats_capacity)
-    MR_TRY(mr__grow(&column->floats, &column->floats_capacity, n, sizeof *column->floats));
-  if (count > 0) memcpy(column->floats + (size_t)first * width, from, 4 * count * width);
-  return MR_OK;
-}
 
 /* A column's bags of `count` behaviours, sizes first; *from moves behind them. */
 static int copy_behaviour_bags(const struct gather *gather, int c, int64_t row, const char **from,

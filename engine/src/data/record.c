@@ -40,7 +40,7 @@ static void list_column(struct mr__layout *layout, int index) {
     record->vectors[record->n_vectors++] = index;
     break;
   case MR_IDS:
-    record->bags[record->n_bags++] = index;
+    if (!column->weight_separator) record->bags[record->n_bags++] = index;
     break;
   default:
     break;
@@ -49,6 +49,14 @@ static void list_column(struct mr__layout *layout, int index) {
     layout->view_of[index] = layout->n_views;
     layout->views[layout->n_views++] = index;
   }
+}
+
+static void list_weighted(struct mr__layout *layout, int index) {
+  const struct mr__column *column = &layout->schema->columns[index];
+  struct mr__record *record = &layout->records[column->domain];
+  if (!column->weight_separator) return;
+  record->bags[record->n_bags++] = index;
+  record->n_weighted++;
 }
 
 static int has_word(const struct mr__column *column) {
@@ -139,6 +147,7 @@ int mr__layout_new(struct mr__layout **out, const mr_schema *schema) {
     return status;
   }
   for (size_t i = 0; i < schema->n_columns; i++) list_column(layout, (int)i);
+  for (size_t i = 0; i < schema->n_columns; i++) list_weighted(layout, (int)i);
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     place_columns(layout, &layout->records[domain]);
   *out = layout;
@@ -173,11 +182,11 @@ size_t mr__view_bytes(const struct mr__layout *layout, int view) {
 
 static struct mr__stored bag_part(const struct mr__record *shape, int column, const char *record) {
   const char *words = record + shape->fixed;
-  size_t b = 0;
+  int b = 0;
   for (; shape->bags[b] != column; b++)
-    words += 4 * (size_t)mr__record_word(record + shape->counts_at, b);
-  uint32_t n = mr__record_word(record + shape->counts_at, b);
-  return (struct mr__stored){words, n, words, n};
+    words += 4 * mr__bag_width(shape, b) * mr__record_word(record + shape->counts_at, (size_t)b);
+  uint32_t n = mr__record_word(record + shape->counts_at, (size_t)b);
+  return (struct mr__stored){words, mr__bag_width(shape, b) * n, words, n};
 }
 
 static size_t sum_sizes(const char *words, uint32_t n) {

@@ -6,7 +6,8 @@
  * The keys are MR_GROUP columns, the codes MR_ID and MR_BUCKET (data/dictionary.h: each stands for
  * a key; while a cache is built that of a bucket is the number), the floats MR_NUMBER, MR_LABEL and
  * MR_WEIGHT, the vectors MR_VECTOR, `width` floats each, the bags MR_IDS, each in the order of the
- * schema. MR_REQUEST_KEY is not stored, MR_SCENARIO and MR_TIME as columns besides only. All but the
+ * schema, but bags with weights behind the others: behind the codes of such a bag stand as many
+ * floats. MR_REQUEST_KEY is not stored, MR_SCENARIO and MR_TIME as columns besides only. All but the
  * keys are words of 4 bytes; records are aligned to 4 bytes, so are the keys.
  *
  * A sequence lies in the record of its owner: it has one count, of its behaviours, and then, column
@@ -38,6 +39,7 @@ struct mr__record_sequence {
 
 struct mr__record {
   int n_keys, n_codes, n_floats, n_vectors, n_bags, n_sequences;
+  int n_weighted; /* bags, the last of them, that have weights */
   int *keys, *codes, *floats, *vectors, *bags; /* their columns */
   struct mr__record_sequence *sequences;
   /* bytes; `fixed` 0: nothing is stored */
@@ -76,11 +78,16 @@ static inline uint32_t mr__record_word(const char *words, size_t i) {
   return word;
 }
 
+/* Words of each value of the b-th bag: its code, and its weight where it has one. */
+static inline size_t mr__bag_width(const struct mr__record *shape, int b) {
+  return b < shape->n_bags - shape->n_weighted ? 1 : 2;
+}
+
 /* Words of the bags of a record. */
 static inline size_t mr__record_bag_words(const struct mr__record *shape, const char *record) {
   size_t n = 0;
   for (int b = 0; b < shape->n_bags; b++)
-    n += mr__record_word(record + shape->counts_at, (size_t)b);
+    n += mr__bag_width(shape, b) * mr__record_word(record + shape->counts_at, (size_t)b);
   return n;
 }
 

@@ -22,8 +22,9 @@
 struct bags {
   uint64_t *keys;   /* of all rows, one after another */
   uint32_t *codes;  /* of the keys */
+  float *weights;   /* the same, where the column has them */
   uint32_t *counts; /* [rows of the list] */
-  size_t n, keys_capacity, codes_capacity, counts_capacity;
+  size_t n, keys_capacity, codes_capacity, weights_capacity, counts_capacity;
 };
 
 /* The rows of a step that make a record in one domain. */
@@ -104,6 +105,7 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
 static void free_bags(struct bags *bags) {
   mr__free(bags->keys);
   mr__free(bags->codes);
+  mr__free(bags->weights);
   mr__free(bags->counts);
 }
 
@@ -249,23 +251,46 @@ static int is_unlisted(const struct mr__column *column, struct mr__text text) {
   return mr__listed_key(column, mr__key(text.at, text.size, column->seed)) == MR__UNLISTED_KEY;
 }
 
-/* The next value of a bag, 0 at its end. */
+/* The next value of a bag and its weight, where the column has them; 0 at its end. */
 static int next_piece(struct mr__text *rest, int layout, const struct mr__column *column,
-                      struct mr__text *piece) {
-  return layout == MR_CELLS || layout == MR_JSON
-             ? mr__next_piece(rest, column->separator, piece)
-             : mr__sparse_next(rest, layout, column->source, piece);
+                      struct mr__text *piece, struct mr__text *weight) {
+  if (layout == MR_LIBSVM || layout == MR_LIBFFM)
+    return mr__sparse_next(rest, layout, column->source, piece, weight);
+  int found = layout == MR_PAIRS ? mr__sparse_next(rest, layout, column->source, piece, weight)
+                                 : mr__next_piece(rest, column->separator, piece);
+  if (found && column->weight_separator) mr__cut_weight(piece, column->weight_separator, weight);
+  return found;
 }
 
-/* Note the first value of a cell that a strict column does not list, if any. */
-static void note_unlisted(struct mr__row_parser *parser, size_t row, struct mr__item item) {
+static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr__item item,
+                            struct mr__text piece, struct mr__text weight) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
-  struct mr__text rest = read_cell(parser, row, item.position), piece = rest;
+  struct mr__problem *problem = &parser->rows.problem;
+  int moved = parser->format.layout == MR_JSON; /* what stands in a list */
+  size_t at = moved ? cell_place(parser, row, item.position)
+                    : place_of(parser, row, item.position, piece);
+  if (!is_first_problem(parser, at, 0)) return;
+  char text[160];
+  problem->reason = MR_BAD_NUMBER;
+  mr__describe_weight(text, sizeof text, column, piece, weight);
+  snprintf(problem->text, sizeof problem->text, "%s (column \"%s\")", text, column->source);
+}
+
+/* Note the first value of a cell that has a wrong weight or that a strict column does not list, if
+ * any. */
+static void note_bad_ids(struct mr__row_parser *parser, size_t row, struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__text rest = read_cell(parser, row, item.position), piece = rest, weight;
   int found = column->type == MR_ID && is_unlisted(column, piece);
   uint32_t max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
+  float value;
   for (uint32_t n = 0; column->type == MR_IDS && !found && n < max; n++) {
-    if (!next_piece(&rest, parser->format.layout, column, &piece)) break;
-    found = is_unlisted(column, piece);
+    if (!next_piece(&rest, parser->format.layout, column, &piece, &weight)) break;
+    if (column->weight_separator && !mr__value_weight(weight, &value)) {
+      note_bad_weight(parser, row, item, piece, weight);
+      return;
+    }
+    found = is_strict(column) && is_unlisted(column, piece);
   }
   if (!found || !is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
   char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES];
@@ -461,8 +486,8 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
     double time;
     if (column->type == MR_TIME) {
       if (!mr__cell_time(text, &time)) note_bad_value(parser, row, item, MR__NUMBER_BAD);
-    } else if (is_strict(column) && column->sequence < 0) {
-      note_unlisted(parser, row, item);
+    } else if ((is_strict(column) && column->sequence < 0) || column->weight_separator) {
+      note_bad_ids(parser, row, item);
     } else if (!is_strict(column) && !mr__column_is_number(column) && column->type != MR_LABEL &&
                column->type != MR_WEIGHT && column->type != MR_VECTOR) {
       continue;
@@ -632,7 +657,8 @@ static void list_rows(struct mr__row_parser *parser) {
 /* The value of a bag that has this key, if any. */
 static int find_value(const struct mr__column *column, int layout, struct mr__text bag,
                       uint64_t key, struct mr__text *found) {
-  while (next_piece(&bag, layout, column, found))
+  struct mr__text weight;
+  while (next_piece(&bag, layout, column, found, &weight))
     if (mr__key(found->at, found->size, column->seed) == key) return 1;
   return 0;
 }
@@ -780,14 +806,19 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
 
 /* ---- bags ---- */
 
-/* Append the keys of one cell; *count of them. */
+/* Append the keys of one cell; *count of them. *bad: whether a weight is wrong. */
 static int split_bag(struct bags *bags, const struct mr__column *column, int layout,
-                     struct mr__text text, uint32_t *count) {
-  struct mr__text piece;
+                     struct mr__text text, uint32_t *count, int *bad) {
+  struct mr__text piece, weight;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
-  while (n < max && next_piece(&text, layout, column, &piece)) {
+  *bad = 0;
+  while (n < max && next_piece(&text, layout, column, &piece, &weight)) {
     if (bags->n == bags->keys_capacity)
       MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
+    if (column->weight_separator) {
+      MR_TRY(mr__grow(&bags->weights, &bags->weights_capacity, bags->n + 1, sizeof *bags->weights));
+      *bad |= !mr__value_weight(weight, &bags->weights[bags->n]);
+    }
     bags->keys[bags->n++] = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
     n++;
   }
@@ -810,9 +841,10 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   MR_TRY(mr__grow(&bags->counts, &bags->counts_capacity, list->n, sizeof *bags->counts));
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = read_cell(parser, list->rows[i], item.position);
-    MR_TRY(split_bag(bags, column, parser->format.layout, text, &bags->counts[i]));
-    if (is_strict(column) && lists_unlisted(bags, bags->counts[i]))
-      note_unlisted(parser, list->rows[i], item);
+    int bad;
+    MR_TRY(split_bag(bags, column, parser->format.layout, text, &bags->counts[i], &bad));
+    if (bad || (is_strict(column) && lists_unlisted(bags, bags->counts[i])))
+      note_bad_ids(parser, list->rows[i], item);
   }
   MR_TRY(mr__grow(&bags->codes, &bags->codes_capacity, bags->n, sizeof *bags->codes));
   mr__dictionary_find(parser->recent, column->table, bags->keys, bags->n, bags->codes);
@@ -896,7 +928,8 @@ static int place_records(struct mr__row_parser *parser, int domain) {
   size_t at = side->size;
   for (size_t i = 0; i < list->n; i++) {
     size_t words = sequence_words(parser, domain, i);
-    for (int b = 0; b < shape->n_bags; b++) words += parser->bags[shape->bags[b]].counts[i];
+    for (int b = 0; b < shape->n_bags; b++)
+      words += mr__bag_width(shape, b) * parser->bags[shape->bags[b]].counts[i];
     list->record_at[i] = at;
     at += shape->fixed + 4 * words;
   }
@@ -908,6 +941,11 @@ static int place_records(struct mr__row_parser *parser, int domain) {
   for (size_t i = 0; i < list->n; i++)
     side->offsets[(size_t)side->n + i] = (int64_t)list->record_at[i];
   return MR_OK;
+}
+
+static char *put_words(char *at, const void *words, size_t n) {
+  if (n > 0) memcpy(at, words, 4 * n);
+  return at + 4 * n;
 }
 
 static int copy_bags(struct mr__row_parser *parser, int domain) {
@@ -924,6 +962,9 @@ static int copy_bags(struct mr__row_parser *parser, int domain) {
       for (size_t end = bags->n + count; bags->n < end; bags->n++, at += 4)
         MR_TRY(put_code(parser, shape->bags[b], list->rows[i], bags->keys[bags->n],
                         bags->codes[bags->n], at));
+      if (mr__bag_width(shape, b) == 1) continue;
+      put_words(records + at, bags->weights + (bags->n - count), count);
+      at += 4 * (size_t)count;
     }
     parser->tails[i] = at;
   }
@@ -937,11 +978,6 @@ static int put_new_codes(struct mr__row_parser *parser, int column, uint32_t row
     if (codes[i] >= MR__NEW_CODE)
       MR_TRY(put_code(parser, column, row, keys[i], codes[i], at + 4 * i));
   return MR_OK;
-}
-
-static char *put_words(char *at, const void *words, size_t n) {
-  if (n > 0) memcpy(at, words, 4 * n);
-  return at + 4 * n;
 }
 
 /* One column of a sequence to the tails of the records. */
@@ -1055,7 +1091,7 @@ static void list_keys(struct mr__row_parser *parser, struct mr__item item, uint6
   for (size_t i = 0; column->n_values > 0 && i < list->n; i++) {
     keys[i] = mr__listed_key(column, keys[i]);
     if (keys[i] == MR__UNLISTED_KEY && is_strict(column))
-      note_unlisted(parser, list->rows[i], item);
+      note_bad_ids(parser, list->rows[i], item);
   }
 }
 
@@ -1358,11 +1394,14 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
   } else if (column->type == MR_IDS) {
     struct bags *bags = &parser->other_bag;
     uint32_t n;
+    int bad;
     bags->n = 0;
-    MR_TRY(split_bag(bags, column, parser->format.layout, text, &n));
+    MR_TRY(split_bag(bags, column, parser->format.layout, text, &n, &bad));
     struct mr__stored before = mr__record_stored(layout, item.column, record);
     *differs =
-        n != before.n_codes || !are_codes_of(parser, column->table, before.codes, bags->keys, n);
+        n != before.n_codes || !are_codes_of(parser, column->table, before.codes, bags->keys, n) ||
+        !same_words(bags->weights, before.codes + 4 * (size_t)n, before.n_words - n);
+    if (bad) note_bad_ids(parser, row, item), *differs = 0;
   } else {
     uint64_t key = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0

@@ -265,6 +265,20 @@ static int check_separator(const mr_schema *schema, const mr_column_spec *spec) 
                   spec->name, separator, spec->sequence);
 }
 
+/* A byte of no number: a value may have it, and its weight stands behind the last. */
+static int check_weights(const mr_column_spec *spec) {
+  int byte = spec->weight_separator, separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR;
+  if (byte == 0) return MR_OK;
+  if (spec->sequence)
+    return mr__fail(MR_EINVAL, "column \"%s\": ids of a sequence have no weights", spec->name);
+  if (byte < 0 || byte > 255 || byte == separator || strchr("\"\r\n+-.0123456789eE", byte))
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": weight_separator is byte %d, expected 0 to 255 and neither its "
+                    "separator, a quote, the end of a line nor what numbers are written with",
+                    spec->name, byte);
+  return MR_OK;
+}
+
 static int check_vector(const mr_schema *schema, const mr_column_spec *spec) {
   int64_t floats = spec->width;
   MR_TRY(check_separator(schema, spec));
@@ -380,7 +394,8 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   case MR_IDS:
     MR_TRY(check_values(spec));
     MR_TRY(check_shared_table(schema, spec));
-    return check_separator(schema, spec);
+    MR_TRY(check_separator(schema, spec));
+    return check_weights(spec);
   case MR_BUCKET:
     MR_TRY(check_number(spec));
     return check_bucket_table(schema, spec);
@@ -472,6 +487,7 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR,
       .max = spec->max,
       .width = spec->width,
+      .weight_separator = spec->type == MR_IDS ? spec->weight_separator : 0,
       .when = spec->type == MR_LABEL && spec->when ? mr_schema_find(schema, spec->when) : -1,
       .when_missing = spec->when_missing,
       .missing = spec->missing,
@@ -552,6 +568,8 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
     for (int v = 0; v < column->n_values; v++) sum = add_text(sum, column->values[v]);
     for (int k = 0; k < column->n_parts; k++)
       sum = add_text(sum, schema->columns[column->parts[k]].name);
+    const int64_t weights = column->weight_separator;
+    if (weights) sum = add_numbers(sum, &weights, 1);
     if (column->sequence < 0) continue;
     const struct mr__sequence *sequence = &schema->sequences[column->sequence];
     int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};

@@ -24,6 +24,7 @@ struct mr__column {
   int domain;   /* in a sequence that of its owner */
   int sequence; /* or -1 */
   int separator, max, width;
+  int weight_separator; /* of an MR_IDS column whose values have weights, else 0 */
   int when; /* of a label: another's column, or -1 */
   char **values;    /* [n_values], in the order given; 0: any value */
   uint64_t *listed; /* [n_values] their keys, ascending */

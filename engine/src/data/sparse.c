@@ -67,13 +67,15 @@ static int take_apart(struct mr__text word, int layout, struct pair *pair) {
          !memchr(pair->value.at, ':', pair->value.size);
 }
 
-int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index) {
+int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index,
+                    struct mr__text *value) {
   struct mr__text word;
   struct pair pair;
   do {
     if (!next_word(rest, layout, &word) || !take_apart(word, layout, &pair)) return 0;
   } while (layout == MR_PAIRS && !is(pair.field, field));
   *index = pair.index;
+  *value = pair.value;
   return 1;
 }
 
@@ -111,7 +113,7 @@ static int part_of(const struct mr__column *column, const mr_text_format *format
   else if (is(source, "qid") && layout == MR_LIBSVM)
     cell->part = MR__SPARSE_QID;
   else if (is(source, "features"))
-    cell->part = MR__SPARSE_ALL;
+    cell->part = column->weight_separator ? MR__SPARSE_WEIGHTED_ALL : MR__SPARSE_ALL;
   else if (!read_number(source, &cell->number))
     return mr__fail(MR_EINVAL,
                     layout == MR_LIBSVM ? "column \"%s\": its source is \"%s\", expected label, "
@@ -122,8 +124,10 @@ static int part_of(const struct mr__column *column, const mr_text_format *format
   else if (mr__column_is_number(column) || layout == MR_LIBSVM)
     cell->part = MR__SPARSE_VALUE;
   else
-    cell->part = type == MR_IDS ? MR__SPARSE_PAIRS : MR__SPARSE_INDEX;
-  int is_bag = cell->part == MR__SPARSE_ALL || cell->part == MR__SPARSE_PAIRS;
+    cell->part = column->weight_separator ? MR__SPARSE_WEIGHTED_PAIRS
+                 : type == MR_IDS         ? MR__SPARSE_PAIRS
+                                          : MR__SPARSE_INDEX;
+  int is_bag = cell->part >= MR__SPARSE_ALL && cell->part <= MR__SPARSE_WEIGHTED_PAIRS;
   if (is_bag == (type == MR_IDS)) return MR_OK;
   return mr__fail(MR_EINVAL,
                   is_bag ? "column \"%s\": features are several values, which only a field of "
@@ -263,7 +267,7 @@ static int check_one(const struct row *row, const struct pair *pair) {
   char shown[MR__EXCERPT_BYTES];
   if (is_one(pair->value)) return 1;
   return fail(row->trouble, pair->value,
-              "value \"%s\" of a key, expected 1 (keys are not weighted)",
+              "value \"%s\" of a key, expected 1 (its field is not weighted)",
               mr__excerpt(shown, pair->value));
 }
 
@@ -280,9 +284,11 @@ static int put_pair(const struct row *row, int cell, const struct pair *pair, in
   const struct mr__sparse_cell *wanted = &row->heading->sparse[cell];
   int again = is_placed(row, cell);
   char shown[MR__EXCERPT_BYTES];
-  if (row->layout != MR_PAIRS && wanted->part != MR__SPARSE_VALUE && !check_one(row, pair))
+  int is_weighted = wanted->part == MR__SPARSE_WEIGHTED_PAIRS;
+  if (row->layout != MR_PAIRS && wanted->part != MR__SPARSE_VALUE && !is_weighted &&
+      !check_one(row, pair))
     return 0;
-  if (wanted->part == MR__SPARSE_PAIRS) {
+  if (wanted->part == MR__SPARSE_PAIRS || is_weighted) {
     if (again && !goes_on && row->layout != MR_PAIRS)
       return fail(row->trouble, pair->whole,
                   "field %u comes again behind others; its pairs must stand together",
@@ -383,6 +389,7 @@ int mr__sparse_row(const struct mr__heading *heading, int layout, const char *te
     if (heading->sparse[cell].part == MR__SPARSE_QID && has_qid)
       place(&state, cell, (struct mr__text){word.at + 4, word.size - 4});
     if (heading->sparse[cell].part == MR__SPARSE_ALL) place(&state, cell, rest), all = 1;
+    if (heading->sparse[cell].part == MR__SPARSE_WEIGHTED_ALL) place(&state, cell, rest);
   }
   return take_pairs(&state, rest, all);
 }

@@ -15,8 +15,8 @@
  *              a group has the index, ids the indices, a number the value
  *
  * So a row is put back into cells here: for each source and use of it the bytes of the row that it
- * is in, none where the row does not have it. Values that weigh a key are 1: there is nothing to
- * keep others in. */
+ * is in, none where the row does not have it. Of libsvm and libffm a value beside a key is its weight,
+ * which is 1 where the column has none. */
 #ifndef MR_DATA_SPARSE_H
 #define MR_DATA_SPARSE_H
 
@@ -28,7 +28,9 @@ enum mr__sparse_part {
   MR__SPARSE_LABEL,
   MR__SPARSE_QID,
   MR__SPARSE_ALL,   /* all pairs */
+  MR__SPARSE_WEIGHTED_ALL, /* the same with weights */
   MR__SPARSE_PAIRS, /* the pairs of a field, one beside the other */
+  MR__SPARSE_WEIGHTED_PAIRS,
   MR__SPARSE_INDEX, /* of the one pair of a field */
   MR__SPARSE_VALUE  /* of an index, or of the one pair of a field */
 };
@@ -50,8 +52,9 @@ int mr__sparse_check(const mr_schema *schema, const mr_text_format *format);
 int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
                    struct mr__text row, uint32_t *places, struct mr__row_trouble *trouble);
 
-/* The index of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved on.
- * field: of named pairs, among which others may stand. */
-int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index);
+/* The index and value of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved
+ * on. field: of named pairs, among which others may stand and whose texts are both. */
+int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index,
+                    struct mr__text *value);
 
 #endif

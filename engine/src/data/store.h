@@ -29,7 +29,7 @@
 #include "data/record.h"
 #include "data/scenarios.h"
 
-enum { MR__STORE_VERSION = 7, MR__STORE_ALIGN = 64 };
+enum { MR__STORE_VERSION = 8, MR__STORE_ALIGN = 64 };
 
 struct mr__store_header {
   char magic[8]; /* "MRCACHE" */

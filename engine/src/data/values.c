@@ -46,6 +46,8 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
                                    : "floats");
   if (values->keys && column->type == MR_IDS && !values->offsets)
     return mr__fail(MR_EINVAL, "column \"%s\": keys of bags need offsets", column->name);
+  if (values->keys && column->weight_separator && !values->weights)
+    return mr__fail(MR_EINVAL, "column \"%s\": keys of weighted ids need weights", column->name);
   if (column->sequence >= 0 && !values->texts && !values->behaviours)
     return mr__fail(MR_EINVAL, "column \"%s\" is of a sequence: %s of it need behaviours",
                     column->name, values->keys ? "keys" : "floats");
@@ -92,10 +94,14 @@ static int put_ids(struct mr__batch_column *to, const struct mr__column *column,
   return MR_OK;
 }
 
-static int append_key(struct mr__batch_column *to, uint64_t key) {
+/* weight: NULL where the column has none. */
+static int append_key(struct mr__batch_column *to, uint64_t key, const float *weight) {
   if (to->n == INT32_MAX) return mr__fail(MR_EINVAL, "a column has more than %d keys", INT32_MAX);
   if ((size_t)to->n == to->keys_capacity)
     MR_TRY(mr__grow(&to->keys, &to->keys_capacity, (size_t)to->n + 1, sizeof *to->keys));
+  if (weight && (size_t)to->n == to->floats_capacity)
+    MR_TRY(mr__grow(&to->floats, &to->floats_capacity, (size_t)to->n + 1, sizeof *to->floats));
+  if (weight) to->floats[to->n] = *weight;
   to->keys[to->n++] = key;
   return MR_OK;
 }
@@ -116,20 +122,32 @@ static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *co
   if (begin < 0 || end < begin) return bad_offset(column, "offsets", values->offsets, bag);
   for (int64_t i = begin; i < end && i < begin + most; i++) {
     uint64_t key;
+    const float *weight = column->weight_separator ? &values->weights[i] : NULL;
     MR_TRY(take_key(column, row, no_text, values->keys[i], &key));
-    MR_TRY(append_key(to, key));
+    if (weight && !(*weight >= -1e9f && *weight <= 1e9f))
+      return mr__fail(MR_EDATA, "column \"%s\", row %lld: weight %g is no number from -1e9 to 1e9",
+                      column->name, (long long)row + 1, (double)*weight);
+    MR_TRY(append_key(to, key, weight));
   }
   return MR_OK;
 }
 
 static int put_bag_text(struct mr__batch_column *to, const struct mr__column *column,
                         struct mr__text rest, int64_t row) {
-  struct mr__text piece;
+  struct mr__text piece, weight;
   int64_t most = most_keys(column);
+  int is_weighted = column->weight_separator != 0;
   for (int64_t n = 0; n < most && mr__next_piece(&rest, column->separator, &piece); n++) {
     uint64_t key;
+    float value = 1;
+    if (is_weighted) mr__cut_weight(&piece, column->weight_separator, &weight);
+    if (is_weighted && !mr__value_weight(weight, &value)) {
+      char text[160];
+      mr__describe_weight(text, sizeof text, column, piece, weight);
+      return mr__fail(MR_EDATA, "column \"%s\", row %lld: %s", column->name, (long long)row + 1, text);
+    }
     MR_TRY(take_text(column, row, piece, &key));
-    MR_TRY(append_key(to, key));
+    MR_TRY(append_key(to, key, is_weighted ? &value : NULL));
   }
   return MR_OK;
 }
@@ -435,7 +453,8 @@ void mr__values_clear(mr_batch *batch, int c) {
   }
   for (int64_t i = 0; i < to->n; i++) to->keys[i] = key;
   if (column->type == MR_VECTOR) rows *= (size_t)column->width;
-  for (size_t i = 0; to->floats && i < rows; i++) to->floats[i] = missing;
+  for (size_t i = 0; to->floats && column->type != MR_IDS && i < rows; i++)
+    to->floats[i] = missing;
 }
 
 int mr__values_repeat(mr_batch *batch, int c, const mr_batch *from) {
@@ -445,7 +464,8 @@ int mr__values_repeat(mr_batch *batch, int c, const mr_batch *from) {
   int64_t rows = batch->rows[column->domain];
   size_t width = column->type == MR_VECTOR ? (size_t)column->width : 1;
   if (column->type == MR_IDS) {
-    const mr_values values = {.column = c, .keys = one->keys, .offsets = one->offsets};
+    const mr_values values = {
+        .column = c, .keys = one->keys, .offsets = one->offsets, .weights = one->floats};
     assert(one->n == 0 || one->keys);
     to->n = 0;
     for (int64_t r = 0; r < rows; r++) {

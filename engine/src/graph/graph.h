@@ -39,6 +39,7 @@ struct mr__lookup {
   int part;
   int dim;
   int pool; /* of a bag: MR__POOL_SUM .., else MR__POOL_SUM */
+  int weighted; /* whether the ids of bags have weights */
 };
 
 struct mr__graph_part {

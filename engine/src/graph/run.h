@@ -36,6 +36,9 @@ struct mr__reader {
                               offsets, else NULL */
   struct mr__matrix first; /* where not NULL, of each number of dy the place in the bag, an int32,
                               of the occurrence that it goes to */
+  const float *weights;    /* of the column, where not NULL: the gradient is times that of the
+                              occurrence and, where `sums` is not NULL, by the row's of sums */
+  struct mr__matrix sums;
   const uint32_t *at;      /* [n]: positions in the column; NULL: occurrence i has position i */
 };
 

@@ -250,6 +250,9 @@ static struct mr__reader make_reader(const mr_run *run, const struct mr__share *
   if (lookup->pool != MR__POOL_SUM)
     reader.bags = run->step.batch->columns[lookup->column].offsets;
   if (lookup->pool == MR__POOL_MAX) reader.first = mr__run_kept(run, node->saved, lookup->dim);
+  if (lookup->weighted) reader.weights = run->step.batch->columns[lookup->column].floats;
+  if (lookup->weighted && lookup->pool == MR__POOL_MEAN)
+    reader.sums = mr__run_kept(run, node->saved, 1);
   if (pairs) reader.pairs = mr__run_kept(run, pairs->saved, lookup->dim);
   return reader;
 }

@@ -64,6 +64,7 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
     mr__puts(out, ",\"when\":");
     mr__put_string(out, schema->columns[column->when].name);
   }
+  if (column->weight_separator) mr__putf(out, ",\"weight_separator\":%d", column->weight_separator);
   mr__putf(out, ",\"width\":%d}", column->width);
 }
 
@@ -183,6 +184,8 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   if (mr__json_get(from, "number")) MR_TRY(mr__json_member(from, "number", MR__OBJECT, &number));
   if (number) MR_TRY(read_transform(number, &spec));
   if (mr__json_get(from, "unseen")) MR_TRY(whole32(from, "unseen", &spec.unseen));
+  if (mr__json_get(from, "weight_separator"))
+    MR_TRY(whole32(from, "weight_separator", &spec.weight_separator));
   MR_TRY(add_column(schema, &spec, from));
   return number ? read_fitted(&schema->columns[schema->n_columns - 1], number) : MR_OK;
 }

@@ -1,13 +1,16 @@
 /* y[r] = the embedding row of the id of r; of a bag, the sum, the mean or, number by number, the
  * maximum over its ids. An empty bag is the zero vector; an id that the table lacks reads its row
- * "unknown".
+ * "unknown". Of ids with weights w the sum is sum w v and the mean sum w v / sum |w|, of weights that
+ * are all 0 the zero vector; they have no maximum.
  *
  * Where the plan adds up lookups, y is added to instead of written.
  *
  * There is no backward here: the update of the table gathers, for each distinct key, the
  * gradients of y at its occurrences (update_loops.c), d row = sum over occurrences of dy[r], for a
- * mean divided by the size of the bag. Of a maximum each number of dy goes to the first id of the
+ * mean divided by the size of the bag, and with weights times w, for a mean w / sum |w|, which sum
+ * `saved` holds. Of a maximum each number of dy goes to the first id of the
  * bag that has it, whose place in the bag `saved` holds. */
+#include <math.h>
 #include <string.h>
 
 #include "graph/step.h"
@@ -26,7 +29,11 @@ static int shape(struct mr__shape *s) {
     return mr__fail(MR_EINVAL, "column \"%s\" holds numbers, expected ids", column->name);
   s->width = (int)mr__option_number(s->node, MR__LOOKUP_DIM);
   int pool = (int)mr__option_number(s->node, MR__LOOKUP_POOL);
+  if (column->weight_separator && pool == MR__POOL_MAX)
+    return mr__fail(MR_EINVAL, "column \"%s\" has weights, which a max does not go with",
+                    column->name);
   if (column->type == MR_IDS && pool == MR__POOL_MAX) s->saved = s->width;
+  if (column->weight_separator && pool == MR__POOL_MEAN) s->saved = 1;
   return MR_OK;
 }
 
@@ -45,6 +52,27 @@ static void read_bags(const struct mr__call *c, const int32_t *offsets,
   for (int64_t r = 0; r < c->rows; r++)
     read_bag(mr__row(&c->y, r), c->y.width, c->adds, rows, offsets[c->first_row + r],
              offsets[c->first_row + r + 1], offset, mean);
+}
+
+/* The same with a weight for each; where `sum` is not NULL it becomes the sum of their sizes, which
+ * they are divided by. */
+static void read_weighted(float *y, float *sum, int width, int adds,
+                          const struct mr__column_rows *rows, const float *weights, int32_t begin,
+                          int32_t end, int offset) {
+  double sizes = 0;
+  for (int32_t i = begin; i < end && sum; i++) sizes += fabs((double)weights[i]);
+  if (sum) *sum = (float)sizes;
+  if (!adds) memset(y, 0, (size_t)width * sizeof *y);
+  for (int32_t i = begin; i < end; i++)
+    mr__axpy(y, mr__weight_share(weights[i], sum), mr__row_at(rows, i) + offset, width);
+}
+
+static void read_all_weighted(const struct mr__call *c, const struct mr__batch_column *keys,
+                              const struct mr__column_rows *rows, int offset, int mean) {
+  for (int64_t r = 0; r < c->rows; r++)
+    read_weighted(mr__row(&c->y, r), mean ? mr__row(&c->saved, r) : NULL, c->y.width, c->adds, rows,
+                  keys->floats, keys->offsets[c->first_row + r],
+                  keys->offsets[c->first_row + r + 1], offset);
 }
 
 /* y = or += the largest of the rows from begin to end, number by number, and in `first` the places of
@@ -152,6 +180,8 @@ static void forward(const struct mr__call *c) {
   const struct mr__column_rows *rows = &c->step->rows->columns[lookup->column];
   if (keys->offsets && lookup->pool == MR__POOL_MAX)
     read_all_largest(c, keys->offsets, rows, offset);
+  else if (keys->offsets && lookup->weighted)
+    read_all_weighted(c, keys, rows, offset, lookup->pool == MR__POOL_MEAN);
   else if (keys->offsets)
     read_bags(c, keys->offsets, rows, offset, lookup->pool == MR__POOL_MEAN);
   else if (c->squares && c->adds)
@@ -188,7 +218,8 @@ static const struct mr__option options[] = {
 
 const struct mr__op MR_FAMILY(mr__op_lookup) = {
     .name = "lookup",
-    .doc = "y[r] = row of the id of r; of a bag, the sum, mean or max over its ids",
+    .doc = "y[r] = row of the id of r; of a bag, the sum, mean or max over its ids, or the sum or mean "
+           "by their weights",
     .flags = MR__LEAF,
     .options = options,
     .shape = shape,

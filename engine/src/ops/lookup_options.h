@@ -13,4 +13,10 @@ enum {
 
 enum { MR__POOL_SUM, MR__POOL_MEAN, MR__POOL_MAX }; /* choices of MR__LOOKUP_POOL */
 
+/* What a value counts in its bag: its weight, of a mean by the sum of the sizes of all. */
+static inline float mr__weight_share(float weight, const float *sum) {
+  if (!sum) return weight;
+  return *sum > 0 ? weight / *sum : 0;
+}
+
 #endif

@@ -7,6 +7,7 @@
 #include "kernel/family.h"
 #include "kernel/kernel.h"
 #include "kernel/vec.h"
+#include "ops/lookup_options.h"
 
 enum {
   AHEAD = 12,            /* rows asked for while others are worked on */
@@ -175,6 +176,16 @@ static void sum_largest(const struct mr__reader *reader, float *sums, int width)
   }
 }
 
+/* Of bags with weights. */
+static void sum_weighted(const struct mr__reader *reader, float *sums, int width) {
+  for (uint32_t i = 0; i < reader->n; i++) {
+    int64_t row = row_of(reader, i), position = reader->at ? reader->at[i] : i;
+    const float *by = reader->sums.p ? mr__row(&reader->sums, row) : NULL;
+    mr__axpy(sums + (size_t)reader->place[i] * (size_t)width,
+             mr__weight_share(reader->weights[position], by), mr__row(&reader->dy, row), reader->dim);
+  }
+}
+
 /* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own.
  * Where rows follow one another in memory, the processor asks for dy by itself. Called with what the
  * compiler may then take as known. */
@@ -271,6 +282,8 @@ void MR_FAMILY(mr__sum_share)(const mr_run *run, const struct mr__share *share,
       MR__STRETCHES(sum_pairs, reader->dim, reader, share->row, sums, table->width);
     else if (reader->first.p)
       sum_largest(reader, sums, table->width);
+    else if (reader->weights)
+      sum_weighted(reader, sums, table->width);
     else if (reader->dim >= MR__VECTOR && reader->dim % (MR__VECTOR / 2) == 0 && !reader->bags)
       sum_wide(reader, sums, table->width);
     else if (reader->dim == 1 && !reader->row && !reader->bags)

@@ -1,0 +1,182 @@
+-- Ids with a weight each (engine/src/data/rows.c, loader.c): the weights come through the cache
+-- beside the keys, and what is wrong is named with its place.
+local data = require "data_helper"
+local helper = require "helper"
+
+local tags = { name = "tags", type = "ids", separator = "|", weights = ":" }
+local plain = { { name = "y", type = "label" }, { name = "n", type = "number" },
+  tags, { name = "few", type = "ids", separator = "|", max = 2 },
+  { name = "liked", type = "ids", separator = " ", weights = "=", max = 2, table = "tags" } }
+
+-- Rows of every length, and what a row is to read as.
+local function made_rows(schema, n)
+  local random, lines, expected = helper.random(5), { "y,few,tags,n,liked" }, {}
+  local function bag(name, separator, mark, most)
+    local pieces, keys, weights = {}, {}, {}
+    for i = 1, random(5) - 1 do
+      local key = "k" .. (random(9) == 9 and ":" or "") .. random(40)
+      local weight = (random(81) - 41) / 16
+      pieces[i] = key .. (mark and mark .. ("%.17g"):format(weight) or "")
+      if i <= (most or 9) then keys[i], weights[i] = key, mark and weight end
+    end
+    return table.concat(pieces, separator), data.bag(schema, name, keys, mark and weights)
+  end
+  for i = 1, n do
+    local row, texts = { y = i % 2, n = i }, {}
+    texts.few, row.few = bag("few", "|", nil, 2)
+    texts.tags, row.tags = bag("tags", "|", ":")
+    texts.liked, row.liked = bag("liked", " ", "=", 2)
+    lines[i + 1] = ("%d,%s,%s,%d,%s"):format(row.y, texts.few, texts.tags, i, texts.liked)
+    expected[i] = row
+  end
+  return table.concat(lines, "\n"), expected
+end
+
+local function only(rows, names)
+  local list = {}
+  for i, row in ipairs(rows) do
+    list[i] = {}
+    for _, name in ipairs(names) do list[i][name] = row[name] end
+  end
+  return list
+end
+
+local NAMES = { "y", "n", "tags", "few", "liked" }
+
+describe("ids with weights", function()
+  it("are read, kept and loaded with them, wherever a block is cut", function()
+    local text, expected = made_rows(data.schema(plain), 300)
+    local pool = data.pool(3)
+    for _, block in ipairs { 0, 1, 900 } do
+      local rows = assert(data.parse(plain, text,
+        { block = block, pool = block == 1 and pool or nil }))
+      assert.same(expected, only(rows, NAMES))
+    end
+  end)
+
+  it("keep them where keys are rare, not listed or read as zeros", function()
+    local columns = {
+      { name = "tags", type = "ids", weights = ":", separator = "|", unseen = "zero" },
+      { name = "two", source = "tags", type = "ids", weights = ":", separator = "|",
+        values = { "a", "b" } } }
+    local dir = helper.temp_dir()
+    local path = helper.write(dir .. "/data.csv", "tags\na:1|b:2|a:3\nc:4|a:0.5\n\n")
+    local schema = data.schema(columns, { tags = 2 })
+    assert(data.build(schema, path, dir .. "/cache", { fit = true }))
+    local rows = assert(data.rows(schema, columns, dir .. "/cache"))
+    local a, b = data.key(schema, "two", "a"), data.key(schema, "two", "b")
+    assert.equal(("%s*1 %s*2 %s*3"):format(a, b, a), rows[1].two)
+    assert.equal(("0ULL*4 %s*0.5"):format(a), rows[2].two)
+    local weights = {}
+    for i = 1, 2 do weights[i] = rows[i].tags:gsub("%d+ULL%*", "") end
+    assert.same({ "1 2 3", "4 0.5" }, weights)
+  end)
+
+  it("of a request are the same in its rows, weights included", function()
+    local columns = { { name = "q", type = "request_key", side = "request" },
+      { name = "tags", type = "ids", side = "request", weights = ":", separator = "|" },
+      { name = "ad", type = "id" } }
+    for _, block in ipairs { 0, 1 } do
+      local rows, schema = assert(data.parse(columns,
+        "q,tags,ad\n1,a:1|b:2,x\n1,a:1.0|b:2,y\n2,a:-3,x\n2,a:-3,y\n2,a:-3,z\n", { block = block }))
+      for i = 1, 5 do
+        assert.equal(i < 3 and data.bag(schema, "tags", { "a", "b" }, { 1, 2 })
+          or data.bag(schema, "tags", { "a" }, { -3 }), rows[i].tags)
+      end
+      local wrong, message = data.parse(columns, "q,tags,ad\n1,a:1|b:2,x\n1,a:1|b:2.5,y\n",
+        { block = block })
+      helper.fails_with('FILE:3:3: column "tags" is "a:1|b:2.5", but "a:1|b:2" in an earlier row '
+        .. "of the same request", wrong, message)
+      wrong, message = data.parse(columns, "q,tags,ad\n1,a:1|b:2,x\n1,a:1|b:x,y\n",
+        { block = block })
+      helper.fails_with('FILE:3:7: weight "x" of "b" is no number from -1e9 to 1e9 (column "tags")',
+        wrong, message)
+    end
+  end)
+
+  it("are refused with the place of a weight that is none", function()
+    local columns = { { name = "y", type = "label" }, tags }
+    local function fails(message, cell)
+      local rows, actual = data.parse(columns, "y,tags\n1,a:1\n0," .. cell .. "\n")
+      helper.fails_with(message, rows, actual)
+    end
+    for _, weight in ipairs { "x", "nan", "inf", "1e39", "1.1e9", "-1.1e9", "0x1", "" } do
+      fails(('FILE:3:7: weight "%s" of "b" is no number from -1e9 to 1e9 (column "tags")'):format(
+        weight), "a:2|b:" .. weight)
+    end
+    fails('FILE:3:3: "a" is not value:weight (column "tags")', "a|b:1")
+    fails('FILE:3:3: ":2" is not value:weight (column "tags")', ":2")
+    fails('FILE:3:3: weight "1e39" of "a" is no number from -1e9 to 1e9 (column "tags")',
+      "a:1e39|x")
+    local dir, schema = helper.temp_dir(), data.schema(columns)
+    local path = helper.write(dir .. "/data.csv", "y,tags\n1,a:1\n0,a:x\n1,b:1|c\n0,b:3\n")
+    assert(data.build(schema, path, dir .. "/cache", { bad_rows = 5 }))
+    local counts, list = data.bad_rows(schema, dir .. "/cache")
+    assert.same({ 0, 0, 2, 0, 0, 0 }, counts)
+    assert.same({ 1, 2 }, list)
+    local rows = assert(data.rows(schema, columns, dir .. "/cache"))
+    assert.same({ data.bag(schema, "tags", { "a" }, { 1 }),
+      data.bag(schema, "tags", { "b" }, { 3 }) }, data.column(rows, "tags"))
+  end)
+
+  it("are the values of pairs in libsvm, libffm and behind named texts", function()
+    local svm = { { name = "y", source = "label", type = "label" },
+      { name = "f", source = "features", type = "ids", weights = ":", max = 2 } }
+    local rows, schema = assert(data.parse(svm, "1 7:0.25 9:-3 11:x\n0\n-1 7:1.25e-1 # c\n",
+      { layout = "libsvm" }))
+    assert.same({ data.bag(schema, "f", { "7", "9" }, { 0.25, -3 }), "",
+      data.bag(schema, "f", { "7" }, { 0.125 }) }, data.column(rows, "f"))
+    local wrong, message = data.parse(svm, "1 7:1\n0 7:0.25 9:x\n", { layout = "libsvm" })
+    helper.fails_with('FILE:2:10: weight "x" of "9" is no number from -1e9 to 1e9 '
+      .. '(column "features")', wrong, message)
+    local ffm = { { name = "y", source = "label", type = "label" },
+      { name = "a", source = "2", type = "ids", weights = ":" },
+      { name = "b", source = "3", type = "ids" } }
+    rows, schema = assert(data.parse(ffm, "1 2:7:0.25 2:9:-3 3:1:1\n0 3:5:1 2:7:2\n",
+      { layout = "libffm" }))
+    assert.same({ data.bag(schema, "a", { "7", "9" }, { 0.25, -3 }),
+      data.bag(schema, "a", { "7" }, { 2 }) }, data.column(rows, "a"))
+    wrong, message = data.parse(ffm, "1 2:7:0.25 3:1:2\n", { layout = "libffm" })
+    helper.fails_with('FILE:1:16: value "2" of a key, expected 1 (its field is not weighted)',
+      wrong, message)
+    local named = { { name = "y", source = "click", type = "label" },
+      { name = "a", source = "2", type = "ids", weights = ":" } }
+    rows, schema = assert(data.parse(named, "1,2:u:0.5,9:x,2:v:2\n0,9:y\n",
+      { layout = "pairs", names = { "click" } }))
+    assert.same({ data.bag(schema, "a", { "u", "v" }, { 0.5, 2 }), "" }, data.column(rows, "a"))
+  end)
+
+  it("may stand in lists of JSON", function()
+    local columns = { { name = "y", type = "label" },
+      { name = "tags", type = "ids", weights = ":", separator = "\31" } }
+    local rows, schema = assert(data.parse(columns,
+      '{"y": 1, "tags": ["a:0.5", "b:c:2"]}\n{"y": 0, "tags": []}\n', { layout = "json" }))
+    assert.same({ data.bag(schema, "tags", { "a", "b:c" }, { 0.5, 2 }), "" },
+      data.column(rows, "tags"))
+    local wrong, message = data.parse(columns, '{"y": 1, "tags": ["a"]}\n', { layout = "json" })
+    helper.fails_with('FILE:1:19: "a" is not value:weight (column "tags")', wrong, message)
+  end)
+
+  it("are of schemas, where a separator is none of a number", function()
+    local function refused(message, column)
+      helper.fails_with(message, data.add_column(data.new_schema(), column))
+    end
+    for _, byte in ipairs { ",", "-", "5", "e", ".", '"' } do
+      refused(('column "x": weight_separator is byte %d, expected 0 to 255 and neither its '
+        .. "separator, a quote, the end of a line nor what numbers are written with"):format(
+        byte:byte()), { name = "x", type = "ids", weights = byte })
+    end
+    local schema = data.new_schema()
+    assert(data.add_sequence(schema, { name = "s" }))
+    helper.fails_with('column "x": ids of a sequence have no weights',
+      data.add_column(schema, { name = "x", type = "ids", weights = ":", sequence = "s" }))
+  end)
+
+  it("are read with memory running out at any point", function()
+    local dir = helper.temp_dir()
+    local text = made_rows(data.schema(plain), 20)
+    local source = helper.write(dir .. "/data.csv", text)
+    local columns = { tags, { name = "id", source = "n", type = "id" } }
+    assert(data.read_without_memory(columns, source, dir .. "/cache", {}, { batch = 3 }) > 50)
+  end)
+end)
