@@ -124,3 +124,30 @@ describe("the memory that is printed at the start", function()
     end
   end)
 end)
+
+describe("histories of 10,000 behaviours under attention", function()
+  it("are trained on and predicted from in memory that does not grow with pairs", function()
+    local dir, random = helper.temp_dir(), helper.random(9)
+    local lines = { "request,click,ad,ads" }
+    for request = 1, 2 do
+      local past = {}
+      for k = 1, 10000 do past[k] = random(500) end
+      past = table.concat(past, " ")
+      for i = 1, 200 do lines[#lines + 1] = ("%d,%d,%d,%s"):format(request, i % 2, i, past) end
+    end
+    helper.write(dir .. "/train.csv", table.concat(lines, "\n") .. "\n")
+    helper.write(dir .. "/fields.yaml", "data: {train: train.csv}\nlabel: click\n"
+      .. "request: request\nfields: [{name: ad, side: ad, type: id}]\n"
+      .. "sequences: [{name: click, side: user, of: {ad: ads}}]\n")
+    helper.write(dir .. "/din.yaml", "fields: fields.yaml\nmodel: {script: din, attention: [16], "
+      .. "hidden: [8], activation: prelu}\ntrain: {batch: 400}\n")
+    assert.same({ 0, "", "" }, { helper.run("train din.yaml --quiet --threads 2 --out run", dir) })
+    local status, out = helper.run("predict run --data train.csv --threads 2", dir)
+    assert.equal(0, status)
+    assert.equal(400, select(2, out:gsub("0%.%d+\n", "")))
+    if os.getenv "MOONRANK_BUILD" then return end -- sanitizers take memory of their own
+    local took = helper.read(dir .. "/run/metrics.jsonl"):match '"peak_memory":(%d+)' / 2 ^ 20
+    -- The 16 units of four million pairs would be 256 MB alone.
+    assert(took < 64, took)
+  end)
+end)
