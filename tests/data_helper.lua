@@ -38,6 +38,10 @@ function M.spec(column)
     spec.cross, spec.n_cross = column.parts, #column.cross
   end
   spec.unseen = column.unseen and C["MR_UNSEEN_" .. column.unseen:upper()] or 0
+  if column.sources then
+    column.source_list = mr.new("const char *[?]", #column.sources, column.sources)
+    spec.sources, spec.n_sources = column.source_list, #column.sources
+  end
   if column.from then spec.clips, spec.least = 1, column.from end
   if column.clip then spec.clips, spec.least, spec.most = 1, column.clip[1], column.clip[2] end
   return spec

@@ -180,6 +180,10 @@ typedef struct mr_column_spec {
    * empty or not among those it lists, the cross is unknown. NULL: none */
   const char *const *cross;
   int32_t n_cross;
+  /* MR_VECTOR, of no sequence: as many columns of the file as it is wide, each cell one number, 0
+   * where it is empty; NULL: the one of `source` has them all. */
+  const char *const *sources;
+  int32_t n_sources;
 } mr_column_spec;
 
 /* What the columns of data are: begun empty; tables, sequences and columns are added one by one.

@@ -478,6 +478,32 @@ local function list_values(context, field, path)
   return field.values and list
 end
 
+-- The columns of a vector that has one for each number, as names; nil where one column has all.
+local function expand_sources(context, field, path)
+  local source, place = field.source, context.places[path .. ".source"]
+  if type(source) ~= "table" and field.type ~= "vector" then return nil end
+  if field.type ~= "vector" then
+    stop(place, "%s.source is a list, which is for type vector; this field is of type %s", path,
+      field.type)
+  end
+  local is_list = type(source) == "table"
+  local names = expand_names(is_list and source or { tostring(source or "") }, function(i)
+    return context.places[("%s.source[%d]"):format(path, i)] or place
+  end)
+  if not is_list and #names == 1 then return nil end
+  local seen = {}
+  for _, name in ipairs(names) do
+    if seen[name] then stop(place, '%s.source has "%s" twice', path, name) end
+    seen[name] = true
+  end
+  if field.width and field.width ~= #names then
+    stop(context.places[path .. ".width"], "%s.width is %d, but its source has %d columns; leave "
+      .. "that out", path, field.width, #names)
+  end
+  field.width = #names
+  return names
+end
+
 -- Whether one field can be a part of a cross; `above` are those that come before it, by name.
 local function check_part(context, field, path, i, above)
   local name = field.cross[i]
@@ -523,6 +549,7 @@ local function check_field(context, field, path)
     stop(context.places[path .. ".separator"], '%s.separator is "%s", expected one character', path,
       field.separator)
   end
+  field.source = expand_sources(context, field, path) or field.source
   if field.type == "vector" and not field.width then
     stop(place, "%s.width is missing: how many numbers each cell has", path)
   end
@@ -553,7 +580,9 @@ local function expand_fields(values, context)
     for _, name in ipairs(names) do
       local one = {}
       for key, value in pairs(field) do one[key] = value end
-      one.name, one.source = name, not field.cross and tostring(field.source or name) or nil
+      one.name, one.source = name, field.source or name
+      if field.cross then one.source = nil end
+      if type(one.source) == "number" then one.source = tostring(one.source) end
       if values.data.format == "jsonl" and not context.places[path .. ".separator"] then
         one.separator = one.separator and text_format.LIST
       end

@@ -132,8 +132,10 @@ local FIELD = { type = "map", keys = {
     doc = "whose it is; all but ad are the same in every row of a request" }),
   key("type", { type = "word", words = { "id", "ids", "number", "vector" }, required = true,
     doc = "one value, several values, a number, or a fixed number of numbers in one cell" }),
-  key("source", { type = "either", forms = COLUMN_FORMS,
-    doc = "the column of the file; default: the field's name. jsonl: the name of a member, or as "
+  key("source", { type = "either", forms = { { type = "text" }, { type = "whole", min = 0 },
+    { type = "list", of = { type = "text" } } },
+    doc = "the column of the file; default: the field's name. Of a vector several columns of a "
+      .. "number each, as a list or a range such as f1..f64. jsonl: the name of a member, or as "
       .. "user.age of one in an object; libsvm: the number of an index, libffm: of a field, both: "
       .. "features, which are all pairs; pairs: a cell or a field" }),
   key("table", { type = "text", only = { "id", "ids", "number" },
@@ -145,7 +147,8 @@ local FIELD = { type = "map", keys = {
   key("separator", { type = "text", only = { "ids", "vector" }, default = ",",
     doc = "the character between values; of lists in jsonl there is none to be said" }),
   key("width", { type = "whole", min = 1, max = 1048576, only = { "vector" },
-    doc = "how many numbers each cell has; one that is empty stands for zeros" }),
+    doc = "how many numbers each cell has; one that is empty stands for zeros; not needed where "
+      .. "each has a column" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values, the first ones; default: all" }),
   key("weighted", { type = "boolean", only = { "ids" },

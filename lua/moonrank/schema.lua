@@ -45,9 +45,13 @@ local function add_field(self, field, config, in_sequence)
   local domain = domain_of(field.side, config)
   local values = field.values and mr.new("const char *[?]", #field.values, field.values)
   local cross = field.cross and mr.new("const char *[?]", #field.cross, field.cross)
+  local sources = type(field.source) == "table"
+    and mr.new("const char *[?]", #field.source, field.source)
   local column = add_column(self, {
     name = field.name,
-    source = field.source,
+    source = not sources and field.source or nil,
+    sources = sources or nil,
+    n_sources = sources and #field.source or 0,
     table = field.table,
     type = field.buckets and C.MR_BUCKET or TYPES[field.type],
     domain = Schema.domain_number(domain),

@@ -5,10 +5,10 @@
  *   take a block (one at a time, in order) -> parse it -> wait for the block's turn: give new keys
  *   their codes, join requests across the border, reserve the place -> write it there
  *
- * so one thread reads while others parse (and another decompresses, data/ahead.h), memory is bounded
- * by one block per thread, and everything that depends on the order of blocks happens in that
- * order. The first trouble in the order of the files is the one that is reported, whoever found it
- * first. */
+ * so one thread reads while others parse (and another decompresses, data/ahead.h), memory is
+ * bounded by one block per thread, and everything that depends on the order of blocks happens in
+ * that order. The first trouble in the order of the files is the one that is reported, whoever
+ * found it first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -33,7 +33,7 @@ struct open_request {
   uint64_t key;
   char *record;
   size_t capacity;
-  char (*texts)[MR__EXCERPT_BYTES]; /* [columns] its request-side cells */
+  char (*texts)[MR__EXCERPT_BYTES]; /* [cells] of its request side */
 };
 
 struct build {
@@ -57,7 +57,7 @@ struct build {
   struct mr__bad_rows bad;
   size_t bad_capacity;
   struct mr__scenarios scenarios;
-  struct mr__fit *fit;     /* NULL: nothing is to be fitted */
+  struct mr__fit *fit; /* NULL: nothing is to be fitted */
   struct mr__kept kept;
   struct open_request open;
 };
@@ -141,8 +141,9 @@ static int check_border(struct hand *hand) {
     if (columns[item.column].domain != MR_REQUEST) continue;
     int s = columns[item.column].sequence;
     if (s >= 0 && (hand->rows->uneven >> s & 1)) continue; /* that is its problem */
-    if (!mr__request_differs(build->layout, item.column, record, build->open.record)) continue;
-    struct mr__text raw = hand->rows->first_cells[item.column];
+    if (!mr__request_differs(build->layout, item, record, build->open.record)) continue;
+    int cell = mr__item_cell(build->layout->schema, item);
+    struct mr__text raw = hand->rows->first_cells[cell];
     size_t at = (size_t)(raw.at - hand->block.text.text);
     if (problem->status != MR_OK && problem->at <= at + raw.size) break; /* before it or in it */
     char now[MR__EXCERPT_BYTES];
@@ -150,8 +151,9 @@ static int check_border(struct hand *hand) {
     problem->status = MR_EDATA;
     problem->at = at;
     problem->whole_row = 0;
-    mr__describe_difference(problem->text, sizeof problem->text, columns[item.column].source, now,
-                            build->open.texts[item.column]);
+    mr__describe_difference(problem->text, sizeof problem->text,
+                            mr__item_source(build->layout->schema, item), now,
+                            build->open.texts[cell]);
     break;
   }
   return MR_OK;
@@ -189,7 +191,9 @@ static int keep_open_request(struct hand *hand) {
   for (size_t i = 0; i < build->layout->schema->n_columns; i++)
     if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY &&
         columns[i].n_parts == 0)
-      MR_TRY(excerpt_cell(hand, rows->last_request[i], open->texts[i]));
+      for (int k = columns[i].first_cell; k < columns[i].first_cell + mr__column_cells(&columns[i]);
+           k++)
+        MR_TRY(excerpt_cell(hand, rows->last_request[k], open->texts[k]));
   return MR_OK;
 }
 
@@ -297,7 +301,7 @@ static int check_rows(const struct build *build, const char *const *paths, int32
 static int run(struct build *build, const mr_schema *schema, const char *const *paths,
                int32_t n_paths, const char *cache_path, int32_t fit, uint64_t fingerprint,
                mr_pool *pool) {
-  build->open.texts = mr__calloc(schema->n_columns, sizeof *build->open.texts);
+  build->open.texts = mr__calloc((size_t)schema->n_cells, sizeof *build->open.texts);
   if (!build->open.texts) return mr__fail_memory();
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
   if (mr__schema_unfitted(schema)) MR_TRY(mr__fit_new(&build->fit, schema));

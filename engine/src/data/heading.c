@@ -137,14 +137,17 @@ int mr__heading_position(const struct mr__heading *heading, int column) {
 
 static int map_columns(struct mr__heading *heading, const mr_schema *schema,
                        const struct names *names) {
-  heading->items = mr__calloc(schema->n_columns, sizeof *heading->items);
+  heading->items = mr__calloc((size_t)schema->n_cells, sizeof *heading->items);
   if (!heading->items) return mr__fail_memory();
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__item item = {.column = (int)i};
     if (column->n_parts > 0) continue;
-    MR_TRY(find_position(names, heading->path, column->source, &item.position));
-    mr__heading_add(heading, item);
+    for (; item.part < mr__column_cells(column); item.part++) {
+      const char *source = mr__column_source(column, item.part);
+      MR_TRY(find_position(names, heading->path, source, &item.position));
+      mr__heading_add(heading, item);
+    }
   }
   return MR_OK;
 }

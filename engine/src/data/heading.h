@@ -7,13 +7,23 @@
 struct mr__item {
   int position; /* of the cell, from 0 */
   int column;
+  int part; /* of a vector that has a cell for each number: which; else 0 */
 };
+
+/* Its place among the cells of all columns of the schema. */
+static inline int mr__item_cell(const mr_schema *schema, struct mr__item item) {
+  return schema->columns[item.column].first_cell + item.part;
+}
+static inline const char *mr__item_source(const mr_schema *schema, struct mr__item item) {
+  return mr__column_source(&schema->columns[item.column], item.part);
+}
 
 struct mr__heading {
   const char *path; /* borrowed from the caller of mr__heading_read */
   int in_file;      /* it is a row of the file; else its names were given */
   int n_cells;
-  struct mr__item *items; /* by position, then column: every column but crosses */
+  struct mr__item *items; /* by position, then column: every column but crosses, a
+                             vector that has a cell for each number once for each */
   int n_items;
   int is_placed; /* cells have no order in a row, each is looked for: in files of pairs and JSON */
   struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */

@@ -10,14 +10,16 @@ enum { LONGEST_NAME = 255, DEEPEST = 64 };
 
 /* ---- the columns ---- */
 
-static struct mr__text source_of(const struct mr__column *column) {
-  return (struct mr__text){column->source, strlen(column->source)};
+static struct mr__text source_of(const struct mr__column *column, int part) {
+  const char *source = mr__column_source(column, part);
+  return (struct mr__text){source, strlen(source)};
 }
 
 /* What stands between the values that a column reads. */
 static struct mr__json_cell separators_of(const mr_schema *schema,
                                           const struct mr__column *column) {
-  int own = column->type == MR_IDS || column->type == MR_VECTOR ? column->separator : -1;
+  int is_list = column->type == MR_IDS || column->type == MR_VECTOR;
+  int own = is_list && column->n_sources == 0 ? column->separator : -1;
   if (column->sequence < 0) return (struct mr__json_cell){own, -1};
   return (struct mr__json_cell){schema->sequences[column->sequence].separator, own};
 }
@@ -27,9 +29,11 @@ int mr__json_check(const mr_schema *schema) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__json_cell own = separators_of(schema, column);
     if (column->n_parts > 0) continue;
-    if (strlen(column->source) > LONGEST_NAME)
-      return mr__fail(MR_EINVAL, "column \"%.40s\": its source has %zu bytes, expected at most %d",
-                      column->name, strlen(column->source), LONGEST_NAME);
+    for (int p = 0; p < mr__column_cells(column); p++)
+      if (source_of(column, p).size > LONGEST_NAME)
+        return mr__fail(MR_EINVAL,
+                        "column \"%.40s\": its source has %zu bytes, expected at most %d",
+                        column->name, source_of(column, p).size, LONGEST_NAME);
     for (size_t k = 0; k < i; k++) {
       struct mr__json_cell other = separators_of(schema, &schema->columns[k]);
       int differ =
@@ -65,12 +69,15 @@ static int find_cell(struct mr__heading *heading, struct mr__text source, int *p
 }
 
 static int add_column(struct mr__heading *heading, const mr_schema *schema, int c) {
-  struct mr__json_cell own = separators_of(schema, &schema->columns[c]);
-  int position;
-  MR_TRY(find_cell(heading, source_of(&schema->columns[c]), &position));
-  if (own.separator >= 0) heading->json[position].separator = own.separator;
-  if (own.inner >= 0) heading->json[position].inner = own.inner;
-  mr__heading_add(heading, (struct mr__item){position, c});
+  const struct mr__column *column = &schema->columns[c];
+  struct mr__json_cell own = separators_of(schema, column);
+  struct mr__item item = {.column = c};
+  for (; item.part < mr__column_cells(column); item.part++) {
+    MR_TRY(find_cell(heading, source_of(column, item.part), &item.position));
+    if (own.separator >= 0) heading->json[item.position].separator = own.separator;
+    if (own.inner >= 0) heading->json[item.position].inner = own.inner;
+    mr__heading_add(heading, item);
+  }
   return MR_OK;
 }
 
@@ -79,8 +86,9 @@ int mr__heading_json(struct mr__heading *out, const mr_schema *schema, const mr_
   const char *selected = format->selection ? format->selection->column : NULL;
   *out = (struct mr__heading){.path = path, .selected = -1, .is_placed = 1};
   size_t n = schema->n_columns;
-  out->items = mr__calloc(n, sizeof *out->items);
-  out->json = mr__calloc(n + 1, sizeof *out->json);
+  size_t n_cells = (size_t)schema->n_cells;
+  out->items = mr__calloc(n_cells, sizeof *out->items);
+  out->json = mr__calloc(n_cells + 1, sizeof *out->json);
   int status = out->items && out->json ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++)
     if (schema->columns[i].n_parts == 0) status = add_column(out, schema, (int)i);

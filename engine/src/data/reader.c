@@ -67,9 +67,8 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
                     (long long)format->row_bytes, (long long)most_bytes);
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
-    int is_list = column->type == MR_IDS || column->type == MR_VECTOR;
-    if (is_list && column->separator == delimiter && format->layout == MR_CELLS &&
-        !format->quotes)
+    int is_list = column->type == MR_IDS || (column->type == MR_VECTOR && column->n_sources == 0);
+    if (is_list && column->separator == delimiter && format->layout == MR_CELLS && !format->quotes)
       return mr__fail(MR_EINVAL,
                       "column \"%s\": its separator is the delimiter of the cells, which needs "
                       "quotes",
@@ -353,8 +352,7 @@ int mr__block_fail_bad(const struct mr__block *block, const struct mr__rows *row
 
 int mr__fail_no_rows(const char *const *paths, int32_t n_paths, int64_t n_bad) {
   const char *name = mr__source_name(paths[0]);
-  if (n_bad > 0)
-    return mr__fail(MR_EDATA, "%s: all %lld rows are wrong", name, (long long)n_bad);
+  if (n_bad > 0) return mr__fail(MR_EDATA, "%s: all %lld rows are wrong", name, (long long)n_bad);
   if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", name);
   return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
 }

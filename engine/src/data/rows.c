@@ -59,7 +59,7 @@ struct mr__row_parser {
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
   uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
   uint32_t *codes[MR_DOMAINS];       /* [codes of a record, n_rows] of the records of a step */
-  struct mr__text *above;  /* [columns] raw cell of the last row before the step, request side */
+  struct mr__text *above;  /* [cells] raw cell of the last row before the step, request side */
   char *unquoted;          /* the last cell that had doubled quotes */
   struct mr__texts joined; /* the last value of a cross that was new */
   struct bags other_bag;   /* of a row that does not start its request */
@@ -81,12 +81,12 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->format = *format;
   parser->dictionary = dictionary;
   parser->rows.scenarios = &parser->scenarios;
-  size_t n = layout->schema->n_columns;
+  size_t n = layout->schema->n_columns, n_cells = (size_t)layout->schema->n_cells;
   parser->bags = mr__calloc(n, sizeof *parser->bags);
   parser->behaviours = mr__calloc(n, sizeof *parser->behaviours);
-  parser->above = mr__calloc(n, sizeof *parser->above);
-  parser->rows.last_request = mr__calloc(n, sizeof *parser->rows.last_request);
-  parser->rows.first_cells = mr__calloc(n, sizeof *parser->rows.first_cells);
+  parser->above = mr__calloc(n_cells, sizeof *parser->above);
+  parser->rows.last_request = mr__calloc(n_cells, sizeof *parser->rows.last_request);
+  parser->rows.first_cells = mr__calloc(n_cells, sizeof *parser->rows.first_cells);
   parser->rows.views = mr__calloc((size_t)layout->n_views, sizeof *parser->rows.views);
   parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
@@ -239,7 +239,7 @@ static void note_bad_value(struct mr__row_parser *parser, size_t row, struct mr_
              column->source, MR__MOST_SCENARIOS);
   else
     snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\")", shown,
-             mr__number_trouble(kind), column->source);
+             mr__number_trouble(kind), mr__column_source(column, item.part));
 }
 
 /* Whether a column's values that are not listed are wrong. */
@@ -496,7 +496,7 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
       mr__behaviours_start(behaviours);
       MR_TRY(mr__behaviours_add(behaviours, column, sequence_of(parser, column), text, &bad));
       if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);
-    } else if (column->type == MR_VECTOR) {
+    } else if (column->type == MR_VECTOR && column->n_sources == 0) {
       MR_TRY(parse_vector(parser, row, item));
     } else {
       float value = 0;
@@ -1190,7 +1190,7 @@ static int take_cross(struct mr__row_parser *parser, int c) {
                  "parser->keys has room for the parts of a cross");
   for (int k = 0; k < cross->n_parts; k++) {
     int position = mr__heading_position(parser->heading, cross->parts[k]);
-    hash_cells(parser, (struct mr__item){position, cross->parts[k]}, list,
+    hash_cells(parser, (struct mr__item){.position = position, .column = cross->parts[k]}, list,
                keys + (size_t)k * list->n);
   }
   for (size_t i = 0; i < list->n; i++) {
@@ -1212,7 +1212,7 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct list *list = &parser->lists[column->domain];
   char *records = parser->rows.sides[column->domain].records;
-  size_t at = parser->layout->at[item.column];
+  size_t at = parser->layout->at[item.column] + 4 * (size_t)item.part;
   int view = parser->layout->view_of[item.column];
   char *out = view < 0 ? NULL : parser->rows.views[view].data + 4 * parser->rows.sides[MR_SAMPLE].n;
   uint32_t *codes = column->type == MR_BUCKET ? codes_of(parser, item.column) : NULL;
@@ -1306,7 +1306,10 @@ static int take_columns(struct mr__row_parser *parser) {
       take_floats(parser, item);
       break;
     case MR_VECTOR:
-      MR_TRY(take_vectors(parser, item));
+      if (parser->layout->schema->columns[item.column].n_sources > 0)
+        take_floats(parser, item);
+      else
+        MR_TRY(take_vectors(parser, item));
       break;
     case MR_TIME:
       take_times(parser, item);
@@ -1326,10 +1329,13 @@ static int take_columns(struct mr__row_parser *parser) {
 
 /* ---- rows that do not start their request ---- */
 
-int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b) {
+int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
+                        const char *b) {
+  int column = item.column;
   const struct mr__column *spec = &layout->schema->columns[column];
   if (spec->type == MR_REQUEST_KEY) return 0;
-  size_t at = layout->at[column]; /* of the value, or of a count */
+  size_t at = layout->at[column] + 4 * (size_t)item.part; /* of the value, or of a count */
+  if (spec->n_sources > 0) return memcmp(a + at, b + at, 4) != 0;
   struct mr__stored of_a = mr__record_stored(layout, column, a);
   struct mr__stored of_b = mr__record_stored(layout, column, b);
   return memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words ||
@@ -1382,8 +1388,8 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
   const struct mr__column *column = &layout->schema->columns[item.column];
   if (column->sequence >= 0) return behaviours_differ(parser, row, item, record, differs);
   struct mr__text text = read_cell(parser, row, item.position);
-  const char *stored = record + layout->at[item.column];
-  if (mr__column_is_number(column)) {
+  const char *stored = record + layout->at[item.column] + 4 * (size_t)item.part;
+  if (mr__column_is_number(column) || column->n_sources > 0) {
     float value = 0;
     enum mr__number kind = parse_float(parser, column, text, &value);
     if (kind > MR__NUMBER_MISSING) note_bad_value(parser, row, item, kind);
@@ -1432,21 +1438,23 @@ static void note_difference(struct mr__row_parser *parser, size_t row, struct mr
   struct mr__problem *problem = &parser->rows.problem;
   if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
   /* One after the other: reading the second may overwrite the text of the first. */
+  int cell = mr__item_cell(parser->layout->schema, item);
   char now[MR__EXCERPT_BYTES], before[MR__EXCERPT_BYTES];
   mr__excerpt(now, read_cell(parser, row, item.position));
-  mr__excerpt(before, read_raw(parser, parser->rows.last_request[item.column]));
+  mr__excerpt(before, read_raw(parser, parser->rows.last_request[cell]));
   mr__describe_difference(problem->text, sizeof problem->text,
-                          parser->layout->schema->columns[item.column].source, now, before);
+                          mr__item_source(parser->layout->schema, item), now, before);
 }
 
 static int compare_column(struct mr__row_parser *parser, struct mr__item item, int counted) {
   const struct list *list = &parser->lists[MR_REQUEST];
-  struct mr__text above = parser->above[item.column];
+  int cell = mr__item_cell(parser->layout->schema, item);
+  struct mr__text above = parser->above[cell];
   size_t next = 0;
   for (size_t row = 0; row < parser->n_rows; row++) {
     struct mr__text raw = raw_cell(parser, row, item.position);
     if (next < list->n && list->rows[next] == row) {
-      parser->rows.last_request[item.column] = raw;
+      parser->rows.last_request[cell] = raw;
       next++;
     } else {
       const char *record = request_record(parser, parser->request_of[row]);
@@ -1457,7 +1465,7 @@ static int compare_column(struct mr__row_parser *parser, struct mr__item item, i
     }
     above = raw;
   }
-  parser->above[item.column] = above;
+  parser->above[cell] = above;
   return MR_OK;
 }
 
@@ -1501,7 +1509,8 @@ static void keep_first_cells(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
   for (int i = 0; i < heading->n_items; i++) {
     struct mr__item item = heading->items[i];
-    parser->rows.first_cells[item.column] = raw_cell(parser, 0, item.position);
+    parser->rows.first_cells[mr__item_cell(parser->layout->schema, item)] =
+        raw_cell(parser, 0, item.position);
   }
 }
 

@@ -67,9 +67,9 @@ struct mr__rows {
   int64_t *first_sample; /* [sides[MR_REQUEST].n] */
   size_t first_sample_capacity;
   uint64_t first_key, last_key;
-  size_t last_at; /* byte of the block where the last request's first row starts */
-  struct mr__text *last_request; /* [columns] raw cells of the last request's first row */
-  struct mr__text *first_cells;  /* [columns] raw cells of the first row */
+  size_t last_at;                /* byte of the block where the last request's first row starts */
+  struct mr__text *last_request; /* [cells] raw cells of the last request's first row */
+  struct mr__text *first_cells;  /* [cells] raw cells of the first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
   int64_t n_lines;
   int after_gap;          /* rows were left out by the selection before the first of these */
@@ -118,8 +118,9 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
 int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
                               struct mr__scenarios *all);
 
-/* Whether two records of the request domain, all codes known, differ in this column. */
-int mr__request_differs(const struct mr__layout *layout, int column, const char *a, const char *b);
+/* Whether two records of the request domain, all codes known, differ in this cell. */
+int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
+                        const char *b);
 
 /* The text of the message for that; `now` and `before` are excerpts of the cells. */
 void mr__describe_difference(char *out, size_t size, const char *column, const char *now,

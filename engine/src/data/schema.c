@@ -42,6 +42,8 @@ static void clear_column(struct mr__column *column) {
   mr__free(column->source);
   mr__free(column->bounds);
   mr__free(column->parts);
+  for (int i = 0; column->sources && i < column->n_sources; i++) mr__free(column->sources[i]);
+  mr__free(column->sources);
   clear_values(column);
 }
 
@@ -279,6 +281,22 @@ static int check_weights(const mr_column_spec *spec) {
   return MR_OK;
 }
 
+static int check_sources(const mr_column_spec *spec) {
+  if (!spec->sources && spec->n_sources == 0) return MR_OK;
+  if (spec->type != MR_VECTOR || spec->sequence)
+    return mr__fail(
+        MR_EINVAL,
+        "column \"%s\": only a vector that is of no sequence has a source for each number",
+        spec->name);
+  if (!spec->sources || spec->n_sources != spec->width)
+    return mr__fail(MR_EINVAL, "column \"%s\": it has %d sources, expected its width, %d",
+                    spec->name, spec->sources ? spec->n_sources : 0, spec->width);
+  for (int i = 0; i < spec->n_sources; i++)
+    if (!spec->sources[i] || !*spec->sources[i])
+      return mr__fail(MR_EINVAL, "column \"%s\": source %d is empty", spec->name, i + 1);
+  return MR_OK;
+}
+
 static int check_vector(const mr_schema *schema, const mr_column_spec *spec) {
   int64_t floats = spec->width;
   MR_TRY(check_separator(schema, spec));
@@ -387,6 +405,7 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
                     spec->name, spec->domain, MR_REQUEST, MR_SAMPLE);
   MR_TRY(check_member(schema, spec));
   MR_TRY(check_cross(schema, spec));
+  MR_TRY(check_sources(spec));
   switch (spec->type) {
   case MR_ID:
     MR_TRY(check_values(spec));
@@ -473,6 +492,18 @@ static int copy_parts(struct mr__column *column, const mr_schema *schema,
   return MR_OK;
 }
 
+static int copy_sources(struct mr__column *column, const mr_column_spec *spec) {
+  if (spec->n_sources == 0) return MR_OK;
+  column->sources = mr__calloc((size_t)spec->n_sources, sizeof *column->sources);
+  if (!column->sources) return mr__fail_memory();
+  column->n_sources = spec->n_sources;
+  for (int i = 0; i < spec->n_sources; i++) {
+    column->sources[i] = mr__strdup(spec->sources[i]);
+    if (!column->sources[i]) return mr__fail_memory();
+  }
+  return MR_OK;
+}
+
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_open(schema));
   MR_TRY(check_column(schema, spec));
@@ -508,10 +539,13 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
     status = copy_values(&column, spec);
   }
   if (status == MR_OK) status = copy_parts(&column, schema, spec);
+  if (status == MR_OK) status = copy_sources(&column, spec);
   if (status != MR_OK) {
     clear_column(&column);
     return status;
   }
+  column.first_cell = schema->n_cells;
+  schema->n_cells += mr__column_cells(&column);
   schema->n_labels += column.type == MR_LABEL;
   const char *what;
   int *only = only_one(schema, column.type, &what);
@@ -566,6 +600,7 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
     const int64_t lists[] = {column->n_values, column->unseen};
     sum = add_numbers(sum, lists, sizeof lists / sizeof *lists);
     for (int v = 0; v < column->n_values; v++) sum = add_text(sum, column->values[v]);
+    for (int k = 0; k < column->n_sources; k++) sum = add_text(sum, column->sources[k]);
     for (int k = 0; k < column->n_parts; k++)
       sum = add_text(sum, schema->columns[column->parts[k]].name);
     const int64_t weights = column->weight_separator;

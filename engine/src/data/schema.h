@@ -29,7 +29,10 @@ struct mr__column {
   char **values;    /* [n_values], in the order given; 0: any value */
   uint64_t *listed; /* [n_values] their keys, ascending */
   int n_values, unseen;
-  int *parts; /* [n_parts] of a cross: the columns whose values it combines; 0: none */
+  char **sources; /* [n_sources] of a vector that has a cell for each number; 0: one for all */
+  int n_sources;
+  int first_cell; /* among the cells of all columns, in their order */
+  int *parts;     /* [n_parts] of a cross: the columns whose values it combines; 0: none */
   int n_parts;
   int when_missing, clips, transform, normalize, buckets;
   float missing, least, most;
@@ -53,10 +56,11 @@ struct mr_schema {
   size_t n_tables, tables_capacity;
   struct mr__sequence *sequences;
   size_t n_sequences, sequences_capacity;
+  int n_cells; /* of the text, as many as its columns are read from */
   int n_labels;
-  int request_key; /* column that says where a request ends, or -1 */
+  int request_key;            /* column that says where a request ends, or -1 */
   int weight, scenario, time; /* columns, or -1 */
-  int references;  /* atomic */
+  int references;             /* atomic */
 };
 
 /* So many that a slice of a batch can say where it is in each of their domains. */
@@ -97,6 +101,13 @@ static inline int mr__column_maps(const struct mr__column *column) {
 /* Words of 4 bytes that a row has of a column of floats, or of one that has one key a row. */
 static inline size_t mr__column_words(const struct mr__column *column) {
   return column->type == MR_VECTOR ? (size_t)column->width : 1;
+}
+/* The cells of the text that it has in a row, or that it would have if it were no cross. */
+static inline int mr__column_cells(const struct mr__column *column) {
+  return column->n_sources > 0 ? column->n_sources : 1;
+}
+static inline const char *mr__column_source(const struct mr__column *column, int part) {
+  return column->n_sources > 0 ? column->sources[part] : column->source;
 }
 /* Where the rows of a column are. */
 static inline int mr__column_domain(const struct mr__column *column) {

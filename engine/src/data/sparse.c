@@ -207,7 +207,8 @@ int mr__heading_sparse(struct mr__heading *out, const mr_schema *schema,
   }
   for (size_t i = 0; status == MR_OK && i < n; i++)
     if (schema->columns[i].n_parts == 0)
-      mr__heading_add(out, (struct mr__item){find_cell(out, cells[i]), (int)i});
+      mr__heading_add(out,
+                      (struct mr__item){.position = find_cell(out, cells[i]), .column = (int)i});
   mr__free(cells);
   if (status != MR_OK) mr__heading_clear(out);
   return status;

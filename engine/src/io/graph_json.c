@@ -49,6 +49,11 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
   }
   mr__puts(out, "\"source\":");
   mr__put_string(out, column->source);
+  for (int i = 0; i < column->n_sources; i++) {
+    mr__puts(out, i ? "," : ",\"sources\":[");
+    mr__put_string(out, column->sources[i]);
+  }
+  if (column->n_sources > 0) mr__puts(out, "]");
   if (column->table >= 0) {
     mr__puts(out, ",\"table\":");
     mr__put_string(out, schema->tables[column->table].name);
@@ -153,16 +158,19 @@ static int read_texts(const struct mr__json *from, const char *name, const char 
   return MR_OK;
 }
 
-/* Add a column with the values that it lists and what it crosses. */
+/* Add a column with its lists: of values, of what it crosses, of sources. */
 static int add_column(mr_schema *schema, mr_column_spec *spec, const struct mr__json *from) {
-  const char **values = NULL, **cross = NULL;
+  const char **values = NULL, **cross = NULL, **sources = NULL;
   int status = read_texts(from, "values", &values, &spec->n_values);
   if (status == MR_OK) status = read_texts(from, "cross", &cross, &spec->n_cross);
+  if (status == MR_OK) status = read_texts(from, "sources", &sources, &spec->n_sources);
+  spec->sources = sources;
   spec->values = values;
   spec->cross = cross;
   if (status == MR_OK) status = mr_schema_add_column(schema, spec);
   mr__free(values);
   mr__free(cross);
+  mr__free(sources);
   return status;
 }
 
