@@ -12,10 +12,8 @@
 -- @module moonrank.cli
 local M = {}
 
-local ffi = require "ffi"
+local libc = require "moonrank.libc"
 local suggest = require "moonrank.suggest"
-
-ffi.cdef "int ferror(void *);"
 
 local OK, TROUBLE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -136,7 +134,7 @@ end
 -- not tell of one.
 local function flush_output()
   local ok, reason = io.stdout:flush()
-  if ok and ffi.C.ferror(io.stdout) == 0 then return true end
+  if ok and not libc.has_failed(io.stdout) then return true end
   return nil, "standard output: " .. (reason or "not all could be written")
 end
 

@@ -74,6 +74,10 @@ local function expand_member(self, sequence, name, path)
     self.stop(place, "%s: what is fitted to the numbers of its field is not for sequences; give "
       .. "the member another name", path)
   end
+  if field and field.cross and one.type == "id" then
+    self.stop(place, "%s: its field is a cross, which sequences have none of; give the member "
+      .. "another name", path)
+  end
   if field and field.weighted and one.type == "ids" then
     self.stop(place, "%s: ids of a sequence have no weights, and its field does; give the member "
       .. "another name", path)

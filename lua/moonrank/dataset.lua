@@ -9,7 +9,7 @@
 local clock = require "moonrank.clock"
 local config = require "moonrank.config"
 local config_split = require "moonrank.config_split"
-local ffi = require "ffi"
+local libc = require "moonrank.libc"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
 local Pool = require "moonrank.pool"
@@ -26,13 +26,6 @@ local Dataset = {}
 local STDIN = "-" -- as a path
 local PROGRESS_MS = 100
 local COPIED = 2 ^ 20 -- bytes at a time
-
-ffi.cdef [[
-int fileno(void *);
-struct moonrank_poll { int fd; short events, revents; };
-int poll(struct moonrank_poll *, unsigned long, int);
-long read(int, void *, size_t);
-]]
 
 -- Paths as the engine takes them.
 local function list_of(paths)
@@ -83,14 +76,11 @@ end
 -- Hand on what comes of standard input. Not compiled, and never long in a call: there Ctrl-C, which
 -- raises an error here, would not be looked for.
 local function read_stdin(write)
-  local input = ffi.new("struct moonrank_poll", { fd = 0, events = 1 }) -- POLLIN
-  local buffer, n = ffi.new("char[?]", COPIED), 1
-  while n ~= 0 do
-    if ffi.C.poll(input, 1, PROGRESS_MS) > 0 then
-      n = tonumber(ffi.C.read(0, buffer, COPIED))
-      if n < 0 then error "it cannot be read" end
-      assert(write(ffi.string(buffer, n)))
-    end
+  local text, message
+  while text ~= "" do
+    text, message = libc.read(0, COPIED, PROGRESS_MS)
+    if message then error(message) end
+    if text then assert(write(text)) end
   end
 end
 jit.off(read_stdin)
@@ -113,7 +103,7 @@ local function keep_stdin(self)
     if tostring(trouble):find "interrupted!$" then error(trouble, 0) end
     return nil, "a copy of standard input: " .. tostring(trouble):gsub("^[^\n]-%.lua:%d+: ", "")
   end
-  self.kept = { file = file, path = ("/proc/self/fd/%d"):format(ffi.C.fileno(file)) }
+  self.kept = { file = file, path = ("/proc/self/fd/%d"):format(libc.number(file)) }
   return true
 end
 

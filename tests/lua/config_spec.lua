@@ -327,6 +327,10 @@ describe("a wrong fields file", function()
       .. "of type id", more("  - {name: ad, side: ad, type: id}\n"
         .. "  - {name: x, side: ad, type: id, cross: [user, ad]}\n"
         .. "  - {name: y, side: ad, type: id, cross: [user, x]}"))
+    fields_fail("fields.yaml:8:35: sequences[1].of.x: its field is a cross, which sequences have "
+      .. "none of; give the member another name", more("  - {name: ad, side: ad, type: id}\n"
+        .. "  - {name: x, side: ad, type: id, cross: [user, ad]}\n"
+        .. "sequences:\n  - {name: past, side: user, of: {x: xs}}"))
     fields_fail("fields.yaml:6:47: fields[3].cross does not go with a list of names",
       more("  - {name: ad, side: ad, type: id}\n"
         .. "  - {name: [x, y], side: ad, type: id, cross: [user, ad]}"))
