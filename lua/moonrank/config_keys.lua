@@ -132,7 +132,7 @@ local FIELD = { type = "map", keys = {
     doc = "whose it is; all but ad are the same in every row of a request" }),
   key("type", { type = "word", words = { "id", "ids", "number", "vector" }, required = true,
     doc = "one value, several values, a number, or a fixed number of numbers in one cell" }),
-  key("source", { type = "either", forms = { { type = "text" }, { type = "whole", min = 0 },
+  key("source", { type = "either", forms = { COLUMN_FORMS[1], COLUMN_FORMS[2],
     { type = "list", of = { type = "text" } } },
     doc = "the column of the file; default: the field's name. Of a vector several columns of a "
       .. "number each, as a list or a range such as f1..f64. jsonl: the name of a member, or as "

@@ -189,8 +189,7 @@ static int keep_open_request(struct hand *hand) {
   if (side->size > at) memcpy(open->record, side->records + at, side->size - at);
   const struct mr__column *columns = build->layout->schema->columns;
   for (size_t i = 0; i < build->layout->schema->n_columns; i++)
-    if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY &&
-        columns[i].n_parts == 0)
+    if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY)
       for (int k = columns[i].first_cell; k < columns[i].first_cell + mr__column_cells(&columns[i]);
            k++)
         MR_TRY(excerpt_cell(hand, rows->last_request[k], open->texts[k]));

@@ -142,7 +142,6 @@ static int map_columns(struct mr__heading *heading, const mr_schema *schema,
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__item item = {.column = (int)i};
-    if (column->n_parts > 0) continue;
     for (; item.part < mr__column_cells(column); item.part++) {
       const char *source = mr__column_source(column, item.part);
       MR_TRY(find_position(names, heading->path, source, &item.position));

@@ -28,7 +28,6 @@ int mr__json_check(const mr_schema *schema) {
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     struct mr__json_cell own = separators_of(schema, column);
-    if (column->n_parts > 0) continue;
     for (int p = 0; p < mr__column_cells(column); p++)
       if (source_of(column, p).size > LONGEST_NAME)
         return mr__fail(MR_EINVAL,
@@ -91,7 +90,7 @@ int mr__heading_json(struct mr__heading *out, const mr_schema *schema, const mr_
   out->json = mr__calloc(n_cells + 1, sizeof *out->json);
   int status = out->items && out->json ? MR_OK : mr__fail_memory();
   for (size_t i = 0; status == MR_OK && i < n; i++)
-    if (schema->columns[i].n_parts == 0) status = add_column(out, schema, (int)i);
+    status = add_column(out, schema, (int)i);
   if (status == MR_OK && selected)
     status = find_cell(out, (struct mr__text){selected, strlen(selected)}, &out->selected);
   if (status != MR_OK) mr__heading_clear(out);

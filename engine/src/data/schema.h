@@ -102,8 +102,9 @@ static inline int mr__column_maps(const struct mr__column *column) {
 static inline size_t mr__column_words(const struct mr__column *column) {
   return column->type == MR_VECTOR ? (size_t)column->width : 1;
 }
-/* The cells of the text that it has in a row, or that it would have if it were no cross. */
+/* The cells of the text that it has in a row; a cross has none. */
 static inline int mr__column_cells(const struct mr__column *column) {
+  if (column->n_parts > 0) return 0;
   return column->n_sources > 0 ? column->n_sources : 1;
 }
 static inline const char *mr__column_source(const struct mr__column *column, int part) {
