@@ -94,10 +94,6 @@ static void save_model(float *scores) {
   mr_batch *batch;
   mr_graph *graph;
   mr_pool *pool;
-  mr_model *model;
-  mr_run *run;
-  double loss;
-  const mr_run_options options = {.batch = ROWS, .dense = {.name = "adam"}};
   NEED(mr_pool_new(&pool, 2) == MR_OK);
   NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 1, pool) == MR_OK);
   NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
@@ -108,18 +104,7 @@ static void save_model(float *scores) {
   int32_t x[] = {lookup(graph, "user_place", 3), lookup(graph, "ad_place_user", 4)};
   int32_t both = dense(graph, add(graph, "concat", 2, x, 0, NULL), 6);
   int32_t logit = dense(graph, add(graph, "tanh", 1, &both, 0, NULL), 1);
-  int32_t losses[] = {logit, of_column(graph, "column", "click")};
-  add(graph, "logloss", 2, losses, 0, NULL);
-  NEED(mr_graph_add_task(graph, "ctr", logit, add(graph, "sigmoid", 1, &logit, 0, NULL)) == MR_OK);
-  NEED(mr_model_new(&model, graph, 11) == MR_OK);
-  NEED(mr_run_new(&run, model, pool, &options) == MR_OK);
-  NEED(mr_run_step(run, batch, &loss) == MR_OK); /* which makes rows of the combinations */
-  mr_run_free(run);
-  NEED(mr_model_save(model, model_path, "a test") == MR_OK);
-  NEED(mr_run_new_predict(&run, model, pool, &options, &logit, 1) == MR_OK);
-  NEED(mr_run_predict(run, batch, &scores) == MR_OK);
-  mr_run_free(run);
-  mr_model_free(model);
+  train_and_save(graph, logit, batch, pool, scores);
   mr_graph_free(graph);
   mr_schema_free(schema);
   mr_loader_free(loader);
@@ -152,24 +137,18 @@ static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
   mr_scratch_free(scratch);
 }
 
-static void check_same(const float *a, const float *b, const char *what) {
-  int differ = 0;
-  for (int r = 0; r < ROWS; r++) differ += memcmp(&a[r], &b[r], sizeof *a) != 0;
-  CHECK(differ == 0, "%s: %d of %d rows differ", what, differ, (int)ROWS);
-}
-
 static void check_scores(mr_predictor *predictor, const float *trained) {
   static float logits[ROWS], file[ROWS], requests[ROWS];
   score_file(predictor, new_schema(0), 32, ROWS, logits, file);
   score_requests(predictor, 0, requests);
-  check_same(file, requests, "texts");
+  check_same(file, requests, ROWS, "texts");
   score_requests(predictor, 1, requests);
-  check_same(file, requests, "keys");
+  check_same(file, requests, ROWS, "keys");
   int distinct = 0;
   for (int r = 1; r < ROWS; r++) distinct += requests[r] != requests[0];
   CHECK(distinct > ROWS / 4, "%d scores tell little", distinct);
   score_file(predictor, new_schema(0), ROWS, ROWS, logits, file);
-  check_same(trained, logits, "a file");
+  check_same(trained, logits, ROWS, "a file");
 }
 
 static void check_refused(mr_predictor *predictor) {
@@ -194,12 +173,5 @@ int main(void) {
   check_scores(predictor, trained);
   check_refused(predictor);
   mr_predictor_close(predictor);
-  char lock[160];
-  snprintf(lock, sizeof lock, "%s.lock", cache_path);
-  unlink(lock);
-  unlink(model_path);
-  unlink(text_path);
-  CHECK(rmdir(folder) == 0, "something is left in %s", folder);
-  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
-  return check_end();
+  return end_scoring(live);
 }

@@ -88,7 +88,38 @@ static inline void save_graph(mr_schema *schema, mr_graph *graph, int32_t logit,
   mr_schema_free(schema);
 }
 
+/* ---- models that are trained ---- */
+
+/* Take a step on a batch, which makes rows of what it has, save the model of this graph to the file,
+ * and give the logits of the batch by it. */
+static inline void train_and_save(mr_graph *graph, int32_t logit, const mr_batch *batch,
+                                  mr_pool *pool, float *logits) {
+  const mr_run_options options = {.batch = mr_batch_rows(batch, MR_SAMPLE),
+                                  .dense = {.name = "adam"}};
+  mr_model *model;
+  mr_run *run;
+  double loss;
+  int32_t losses[] = {logit, of_column(graph, "column", "click")};
+  add(graph, "logloss", 2, losses, 0, NULL);
+  NEED(mr_graph_add_task(graph, "ctr", logit, add(graph, "sigmoid", 1, &logit, 0, NULL)) == MR_OK);
+  NEED(mr_model_new(&model, graph, 11) == MR_OK);
+  NEED(mr_run_new(&run, model, pool, &options) == MR_OK);
+  NEED(mr_run_step(run, batch, &loss) == MR_OK);
+  mr_run_free(run);
+  NEED(mr_model_save(model, model_path, "a test") == MR_OK);
+  NEED(mr_run_new_predict(&run, model, pool, &options, &logit, 1) == MR_OK);
+  NEED(mr_run_predict(run, batch, &logits) == MR_OK);
+  mr_run_free(run);
+  mr_model_free(model);
+}
+
 /* ---- scores ---- */
+
+static inline void check_same(const float *a, const float *b, int rows, const char *what) {
+  int differ = 0;
+  for (int r = 0; r < rows; r++) differ += memcmp(&a[r], &b[r], sizeof *a) != 0;
+  CHECK(differ == 0, "%s: %d of %d rows differ", what, differ, rows);
+}
 
 /* Those of all rows of the text file, read by a schema that is freed; out and logits [rows]. */
 static inline void score_file(const mr_predictor *predictor, mr_schema *schema, int64_t in_batch,
@@ -126,6 +157,19 @@ static inline void refused(mr_scratch *scratch, const mr_values *values, int32_t
   int status = mr_predictor_score(scratch, 2, values, n, out);
   CHECK(status < 0 && strcmp(mr_last_error(), expected) == 0, "status %d: %s", status,
         status < 0 ? mr_last_error() : "fine");
+}
+
+/* Nothing is left in the folder, nor of the `live` blocks more than there were. Returns the status of
+ * the test. */
+static inline int end_scoring(int64_t live) {
+  char lock[160];
+  snprintf(lock, sizeof lock, "%s.lock", cache_path);
+  unlink(lock);
+  unlink(model_path);
+  unlink(text_path);
+  CHECK(rmdir(folder) == 0, "something is left in %s", folder);
+  CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
+  return check_end();
 }
 
 #endif
