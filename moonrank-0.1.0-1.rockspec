@@ -19,13 +19,12 @@ build = {
   build_target = "build",
   install_target = "install-rock",
   -- LuaRocks moves the modules and the command into its tree afterwards. The engine lies among the
-  -- modules and is moved with them; MODULES is the way from one folder of the tree to the other.
+  -- modules and is moved with them.
   install_variables = {
     PREFIX = "$(PREFIX)",
     BINDIR = "$(BINDIR)",
     LUADIR = "$(LUADIR)",
     LIBDIR = "$(LUADIR)/moonrank",
-    MODULES = "../share/lua/5.1",
   },
 }
 

@@ -231,6 +231,12 @@ describe("luarocks make", function()
     assert.is_true(helper.read(dir .. "/here/model.mr") == helper.read(dir .. "/there/model.mr"))
   end)
 
+  it("has the modules where the version of its Lua has them", function()
+    local rock = helper.temp_dir() .. "/lib/luarocks/rocks-5.4/moonrank/0.1.0-1"
+    must(("PREFIX=%s LUADIR=%s/lua sh tools/install lua"):format(rock, rock))
+    assert.truthy(helper.read(rock .. "/bin/moonrank"):find("../share/lua/5.4/", 1, true))
+  end)
+
   it("is for the version that the engine has", function()
     local version = must "./moonrank --version":match " (%S+)\n"
     local rockspec = setfenv(assert(loadfile("moonrank-" .. version .. "-1.rockspec")), {})
