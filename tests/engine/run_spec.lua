@@ -47,6 +47,17 @@ describe("logloss", function()
     return batch, g.run(g.model(b), { batch = #logits }), z
   end
 
+  it("is exact over many samples, also where each comes to log 2", function()
+    local logits, labels, expected = {}, {}, 0
+    for i = 1, 3000 do
+      logits[i], labels[i] = i <= 1500 and 0 or i % 97 / 8 - 6, i % 2
+      expected = expected + math.max(logits[i], 0) + math.log(1 + math.exp(-math.abs(logits[i])))
+        - labels[i] * logits[i]
+    end
+    local batch, run = case(logits, labels)
+    assert.near(expected, g.gradient(run, batch), 1e-12 * expected)
+  end)
+
   it("is the sum of softplus(z) - t z, its gradient sigmoid(z) - t over the samples", function()
     local logits, labels, loss = { 0, 1, -2, 0.5, 30, -30, 80, -80, 200, -200 }, {}, 0
     for i in ipairs(logits) do labels[i] = i % 3 == 0 and 1 or 0 end

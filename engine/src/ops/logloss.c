@@ -16,15 +16,29 @@ static int shape(struct mr__shape *s) {
   return MR_OK;
 }
 
+/* Samples of weight 1 share their logarithms: log(a) + log(b) = log(ab), and 512 factors of at most
+ * 2 stay far below the largest double. */
 static void forward(const struct mr__call *c) {
-  double loss = 0;
+  enum { SHARED = 512 };
+  double loss = 0, product = 1;
+  int n_factors = 0;
   for (int64_t r = 0; r < c->rows; r++) {
     double z = mr__row(&c->x[0], r)[0], label = mr__row(&c->x[1], r)[0];
     if (isnan(label)) continue;
-    double own = (z > 0 ? z : 0) + log1p(exp(-fabs(z))) - label * z;
-    loss += mr__loss_weight(c, r) * own;
+    double weight = mr__loss_weight(c, r), tail = exp(-fabs(z));
+    loss += weight * ((z > 0 ? z : 0) - label * z);
+    if (weight != 1) {
+      loss += weight * log1p(tail);
+      continue;
+    }
+    product *= 1 + tail;
+    if (++n_factors == SHARED) {
+      loss += log(product);
+      product = 1;
+      n_factors = 0;
+    }
   }
-  *c->loss += mr__option_number(c->node, 0) * loss;
+  *c->loss += mr__option_number(c->node, 0) * (loss + log(product));
 }
 
 static void backward(const struct mr__call *c) {
