@@ -98,7 +98,8 @@ local function print_row(name, all)
 end
 
 local function table_of(about, given)
-  io.stderr:write(("results: %s, %d seeds\n"):format(about.data, given.times))
+  io.stderr:write(("results: %s, %d seed%s\n"):format(about.data, given.times,
+    given.times == 1 and "" or "s"))
   print_heading()
   for _, name in ipairs(about.experiments) do
     local out = ("%s/%s/%s"):format(given.out, about.data, name)

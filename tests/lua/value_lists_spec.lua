@@ -83,6 +83,8 @@ describe("values that a model does not know", function()
           assert.truthy(out:find(("\nunseen   not known to the model in %s: %s\n"):format(split,
             lines[split]), 1, true), out)
         end
+        -- Not inside the table of epochs.
+        assert.truthy(out:find "\nepoch [^\n]*\n    1 [^\n]*\n    2 [^\n]*\nunseen   not known")
         local train = count(rows, "train", min_count)
         local rare = min_count > 1 and ("ad %d, "):format(train.ad[1]) or ""
         assert.truthy(out:find(("\nunseen   values of train that are rare or not listed: %splace %d"

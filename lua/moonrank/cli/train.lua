@@ -199,13 +199,14 @@ local function fit(run, data, configuration, out, say, progress, stop_after)
   local report = require "moonrank.report_table"
   local tasks = run.model:task_names()
   local epochs = report.epochs(#tasks > 1)
+  local first -- figures, of the first epoch
   say ""
   say(epochs.heading())
   run:on("progress", function(p) progress:update("epoch " .. p.epoch, p) end)
   run:on("epoch", function(e)
     progress:clear()
     for _, line in ipairs(report.epoch_lines(epochs, e, tasks)) do say(line) end
-    if e.number == 1 and e.valid then report_unseen(say, "valid", e.valid) end
+    if e.number == 1 then first = e.valid end
     local keys = run:keys()
     out:metrics { epoch = e.number, train = e.train, valid = figures_for_log(e.valid),
       keys = keys[1] and keys,
@@ -219,6 +220,7 @@ local function fit(run, data, configuration, out, say, progress, stop_after)
   progress:clear()
   if run.not_finite and not ok then fail_not_finite(run, err.message, out, cli) end
   if not ok then error(err, 0) end
+  if first then report_unseen(say, "valid", first) end -- below the table of epochs
 end
 
 -- The run's folder: begun anew, or as its newest checkpoint left it.
