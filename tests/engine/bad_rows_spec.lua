@@ -25,17 +25,19 @@ end
 
 describe("wrong rows", function()
   local bad = { "1,u", "2,u,1,,", '"x",u,1,,', "1,u,old,,", "1,u,1e39,,", "0,u,inf,a,1",
-    "1,u,3,a b,1", "1,u,3,a b,1 x", "" }
+    "1,u,3,a b,1", "1,u,3,a b,1 x", "1" }
   local reasons = { 1, 2, 2, 3, 3, 3, 4, 3, 1 }
 
   it("are left out and counted, in blocks of any size and any number of threads", function()
     local random, pool = helper.random(3), data.pool(3)
     for round = 1, 12 do
-      local lines, good, counts, list = {}, {}, { 0, 0, 0, 0, 0, 0 }, {}
+      local lines, good, counts, list, n_empty = {}, {}, { 0, 0, 0, 0, 0, 0 }, {}, 0
       for i = 1, 200 do
-        local which = random(30)
-        if bad[which] then
-          lines[i], list[#list + 1] = bad[which], i - 1
+        local which = random(32)
+        if which > 30 then -- an empty line, which is no row
+          lines[i], n_empty = which == 31 and "" or "\r", n_empty + 1
+        elseif bad[which] then
+          lines[i], list[#list + 1] = bad[which], i - 1 - n_empty
           counts[reasons[which]] = counts[reasons[which]] + 1
         else
           lines[i] = ('%d,"u,%d",%d,a%d b,1 %d'):format(i % 2, random(9), i, random(9), i)
@@ -141,7 +143,7 @@ describe("wrong rows", function()
       { name = "a", source = "features", type = "ids" },
       { name = "n", source = "2", type = "number" } }
     local dir, schema = helper.temp_dir(), data.schema(pairs_of)
-    local path = helper.write(dir .. "/f.svm", "1 1:1\n0 1:2\n3\n-1 2:1\n1 5\n\n")
+    local path = helper.write(dir .. "/f.svm", "1 1:1\n\n0 1:2\n3\n-1 2:1\n1 5\n1:1\n\n")
     for block = 0, 12, 3 do
       assert(data.build(schema, path, dir .. "/cache",
         { layout = "libsvm", bad_rows = 9, block = block }))

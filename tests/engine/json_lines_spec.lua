@@ -56,6 +56,16 @@ describe("JSON lines", function()
     end
   end)
 
+  it("may have empty ones among them, which are no rows", function()
+    for block = 0, 60, 12 do
+      local text = '\n{"click":1}\n\r\n \t\n{"click":0}\n\n\n'
+      local rows = assert(parse(columns, text, { block = block }))
+      assert.same({ 1, 0 }, data.column(rows, "y"))
+      fails("FILE:4:1: 7, expected an object", columns, '\n{"click":1}\n\n7\n', { block = block })
+    end
+    fails("FILE: no rows", columns, "\n \n")
+  end)
+
   it("have texts with every escape", function()
     local texts = { '"', "\\", "/", "\b\f\n\r\t", "é", "€", "😀", "a\nb", "\239\191\189x", "\0",
       "x" }
@@ -174,7 +184,6 @@ describe("JSON lines", function()
     local function says(place, message, line)
       fails(("FILE:2:%d: %s"):format(place, message), columns, row { user = '"a\\nb"' } .. line)
     end
-    says(1, "the line ends, expected an object", "\n")
     says(1, "[, expected an object", '[{"click":0}]\n')
     says(1, "null, expected an object", "null\n")
     says(2, "click, expected the name of a member", "{click:0}\n")

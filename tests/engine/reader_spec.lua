@@ -214,12 +214,14 @@ local function read_slowly(text)
     end
     row[#row + 1] = cell
     if text:sub(at, at) == "\n" then
-      if #row ~= 2 then
+      local line_text = text:sub(line_start, at)
+      local is_empty = line_text == "\n" or line_text == "\r\n"
+      if #row ~= 2 and not is_empty then
         return nil, ("FILE:%d: %d cell%s, expected 2 (as in the header)"):format(row_line, #row,
           #row == 1 and "" or "s")
       end
-      rows[#rows + 1], row = row, {}
-      line, line_start = line + 1, at + 1
+      if not is_empty then rows[#rows + 1] = row end
+      row, line, line_start = {}, line + 1, at + 1
       row_line = line
     end
     at = at + 1
@@ -400,8 +402,24 @@ describe("a row", function()
   it("must have as many cells as the header", function()
     fails("FILE:3: 3 cells, expected 2 (as in the header)", ab, "a,b\n1,x\n2,y,z\n3,w\n")
     fails("FILE:3: 1 cell, expected 2 (as in the header)", ab, "a,b\n1,x\n2\n")
-    fails("FILE:4: 1 cell, expected 2 (as in the header)", ab, "a,b\n1,x\n2,y\n\n")
+    fails("FILE:5: 1 cell, expected 2 (as in the header)", ab, "a,b\n1,x\n\r\n2,y\n \n")
+    fails("FILE:3: 1 cell, expected 2 (as in the header)", ab, 'a,b\n1,x\n""\n')
     fails("FILE:6: 3 cells, expected 2 (as in the header)", ab, 'a,b\n1,"\n\n"\n2,y\n3,z,z\n')
+  end)
+
+  it("is no empty line, as long as it has more than one cell", function()
+    local rows = { { "1", "x" }, { "2", "y\n\n" }, { "3", ("z"):rep(50) }, { "4", "" } }
+    for block = 0, 40, 4 do
+      local text = '1,x\n\n\r\n2,"y\n\n"\n3,"' .. ("z"):rep(50) .. '"\n\n4,\n\n\r\n'
+      check_ab(rows, "a,b\n\n" .. text, { block = block })
+      check_ab(rows, "\n" .. text, { block = block, names = { "a", "b" } })
+      fails("FILE:10: 1 cell, expected 2 (as in the header)", ab, "a,b\n" .. text:gsub("4,", "4"),
+        { block = block })
+    end
+    local one = { { name = "a", type = "id" } }
+    assert.equal(4, #assert(data.parse(one, "a\n1\n\n3\n\n")))
+    fails("FILE: a header but no rows", ab, "a,b\n\n\r\n")
+    fails("FILE: no rows", ab, "\n\n", { names = { "a", "b" } })
   end)
 
   it("may be longer than a block, up to a limit", function()

@@ -79,10 +79,9 @@ describe("a libsvm file", function()
       "1 7:1e39\n")
     fails('FILE:2:1: label "2" in column "label", expected 0 or 1, or -1 for 0', "libsvm", svm,
       "1\n2\n")
-    for _, row in ipairs { "", "  ", "# 1", "1:1 2:1" } do
-      fails("FILE:2:1: the row has no label", "libsvm", svm, "1\n" .. row .. "\n")
-    end
+    fails("FILE:2:1: the row has no label", "libsvm", svm, "1\n1:1 2:1\n")
     fails("FILE: the file is empty, expected rows", "libsvm", svm, "")
+    fails("FILE: no rows", "libsvm", svm, "# nothing\n\n")
   end)
 end)
 
@@ -192,7 +191,8 @@ describe("a file of named pairs", function()
       fails(message, "pairs", named, "r,1,0\n" .. line .. "\n", { names = names })
     end
     says("FILE:2:1: 2 cells, expected 3 before pairs", "r,1")
-    says("FILE:2:1: 1 cell, expected 3 before pairs", "")
+    says("FILE:3:1: 1 cell, expected 3 before pairs", "\nr")
+    says("FILE:2:1: 1 cell, expected 3 before pairs", "#")
     says('FILE:2:7: "101" is not field:text', "r,1,0,101")
     says('FILE:2:7: ":a" is not field:text', "r,1,0,:a")
     says('FILE:2:7: "101:" is not field:text', "r,1,0,101:")
@@ -207,6 +207,22 @@ describe("a file of named pairs", function()
 end)
 
 describe("a file of pairs", function()
+  it("may have empty lines and, but for named pairs, lines of comments: no rows", function()
+    for block = 0, 30, 6 do
+      local options = { layout = "libsvm", block = block }
+      local text = "# a\n\n1 1:1\n \t\r\n  # b\n-1 2:1\n\n\n"
+      local rows = assert(data.parse({ svm[1] }, text, options))
+      assert.same({ 1, 0 }, data.column(rows, "y"))
+      options.layout = "libffm"
+      rows = assert(data.parse({ ffm[1] }, "\n#\n-1 0:1:1\n\n1 0:1:1\n#\n", options))
+      assert.same({ 0, 1 }, data.column(rows, "y"))
+      options.layout, options.names = "pairs", names
+      rows = assert(data.parse({ named[1] }, "\nr,1,0\n\r\nr,0,1\n\n", options))
+      assert.same({ 1, 0 }, data.column(rows, "y"))
+    end
+    fails("FILE:4:1: the row has no label", "libsvm", svm, "# a\n1\n\n1:1\n")
+  end)
+
   local function refuses(message, layout, columns, sequences)
     columns.sequences = sequences
     local schema = data.schema(columns)

@@ -92,7 +92,7 @@ describe("refused is", function()
   it("a row of another number of cells", function()
     refuses("train.csv:22: 3 cells, expected 4 (as in the header)", GOOD .. "1,u1,a1\n")
     refuses("train.csv:22: 5 cells, expected 4 (as in the header)", GOOD .. "1,u1,a1,3,4\n")
-    refuses("train.csv:22: 1 cell, expected 4 (as in the header)", GOOD .. "\n1,u1,a1,3\n")
+    refuses("train.csv:23: 1 cell, expected 4 (as in the header)", GOOD .. "\n1\n")
   end)
 
   it("a column that is missing, or there twice", function()
@@ -172,6 +172,12 @@ describe("read is", function()
       assert.equal(expected, accepts(text, 20))
       assert.is_true(model == helper.read(dir .. "/out/model.mr"))
     end
+  end)
+
+  it("a file with empty lines, which are no rows", function()
+    local expected = accepts(GOOD, 20)
+    assert.equal(expected, accepts(GOOD .. "\n\r\n", 20))
+    assert.equal(expected, accepts(GOOD:gsub("\n", "\n\n"), 20))
   end)
 
   it("NUL bytes and bytes that are no UTF-8, as they are", function()

@@ -49,6 +49,12 @@ wait $!]])
     assert.truthy(err:find("^moonrank: standard input:5: 11 cells, expected 6"), err)
   end)
 
+  it("writes nothing for empty lines, also where one comes alone", function()
+    local lines = "{ head -2 test.csv; sleep 0.1; echo; sleep 0.1; sed -n 3p test.csv; echo; } | "
+    assert.same({ 0, expected:match "^[^\n]*\n[^\n]*\n", "" },
+      { shell(lines .. moonrank .. " predict run -") })
+  end)
+
   it("keeps a request together until the next one or the end comes", function()
     local fields = helper.read(dir .. "/fields.yaml")
     helper.write(dir .. "/asked.yaml", (fields:gsub("label: click\n", "%0request: user\n"):gsub(

@@ -294,7 +294,7 @@ static int check_rows(const struct build *build, const char *const *paths, int32
   if (build->bad.n == 0 && build->selection)
     return mr__fail(MR_EDATA, "%s%s: no row falls into this part", mr__source_name(paths[0]),
                     n_paths == 1 ? "" : " and others");
-  return mr__fail_no_rows(paths, n_paths, (int64_t)build->bad.n);
+  return mr__fail_no_rows(&build->format, paths, n_paths, (int64_t)build->bad.n);
 }
 
 static int run(struct build *build, const mr_schema *schema, const char *const *paths,

@@ -250,13 +250,16 @@ static void skip_mark(struct mr__block_text *text) {
   text->size -= 3;
 }
 
+static int has_header(const mr_text_format *format) {
+  return format->layout == MR_CELLS && format->n_names == 0;
+}
+
 /* Take the byte order mark and the header from the front of a file's first block. */
 static int read_header(struct mr__reader *reader, struct mr__block *block) {
   const char *path = mr__source_name(reader->paths[reader->next_path - 1]);
   struct mr__heading *heading = &reader->headings[reader->next_path - 1];
   struct mr__block_text *text = &block->text;
-  int placed = reader->format.layout != MR_CELLS;
-  int in_file = !placed && reader->format.n_names == 0;
+  int placed = reader->format.layout != MR_CELLS, in_file = has_header(&reader->format);
   skip_mark(text);
   if (text->size == 0)
     return mr__fail(MR_EDATA, "%s: the file is empty, expected %s", path,
@@ -350,9 +353,14 @@ int mr__block_fail_bad(const struct mr__block *block, const struct mr__rows *row
   return mr__block_fail(block, rows, line, &last);
 }
 
-int mr__fail_no_rows(const char *const *paths, int32_t n_paths, int64_t n_bad) {
+int mr__fail_no_rows(const mr_text_format *format, const char *const *paths, int32_t n_paths,
+                     int64_t n_bad) {
   const char *name = mr__source_name(paths[0]);
+  int is_one = n_paths == 1;
+  const char *found = !has_header(format) ? "no rows"
+                      : is_one            ? "a header but no rows"
+                                          : "headers but no rows";
   if (n_bad > 0) return mr__fail(MR_EDATA, "%s: all %lld rows are wrong", name, (long long)n_bad);
-  if (n_paths == 1) return mr__fail(MR_EDATA, "%s: a header but no rows", name);
-  return mr__fail(MR_EDATA, "%s and %d more: headers but no rows", name, n_paths - 1);
+  if (is_one) return mr__fail(MR_EDATA, "%s: %s", name, found);
+  return mr__fail(MR_EDATA, "%s and %d more: %s", name, n_paths - 1, found);
 }

@@ -50,7 +50,8 @@ int mr__block_fail_bad(const struct mr__block *block, const struct mr__rows *row
                        const struct mr__problem *problem, int64_t limit);
 
 /* That no row of these files is left; n_bad: how many were wrong. */
-int mr__fail_no_rows(const char *const *paths, int32_t n_paths, int64_t n_bad);
+int mr__fail_no_rows(const mr_text_format *format, const char *const *paths, int32_t n_paths,
+                     int64_t n_bad);
 
 /* Fill in defaults; MR_EINVAL for what no file can have. */
 int mr__text_format_check(mr_text_format *format, const mr_schema *schema);

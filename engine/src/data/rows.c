@@ -354,11 +354,15 @@ static int check_lengths(struct mr__row_parser *parser, size_t row, int s) {
   return 1;
 }
 
+static uint32_t count_cells(const struct mr__scan *scan, size_t row) {
+  return scan->first[row + 1] - scan->first[row];
+}
+
 static void note_cell_count(struct mr__row_parser *parser, size_t row) {
   const struct mr__scan *scan = &parser->scan;
   struct mr__problem *problem = &parser->rows.problem;
   if (!is_first_problem(parser, scan->starts[row], 1)) return;
-  uint32_t n = scan->first[row + 1] - scan->first[row];
+  uint32_t n = count_cells(scan, row);
   snprintf(problem->text, sizeof problem->text, "%u cell%s, expected %d (%s)", n, n == 1 ? "" : "s",
            parser->heading->n_cells,
            parser->heading->in_file ? "as in the header" : "one for each name");
@@ -384,14 +388,39 @@ void mr__describe_difference(char *out, size_t size, const char *column, const c
 
 /* ---- rows of a step ---- */
 
+/* An empty line is no row, but where rows have one cell, which may be empty. */
+static int is_empty_line(const struct mr__row_parser *parser, size_t row) {
+  const struct mr__scan *scan = &parser->scan;
+  if (parser->heading->n_cells == 1 || count_cells(scan, row) != 1) return 0;
+  uint32_t start = scan->starts[row], stop = scan->ends[scan->first[row]];
+  return stop == start || (stop == start + 1 && scan->text[start] == '\r');
+}
+
+/* Put a row of the right number of cells in its place of the index, behind the `kept` ones. */
+static void move_row(struct mr__row_parser *parser, size_t row, size_t kept) {
+  struct mr__scan *scan = &parser->scan;
+  size_t n_cells = (size_t)parser->heading->n_cells;
+  memmove(scan->ends + kept * n_cells, scan->ends + scan->first[row], n_cells * sizeof *scan->ends);
+  scan->starts[kept] = scan->starts[row];
+}
+
 /* Keep the rows up to the first with a wrong number of cells. */
 static void check_cell_counts(struct mr__row_parser *parser) {
   const struct mr__scan *scan = &parser->scan;
   uint32_t n_cells = (uint32_t)parser->heading->n_cells;
   size_t row = 0;
-  while (row < scan->n_rows && scan->first[row + 1] - scan->first[row] == n_cells) row++;
+  while (row < scan->n_rows && count_cells(scan, row) == n_cells) row++;
   parser->n_rows = row;
-  if (row < scan->n_rows) note_cell_count(parser, row);
+  for (; row < scan->n_rows; row++) {
+    if (is_empty_line(parser, row)) {
+      parser->rows.n_empty++;
+    } else if (count_cells(scan, row) != n_cells) {
+      note_cell_count(parser, row);
+      return;
+    } else {
+      move_row(parser, row, parser->n_rows++);
+    }
+  }
 }
 
 static int reserve_rows(struct mr__row_parser *parser) {
@@ -419,9 +448,9 @@ static int reserve_rows(struct mr__row_parser *parser) {
   MR_TRY(mr__grow(&rows->first_sample, &rows->first_sample_capacity, samples,
                   sizeof *rows->first_sample));
   if (!scan->has_quotes || n == 0) return MR_OK;
-  /* Any one cell of these rows fits. */
+  /* Any one cell of these rows fits; where lines are left out starts[n] is no end of the others. */
   return mr__grow(&parser->unquoted, &parser->unquoted_capacity,
-                  scan->starts[n] - scan->starts[0] + MR__BEHAVIOURS_PAD, 1);
+                  scan->starts[scan->n_rows] - scan->starts[0] + MR__BEHAVIOURS_PAD, 1);
 }
 
 /* The end of a row's last cell, before \r\n or \n. */
@@ -512,7 +541,8 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
 static int leave_out(struct mr__row_parser *parser, size_t row) {
   struct mr__rows *rows = &parser->rows;
   MR_TRY(mr__grow(&rows->bad, &rows->bad_capacity, rows->n_bad + 1, sizeof *rows->bad));
-  rows->bad[rows->n_bad++] = (struct mr__bad_row){rows->n_lines + (int64_t)row, rows->problem};
+  int64_t number = rows->n_lines + (int64_t)row - rows->n_empty;
+  rows->bad[rows->n_bad++] = (struct mr__bad_row){number, rows->problem};
   rows->problem = (struct mr__problem){.status = MR_OK};
   rows->uneven = 0;
   return MR_OK;
@@ -522,18 +552,20 @@ static int skips(const struct mr__row_parser *parser) { return parser->format.ba
 
 /* Leave wrong rows out: those behind them take their places in the step's index. */
 static int filter_rows(struct mr__row_parser *parser) {
-  struct mr__scan *scan = &parser->scan;
+  const struct mr__scan *scan = &parser->scan;
   uint32_t n_cells = (uint32_t)parser->heading->n_cells;
   size_t kept = 0;
   parser->n_rows = scan->n_rows;
   MR_TRY(reserve_rows(parser));
   for (size_t row = 0; row < scan->n_rows; row++) {
-    uint32_t first = scan->first[row];
-    if (scan->first[row + 1] - first != n_cells) {
+    if (is_empty_line(parser, row)) {
+      parser->rows.n_empty++;
+      continue;
+    }
+    if (count_cells(scan, row) != n_cells) {
       note_cell_count(parser, row);
     } else {
-      memmove(scan->ends + kept * n_cells, scan->ends + first, n_cells * sizeof *scan->ends);
-      scan->starts[kept] = scan->starts[row];
+      move_row(parser, row, kept);
       parser->stops[kept] = stop_of(parser, kept);
       MR_TRY(check_row(parser, kept));
     }
@@ -579,6 +611,17 @@ static int place_cells(struct mr__row_parser *parser, struct mr__text row, uint3
   return newlines > 0 ? note_newlines(parser, row) : MR_OK;
 }
 
+/* A line with nothing on it, or nothing but a comment, is no row. */
+static int is_blank_line(const struct mr__row_parser *parser, struct mr__text line) {
+  int layout = parser->format.layout, has_comments = layout == MR_LIBSVM || layout == MR_LIBFFM;
+  for (size_t i = 0; i < line.size; i++) {
+    char c = line.at[i];
+    if (has_comments && c == '#') return 1;
+    if (c != ' ' && c != '\t' && c != '\r') return 0;
+  }
+  return 1;
+}
+
 /* Find the cells of rows, up to the first that is wrong or without those that are. */
 static int take_placed(struct mr__row_parser *parser) {
   struct mr__scan *scan = &parser->scan;
@@ -589,6 +632,10 @@ static int take_placed(struct mr__row_parser *parser) {
   for (size_t row = 0; row < scan->n_rows; row++) {
     struct mr__text text = {scan->text + scan->starts[row], scan->ends[row] - scan->starts[row]};
     int found;
+    if (is_blank_line(parser, text)) {
+      parser->rows.n_empty++;
+      continue;
+    }
     MR_TRY(place_cells(parser, text, parser->places + 2 * n_cells * kept, &trouble, &found));
     scan->starts[kept] = scan->starts[row];
     if (!found)
@@ -1572,7 +1619,7 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
     rows->sides[domain].n = 0, rows->sides[domain].size = 0;
   for (size_t t = 0; t < parser->layout->schema->n_tables; t++)
     rows->new_keys[t].n = rows->new_keys[t].texts.n = 0;
-  rows->n_lines = 0;
+  rows->n_lines = rows->n_empty = 0;
   rows->n_bad = rows->n_inner_newlines = 0;
   rows->uneven = 0;
   rows->problem = (struct mr__problem){.status = MR_OK};

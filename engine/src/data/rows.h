@@ -53,7 +53,7 @@ struct mr__problem {
 
 /* A row that was left out. */
 struct mr__bad_row {
-  int64_t row; /* of the block, wrong ones counted */
+  int64_t row; /* of the block, wrong ones counted, empty lines not */
   struct mr__problem problem;
 };
 
@@ -71,7 +71,7 @@ struct mr__rows {
   struct mr__text *last_request; /* [cells] raw cells of the last request's first row */
   struct mr__text *first_cells;  /* [cells] raw cells of the first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
-  int64_t n_lines;
+  int64_t n_lines, n_empty; /* of the block; lines that are no rows */
   int after_gap;          /* rows were left out by the selection before the first of these */
   int before_gap;         /* the same behind the last of them; of rows with a request key */
   size_t *inner_newlines; /* bytes of the block that are newlines of values, ascending */

@@ -74,7 +74,7 @@ static int next_part(mr_stream *stream, mr_dataset **out) {
   *out = NULL;
   int status = mr__reader_next(stream->reader, block);
   if (status == MR_END && stream->n_rows == 0)
-    return mr__fail_no_rows(stream->paths, stream->n_paths,
+    return mr__fail_no_rows(&stream->format, stream->paths, stream->n_paths,
                             stream->format.bad_rows - place->bad_left);
   if (status != MR_OK) return status;
   if (block->first_line) place->line = block->first_line;
