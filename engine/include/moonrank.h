@@ -263,8 +263,8 @@ typedef struct mr_text_format {
   /* NULL, or what the bytes of the files are added to as they are read, atomically: files whose
    * times are needed first (MR_BY_TIME_SHARE) are read twice. */
   int64_t *bytes_read;
-  /* NULL, or what another thread sets, atomically, to have no more read: MR_ESYSTEM, soon, even
-   * where a pipe has nothing to give. */
+  /* NULL, or what another thread sets, atomically, to have no more read and no cache made:
+   * MR_ESYSTEM, soon, even where a pipe has nothing to give or another process builds the cache. */
   const int32_t *stop;
 } mr_text_format;
 

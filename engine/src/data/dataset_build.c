@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -308,7 +309,7 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
                         build->format.bytes_read));
   if (build->format.selection)
     MR_TRY(mr__selection_new(&build->selection, schema, &build->format, paths, n_paths));
-  MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path));
+  MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path, build->format.stop));
   MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
   MR_TRY(check_rows(build, paths, n_paths));
   if (build->fit) MR_TRY(mr__fit_finish(build->fit, build->layout->schema));
@@ -373,20 +374,32 @@ static int check_cache(const mr_schema *schema, const char *path, uint64_t finge
   return status == MR_EDATA ? MR_END : status;
 }
 
+/* Wait for a lock, and no longer than until told to stop. */
+static int wait_for_lock(int lock, const char *path, const int32_t *stop) {
+  enum { LOOK_MS = 50 };
+  struct timespec nap = {0, LOOK_MS * 1000000L};
+  for (;;) {
+    if (flock(lock, stop ? LOCK_EX | LOCK_NB : LOCK_EX) == 0) return MR_OK;
+    if (errno != EINTR && errno != EWOULDBLOCK)
+      return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+    MR_TRY(mr__check_stop(stop, path, "waited for"));
+    if (errno == EWOULDBLOCK) nanosleep(&nap, NULL);
+  }
+}
+
 /* The lock is on a file beside the cache, which stays: removing it would race with those who wait
  * for it. */
-static int lock_cache(const char *cache_path, int *lock) {
+static int lock_cache(const char *cache_path, const int32_t *stop, int *lock) {
   size_t size = strlen(cache_path) + sizeof ".lock";
   char *path = mr__malloc(size);
   if (!path) return mr__fail_memory();
   snprintf(path, size, "%s.lock", cache_path);
   *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  int failed = *lock < 0;
-  while (!failed && flock(*lock, LOCK_EX) != 0) failed = errno != EINTR;
-  if (failed) mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
-  if (failed && *lock >= 0) close(*lock);
+  int status = *lock >= 0 ? wait_for_lock(*lock, path, stop)
+                          : mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  if (status != MR_OK && *lock >= 0) close(*lock);
   mr__free(path);
-  return failed ? MR_EIO : MR_OK;
+  return status;
 }
 
 static int check_arguments(const mr_schema *schema, int32_t n_paths) {
@@ -413,7 +426,7 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
     enum { GIVEN = 2 };
     MR_TRY(fingerprint_sources(format, paths, n_paths, GIVEN, &fingerprint));
   }
-  MR_TRY(lock_cache(cache_path, &lock));
+  MR_TRY(lock_cache(cache_path, format->stop, &lock));
   struct mr__layout *layout = NULL;
   status = check_cache(schema, cache_path, fingerprint); /* another process may have built it */
   if (status == MR_END) {

@@ -74,12 +74,18 @@ static int comes_within(const struct mr__source *source, int milliseconds) {
   return poll(&input, 1, milliseconds) != 0;
 }
 
+int mr__check_stop(const int32_t *stop, const char *path, const char *done) {
+  if (!stop || !__atomic_load_n(stop, __ATOMIC_RELAXED)) return MR_OK;
+  return mr__fail(MR_ESYSTEM, "%s: told to stop while it was %s", path, done);
+}
+
 /* Return when there is something to read, which a pipe may not have for long. */
 static int wait_for_input(const struct mr__source *source) {
   enum { LOOK_MS = 100 };
-  while (!source->stop || !__atomic_load_n(source->stop, __ATOMIC_RELAXED))
-    if (!source->stop || !source->is_stream || comes_within(source, LOOK_MS)) return MR_OK;
-  return mr__fail(MR_ESYSTEM, "%s: told to stop while it was read", source->path);
+  int status;
+  while ((status = mr__check_stop(source->stop, source->path, "read")) == MR_OK)
+    if (!source->stop || !source->is_stream || comes_within(source, LOOK_MS)) break;
+  return status;
 }
 
 /* At least `least` bytes, unless the file ends before. */

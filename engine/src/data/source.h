@@ -21,6 +21,9 @@ struct mr__source;
 /* A path as messages say it: "-" is standard input. */
 const char *mr__source_name(const char *path);
 
+/* MR_ESYSTEM once `stop`, as in mr_text_format, is set: told to while the path was read, say. */
+int mr__check_stop(const int32_t *stop, const char *path, const char *done);
+
 /* `stop`: as in mr_text_format. */
 int mr__source_open(struct mr__source **out, const char *path, const int32_t *stop);
 void mr__source_close(struct mr__source *source);

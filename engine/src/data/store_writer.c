@@ -10,12 +10,14 @@
 #include "base/alloc.h"
 #include "base/files.h"
 #include "data/fit.h"
+#include "data/source.h"
 
 struct mr__store_writer {
   const struct mr__layout *layout;
   char *path, *new_path;
   int files[MR_DOMAINS]; /* of records: that of samples is the new file itself */
   int columns_file;
+  const int32_t *stop;            /* borrowed; or NULL */
   int has_new_file;               /* new_path is to be removed */
   const struct mr__bad_rows *bad; /* borrowed; or NULL */
   struct mr__segment *segments;
@@ -31,9 +33,14 @@ static int fail_write(const struct mr__store_writer *writer) {
   return mr__fail(MR_EIO, "%s: %s", writer->new_path, strerror(errno));
 }
 
+static int check_stop(const struct mr__store_writer *writer) {
+  return mr__check_stop(writer->stop, writer->new_path, "written");
+}
+
 static int write_at(const struct mr__store_writer *writer, int file, const void *data,
                     uint64_t bytes, uint64_t at) {
   const char *p = data;
+  MR_TRY(check_stop(writer));
   while (bytes > 0) {
     ssize_t n = pwrite(file, p, bytes, (off_t)at);
     if (n < 0 && errno == EINTR) continue;
@@ -122,11 +129,12 @@ static int open_files(struct mr__store_writer *writer) {
 }
 
 int mr__store_writer_open(struct mr__store_writer **out, const struct mr__layout *layout,
-                          const char *path) {
+                          const char *path, const int32_t *stop) {
   *out = NULL;
   struct mr__store_writer *writer = mr__calloc(1, sizeof *writer);
   if (!writer) return mr__fail_memory();
   writer->layout = layout;
+  writer->stop = stop;
   writer->files[MR_SAMPLE] = writer->files[MR_REQUEST] = writer->columns_file = -1;
   writer->path = mr__strdup(path);
   writer->new_path = join(path, ".tmp");
@@ -482,10 +490,34 @@ void mr__store_writer_bad_rows(struct mr__store_writer *writer, const struct mr_
   writer->bad = bad;
 }
 
-static int put_in_place(struct mr__store_writer *writer) {
+/* Wait for the disk part by part, so that it can be stopped: a sync of all waits for gigabytes. The
+ * parts after it are on their way meanwhile. */
+static int sync_parts(const struct mr__store_writer *writer, uint64_t bytes) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  enum { PART = 1 << 23, AHEAD = 8 };
+  int file = writer->files[MR_SAMPLE];
+  uint64_t sent = 0;
+  for (uint64_t at = 0; at < bytes; at += PART) {
+    MR_TRY(check_stop(writer));
+    for (; sent < bytes && sent < at + AHEAD * (uint64_t)PART; sent += PART)
+      start_writeback(file, PART, sent);
+    unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE;
+    int failed = sync_file_range(file, (off_t)at, PART, flags | SYNC_FILE_RANGE_WAIT_AFTER) != 0;
+    /* What it was told of writing, the sync after it is not told again. */
+    if (failed && (errno == EIO || errno == ENOSPC || errno == EDQUOT)) return fail_write(writer);
+  }
+#else
+  (void)bytes;
+#endif
+  return check_stop(writer);
+}
+
+static int put_in_place(struct mr__store_writer *writer, uint64_t bytes) {
   char folder[MR__PATH_BYTES];
   MR_TRY(mr__path_parent(folder, writer->path));
+  MR_TRY(sync_parts(writer, bytes));
   if (fsync(writer->files[MR_SAMPLE]) != 0) return fail_write(writer);
+  MR_TRY(check_stop(writer));
   if (rename(writer->new_path, writer->path) != 0)
     return mr__fail(MR_EIO, "%s: %s", writer->path, strerror(errno));
   writer->has_new_file = 0;
@@ -518,7 +550,8 @@ int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__ke
   struct mr__store store;
   int status = mr__store_init(&store, writer->layout);
   if (status == MR_OK) status = plan_and_write(writer, &store, kept, source_fingerprint);
+  uint64_t bytes = store.header.file_bytes;
   mr__store_clear(&store);
-  if (status == MR_OK) status = put_in_place(writer);
+  if (status == MR_OK) status = put_in_place(writer, bytes);
   return status;
 }

@@ -6,7 +6,9 @@
  * without a name (they vanish with the process) until all sizes are known. Memory does not grow
  * with the data, but for 100 bytes a segment.
  *
- * The new file is `path`.tmp until it is complete and on disk; then it is renamed. */
+ * The new file is `path`.tmp until it is complete and on disk; then it is renamed. To complete it
+ * takes long where there are many rows or keys, and so does the disk: whoever sets `stop` meanwhile
+ * has it given up. */
 #ifndef MR_DATA_STORE_WRITER_H
 #define MR_DATA_STORE_WRITER_H
 
@@ -24,8 +26,9 @@ struct mr__segment {
 
 struct mr__store_writer;
 
+/* `stop`: as in mr_text_format. */
 int mr__store_writer_open(struct mr__store_writer **out, const struct mr__layout *layout,
-                          const char *path);
+                          const char *path, const int32_t *stop);
 
 /* Give up what is not finished. */
 void mr__store_writer_free(struct mr__store_writer *writer);
