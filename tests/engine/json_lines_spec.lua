@@ -216,11 +216,39 @@ describe("JSON lines", function()
     says(10, 'label "2" in column "click", expected 0 or 1', '{"click":2}\n')
     says(10, 'label "" in column "click", expected 0 or 1', '{"click":null}\n')
     says(29, '"x" is not a number (column "about.age")', '{"click":0,"about":{"age": "x"}}\n')
-    says(49, '"x" is not a number (column "gaps", behaviour 2)',
+    says(50, '"x" is not a number (column "gaps", behaviour 2)',
       '{"click":0,"seen":[1,2],"words":[1,2],"gaps":[1,"x"]}\n')
     fails("FILE: the file is empty, expected rows", columns, "")
     local cut = "{" .. ('"a":1,'):rep(100)
     fails("FILE:1: a row is longer than 64 bytes", columns, cut, { row = 64, block = 16 })
+  end)
+
+  it("name the place of a value in a list, whatever stands between the values", function()
+    local listed = { sequences = columns.sequences, columns[1],
+      { name = "v", type = "vector", width = 3, separator = SEPARATOR },
+      { name = "tags", type = "ids", separator = SEPARATOR, weights = ":" },
+      { name = "past.gap", source = "gaps", type = "number", sequence = "past", side = "request" },
+      { name = "past.v", source = "vs", type = "vector", width = 2, separator = INNER,
+        sequence = "past", side = "request" } }
+    -- The place of what stands between the marks, which are taken out.
+    local function says(message, line)
+      line = '{"click":0,' .. line .. "}\n"
+      local place = line:find("^", 1, true)
+      for block = 0, 400, 80 do
+        fails(("FILE:4:%d: %s"):format(place, message), listed, ('{"click":0,"gaps":[1 ,2],'
+          .. '"vs":[ [1,2],[3, 4] ]}\n{"click":1}\n\n') .. line:gsub("%^", ""), { block = block })
+      end
+    end
+    says('number 2, "x", is not a number (column "v")', '"v":[ 1 ,\t"^x", 3]')
+    says('number 1, "", is not a number (column "v")', '"v":[ ^null, 1, 3]')
+    says("2 numbers, expected 3 (column \"v\")", '"v" : [  ^1 , 3]')
+    says('weight "x" of "b" is no number from -1e9 to 1e9 (column "tags")',
+      '"tags":[ "a\\u003a1" , "^b:x"]')
+    says('"y" is not a number (column "gaps", behaviour 3)',
+      '"gaps": [ 1 , "2",  "^y" ],"vs":[[1,2],[1,2],[1,2]]')
+    says('number 2, "z", is not a number (column "vs", behaviour 2)',
+      '"gaps":[1,2],"vs": [ [ 1, 2 ] , [3,"^z"]]')
+    says('"0 1" is not a number (column "gaps", behaviour 1)', '"gaps":"^0 1","vs":[[1,2]]')
   end)
 
   it("leave wrong rows out where they may, and the lines of others stay right", function()

@@ -154,7 +154,7 @@ describe("ids with weights", function()
     assert.same({ data.bag(schema, "tags", { "a", "b:c" }, { 0.5, 2 }), "" },
       data.column(rows, "tags"))
     local wrong, message = data.parse(columns, '{"y": 1, "tags": ["a"]}\n', { layout = "json" })
-    helper.fails_with('FILE:1:19: "a" is not value:weight (column "tags")', wrong, message)
+    helper.fails_with('FILE:1:20: "a" is not value:weight (column "tags")', wrong, message)
   end)
 
   it("are of schemas, where a separator is none of a number", function()

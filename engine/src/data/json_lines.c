@@ -402,6 +402,29 @@ static int skip_value(struct row *row, struct mr__text *raw) {
   return 1;
 }
 
+/* On to the n-th value of a list. */
+static void go_to_value(struct row *row, size_t n) {
+  struct mr__text raw;
+  for (size_t i = 0; i < n; i++) {
+    skip_blanks(row);
+    skip_value(row, &raw);
+    skip_blanks(row);
+    row->at += row->at < row->end; /* the comma */
+  }
+  skip_blanks(row);
+}
+
+const char *mr__json_value(struct mr__text list, size_t n, size_t n_inner) {
+  struct mr__row_trouble none;
+  struct row state = {.at = list.at, .end = list.at + list.size, .trouble = &none};
+  go_to_value(&state, n);
+  if (state.at < state.end && *state.at == '[') {
+    state.at++;
+    go_to_value(&state, n_inner);
+  }
+  return state.at + (state.at < state.end && *state.at == '"');
+}
+
 static int read_object(struct row *row);
 
 /* The object that is the value of a member, with members in it that are read. */

@@ -65,6 +65,8 @@ struct mr__row_parser {
   struct bags other_bag;   /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
   float *vector;                          /* the same, and of a row that may be left out */
+  char *lists_before; /* the text from byte lists_at on, before lists of JSON were made cells */
+  size_t lists_at, lists_size, lists_capacity;
   size_t codes_capacity[MR_DOMAINS];
   size_t stops_capacity, request_of_capacity, keys_capacity, unquoted_capacity;
   size_t marks_capacity, tails_capacity, places_capacity, vector_capacity;
@@ -149,6 +151,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->above);
   mr__free(parser->stops);
   mr__free(parser->places);
+  mr__free(parser->lists_before);
   mr__free(parser->request_of);
   mr__free(parser->marks);
   mr__free(parser->keys);
@@ -203,10 +206,35 @@ static size_t cell_place(const struct mr__row_parser *parser, size_t row, int po
   return (size_t)(raw_cell(parser, row, position).at - parser->scan.text);
 }
 
+/* Where a value stood before the list that it is of was made a cell. */
+static size_t listed_place(const struct mr__row_parser *parser, struct mr__text cell, int position,
+                           const char *at) {
+  const struct mr__json_cell *shape = &parser->heading->json[position];
+  size_t start = (size_t)(cell.at - parser->scan.text) - parser->lists_at, n = 0, n_inner = 0;
+  for (const char *p = cell.at; p < at; p++) {
+    if (*p == (char)shape->separator)
+      n++, n_inner = 0;
+    else
+      n_inner += shape->inner >= 0 && *p == (char)shape->inner;
+  }
+  struct mr__text list = {parser->lists_before + start, parser->lists_size - start};
+  return parser->lists_at + (size_t)(mr__json_value(list, n, n_inner) - parser->lists_before);
+}
+
+/* Whether a cell was made of a list of JSON. */
+static int was_list(const struct mr__row_parser *parser, struct mr__text cell, int position) {
+  const struct mr__json_cell *cells = parser->heading->json;
+  size_t start = (size_t)(cell.at - parser->scan.text);
+  return cells && cells[position].separator >= 0 && start > parser->lists_at &&
+         parser->lists_before[start - parser->lists_at - 1] == '[';
+}
+
 /* Where a piece of a cell stands; of an unquoted copy where the cell does. */
 static size_t place_of(const struct mr__row_parser *parser, size_t row, int position,
                        struct mr__text piece) {
   const struct mr__scan *scan = &parser->scan;
+  struct mr__text cell = raw_cell(parser, row, position);
+  if (was_list(parser, cell, position)) return listed_place(parser, cell, position, piece.at);
   if (piece.at >= scan->text && piece.at < scan->text + scan->size)
     return (size_t)(piece.at - scan->text);
   return cell_place(parser, row, position);
@@ -266,10 +294,7 @@ static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr
                             struct mr__text piece, struct mr__text weight) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  int moved = parser->format.layout == MR_JSON; /* what stands in a list */
-  size_t at = moved ? cell_place(parser, row, item.position)
-                    : place_of(parser, row, item.position, piece);
-  if (!is_first_problem(parser, at, 0)) return;
+  if (!is_first_problem(parser, place_of(parser, row, item.position, piece), 0)) return;
   char text[160];
   problem->reason = MR_BAD_NUMBER;
   mr__describe_weight(text, sizeof text, column, piece, weight);
@@ -622,6 +647,21 @@ static int is_blank_line(const struct mr__row_parser *parser, struct mr__text li
   return 1;
 }
 
+/* Keep the text of a step where what stands in it will be moved. */
+static int keep_lists(struct mr__row_parser *parser) {
+  const struct mr__heading *heading = parser->heading;
+  const struct mr__scan *scan = &parser->scan;
+  int has_lists = 0;
+  for (int cell = 0; heading->json && cell < heading->n_cells; cell++)
+    has_lists |= heading->json[cell].separator >= 0;
+  if (!has_lists) return MR_OK;
+  parser->lists_at = scan->starts[0];
+  parser->lists_size = scan->starts[scan->n_rows] - scan->starts[0];
+  MR_TRY(mr__grow(&parser->lists_before, &parser->lists_capacity, parser->lists_size, 1));
+  memcpy(parser->lists_before, scan->text + parser->lists_at, parser->lists_size);
+  return MR_OK;
+}
+
 /* Find the cells of rows, up to the first that is wrong or without those that are. */
 static int take_placed(struct mr__row_parser *parser) {
   struct mr__scan *scan = &parser->scan;
@@ -629,6 +669,7 @@ static int take_placed(struct mr__row_parser *parser) {
   struct mr__row_trouble trouble;
   MR_TRY(mr__grow(&parser->places, &parser->places_capacity, 2 * n_cells * scan->n_rows,
                   sizeof *parser->places));
+  MR_TRY(keep_lists(parser));
   for (size_t row = 0; row < scan->n_rows; row++) {
     struct mr__text text = {scan->text + scan->starts[row], scan->ends[row] - scan->starts[row]};
     int found;
