@@ -2,12 +2,12 @@
 --
 --     luajit examples/results.lua movielens
 --
--- Trains what the table compares, three seeds each, and prints the table in Markdown: mean and
--- spread (standard deviation) on the test data, which is read once a run, by the epoch that is best
--- on the validation data; the seconds of training, by the clock and of all processors together, and
--- the most memory that the process had. Runs that are there already are kept. `exchange` and
--- `baselines` simulate their logs; the other tables are of data that prepare.lua, or the README, of
--- the example has put into data/.
+-- Trains what the table compares, three seeds each, and prints by which rules its rows were
+-- split and sampled, and the table in Markdown: mean and spread (standard deviation) on the test
+-- data, which is read once a run, by the epoch that is best on the validation data; the seconds
+-- of training, by the clock and of all processors together, and the most memory that the process
+-- had. Runs that are there already are kept. `exchange` and `baselines` simulate their logs; the
+-- other tables are of data that prepare.lua, or the README, of the example has put into data/.
 --
 --     --data DIR      the folder of folders of data; default: data
 --     --out DIR       where the runs go; default: runs/results
@@ -73,6 +73,24 @@ local function read_json(path)
   return value
 end
 
+-- ---- the data ----
+
+-- Print how the rows of an experiment came about, as a block of Markdown. `folder` is the data's.
+local function print_rules(of, name, folder, given)
+  local set = { "data.root=" .. folder, unpack(given.set) }
+  local configuration, message = require "moonrank.config".experiment(("%sexamples/%s/%s.yaml")
+    :format(root, of, name), set)
+  if not configuration then fail(message) end
+  local lines
+  lines, message = require "moonrank.data_rules".lines(configuration.fields,
+    configuration.fields_places)
+  if not lines then fail(message) end
+  local split = require "moonrank.config_split".describe(configuration.fields)
+  if split then table.insert(lines, 1, "split  " .. split) end
+  for _, line in ipairs(lines) do print("    " .. line) end
+  print ""
+end
+
 -- ---- seeds of one experiment ----
 
 local function with_spread(all, name, format, unit)
@@ -100,6 +118,8 @@ end
 local function table_of(about, given)
   io.stderr:write(("results: %s, %d seed%s\n"):format(about.data, given.times,
     given.times == 1 and "" or "s"))
+  print_rules(about.of, about.one or about.experiments[1], ("%s/%s"):format(given.data, about.data),
+    given)
   print_heading()
   for _, name in ipairs(about.experiments) do
     local out = ("%s/%s/%s"):format(given.out, about.data, name)
@@ -145,6 +165,7 @@ local function exchange_row(seed, given)
 end
 
 local function exchange(given)
+  print_rules("adworld", EXCHANGE[1], given.data, given)
   print("| seed | sum | mean | din, softmax | din | best possible | din less softmax (95 %) "
     .. "| din less mean (95 %) | of the distance from mean to best |")
   print "|---|---|---|---|---|---|---|---|---|"
@@ -164,6 +185,7 @@ local function baselines(given)
       of[name].list[seed] = read_json(out .. "/seeds.json").seeds[1]
     end
   end
+  print_rules("adworld", BASELINES[1], given.data, given)
   print_heading()
   local function print_mean(name, seeds)
     local mean, spread = seeds:summary()

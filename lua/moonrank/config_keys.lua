@@ -265,6 +265,9 @@ M.fields = { type = "map", keys = {
       { type = "named", of = { type = "number", above = 0, max = 1 } },
     }, doc = "the share of rows with label 0 that the training data kept, or of several tasks a "
       .. "map: predictions p become p / (p + (1 - p) / sample_rate); default: 1" }),
+    key("rules", { type = "either", forms = SPLIT_FORMS, doc = "how rows were split and sampled, "
+      .. "for people: a file of text as the scripts of the examples write it, or a list of lines; "
+      .. "train prints it" }),
     key("cache", { type = "text", path = true,
       doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
   } }),

@@ -112,7 +112,7 @@ end
 -- @tparam table options  of the command: config (the file), set, threads
 -- @tparam Progress progress
 -- @tparam {string,...} splits  to be opened, those of them that the fields file names
--- @treturn table configuration, script, data, model, run
+-- @treturn table configuration, script, data, model, run; rules: lines of moonrank.data_rules
 function M.open(options, progress, splits)
   local configuration = cli.need(require "moonrank.config".experiment(options.config, options.set))
   check_mba(configuration)
@@ -121,6 +121,8 @@ function M.open(options, progress, splits)
     or configuration.experiment.train.threads
   local script = load_script(configuration)
   local model_options = options_of(configuration, script)
+  local rules = cli.need(require "moonrank.data_rules".lines(configuration.fields,
+    configuration.fields_places))
   local data = cli.need(require "moonrank.dataset".open(configuration.fields,
     { threads = threads, places = configuration.fields_places, progress = progress }))
   for _, name in ipairs(splits) do
@@ -133,7 +135,8 @@ function M.open(options, progress, splits)
   local model = make_model(configuration, script, model_options, data.fields)
   local run = cli.guard(require "moonrank".trainer, model,
     trainer_options(configuration, threads))
-  return { configuration = configuration, script = script, data = data, model = model, run = run }
+  return { configuration = configuration, script = script, data = data, model = model, run = run,
+    rules = rules }
 end
 
 --- Take over what `train.warm_start` names, if anything. Not for a run that is resumed, which has

@@ -8,6 +8,7 @@
 --
 -- The functions raise what is wrong as one line of text; `main` prints it.
 -- @module moonrank.prepare
+local data_rules = require "moonrank.data_rules"
 local path_of = require "moonrank.path"
 local sink = require "moonrank.sink"
 local threefry = require "moonrank.simulator.threefry"
@@ -232,6 +233,14 @@ local function whole(text)
   return n and n >= 0 and n % 1 == 0 and n or nil
 end
 
+-- The rows, and beside them how they were made, so that training can say it with its results.
+local function write_rows(run, given)
+  local rows, rules = run(given)
+  need(sink.write_file(("%s/%s"):format(given.out, data_rules.FILE),
+    table.concat(rules, "\n") .. "\n"))
+  return rows, rules
+end
+
 --- A script's command line, its run, and what is printed.
 -- @tparam table about  `name`, `summary`, and `splits`: what --split may be, the default first
 -- @tparam function run  called with the options (data, out, seed, max, split ...), returns the rows
@@ -249,7 +258,7 @@ function M.main(about, run, more)
   if more then more(p) end
   local given = p:parse()
   given.out = given.out or "data/" .. about.name
-  local ok, rows, rules = pcall(run, given)
+  local ok, rows, rules = pcall(write_rows, run, given)
   if not ok then
     io.stderr:write("prepare: ", tostring(rows), "\n")
     os.exit(1, true) -- closes the state, so that unfinished files go

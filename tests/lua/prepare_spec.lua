@@ -152,6 +152,7 @@ describe("rows of MovieLens", function()
       .. "that its user never had (seed 1)\npast   what the user had before, the last 100 of it\n"
       .. ("train  4 rows in %s/train.tsv.zst\nvalid  4 rows in %s/valid.tsv.zst\ntest   6 rows in "
       .. "%s/test.tsv.zst\n"):format(out, out, out), said)
+    assert.equal(said:match "^(.-)train ", helper.read(out .. "/rules.txt"))
     check_leave_last_out(parts, BY_TIME, "movie_id", function(row)
       local had = {}
       for _, film in ipairs(words(row.liked .. " " .. row.disliked)) do had[film] = true end

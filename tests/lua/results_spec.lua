@@ -13,7 +13,7 @@ end
 -- Of a Markdown table the rows, lists of cells.
 local function rows_of(text)
   local rows = {}
-  for line in text:gmatch "[^\n]+" do
+  for line in text:gmatch "|[^\n]+" do
     local cells = {}
     for cell in line:gmatch "|%s*([^|]-)%s*%f[|]" do cells[#cells + 1] = cell end
     rows[#rows + 1] = cells
@@ -39,6 +39,10 @@ describe("a table of results", function()
     local words = ("grocery --data %s --out %s/runs --repeat 2 --set train.epochs=2 "):format(dir,
       dir)
     local text = results(words, "grocery, 2 seeds")
+    assert.equal("    split  by user: the last item is test, the one before it valid, the others "
+      .. "train\n    rule   each item but the first with one negative, drawn evenly from the items "
+      .. "that its user never had (seed 1)\n    past   what the user had before, the last 100 of "
+      .. "it\n\n", text:match "^[^|]*")
     local rows = rows_of(text)
     assert.same({ "model", "AUC", "GAUC", "logloss", "seconds",
       "of the processors", "peak memory, MB" }, rows[1])
@@ -67,8 +71,10 @@ describe("a table of results", function()
       lines[i] = table.concat(cells, "\t")
     end
     helper.write(dir .. "/criteo_10k/lines.tsv", table.concat(lines, "\n") .. "\n")
-    local rows = rows_of(results(("criteo_10k --data %s --out %s/runs --repeat 1 "
-      .. "--set data.train=lines.tsv --set train.epochs=1"):format(dir, dir), "criteo_10k, 1 seed"))
+    local text = results(("criteo_10k --data %s --out %s/runs --repeat 1 "
+      .. "--set data.train=lines.tsv --set train.epochs=1"):format(dir, dir), "criteo_10k, 1 seed")
+    assert.equal("    split  at random, seed 1: valid 10 %, test 10 %\n\n", text:match "^[^|]*")
+    local rows = rows_of(text)
     local names = { "lr", "mlr", "fm", "dnn", "wide_deep", "deepfm", "dcn", "dcn_v2" }
     assert.equal(#names + 2, #rows)
     for i, name in ipairs(names) do

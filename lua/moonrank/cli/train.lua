@@ -54,7 +54,9 @@ local function print_memory(say, d, data, own)
     megabytes(mapped)))
 end
 
-local function print_header(say, configuration, script, data, run, own)
+local function print_header(say, opened, own)
+  local configuration, script = opened.configuration, opened.script
+  local data, run = opened.data, opened.run
   local grouped = require "moonrank.progress".grouped
   local rows = {}
   for _, name in ipairs { "train", "valid", "test" } do
@@ -65,6 +67,7 @@ local function print_header(say, configuration, script, data, run, own)
   say(("data     %s rows: %s"):format(configuration.experiment.fields, table.concat(rows, ", ")))
   local rule = require "moonrank.config_split".describe(configuration.fields)
   if rule then say("split    " .. rule) end
+  for i, line in ipairs(opened.rules) do say((i == 1 and "rules    " or "         ") .. line) end
   local d = run:describe(data)
   say(("weights  %s dense"):format(grouped(d.parameters)))
   local widths, names = {}, {}
@@ -284,7 +287,7 @@ local function train_once(options, asked)
   end
 
   if out.notice then say(out.notice) end
-  print_header(say, configuration, opened.script, data, run, own)
+  print_header(say, opened, own)
   print_warm_start(say, taken)
   report_labels(say, data)
   report_bad_rows(say, data, out, resumes)

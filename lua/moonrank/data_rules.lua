@@ -1,0 +1,58 @@
+--- How the rows of the data came about, in words: by which rule they were split and sampled, so
+-- that it stands beside each result. `data.rules` has the words, or names the file that they are
+-- in, which moonrank.prepare writes.
+-- @module moonrank.data_rules
+local path_of = require "moonrank.path"
+
+local M = {}
+
+--- The file that moonrank.prepare writes beside the rows.
+M.FILE = "rules.txt"
+
+local MOST_BYTES = 4096
+
+-- Lines of text for people: what a terminal would take for a command is none.
+local function lines_of(text)
+  if text:find "[%z\1-\8\11-\12\14-\31\127]" then return nil, "it is not text" end
+  local lines = {}
+  for line in text:gmatch "[^\r\n]+" do lines[#lines + 1] = line end
+  return lines
+end
+
+local function read(path)
+  local file, message = io.open(path, "rb")
+  if not file then return nil, message end
+  local text
+  text, message = file:read(MOST_BYTES + 1)
+  file:close()
+  if message then return nil, ("%s: %s"):format(path, message) end
+  text = text or ""
+  if #text > MOST_BYTES then
+    return nil, ("%s: larger than %d bytes"):format(path, MOST_BYTES)
+  end
+  local lines
+  lines, message = lines_of(text)
+  if not lines then return nil, ("%s: %s"):format(path, message) end
+  return lines
+end
+
+--- The lines of `data.rules`.
+-- @tparam table values  a resolved fields configuration
+-- @tparam[opt] table places  of its values, for messages
+-- @treturn ?{string,...} none where there is no such key
+-- @treturn ?string what is wrong
+function M.lines(values, places)
+  local rules = values.data.rules
+  if not rules then return {} end
+  local lines, message
+  if type(rules) == "table" then
+    lines, message = lines_of(table.concat(rules, "\n"))
+  else
+    lines, message = read(path_of.join(values.data.root, rules))
+  end
+  if lines then return lines end
+  local place = places and places["data.rules"]
+  return nil, ("%sdata.rules: %s"):format(place and place .. ": " or "", message)
+end
+
+return M
