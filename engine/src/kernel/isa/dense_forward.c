@@ -12,7 +12,7 @@
 #ifdef VECTOR
 
 enum {
-  CHUNK = 16, /* inputs between two requests for what comes next */
+  CHUNK = 64, /* inputs between requests for what comes next, which cost more in smaller portions */
   LONG = 256  /* inputs from which on a tile's rows do not stay in the first-level cache */
 };
 
@@ -121,12 +121,14 @@ static inline __attribute__((always_inline)) void slope_back(const struct mr__de
     const float *near = (call->beside ? call->beside : call->y) + (row + ROWS) * ld_near + column; \
     int near_vector = 0, left_inputs = call->inputs;                                              \
     for (; left_inputs >= CHUNK; left_inputs -= CHUNK) {                                          \
-      ask_ahead(ahead);                                                                           \
-      __builtin_prefetch(near, 0, 2);                                                             \
-      near += ++near_vector % VECTORS ? LANES : ld_near - (VECTORS - 1) * LANES;                  \
-      if (call->inputs >= LONG)                                                                   \
-        UNROLL for (int r = 0; r < ROWS; r++)                                                     \
-            __builtin_prefetch(x + (int64_t)r * call->ldx + CHUNK);                               \
+      UNROLL for (int n = 0; n < CHUNK; n += MR__VECTOR) {                                        \
+        ask_ahead(ahead);                                                                         \
+        __builtin_prefetch(near, 0, 2);                                                           \
+        near += ++near_vector % VECTORS ? LANES : ld_near - (VECTORS - 1) * LANES;                \
+        if (call->inputs >= LONG)                                                                 \
+          UNROLL for (int r = 0; r < ROWS; r++)                                                   \
+              __builtin_prefetch(x + (int64_t)r * call->ldx + CHUNK + n);                         \
+      }                                                                                           \
       INPUTS(ROWS, VECTORS, CHUNK)                                                                \
     }                                                                                             \
     INPUTS(ROWS, VECTORS, left_inputs)                                                            \
