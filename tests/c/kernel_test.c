@@ -55,6 +55,13 @@ static mr__one_fn *const one_backwards[] = {mr__one_backward_plain,
 #endif
 };
 
+static mr__weighted_sum_fn *const weighted_sums[] = {mr__weighted_sum_plain,
+#if MR_X86
+                                                     mr__weighted_sum_avx2,
+                                                     mr__weighted_sum_avx512
+#endif
+};
+
 static float number(uint64_t stream, uint64_t i) {
   struct mr__random4 r = mr__random(11, MR__RANDOM_TEST, stream, i);
   return 2.0f * mr__uniform(r.v[0]) - 1.0f;
@@ -603,6 +610,35 @@ static void check_paired(int in, int out) {
   guarded_free(&dw), guarded_free(&dp), guarded_free(&dq), guarded_free(&sums);
 }
 
+/* Rows by their weights, one fused multiply-add after another. */
+static void check_weighted_sum(int width, int rows) {
+  int gap = rows % 3, most = rows > 0 ? rows : 1;
+  float *close = malloc((size_t)most * (size_t)width * sizeof *close);
+  NEED(close);
+  fill(close, (size_t)most * (size_t)width, 21);
+  struct guarded x = spread(close, most, width, gap), w = guarded_floats((size_t)most * 2 - 1);
+  fill(w.p, (size_t)most * 2 - 1, 22);
+  for (int family = 0; family < FAMILIES; family++) {
+    if (!family_runs(family)) continue;
+    struct guarded y = guarded_floats((size_t)width);
+    for (int e = 0; e < width; e++) y.p[e] = -77.0f;
+    weighted_sums[family](&(struct mr__weighted_call){.x = x.p, .ldx = width + gap, .rows = rows,
+                                                      .width = width, .weights = w.p,
+                                                      .ld_weights = 2, .y = y.p});
+    for (int e = 0; e < width; e++) {
+      float want = 0;
+      for (int r = 0; r < rows; r++) want = fmaf(w.p[2 * r], close[r * width + e], want);
+      CHECK(memcmp(&y.p[e], &want, sizeof want) == 0,
+            "%s, %d rows of %d columns by their weights: column %d is %g, not %g",
+            family_names[family], rows, width, e, (double)y.p[e], (double)want);
+    }
+    guarded_free(&y);
+  }
+  guarded_free(&x);
+  guarded_free(&w);
+  free(close);
+}
+
 int main(void) {
   NEED(mr__blas_open() == MR_OK);
   for (int i = 0; i < COUNT(input_sizes); i++)
@@ -630,5 +666,7 @@ int main(void) {
     }
   for (int i = 0; i < COUNT(input_sizes); i++)
     for (int n = 1; n < 11; n++) check_one(input_sizes[i], n);
+  for (int i = 0; i < COUNT(input_sizes); i++)
+    for (int n = 0; n < 6; n++) check_weighted_sum(input_sizes[i], n);
   return check_end();
 }

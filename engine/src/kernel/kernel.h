@@ -155,4 +155,19 @@ typedef void mr__one_fn(const struct mr__one_call *call);
 mr__one_fn mr__one_forward_plain, mr__one_forward_avx2, mr__one_forward_avx512;
 mr__one_fn mr__one_backward_plain, mr__one_backward_avx2, mr__one_backward_avx512;
 
+/* y [width] = the sum over the rows of weight x, fused multiply-adds from the first row on; of no rows
+ * it is 0. */
+struct mr__weighted_call {
+  const float *x; /* [rows, width] */
+  int ldx;
+  int64_t rows;
+  int width;
+  const float *weights; /* [rows], stride ld_weights */
+  int ld_weights;
+  float *y;
+};
+
+typedef void mr__weighted_sum_fn(const struct mr__weighted_call *call);
+mr__weighted_sum_fn mr__weighted_sum_plain, mr__weighted_sum_avx2, mr__weighted_sum_avx512;
+
 #endif

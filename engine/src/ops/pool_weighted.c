@@ -1,8 +1,6 @@
 /* y[q] = sum of w[s] x[s] over the rows s that belong to q; of none it is zero.
  * dx[s] = w[s] dy[q], dw[s] = <x[s], dy[q]>. Where the weights are of pairs, x may be of the
  * sequence: then it is read there, and not copied for each pair. */
-#include <string.h>
-
 #include "graph/step.h"
 #include "kernel/kernel.h"
 #include "kernel/vec.h"
@@ -23,13 +21,17 @@ static int64_t shift(const struct mr__call *c, int64_t r, struct mr__siblings ro
 }
 
 static void forward(const struct mr__call *c) {
+  const struct mr__matrix *x = &c->x[X], *weight = &c->x[WEIGHT];
   for (int64_t r = 0; r < c->rows; r++) {
     struct mr__siblings rows = mr__children(c, mr__input_domain(c->node, WEIGHT), r);
-    int64_t x = shift(c, r, rows);
-    float *y = mr__row(&c->y, r);
-    memset(y, 0, (size_t)c->y.width * sizeof *y);
-    for (int64_t i = rows.begin; i < rows.end; i++)
-      mr__axpy(y, mr__row(&c->x[WEIGHT], i)[0], mr__row(&c->x[X], x + i), c->y.width);
+    MR_FAMILY(mr__weighted_sum)
+    (&(struct mr__weighted_call){.x = mr__row(x, rows.begin + shift(c, r, rows)),
+                                 .ldx = x->ld,
+                                 .rows = rows.end - rows.begin,
+                                 .width = x->width,
+                                 .weights = mr__row(weight, rows.begin),
+                                 .ld_weights = weight->ld,
+                                 .y = mr__row(&c->y, r)});
   }
 }
 

@@ -19,6 +19,23 @@ static void finish(const struct mr__one_call *call, int64_t row, float product) 
 
 enum { PARTS = MR__PARTIALS / LANES };
 
+/* The first two steps of mr__add_partials. */
+static inline __m128 quarter_of(const VECTOR *sum) {
+#if LANES == 16
+  __m256 half = _mm256_add_ps(_mm512_castps512_ps256(sum[0]), _mm512_extractf32x8_ps(sum[0], 1));
+#else
+  __m256 half = _mm256_add_ps(sum[0], sum[1]);
+#endif
+  return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
+/* The last two, of four sums at once: (q0 + q2) + (q1 + q3) of each. */
+static inline __m128 add_quarters(const __m128 q[TOGETHER]) {
+  __m128 two = _mm_add_ps(_mm_movelh_ps(q[0], q[1]), _mm_movehl_ps(q[1], q[0]));
+  __m128 more = _mm_add_ps(_mm_movelh_ps(q[2], q[3]), _mm_movehl_ps(q[3], q[2]));
+  return _mm_add_ps(_mm_shuffle_ps(two, more, 0x88), _mm_shuffle_ps(two, more, 0xdd));
+}
+
 /* Inner products of n rows of x and the weights, bit by bit those of mr__dot. */
 static inline __attribute__((always_inline)) void forward_rows(const struct mr__one_call *call,
                                                                int64_t row, const int n) {
@@ -41,11 +58,11 @@ static inline __attribute__((always_inline)) void forward_rows(const struct mr__
       sum[r][p] = choose_columns(FMA(inputs, weights, sum[r][p]), sum[r][p], there);
     }
   }
-  UNROLL for (int r = 0; r < n; r++) {
-    float partials[MR__PARTIALS];
-    UNROLL for (int p = 0; p < PARTS; p++) STORE(partials + p * LANES, sum[r][p]);
-    finish(call, row + r, mr__add_partials(partials));
-  }
+  __m128 quarter[TOGETHER] = {_mm_setzero_ps()};
+  UNROLL for (int r = 0; r < n; r++) quarter[r] = quarter_of(sum[r]);
+  float products[TOGETHER];
+  _mm_storeu_ps(products, add_quarters(quarter));
+  UNROLL for (int r = 0; r < n; r++) finish(call, row + r, products[r]);
 }
 
 void MR_FAMILY(mr__one_forward)(const struct mr__one_call *call) {
