@@ -25,6 +25,7 @@ function M.spec(column)
   spec.separator = column.separator and column.separator:byte() or 0
   spec.max, spec.width = column.max or 0, column.width or 0
   spec.weight_separator = column.weights and column.weights:byte() or 0
+  spec.padding = column.padding
   spec.transform = column.log1p and C.MR_LOG1P or C.MR_PLAIN_NUMBER
   spec.when_missing = WHEN_MISSING[column.missing] or C.MR_MISSING_VALUE
   spec.missing = tonumber(column.missing) or 0
@@ -61,6 +62,7 @@ function M.add_sequence(schema, sequence)
     domain = sequence.side == "request" and C.MR_REQUEST or C.MR_SAMPLE,
     keep = ({ first = C.MR_KEEP_FIRST, last = C.MR_KEEP_LAST })[sequence.keep] or sequence.keep
       or C.MR_KEEP_FIRST,
+    padding = sequence.padding,
     separator = sequence.separator and sequence.separator:byte() or 0 })))
 end
 

@@ -143,6 +143,8 @@ typedef struct mr_sequence_spec {
   int32_t max;       /* keep at most this many behaviours, of all columns the same; 0: all */
   int32_t keep;      /* MR_KEEP_FIRST or MR_KEEP_LAST */
   int32_t separator; /* the byte between behaviours, default ' ' when 0 */
+  const char *padding; /* behaviours of which all MR_ID and MR_IDS columns say this are none, wherever
+                          they stand, and count for nothing; NULL: there are no such */
 } mr_sequence_spec;
 
 typedef struct mr_column_spec {
@@ -184,6 +186,9 @@ typedef struct mr_column_spec {
    * where it is empty; NULL: the one of `source` has them all. */
   const char *const *sources;
   int32_t n_sources;
+  /* MR_IDS: values that say this are none, wherever they stand, and count for nothing; NULL: there
+   * are no such. */
+  const char *padding;
 } mr_column_spec;
 
 /* What the columns of data are: begun empty; tables, sequences and columns are added one by one.
@@ -196,7 +201,7 @@ int mr_schema_add_table(mr_schema *schema, const char *name, int64_t min_count);
 /* Keep the text of each key beside it in the caches of training data: 8 bytes and the text. */
 int mr_schema_keep_texts(mr_schema *schema, int32_t table);
 int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec);
-/* A sequence as it was added; its name is valid while the schema lives. */
+/* A sequence as it was added; its texts are valid while the schema lives. */
 int mr_schema_sequence(const mr_schema *schema, int32_t sequence, mr_sequence_spec *spec);
 /* The tables that a column names are added with min_count 1 where missing. Names are unique. */
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);

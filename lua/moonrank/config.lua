@@ -464,7 +464,7 @@ end
 local function list_values(context, field, path)
   local seen, list = {}, {}
   for i, value in ipairs(field.values or {}) do
-    local text = tostring(value)
+    local text = text_format.written(value)
     if seen[text] then
       stop(context.places[("%s.values[%d]"):format(path, i)], '%s.values has "%s" twice', path,
         text)
@@ -586,6 +586,7 @@ local function expand_fields(values, context)
       if values.data.format == "jsonl" and not context.places[path .. ".separator"] then
         one.separator = one.separator and text_format.LIST
       end
+      one.padding = text_format.padding(one.type == "ids", one.padding, values.defaults)
       context.entries[name] = path
       if field.type == "id" or field.type == "ids" or field.buckets then
         one.table = field.table or name

@@ -121,6 +121,12 @@ local function expire()
   } })
 end
 
+-- What fills lists up, at fields, members, sequences and defaults.
+local function padding(doc, only)
+  return key("padding", { type = "either", forms = { { type = "text" }, { type = "whole" } },
+    only = only, doc = doc })
+end
+
 -- In files of pairs columns are numbers.
 local COLUMN_FORMS = { { type = "text" }, { type = "whole", min = 0 } }
 
@@ -151,6 +157,8 @@ local FIELD = { type = "map", keys = {
       .. "each has a column" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values, the first ones; default: all" }),
+  padding("values that say this are none, wherever they stand, as where lists are filled up with 0 "
+    .. "to one length; default: that of defaults", { "ids" }),
   key("weighted", { type = "boolean", only = { "ids" },
     doc = "true: each value has a weight, a number from -1e9 to 1e9 behind it (tea:0.5), of libsvm "
       .. "and libffm the pair's; pool is then sum or mean" }),
@@ -198,6 +206,7 @@ local MEMBER = { type = "map", keys = {
     doc = "how many numbers each behaviour has" }),
   key("max", { type = "whole", min = 1, only = { "ids" },
     doc = "keep at most this many values of a behaviour, the first ones" }),
+  padding("values of a behaviour that say this are none", { "ids" }),
   key("pool", { type = "word", words = { "sum", "mean", "max" }, only = { "ids" },
     doc = "how the rows of several values become one" }),
   key("transform", { type = "word", words = { "none", "log1p" }, only = { "number" },
@@ -214,6 +223,8 @@ local SEQUENCE = { type = "map", keys = {
     doc = "which of them: last are the newest where the oldest stand first" }),
   key("separator", { type = "text", default = " ",
     doc = "the character between behaviours; another one than between the values of one" }),
+  padding("behaviours whose ids all say this are none, wherever they stand; default: that of "
+    .. "defaults"),
   key("of", { type = "named", required = true, of = { type = "either",
     forms = { { type = "text" }, MEMBER } },
     doc = "the members, by name: what is known of a behaviour, each the column of the file that "
@@ -271,8 +282,8 @@ M.fields = { type = "map", keys = {
     key("cache", { type = "text", path = true,
       doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
   } }),
-  key("defaults", { type = "map", doc = "of tables", keys = { width(16), min_count(1),
-    strings(), admit(), expire() } }),
+  key("defaults", { type = "map", doc = "of tables and lists", keys = { width(16), min_count(1),
+    strings(), admit(), expire(), padding "of fields of type ids, and of sequences" } }),
   key("label", { type = "either", required = true, forms = {
     { type = "text" },
     { type = "list", of = { type = "text" } },

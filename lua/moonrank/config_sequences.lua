@@ -85,6 +85,7 @@ local function expand_member(self, sequence, name, path)
   for _, key in ipairs(FIELD.keys) do
     if key.only then one[key.name] = value_of(self, key, one.type, member, field, path) end
   end
+  one.padding = text_format.padding(one.type == "ids", one.padding, self.defaults)
   local has_keys = one.type == "id" or one.type == "ids"
   one.table = has_keys and (one.table or name) or nil
   if one.type == "vector" and not one.width then
@@ -100,6 +101,17 @@ local function expand_member(self, sequence, name, path)
       separator)
   end
   return one
+end
+
+-- Which behaviours are padding is seen at ids.
+local function check_padding(self, sequence, path)
+  local has_ids = false
+  for _, member in pairs(sequence.of) do has_ids = has_ids or member.table ~= nil end
+  if sequence.padding and not has_ids then
+    self.stop(self.context.places[path .. ".padding"], "%s.padding: no member is of type id or "
+      .. "ids, which would tell what is padding", path)
+  end
+  sequence.padding = text_format.padding(has_ids, sequence.padding, self.defaults)
 end
 
 -- A member may share a table, and starts one only under its own name.
@@ -131,7 +143,7 @@ end
 function M.expand(values, context, stop)
   if not values.sequences then return nil end
   local self = { context = context, stop = stop, fields = {}, seen = {}, named = {},
-    is_json = values.data.format == "jsonl" }
+    is_json = values.data.format == "jsonl", defaults = values.defaults }
   for _, field in ipairs(values.fields) do self.fields[field.name] = field end
   for i, sequence in ipairs(values.sequences) do
     local path = ("sequences[%d]"):format(i)
@@ -148,6 +160,7 @@ function M.expand(values, context, stop)
     for _, name in ipairs(sorted_keys(sequence.of)) do
       sequence.of[name] = expand_member(self, sequence, name, ("%s.of.%s"):format(path, name))
     end
+    check_padding(self, sequence, path)
   end
   check_tables(self, values)
   return values.sequences

@@ -74,6 +74,7 @@ local function add_field(self, field, config, in_sequence)
     sequence = in_sequence,
     cross = cross,
     n_cross = field.cross and #field.cross or 0,
+    padding = field.padding,
   })
   return {
     name = field.name, side = field.side, type = field.buckets and "id" or field.type,
@@ -98,6 +99,7 @@ local function add_sequence(self, sequence, config)
     max = sequence.max or 0,
     keep = sequence.keep == "first" and C.MR_KEEP_FIRST or C.MR_KEEP_LAST,
     separator = sequence.separator:byte(),
+    padding = sequence.padding,
   })), 3)
   local seen = { name = sequence.name, side = sequence.side, domain = domain, members = {} }
   for i, name in ipairs(config_sequences.members(config, sequence)) do

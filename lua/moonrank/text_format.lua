@@ -33,6 +33,20 @@ function M.needs_columns(format) return format == "pairs" end
 --- Whether rows are cells in an order, which a header or the configuration names.
 function M.has_cells(format) return FORMATS[format].delimiter ~= nil end
 
+--- A value of a configuration as files have it: whole numbers in all of their digits.
+-- @tparam string|number value
+-- @treturn string
+function M.written(value) return type(value) == "number" and ("%d"):format(value) or value end
+
+--- What fills up the lists of a field or sequence.
+-- @tparam boolean has_lists  whether it has any
+-- @tparam ?string|number own  its own padding
+-- @tparam table defaults  of the fields file
+-- @treturn ?string nil where there is none
+function M.padding(has_lists, own, defaults)
+  return has_lists and M.written(own or defaults.padding) or nil
+end
+
 local held = setmetatable({}, { __mode = "k" }) -- what a format points into lives as long as it
 
 --- The format of files.

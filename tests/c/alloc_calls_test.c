@@ -186,10 +186,11 @@ static int schema_add_column(void) {
   mr_column_spec spec = {.name = "new",
                          .source = "from",
                          .table = "t",
-                         .type = MR_ID,
+                         .type = MR_IDS,
                          .domain = MR_SAMPLE,
                          .values = kinds,
-                         .n_values = 2};
+                         .n_values = 2,
+                         .padding = "0"};
   int status = ARMED(mr_schema_add_column(s, &spec));
   CHECK(mr_schema_columns(s) == COLUMNS + (status == MR_OK), "%d columns", mr_schema_columns(s));
   mr_schema_free(s);
@@ -206,7 +207,7 @@ static int schema_add_cross(void) {
   return status;
 }
 
-static const mr_sequence_spec sequence = {.name = "seen", .domain = MR_SAMPLE};
+static const mr_sequence_spec sequence = {.name = "seen", .domain = MR_SAMPLE, .padding = "0"};
 
 static int schema_add_sequence(void) {
   mr_schema *s = new_schema();

@@ -7,7 +7,7 @@
 
 static const mr_sequence_spec sequences[] = {
     {.name = "past", .domain = MR_REQUEST, .max = 4, .keep = MR_KEEP_LAST},
-    {.name = "near", .domain = MR_SAMPLE, .separator = '|'},
+    {.name = "near", .domain = MR_SAMPLE, .separator = '|', .padding = "0"},
 };
 
 static const char *const kinds[] = {"x", "a1", "a2"}, *const bits[] = {"0", "1"},
@@ -19,7 +19,12 @@ static const mr_column_spec specs[] = {
     {.name = "age", .type = MR_NUMBER, .domain = MR_REQUEST, .missing = 0.5f},
     {.name = "seen", .table = "ad", .type = MR_IDS, .domain = MR_REQUEST, .separator = ' '},
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
-    {.name = "tags", .type = MR_IDS, .domain = MR_SAMPLE, .separator = '|', .max = 3},
+    {.name = "tags",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .separator = '|',
+     .max = 3,
+     .padding = "0"},
     {.name = "price", .type = MR_NUMBER, .domain = MR_SAMPLE, .transform = MR_LOG1P},
     {.name = "who", .source = "user", .type = MR_GROUP, .domain = MR_SAMPLE},
     {.name = "picture",

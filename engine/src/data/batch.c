@@ -37,6 +37,7 @@ void mr_batch_free(mr_batch *batch) {
   }
   mr__free(batch->sequences);
   mr__free(batch->first_sample);
+  mr__free(batch->picks.index);
   mr__free(batch->request_of);
   mr__free(batch->sample_index);
   mr_schema_free(batch->schema);

@@ -16,6 +16,7 @@
 #define MR_DATA_BATCH_H
 
 #include "data/dictionary.h"
+#include "data/picks.h"
 #include "data/schema.h"
 
 struct mr__batch_column {
@@ -45,6 +46,7 @@ struct mr_batch {
   struct mr__batch_column *columns; /* [schema->n_columns] */
   struct mr__batch_sequence *sequences; /* [schema->n_sequences] */
   const struct mr__coding *coding;  /* what the codes mean; NULL: there are keys only */
+  struct mr__picks picks;           /* of the last row that a program's values were taken from */
   size_t first_sample_capacity, request_of_capacity, sample_index_capacity;
 };
 

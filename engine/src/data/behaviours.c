@@ -39,6 +39,50 @@ static int reserve(struct mr__behaviours *to, const struct mr__column *column, s
   }
 }
 
+/* ---- padding ---- */
+
+int mr__picks_start(struct mr__picks *picks, uint32_t length) {
+  MR_TRY(mr__grow(&picks->index, &picks->capacity, length, sizeof *picks->index));
+  if (length > 0) memset(picks->index, 0, length * sizeof *picks->index);
+  picks->n = length;
+  picks->n_columns = 0;
+  return MR_OK;
+}
+
+void mr__picks_add_cell(struct mr__picks *picks, const struct mr__sequence *sequence,
+                        struct mr__text cell) {
+  const char *at = cell.at, *end = cell.at + cell.size;
+  for (uint32_t i = 0; i < picks->n; i++) {
+    const char *stop = memchr(at, sequence->separator, (size_t)(end - at));
+    if (!stop) stop = end;
+    struct mr__text piece = {at, (size_t)(stop - at)};
+    picks->index[i] |= !mr__is_padding(piece, sequence->padding);
+    at = stop < end ? stop + 1 : end;
+  }
+  picks->n_columns++;
+}
+
+void mr__picks_finish(struct mr__picks *picks) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < picks->n; i++)
+    if (picks->index[i] || picks->n_columns == 0) picks->index[n++] = i;
+  picks->n = n;
+}
+
+/* Have the marks of picked behaviours alone, one after another. */
+static void pick_marks(struct mr__behaviours *to, const struct mr__picks *picks) {
+  for (uint32_t i = 0; i < picks->n; i++)
+    memmove(to->marks + 2 * (size_t)i, to->marks + 2 * (size_t)picks->index[i],
+            2 * sizeof *to->marks);
+}
+
+/* Behaviour i of the cell at hand as messages count them. */
+static uint32_t number_of(const struct mr__behaviours *to, uint32_t i) {
+  return (to->picked ? to->picked[i] : i) + 1;
+}
+
+/* ---- values ---- */
+
 /* Piece i of a cell that is cut at marks. */
 static struct mr__text piece_at(struct mr__text cell, const uint32_t *marks, size_t i) {
   uint32_t start = marks[2 * i] + 1;
@@ -55,7 +99,7 @@ static void add_numbers(struct mr__behaviours *to, const struct mr__column *colu
     if (kind <= MR__NUMBER_MISSING) continue;
     *out = 0;
     if (bad->kind == MR__NUMBER_OK)
-      *bad = (struct mr__bad_behaviour){.kind = kind, .number = first + i + 1, .text = piece};
+      *bad = (struct mr__bad_behaviour){kind, number_of(to, first + i), piece, {0}};
   }
 }
 
@@ -68,7 +112,7 @@ static void add_vectors(struct mr__behaviours *to, const struct mr__column *colu
     struct mr__bad_vector trouble;
     enum mr__number kind = mr__cell_vector(column, piece, out, &trouble);
     if (kind != MR__NUMBER_OK && bad->kind == MR__NUMBER_OK)
-      *bad = (struct mr__bad_behaviour){kind, first + i + 1, trouble.text, trouble};
+      *bad = (struct mr__bad_behaviour){kind, number_of(to, first + i), trouble.text, trouble};
   }
 }
 
@@ -87,6 +131,7 @@ static int add_bag(struct mr__behaviours *to, const struct mr__column *column, s
   struct mr__text piece;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   while (n < max && mr__next_piece(&rest, column->separator, &piece)) {
+    if (mr__is_padding(piece, column->padding)) continue;
     if (to->n_keys == to->keys_capacity || to->n_keys == to->codes_capacity)
       MR_TRY(reserve_keys(to, to->n_keys + 1));
     uint64_t key = mr__key(piece.at, piece.size, column->seed);
@@ -102,23 +147,28 @@ static int add_bags(struct mr__behaviours *to, const struct mr__column *column,
                     struct mr__bad_behaviour *bad) {
   for (uint32_t i = 0; i < kept; i++)
     MR_TRY(add_bag(to, column, piece_at(cell, to->marks, first + i), &to->sizes[to->n + i],
-                   first + i + 1, bad));
+                   number_of(to, first + i), bad));
   return MR_OK;
 }
 
+/* padding: of a behaviour that is there, as its other columns say: it is unknown. */
 static void add_ids(struct mr__behaviours *to, const struct mr__column *column,
-                    struct mr__text cell, uint32_t first, uint32_t kept,
+                    struct mr__text cell, uint32_t first, uint32_t kept, const char *padding,
                     struct mr__bad_behaviour *bad) {
   if (kept == 0) return;
   uint64_t *keys = to->keys + to->n;
   mr__family()->cell_keys(keys, cell.at, to->marks + 2 * first, 2, kept, column->seed);
+  uint64_t none = padding ? mr__key(padding, strlen(padding), column->seed) : MR__UNKNOWN_KEY;
+  for (uint32_t i = 0; padding && i < kept; i++)
+    if (keys[i] == none) keys[i] = MR__UNKNOWN_KEY;
   for (uint32_t i = 0; column->n_values > 0 && i < kept; i++)
-    keys[i] = listed(column, keys[i], piece_at(cell, to->marks, first + i), first + i + 1, bad);
+    keys[i] = listed(column, keys[i], piece_at(cell, to->marks, first + i),
+                     number_of(to, first + i), bad);
 }
 
 int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *column,
                        const struct mr__sequence *sequence, struct mr__text cell,
-                       struct mr__bad_behaviour *bad) {
+                       const struct mr__picks *picks, struct mr__bad_behaviour *bad) {
   uint32_t length = 0, first, kept;
   size_t keys_before = to->n_keys;
   bad->kind = MR__NUMBER_OK;
@@ -128,7 +178,9 @@ int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *colum
     length = (uint32_t)mr__family()->split_cell(to->marks, cell.at, cell.size,
                                                 (char)sequence->separator);
   }
-  kept = mr__kept_behaviours(sequence, length, &first);
+  to->picked = picks ? picks->index : NULL;
+  if (picks) pick_marks(to, picks);
+  kept = mr__kept_behaviours(sequence, picks ? picks->n : length, &first);
   MR_TRY(reserve(to, column, kept));
   if (column->type == MR_IDS)
     MR_TRY(add_bags(to, column, cell, first, kept, bad));
@@ -137,7 +189,7 @@ int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *colum
   else if (column->type == MR_VECTOR)
     add_vectors(to, column, cell, first, kept, bad);
   else
-    add_ids(to, column, cell, first, kept, bad);
+    add_ids(to, column, cell, first, kept, sequence->padding, bad);
   to->n += kept;
   if (column->type == MR_ID) to->n_keys = to->n;
   uint32_t keys = (uint32_t)(to->n_keys - keys_before), words;

@@ -5,13 +5,21 @@
 #define MR_DATA_BEHAVIOURS_H
 
 #include "data/cell.h"
+#include "data/picks.h"
 
 /* Bytes behind a cell that are readable. */
 enum { MR__BEHAVIOURS_PAD = 64 };
 
+/* Begin a row of so many behaviours; then each column of keys says which of them it has. Where none
+ * does they are all there. */
+int mr__picks_start(struct mr__picks *picks, uint32_t length);
+void mr__picks_add_cell(struct mr__picks *picks, const struct mr__sequence *sequence,
+                        struct mr__text cell);
+void mr__picks_finish(struct mr__picks *picks);
+
 /* One cell. */
 struct mr__history {
-  uint32_t length; /* behaviours that it has */
+  uint32_t length; /* behaviours that it has, padding and all */
   uint32_t kept;   /* of those, by the sequence's max */
   uint32_t keys;   /* that these have */
   uint32_t words;  /* that they take in a record */
@@ -25,6 +33,7 @@ struct mr__behaviours {
   float *floats;             /* MR_NUMBER: [n]; MR_VECTOR: [n, width] */
   uint32_t *sizes;           /* MR_IDS: [n] of bags */
   size_t n_cells, n, n_keys;
+  const uint32_t *picked; /* of the cell at hand, where only some are; else NULL */
   uint32_t *marks; /* of the last cell */
   size_t cells_capacity, keys_capacity, codes_capacity, floats_capacity, sizes_capacity,
       marks_capacity;
@@ -43,10 +52,11 @@ void mr__behaviours_clear(struct mr__behaviours *behaviours);
 /* Forget the cells. */
 void mr__behaviours_start(struct mr__behaviours *behaviours);
 
-/* Append a cell. MR_OK with a bad behaviour too: then 0 stands for a number. */
+/* Append a cell: its behaviours that are picked, of no more than it has, or with NULL all. MR_OK with
+ * a bad behaviour too: then 0 stands for a number. */
 int mr__behaviours_add(struct mr__behaviours *behaviours, const struct mr__column *column,
                        const struct mr__sequence *sequence, struct mr__text cell,
-                       struct mr__bad_behaviour *bad);
+                       const struct mr__picks *picks, struct mr__bad_behaviour *bad);
 
 /* How many behaviours a cell has. Nothing behind it is read. */
 uint32_t mr__count_behaviours(struct mr__text cell, int separator);

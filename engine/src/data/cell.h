@@ -2,6 +2,8 @@
 #ifndef MR_DATA_CELL_H
 #define MR_DATA_CELL_H
 
+#include <string.h>
+
 #include "data/schema.h"
 
 struct mr__text {
@@ -85,6 +87,11 @@ const char *mr__label_phrase(const struct mr__column *column);
 /* The next value of an MR_IDS cell: skips empty pieces, returns 0 at the end of the cell. `rest`
  * starts as the whole cell and is moved on. */
 int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece);
+
+/* Whether a text is the padding of a list, which may have none (NULL). */
+static inline int mr__is_padding(struct mr__text text, const char *padding) {
+  return padding && strlen(padding) == text.size && memcmp(text.at, padding, text.size) == 0;
+}
 
 /* Take the weight off a value that has one, behind the last separator; `weight` is {NULL, 0} where
  * there is none, or no value before it. */

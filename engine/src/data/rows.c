@@ -64,6 +64,7 @@ struct mr__row_parser {
   struct mr__texts joined; /* the last value of a cross that was new */
   struct bags other_bag;   /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
+  struct mr__picks picks;                 /* of the last row */
   float *vector;                          /* the same, and of a row that may be left out */
   char *lists_before; /* the text from byte lists_at on, before lists of JSON were made cells */
   size_t lists_at, lists_size, lists_capacity;
@@ -143,6 +144,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
     mr__behaviours_clear(&parser->behaviours[i]);
   free_bags(&parser->other_bag);
   mr__behaviours_clear(&parser->other_behaviours);
+  mr__free(parser->picks.index);
   mr__scenarios_clear(&parser->scenarios);
   mr__recent_free(parser->recent);
   mr__free(parser->bags);
@@ -290,6 +292,16 @@ static int next_piece(struct mr__text *rest, int layout, const struct mr__column
   return found;
 }
 
+/* The same of what is no padding. */
+static int next_value(struct mr__text *rest, int layout, const struct mr__column *column,
+                      struct mr__text *piece, struct mr__text *weight) {
+  int found;
+  do {
+    found = next_piece(rest, layout, column, piece, weight);
+  } while (found && mr__is_padding(*piece, column->padding));
+  return found;
+}
+
 static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr__item item,
                             struct mr__text piece, struct mr__text weight) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
@@ -310,7 +322,7 @@ static void note_bad_ids(struct mr__row_parser *parser, size_t row, struct mr__i
   uint32_t max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   float value;
   for (uint32_t n = 0; column->type == MR_IDS && !found && n < max; n++) {
-    if (!next_piece(&rest, parser->format.layout, column, &piece, &weight)) break;
+    if (!next_value(&rest, parser->format.layout, column, &piece, &weight)) break;
     if (column->weight_separator && !mr__value_weight(weight, &value)) {
       note_bad_weight(parser, row, item, piece, weight);
       return;
@@ -517,6 +529,42 @@ static const struct mr__sequence *sequence_of(const struct mr__row_parser *parse
   return &parser->layout->schema->sequences[column->sequence];
 }
 
+/* The behaviours of a row that are no padding; *out: NULL for all of them, also where columns are not
+ * as long as one another, which is wrong. */
+static int find_picks(struct mr__row_parser *parser, size_t row, int s,
+                      const struct mr__picks **out) {
+  const struct mr__heading *heading = parser->heading;
+  const struct mr__sequence *sequence = &parser->layout->schema->sequences[s];
+  struct mr__picks *picks = &parser->picks;
+  int n_columns = 0;
+  *out = NULL;
+  for (int i = 0; sequence->padding && i < heading->n_items; i++) {
+    struct mr__item item = heading->items[i];
+    const struct mr__column *column = &parser->layout->schema->columns[item.column];
+    if (column->sequence != s) continue;
+    struct mr__text cell = read_cell(parser, row, item.position);
+    uint32_t n = mr__count_behaviours(cell, sequence->separator);
+    if (n_columns++ == 0) MR_TRY(mr__picks_start(picks, n));
+    if (n != picks->n) return MR_OK;
+    if (column->table >= 0) mr__picks_add_cell(picks, sequence, cell);
+  }
+  if (n_columns == 0) return MR_OK;
+  mr__picks_finish(picks);
+  *out = picks;
+  return MR_OK;
+}
+
+/* Add a row's cell to the behaviours of a column. */
+static int add_cell(struct mr__row_parser *parser, struct mr__behaviours *to, size_t row,
+                    struct mr__item item, const struct mr__picks *picks) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__text cell = read_cell(parser, row, item.position);
+  struct mr__bad_behaviour bad;
+  MR_TRY(mr__behaviours_add(to, column, sequence_of(parser, column), cell, picks, &bad));
+  if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);
+  return MR_OK;
+}
+
 /* The vector of a cell into the parser's own, and note what is wrong with it. */
 static int parse_vector(struct mr__row_parser *parser, size_t row, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
@@ -546,10 +594,10 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
                column->type != MR_WEIGHT && column->type != MR_VECTOR) {
       continue;
     } else if (column->sequence >= 0) {
-      struct mr__bad_behaviour bad;
+      const struct mr__picks *picks;
       mr__behaviours_start(behaviours);
-      MR_TRY(mr__behaviours_add(behaviours, column, sequence_of(parser, column), text, &bad));
-      if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);
+      MR_TRY(find_picks(parser, row, column->sequence, &picks));
+      MR_TRY(add_cell(parser, behaviours, row, item, picks));
     } else if (column->type == MR_VECTOR && column->n_sources == 0) {
       MR_TRY(parse_vector(parser, row, item));
     } else {
@@ -900,7 +948,7 @@ static int split_bag(struct bags *bags, const struct mr__column *column, int lay
   struct mr__text piece, weight;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   *bad = 0;
-  while (n < max && next_piece(&text, layout, column, &piece, &weight)) {
+  while (n < max && next_value(&text, layout, column, &piece, &weight)) {
     if (bags->n == bags->keys_capacity)
       MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
     if (column->weight_separator) {
@@ -956,11 +1004,27 @@ static int take_apart(struct mr__row_parser *parser, struct mr__item item) {
   const struct list *list = &parser->lists[column->domain];
   struct mr__behaviours *behaviours = &parser->behaviours[item.column];
   mr__behaviours_start(behaviours);
-  for (size_t i = 0; i < list->n; i++) {
-    struct mr__bad_behaviour bad;
-    struct mr__text cell = read_cell(parser, list->rows[i], item.position);
-    MR_TRY(mr__behaviours_add(behaviours, column, sequence_of(parser, column), cell, &bad));
-    if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, list->rows[i], item, &bad);
+  for (size_t i = 0; i < list->n; i++)
+    MR_TRY(add_cell(parser, behaviours, list->rows[i], item, NULL));
+  return MR_OK;
+}
+
+/* All columns of a sequence that has a padding, row after row. */
+static int take_picks_apart(struct mr__row_parser *parser, int s) {
+  const struct mr__heading *heading = parser->heading;
+  const struct mr__column *columns = parser->layout->schema->columns;
+  const struct list *list = &parser->lists[parser->layout->schema->sequences[s].domain];
+  const struct mr__picks *picks;
+  for (int i = 0; i < heading->n_items; i++)
+    if (columns[heading->items[i].column].sequence == s)
+      mr__behaviours_start(&parser->behaviours[heading->items[i].column]);
+  for (size_t r = 0; r < list->n; r++) {
+    MR_TRY(find_picks(parser, list->rows[r], s, &picks));
+    for (int i = 0; i < heading->n_items; i++) {
+      struct mr__item item = heading->items[i];
+      if (columns[item.column].sequence == s)
+        MR_TRY(add_cell(parser, &parser->behaviours[item.column], list->rows[r], item, picks));
+    }
   }
   return MR_OK;
 }
@@ -985,9 +1049,13 @@ static void compare_lengths(struct mr__row_parser *parser, int domain,
 
 static int take_sequences_apart(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
-  for (int i = 0; i < heading->n_items; i++)
-    if (parser->layout->schema->columns[heading->items[i].column].sequence >= 0)
-      MR_TRY(take_apart(parser, heading->items[i]));
+  const mr_schema *schema = parser->layout->schema;
+  for (int i = 0; i < heading->n_items; i++) {
+    int s = schema->columns[heading->items[i].column].sequence;
+    if (s >= 0 && !schema->sequences[s].padding) MR_TRY(take_apart(parser, heading->items[i]));
+  }
+  for (size_t s = 0; s < schema->n_sequences; s++)
+    if (schema->sequences[s].padding) MR_TRY(take_picks_apart(parser, (int)s));
   for (int domain = 0; domain < MR_DOMAINS; domain++)
     for (int q = 0; q < parser->layout->records[domain].n_sequences; q++)
       compare_lengths(parser, domain, &parser->layout->records[domain].sequences[q]);
@@ -1448,12 +1516,14 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   const struct mr__layout *layout = parser->layout;
   const struct mr__column *column = &layout->schema->columns[item.column];
   struct mr__behaviours *now = &parser->other_behaviours;
-  struct mr__text cell = read_cell(parser, row, item.position);
   struct mr__stored before = mr__record_stored(layout, item.column, record);
   struct mr__bad_behaviour bad;
+  const struct mr__picks *picks;
   *differs = 0;
   mr__behaviours_start(now);
-  MR_TRY(mr__behaviours_add(now, column, sequence_of(parser, column), cell, &bad));
+  MR_TRY(find_picks(parser, row, column->sequence, &picks));
+  struct mr__text cell = read_cell(parser, row, item.position);
+  MR_TRY(mr__behaviours_add(now, column, sequence_of(parser, column), cell, picks, &bad));
   /* In this order, as in a row that starts a request: of two problems at one place the first stays.
    */
   if (bad.kind != MR__NUMBER_OK) note_bad_behaviour(parser, row, item, &bad);

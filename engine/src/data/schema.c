@@ -40,6 +40,7 @@ static void clear_values(struct mr__column *column) {
 static void clear_column(struct mr__column *column) {
   mr__free(column->name);
   mr__free(column->source);
+  mr__free(column->padding);
   mr__free(column->bounds);
   mr__free(column->parts);
   for (int i = 0; column->sources && i < column->n_sources; i++) mr__free(column->sources[i]);
@@ -53,7 +54,10 @@ void mr_schema_free(mr_schema *schema) {
   for (size_t i = 0; i < schema->n_tables; i++) mr__free(schema->tables[i].name);
   mr__free(schema->columns);
   mr__free(schema->tables);
-  for (size_t i = 0; i < schema->n_sequences; i++) mr__free(schema->sequences[i].name);
+  for (size_t i = 0; i < schema->n_sequences; i++) {
+    mr__free(schema->sequences[i].name);
+    mr__free(schema->sequences[i].padding);
+  }
   mr__free(schema->sequences);
   mr__free(schema);
 }
@@ -108,6 +112,11 @@ int mr_schema_keep_texts(mr_schema *schema, int32_t table) {
   return MR_OK;
 }
 
+static int check_padding(const char *what, const char *name, const char *padding) {
+  if (!padding || *padding) return MR_OK;
+  return mr__fail(MR_EINVAL, "%s \"%s\": padding is an empty text", what, name);
+}
+
 static int check_pieces(const char *what, const char *name, int separator, int max) {
   if (separator < 0 || separator > 255 || separator == '"' || separator == '\n' ||
       separator == '\r')
@@ -142,6 +151,7 @@ static int check_sequence(const mr_schema *schema, const mr_sequence_spec *spec)
   if (spec->keep != MR_KEEP_FIRST && spec->keep != MR_KEEP_LAST)
     return mr__fail(MR_EINVAL, "sequence \"%s\": keep is %d, expected %d (first) or %d (last)",
                     spec->name, spec->keep, MR_KEEP_FIRST, MR_KEEP_LAST);
+  MR_TRY(check_padding("sequence", spec->name, spec->padding));
   return check_pieces("sequence", spec->name, spec->separator, spec->max);
 }
 
@@ -150,14 +160,19 @@ int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec) {
   MR_TRY(check_sequence(schema, spec));
   MR_TRY(mr__grow(&schema->sequences, &schema->sequences_capacity, schema->n_sequences + 1,
                   sizeof *schema->sequences));
-  char *copy = mr__strdup(spec->name);
-  if (!copy) return mr__fail_memory();
+  char *copy = mr__strdup(spec->name), *padding = spec->padding ? mr__strdup(spec->padding) : NULL;
+  if (!copy || (spec->padding && !padding)) {
+    mr__free(copy);
+    mr__free(padding);
+    return mr__fail_memory();
+  }
   schema->sequences[schema->n_sequences++] = (struct mr__sequence){
       .name = copy,
       .domain = spec->domain,
       .max = spec->max,
       .keep = spec->keep,
-      .separator = spec->separator ? spec->separator : DEFAULT_BEHAVIOUR_SEPARATOR};
+      .separator = spec->separator ? spec->separator : DEFAULT_BEHAVIOUR_SEPARATOR,
+      .padding = padding};
   return MR_OK;
 }
 
@@ -169,7 +184,8 @@ int mr_schema_sequence(const mr_schema *schema, int32_t index, mr_sequence_spec 
                              .domain = sequence->domain,
                              .max = sequence->max,
                              .keep = sequence->keep,
-                             .separator = sequence->separator};
+                             .separator = sequence->separator,
+                             .padding = sequence->padding};
   return MR_OK;
 }
 
@@ -414,6 +430,7 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
     MR_TRY(check_values(spec));
     MR_TRY(check_shared_table(schema, spec));
     MR_TRY(check_separator(schema, spec));
+    MR_TRY(check_padding("column", spec->name, spec->padding));
     return check_weights(spec);
   case MR_BUCKET:
     MR_TRY(check_number(spec));
@@ -538,6 +555,10 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
         column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
     status = copy_values(&column, spec);
   }
+  if (status == MR_OK && spec->type == MR_IDS && spec->padding) {
+    column.padding = mr__strdup(spec->padding);
+    if (!column.padding) status = mr__fail_memory();
+  }
   if (status == MR_OK) status = copy_parts(&column, schema, spec);
   if (status == MR_OK) status = copy_sources(&column, spec);
   if (status != MR_OK) {
@@ -605,10 +626,12 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
       sum = add_text(sum, schema->columns[column->parts[k]].name);
     const int64_t weights = column->weight_separator;
     if (weights) sum = add_numbers(sum, &weights, 1);
+    if (column->padding) sum = add_text(add_text(sum, "padding"), column->padding);
     if (column->sequence < 0) continue;
     const struct mr__sequence *sequence = &schema->sequences[column->sequence];
     int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};
     sum = add_numbers(sum, more, sizeof more / sizeof *more);
+    if (sequence->padding) sum = add_text(add_text(sum, "padding"), sequence->padding);
   }
   return sum;
 }

@@ -13,6 +13,7 @@ struct mr__sequence {
   char *name;
   int domain; /* of the owner */
   int max, keep, separator;
+  char *padding; /* or NULL */
 };
 
 struct mr__column {
@@ -25,6 +26,7 @@ struct mr__column {
   int sequence; /* or -1 */
   int separator, max, width;
   int weight_separator; /* of an MR_IDS column whose values have weights, else 0 */
+  char *padding; /* of an MR_IDS column that has some, else NULL */
   int when; /* of a label: another's column, or -1 */
   char **values;    /* [n_values], in the order given; 0: any value */
   uint64_t *listed; /* [n_values] their keys, ascending */

@@ -116,18 +116,26 @@ static int bad_offset(const struct mr__column *column, const char *what, const i
                   what, (long long)i + 1, offsets[i + 1], offsets[i] < 0 ? 0 : offsets[i]);
 }
 
+/* The key of a column's padding, MR__UNKNOWN_KEY where it has none. */
+static uint64_t padding_key(const struct mr__column *column, const char *padding) {
+  return padding ? mr__key(padding, strlen(padding), column->seed) : MR__UNKNOWN_KEY;
+}
+
 static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *column,
                         const mr_values *values, int64_t bag, int64_t row) {
   int64_t begin = values->offsets[bag], end = values->offsets[bag + 1], most = most_keys(column);
+  uint64_t padding = padding_key(column, column->padding);
   if (begin < 0 || end < begin) return bad_offset(column, "offsets", values->offsets, bag);
-  for (int64_t i = begin; i < end && i < begin + most; i++) {
+  for (int64_t i = begin; i < end && most > 0; i++) {
     uint64_t key;
+    if (column->padding && values->keys[i] == padding) continue;
     const float *weight = column->weight_separator ? &values->weights[i] : NULL;
     MR_TRY(take_key(column, row, no_text, values->keys[i], &key));
     if (weight && !(*weight >= -1e9f && *weight <= 1e9f))
       return mr__fail(MR_EDATA, "column \"%s\", row %lld: weight %g is no number from -1e9 to 1e9",
                       column->name, (long long)row + 1, (double)*weight);
     MR_TRY(append_key(to, key, weight));
+    most--;
   }
   return MR_OK;
 }
@@ -137,10 +145,12 @@ static int put_bag_text(struct mr__batch_column *to, const struct mr__column *co
   struct mr__text piece, weight;
   int64_t most = most_keys(column);
   int is_weighted = column->weight_separator != 0;
-  for (int64_t n = 0; n < most && mr__next_piece(&rest, column->separator, &piece); n++) {
+  while (most > 0 && mr__next_piece(&rest, column->separator, &piece)) {
     uint64_t key;
     float value = 1;
     if (is_weighted) mr__cut_weight(&piece, column->weight_separator, &weight);
+    if (mr__is_padding(piece, column->padding)) continue;
+    most--;
     if (is_weighted && !mr__value_weight(weight, &value)) {
       char text[160];
       mr__describe_weight(text, sizeof text, column, piece, weight);
@@ -265,12 +275,53 @@ static int common_length(const mr_schema *schema, int s, const mr_values *const 
   return MR_OK;
 }
 
-int mr__values_length(const mr_schema *schema, int s, const mr_values *const *given, int64_t row,
-                      int64_t *kept) {
-  uint32_t first;
+/* Say which behaviours of a row a column of keys has. */
+static void add_picks(struct mr__picks *picks, const mr_schema *schema, const mr_values *values,
+                      int64_t row) {
+  const struct mr__column *column = &schema->columns[values->column];
+  const struct mr__sequence *sequence = &schema->sequences[column->sequence];
+  if (values->texts) {
+    mr__picks_add_cell(picks, sequence, text_at(values, row));
+    return;
+  }
+  int64_t first = values->behaviours[row];
+  uint64_t padding = padding_key(column, sequence->padding);
+  for (uint32_t i = 0; i < picks->n; i++) {
+    int64_t from = first + i, n = 1;
+    if (column->type == MR_IDS) { /* a bag of padding is that alone */
+      n = (int64_t)values->offsets[from + 1] - values->offsets[from];
+      from = values->offsets[from];
+    }
+    picks->index[i] |= n != 1 || from < 0 || values->keys[from] != padding;
+  }
+  picks->n_columns++;
+}
+
+/* The behaviours of a row that are no padding, as far as columns of keys are given. */
+static int find_picks(const mr_schema *schema, int s, const mr_values *const *given, int64_t row,
+                      struct mr__picks *picks) {
   int64_t n;
   MR_TRY(common_length(schema, s, given, row, &n));
-  *kept = mr__kept_behaviours(&schema->sequences[s], (uint32_t)n, &first);
+  MR_TRY(mr__picks_start(picks, (uint32_t)n));
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (schema->columns[c].sequence == s && schema->columns[c].table >= 0 && given[c])
+      add_picks(picks, schema, given[c], row);
+  mr__picks_finish(picks);
+  return MR_OK;
+}
+
+int mr__values_length(const mr_schema *schema, int s, const mr_values *const *given, int64_t row,
+                      struct mr__picks *picks, int64_t *kept) {
+  const struct mr__sequence *sequence = &schema->sequences[s];
+  uint32_t first;
+  int64_t n;
+  if (sequence->padding) {
+    MR_TRY(find_picks(schema, s, given, row, picks));
+    n = picks->n;
+  } else {
+    MR_TRY(common_length(schema, s, given, row, &n));
+  }
+  *kept = mr__kept_behaviours(sequence, (uint32_t)n, &first);
   return MR_OK;
 }
 
@@ -288,12 +339,19 @@ static int set_length(mr_batch *batch, int s, int64_t row, int64_t n) {
 struct piece_of_row {
   int64_t row, skip;
   int32_t at, end;
+  const uint32_t *index; /* of those behaviours that are no padding; NULL: there is none */
 };
+
+/* Which behaviour of the call goes to a row of the batch. */
+static int64_t behaviour_at(const struct piece_of_row *p, int32_t at) {
+  int64_t i = p->skip + (at - p->at);
+  return p->index ? p->index[i] : i;
+}
 
 static int bad_behaviour(const struct mr__column *column, const struct piece_of_row *p, int32_t at,
                          const char *trouble) {
   return mr__fail(MR_EDATA, "column \"%s\", row %lld, behaviour %lld: %s", column->name,
-                  (long long)p->row + 1, (long long)(p->skip + at - p->at + 1), trouble);
+                  (long long)p->row + 1, (long long)behaviour_at(p, at) + 1, trouble);
 }
 
 /* A number or vector of floats from text. */
@@ -315,14 +373,16 @@ static int put_behaviour_number(struct mr__batch_column *to, const struct mr__co
 }
 
 static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__column *column,
-                               struct mr__text rest, int separator, const struct piece_of_row *p) {
+                               struct mr__text rest, const struct mr__sequence *sequence,
+                               const struct piece_of_row *p) {
   int64_t number = 0;
   for (int32_t at = p->at; at < p->end; number++) {
-    const char *stop = memchr(rest.at, separator, rest.size);
+    const char *stop = memchr(rest.at, sequence->separator, rest.size);
     struct mr__text piece = {rest.at, stop ? (size_t)(stop - rest.at) : rest.size};
     if (stop) rest = (struct mr__text){stop + 1, rest.size - piece.size - 1};
-    if (number < p->skip) continue;
+    if (number < behaviour_at(p, at)) continue;
     if (column->type == MR_ID) {
+      if (mr__is_padding(piece, sequence->padding)) piece.size = 0; /* other columns have it */
       MR_TRY(take_text(column, p->row, piece, &to->keys[at]));
     } else if (column->type == MR_IDS) {
       MR_TRY(put_bag_text(to, column, piece, p->row));
@@ -335,11 +395,12 @@ static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__col
   return MR_OK;
 }
 
+/* The floats of one behaviour to a row of the batch. */
 static int put_behaviour_floats(struct mr__batch_column *to, const struct mr__column *column,
-                                const float *from, const struct piece_of_row *p) {
-  int64_t width = column->type == MR_VECTOR ? column->width : 1, n = (p->end - p->at) * width;
-  float *out = to->floats + p->at * width;
-  for (int64_t i = 0; i < n; i++) {
+                                const float *from, const struct piece_of_row *p, int32_t at) {
+  int64_t width = column->type == MR_VECTOR ? column->width : 1;
+  float *out = to->floats + at * width;
+  for (int64_t i = 0; i < width; i++) {
     int fits = isfinite(from[i]);
     out[i] = from[i];
     if (column->type == MR_NUMBER)
@@ -347,7 +408,7 @@ static int put_behaviour_floats(struct mr__batch_column *to, const struct mr__co
     if (fits) continue;
     char text[48];
     snprintf(text, sizeof text, "%g is no finite number", (double)from[i]);
-    return bad_behaviour(column, p, p->at + (int32_t)(i / width), text);
+    return bad_behaviour(column, p, at, text);
   }
   return MR_OK;
 }
@@ -355,16 +416,17 @@ static int put_behaviour_floats(struct mr__batch_column *to, const struct mr__co
 static int put_behaviours(mr_batch *batch, const mr_values *values, const struct piece_of_row *p) {
   const struct mr__column *column = &batch->schema->columns[values->column];
   struct mr__batch_column *to = &batch->columns[values->column];
-  int separator = batch->schema->sequences[column->sequence].separator;
-  if (values->texts) return put_behaviour_texts(to, column, text_at(values, p->row), separator, p);
-  int64_t from = values->behaviours[p->row] + p->skip;
-  if (values->floats) {
-    int64_t width = column->type == MR_VECTOR ? column->width : 1;
-    return put_behaviour_floats(to, column, values->floats + from * width, p);
-  }
-  for (int32_t at = p->at; at < p->end; at++, from++) {
-    if (column->type == MR_ID) {
-      MR_TRY(take_key(column, p->row, no_text, values->keys[from], &to->keys[at]));
+  const struct mr__sequence *sequence = &batch->schema->sequences[column->sequence];
+  uint64_t padding = padding_key(column, sequence->padding);
+  if (values->texts) return put_behaviour_texts(to, column, text_at(values, p->row), sequence, p);
+  int64_t width = column->type == MR_VECTOR ? column->width : 1;
+  for (int32_t at = p->at; at < p->end; at++) {
+    int64_t from = values->behaviours[p->row] + behaviour_at(p, at);
+    if (values->floats) {
+      MR_TRY(put_behaviour_floats(to, column, values->floats + from * width, p, at));
+    } else if (column->type == MR_ID) {
+      uint64_t key = values->keys[from] == padding ? MR__UNKNOWN_KEY : values->keys[from];
+      MR_TRY(take_key(column, p->row, no_text, key, &to->keys[at]));
     } else {
       MR_TRY(put_bag_keys(to, column, values, from, p->row));
       to->offsets[at + 1] = (int32_t)to->n;
@@ -376,11 +438,12 @@ static int put_behaviours(mr_batch *batch, const mr_values *values, const struct
 int mr__values_put_sequence(mr_batch *batch, int s, const mr_values *const *given, int64_t first) {
   const mr_schema *schema = batch->schema;
   const struct mr__sequence *spec = &schema->sequences[s];
-  int64_t rows = batch->rows[spec->domain], n, length;
+  int64_t rows = batch->rows[spec->domain], n;
+  struct mr__picks *picks = &batch->picks;
   const int32_t *starts = batch->sequences[s].first;
   batch->sequences[s].first[0] = 0;
   for (int64_t r = 0; r < rows; r++) {
-    MR_TRY(mr__values_length(schema, s, given, first + r, &n));
+    MR_TRY(mr__values_length(schema, s, given, first + r, picks, &n));
     MR_TRY(set_length(batch, s, r, n));
   }
   MR_TRY(mr__batch_resize_sequence(batch, s));
@@ -391,8 +454,13 @@ int mr__values_put_sequence(mr_batch *batch, int s, const mr_values *const *give
     if (schema->columns[c].type == MR_IDS) batch->columns[c].n = 0;
     for (int64_t r = 0; r < rows; r++) {
       struct piece_of_row p = {.row = first + r, .at = starts[r], .end = starts[r + 1]};
-      MR_TRY(length_at(schema, given[c], p.row, &length));
-      if (spec->keep == MR_KEEP_LAST) p.skip = length - (p.end - p.at);
+      MR_TRY(length_at(schema, given[c], p.row, &n));
+      if (spec->padding) {
+        MR_TRY(find_picks(schema, s, given, p.row, picks));
+        p.index = picks->index;
+        n = picks->n;
+      }
+      if (spec->keep == MR_KEEP_LAST) p.skip = n - (p.end - p.at);
       MR_TRY(put_behaviours(batch, given[c], &p));
     }
   }

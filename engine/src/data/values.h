@@ -18,9 +18,9 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first);
 int mr__values_put_sequence(mr_batch *batch, int sequence, const mr_values *const *given,
                             int64_t first);
 
-/* How many behaviours that keeps of a row. */
+/* How many behaviours that keeps of a row. `picks` is room to work in. */
 int mr__values_length(const mr_schema *schema, int sequence, const mr_values *const *given,
-                      int64_t row, int64_t *kept);
+                      int64_t row, struct mr__picks *picks, int64_t *kept);
 
 /* The values of a cross, of those that its parts have in the batch. */
 void mr__values_cross(mr_batch *batch, int column);

@@ -29,6 +29,12 @@ static void write_transform(struct mr__text *out, const struct mr__column *colum
   mr__putf(out, ",\"normalize\":%d,\"when_missing\":%d}", column->normalize, column->when_missing);
 }
 
+static void write_padding(struct mr__text *out, const char *padding) {
+  if (!padding) return;
+  mr__puts(out, ",\"padding\":");
+  mr__put_string(out, padding);
+}
+
 static void write_column(struct mr__text *out, const mr_schema *schema,
                          const struct mr__column *column) {
   for (int i = 0; i < column->n_parts; i++) {
@@ -41,6 +47,7 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
   mr__puts(out, ",\"name\":");
   mr__put_string(out, column->name);
   write_transform(out, column);
+  write_padding(out, column->padding);
   mr__putf(out, ",\"separator\":%d,", column->separator);
   if (column->sequence >= 0) {
     mr__puts(out, "\"sequence\":");
@@ -79,6 +86,7 @@ static void write_sequences(struct mr__text *out, const mr_schema *schema) {
     mr__putf(out, "%s{\"domain\":%d,\"keep\":%d,\"max\":%d,\"name\":", s ? "," : "",
              sequence->domain, sequence->keep, sequence->max);
     mr__put_string(out, sequence->name);
+    write_padding(out, sequence->padding);
     mr__putf(out, ",\"separator\":%d}", sequence->separator);
   }
 }
@@ -181,6 +189,7 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   if (mr__json_get(from, "table")) MR_TRY(mr__json_text(from, "table", &spec.table));
   if (mr__json_get(from, "sequence")) MR_TRY(mr__json_text(from, "sequence", &spec.sequence));
   if (mr__json_get(from, "when")) MR_TRY(mr__json_text(from, "when", &spec.when));
+  if (mr__json_get(from, "padding")) MR_TRY(mr__json_text(from, "padding", &spec.padding));
   MR_TRY(whole32(from, "type", &spec.type));
   MR_TRY(whole32(from, "domain", &spec.domain));
   MR_TRY(whole32(from, "separator", &spec.separator));
@@ -213,6 +222,7 @@ static int read_sequence(mr_schema *schema, const struct mr__json *from) {
   MR_TRY(whole32(from, "max", &spec.max));
   MR_TRY(whole32(from, "keep", &spec.keep));
   MR_TRY(whole32(from, "separator", &spec.separator));
+  if (mr__json_get(from, "padding")) MR_TRY(mr__json_text(from, "padding", &spec.padding));
   return mr_schema_add_sequence(schema, &spec);
 }
 

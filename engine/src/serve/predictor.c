@@ -299,10 +299,11 @@ int mr_predictor_prepare(mr_scratch *scratch, const mr_values *values, int32_t n
 static int fit_behaviours(const mr_scratch *scratch, int s, int64_t first, int64_t *rows) {
   const mr_schema *schema = graph_of(scratch->predictor)->schema;
   int64_t most = scratch->run->plan.most_rows[MR__SEQUENCE_REGION], sum = 0;
+  struct mr__picks *picks = &scratch->batch->picks;
   int given = is_given(scratch, s);
   for (int64_t r = 0; r < *rows; r++) {
     int64_t n = scratch->request->sequences[s].rows;
-    if (given) MR_TRY(mr__values_length(schema, s, scratch->given, first + r, &n));
+    if (given) MR_TRY(mr__values_length(schema, s, scratch->given, first + r, picks, &n));
     if ((sum += n) > most) *rows = r;
   }
   return MR_OK;
