@@ -280,7 +280,7 @@ local function belongs(description, map)
 end
 
 local function default_of(context, description, map, path)
-  if description.required then
+  if description.required and not map.index[description.unless] then
     stop(yaml.where(map), "%s is missing", path)
   elseif description.optional then
     return nil
@@ -504,17 +504,17 @@ local function expand_sources(context, field, path)
   return names
 end
 
--- Whether one field can be a part of a cross; `above` are those that come before it, by name.
-local function check_part(context, field, path, i, above)
+-- Whether one field can be a part of a cross.
+local function check_part(context, field, path, i, fields)
   local name = field.cross[i]
-  local place, part = context.places[("%s.cross[%d]"):format(path, i)], above[name]
+  local place, part = context.places[("%s.cross[%d]"):format(path, i)], fields[name]
   if not part then
-    stop(place, '%s.cross: there is no field "%s" above it%s', path, name,
-      suggest.phrase(name, sorted_keys(above)))
+    stop(place, '%s.cross: there is no field "%s"%s', path, name,
+      suggest.phrase(name, sorted_keys(fields)))
   elseif part.type ~= "id" or part.cross then
     stop(place, '%s.cross: field "%s" is %s, expected fields of type id', path, name,
       part.cross and "a cross itself" or "of type " .. part.type)
-  elseif part.side == "ad" and field.side ~= "ad" then
+  elseif part.side == "ad" and field.side and field.side ~= "ad" then
     stop(context.places[path .. ".side"], '%s.side is %s, expected ad, since "%s" is the ad\'s',
       path, field.side, name)
   end
@@ -524,8 +524,7 @@ local function check_part(context, field, path, i, above)
 end
 
 -- A field that combines others is no column, and its values cannot be listed.
-local function check_cross(context, field, path, above)
-  if not field.cross then return end
+local function check_cross(context, field, path)
   if #field.cross < 2 or #field.cross > 8 then
     stop(context.places[path .. ".cross"], "%s.cross names %d field%s, expected 2 to 8", path,
       #field.cross, #field.cross == 1 and "" or "s")
@@ -535,7 +534,21 @@ local function check_cross(context, field, path, above)
       stop(context.places[("%s.%s"):format(path, key)], "%s.%s does not go with cross", path, key)
     end
   end
-  for i = 1, #field.cross do check_part(context, field, path, i, above) end
+end
+
+-- The crosses among the fields: their parts may stand anywhere, and say whose they are.
+local function resolve_crosses(context, list)
+  local fields = {}
+  for _, field in ipairs(list) do fields[field.name] = field end
+  for _, field in ipairs(list) do
+    local cross, path = field.cross or {}, context.entries[field.name]
+    for i = 1, #cross do check_part(context, field, path, i, fields) end
+    local side = cross[1] and fields[cross[1]].side
+    for _, name in ipairs(cross) do
+      if fields[name].side == "ad" then side = "ad" end
+    end
+    field.side = field.side or side
+  end
 end
 
 local function check_field(context, field, path)
@@ -568,7 +581,7 @@ end
 
 -- One entry a field, each with its source and table written out.
 local function expand_fields(values, context)
-  local fields, above = {}, {}
+  local fields = {}
   context.seen, context.entries = {}, {}
   for i, field in ipairs(values.fields) do
     local path = ("fields[%d]"):format(i)
@@ -576,7 +589,7 @@ local function expand_fields(values, context)
     if field.cross and #names > 1 then
       stop(context.places[path .. ".cross"], "%s.cross does not go with a list of names", path)
     end
-    check_cross(context, field, path, above)
+    if field.cross then check_cross(context, field, path) end
     for _, name in ipairs(names) do
       local one = {}
       for key, value in pairs(field) do one[key] = value end
@@ -591,9 +604,10 @@ local function expand_fields(values, context)
       if field.type == "id" or field.type == "ids" or field.buckets then
         one.table = field.table or name
       end
-      fields[#fields + 1], above[name] = one, one
+      fields[#fields + 1] = one
     end
   end
+  resolve_crosses(context, fields)
   return fields
 end
 

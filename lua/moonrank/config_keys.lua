@@ -8,6 +8,7 @@
 --     doc       one line of help
 --     default   what stands for a key that is not given
 --     required  true: the key must be given
+--     unless    of a required one: a key beside it, with which it may be left out
 --     min, max  range of whole and number; above: an exclusive lower bound
 --     words     of word: the allowed ones
 --     of        of list and named: the description of an item; named maps have free keys
@@ -135,7 +136,8 @@ local FIELD = { type = "map", keys = {
     doc = "what models call the field; a list describes several fields at once, and f1..f200 "
       .. "stands for 200 names" }),
   key("side", { type = "word", words = { "user", "ad", "scene", "context" }, required = true,
-    doc = "whose it is; all but ad are the same in every row of a request" }),
+    unless = "cross", doc = "whose it is; all but ad are the same in every row of a request; of a "
+      .. "cross by default ad where one of its parts is, else as of the first" }),
   key("type", { type = "word", words = { "id", "ids", "number", "vector" }, required = true,
     doc = "one value, several values, a number, or a fixed number of numbers in one cell" }),
   key("source", { type = "either", forms = { COLUMN_FORMS[1], COLUMN_FORMS[2],
@@ -148,8 +150,8 @@ local FIELD = { type = "map", keys = {
     doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
       .. "number only with buckets" }),
   key("cross", { type = "list", of = { type = "text" }, only = { "id" },
-    doc = "2 to 8 id fields above this one, which is no column of the file then: its values are "
-      .. "the combinations of theirs; unknown where one of them is empty" }),
+    doc = "2 to 8 id fields, wherever they stand; this one is no column of the file then: its "
+      .. "values are the combinations of theirs; unknown where one of them is empty" }),
   key("separator", { type = "text", only = { "ids", "vector" }, default = ",",
     doc = "the character between values; of lists in jsonl there is none to be said" }),
   key("width", { type = "whole", min = 1, max = 1048576, only = { "vector" },

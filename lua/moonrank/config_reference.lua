@@ -34,7 +34,9 @@ local function walk(description, path, visit)
 end
 
 local function condition(description)
-  if description.required then return "required" end
+  if description.required then
+    return "required" .. (description.unless and " without " .. description.unless or "")
+  end
   if description.default ~= nil then return "default " .. shown(description.default) end
   return ""
 end

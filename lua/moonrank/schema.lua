@@ -1,6 +1,7 @@
 --- The engine's schema of a fields configuration, and the fields as model scripts see them.
 --
--- Columns are added in a fixed order: the fields as written, the members of the sequences
+-- Columns are added in a fixed order: the fields as written, but crosses that stand before one of
+-- their parts behind all of them, the members of the sequences
 -- ("click.ad"), the request key, the labels by task name, behind those that decide about them, the
 -- group, the weight, the scenario, the time. So the fields have the same numbers with and without
 -- labels.
@@ -82,6 +83,21 @@ local function add_field(self, field, config, in_sequence)
     domain = in_sequence or domain,
     column = column, pool = field.pool, width = field.width, weighted = field.weighted,
   }
+end
+
+-- A cross comes behind its parts, others as they are written.
+local function add_fields(self, config)
+  local waiting = {}
+  for i, field in ipairs(config.fields) do
+    local lacks
+    for _, part in ipairs(field.cross or {}) do lacks = lacks or not self.columns[part] end
+    if lacks then
+      waiting[#waiting + 1] = i
+    else
+      self.fields[i] = add_field(self, field, config)
+    end
+  end
+  for _, i in ipairs(waiting) do self.fields[i] = add_field(self, config.fields[i], config) end
 end
 
 -- The field that a member lines up with: of its name, and if it has a table, of the same one.
@@ -172,7 +188,7 @@ function Schema.new(config, options)
   end
   self.fields.schema = self
   for _, field in ipairs(config.fields) do self.fits = self.fits or is_fitted(field) or nil end
-  for i, field in ipairs(config.fields) do self.fields[i] = add_field(self, field, config) end
+  add_fields(self, config)
   for i, sequence in ipairs(config.sequences or {}) do
     self.sequences[i] = add_sequence(self, sequence, config)
   end

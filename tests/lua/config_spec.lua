@@ -302,12 +302,29 @@ describe("a wrong fields file", function()
       more "  - {name: ad, side: ad, type: number, table: x}")
   end)
 
+  it("takes crosses anywhere, and their side from their parts", function()
+    local function sides(list)
+      local dir = project(nil, "data: {train: t.csv}\nlabel: l\nfields:\n"
+        .. "  - {name: x, type: id, cross: [a, b]}\n" .. list)
+      local fields = assert(config.fields(dir .. "/fields.yaml")).fields
+      for i, field in ipairs(fields) do fields[i] = field.name .. " " .. field.side end
+      return fields
+    end
+    assert.same({ "x user", "a user", "b scene" }, sides("  - {name: a, side: user, type: id}\n"
+      .. "  - {name: b, side: scene, type: id}"))
+    assert.same({ "x ad", "b ad", "a user" }, sides("  - {name: b, side: ad, type: id}\n"
+      .. "  - {name: a, side: user, type: id}"))
+    assert.same({ "x context", "a context", "b user", "y ad" },
+      sides("  - {name: [a], side: context, type: id}\n  - {name: b, side: user, type: id}\n"
+        .. "  - {name: y, side: ad, type: id, cross: [b, a]}"))
+  end)
+
   it("names what a cross cannot be of", function()
     local function wrong(message, rest)
       fields_fail(message, more("  - {name: ad, side: ad, type: id}\n"
         .. "  - {name: n, side: ad, type: number}\n  - {name: x, " .. rest .. "}"))
     end
-    wrong('fields.yaml:7:49: fields[4].cross: there is no field "adx" above it; did you mean "ad"?',
+    wrong('fields.yaml:7:49: fields[4].cross: there is no field "adx"; did you mean "ad"?',
       "side: ad, type: id, cross: [user, adx]")
     wrong('fields.yaml:7:49: fields[4].cross: field "n" is of type number, expected fields of type '
       .. "id", "side: ad, type: id, cross: [user, n]")
@@ -317,6 +334,7 @@ describe("a wrong fields file", function()
       "side: ad, type: id, cross: [ad]")
     wrong('fields.yaml:7:21: fields[4].side is user, expected ad, since "ad" is the ad\'s',
       "side: user, type: id, cross: [user, ad]")
+    fields_fail("fields.yaml:5:5: fields[2].side is missing", more "  - {name: x, type: id}")
     wrong("fields.yaml:7:62: fields[4].source does not go with cross",
       "side: ad, type: id, cross: [user, ad], source: x")
     wrong("fields.yaml:7:62: fields[4].values does not go with cross",

@@ -72,6 +72,12 @@ for name, rows in pairs { train = make_rows(4000, 1), test = test_rows } do
   write_csv(("%s/%s.csv"):format(dir, name), rows)
   write_jsonl(("%s/%s.jsonl"):format(dir, name), rows)
 end
+-- The crosses above their parts, which say whose they are.
+local plain, crosses = FIELDS:match "fields:\n(.-)(  %- {name: user_place.*)$"
+local ABOVE = FIELDS:match "^.*fields:\n" .. crosses .. plain
+helper.write(dir .. "/written_above.yaml", (ABOVE:format("csv", "csv"):gsub(", cross: %b[]", "")))
+helper.write(dir .. "/crossed_above.yaml",
+  (ABOVE:format("csv", "csv"):gsub("side: %a+, ([^\n]*cross)", "%1")))
 helper.write(dir .. "/crossed.yaml", FIELDS:format("csv", "csv"))
 helper.write(dir .. "/json.yaml", FIELDS:format("jsonl", "jsonl"))
 helper.write(dir .. "/written.yaml", (FIELDS:format("csv", "csv"):gsub(", cross: %b[]", "")))
@@ -108,6 +114,16 @@ describe("a cross", function()
   it("is the same from JSON lines, and for any number of threads", function()
     assert.equal(written, train("json", "--threads 1"))
     assert.equal(written, train("crossed", "--threads 3"))
+  end)
+
+  it("may stand above its parts, and is theirs", function()
+    local scores = train "crossed_above"
+    assert.equal(train "written_above", scores)
+    helper.write(dir .. "/one.csv", "rid,ad,place,user\n1,a1,feed,u1\n")
+    helper.write(dir .. "/same.csv", "rid,ad,place,user,user_place,ad_place,all\n"
+      .. "1,a1,feed,u1,u1 & feed,a1 & feed,u1 & a1 & feed\n")
+    assert.equal(run "predict run_written_above --data same.csv",
+      run "predict run_crossed_above --data one.csv")
   end)
 
   it("is the same for a row alone", function()

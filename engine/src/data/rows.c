@@ -58,11 +58,15 @@ struct mr__row_parser {
   size_t *tails;                     /* [n_rows] where what comes next in a record goes */
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
   uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
-  uint32_t *codes[MR_DOMAINS];       /* [codes of a record, n_rows] of the records of a step */
-  struct mr__text *above;  /* [cells] raw cell of the last row before the step, request side */
-  char *unquoted;          /* the last cell that had doubled quotes */
-  struct mr__texts joined; /* the last value of a cross that was new */
-  struct bags other_bag;   /* of a row that does not start its request */
+  int *part_places;                  /* [columns] of the parts of crosses: which of them, or -1 */
+  size_t n_parts;
+  uint64_t *part_keys;         /* [n_parts, n_rows] of the rows of each one's list */
+  uint64_t *part_last_keys;    /* [n_parts] of the last request before the step */
+  uint32_t *codes[MR_DOMAINS]; /* [codes of a record, n_rows] of the records of a step */
+  struct mr__text *above;      /* [cells] raw cell of the last row before the step, request side */
+  char *unquoted;              /* the last cell that had doubled quotes */
+  struct mr__texts joined;     /* the last value of a cross that was new */
+  struct bags other_bag;       /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
   struct mr__picks picks;                 /* of the last row */
   float *vector;                          /* the same, and of a row that may be left out */
@@ -70,10 +74,24 @@ struct mr__row_parser {
   size_t lists_at, lists_size, lists_capacity;
   size_t codes_capacity[MR_DOMAINS];
   size_t stops_capacity, request_of_capacity, keys_capacity, unquoted_capacity;
-  size_t marks_capacity, tails_capacity, places_capacity, vector_capacity;
+  size_t marks_capacity, tails_capacity, places_capacity, vector_capacity, part_keys_capacity;
 };
 
 /* ---- life cycle ---- */
+
+static int list_parts(struct mr__row_parser *parser) {
+  const mr_schema *schema = parser->layout->schema;
+  parser->part_places = mr__calloc(schema->n_columns, sizeof *parser->part_places);
+  parser->part_last_keys = mr__calloc(schema->n_columns, sizeof *parser->part_last_keys);
+  if (!parser->part_places || !parser->part_last_keys) return mr__fail_memory();
+  for (size_t c = 0; c < schema->n_columns; c++) parser->part_places[c] = -1;
+  for (size_t c = 0; c < schema->n_columns; c++)
+    for (int k = 0; k < schema->columns[c].n_parts; k++) {
+      int *place = &parser->part_places[schema->columns[c].parts[k]];
+      if (*place < 0) *place = (int)parser->n_parts++;
+    }
+  return MR_OK;
+}
 
 int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *layout,
                        const mr_text_format *format, struct mr__dictionary *dictionary) {
@@ -96,6 +114,7 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request ||
       !parser->rows.first_cells || !parser->rows.views || !parser->rows.new_keys)
     status = mr__fail_memory();
+  if (status == MR_OK) status = list_parts(parser);
   if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
   if (status != MR_OK) {
     mr__row_parser_free(parser);
@@ -157,6 +176,9 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->request_of);
   mr__free(parser->marks);
   mr__free(parser->keys);
+  mr__free(parser->part_places);
+  mr__free(parser->part_keys);
+  mr__free(parser->part_last_keys);
   mr__free(parser->unquoted);
   mr__free(parser->vector);
   mr__texts_clear(&parser->joined);
@@ -468,6 +490,8 @@ static int reserve_rows(struct mr__row_parser *parser) {
       mr__grow(&parser->request_of, &parser->request_of_capacity, n, sizeof *parser->request_of));
   MR_TRY(mr__grow(&parser->marks, &parser->marks_capacity, 2 * n, sizeof *parser->marks));
   MR_TRY(mr__grow(&parser->keys, &parser->keys_capacity, MR__QUERIES * n, sizeof *parser->keys));
+  MR_TRY(mr__grow(&parser->part_keys, &parser->part_keys_capacity, parser->n_parts * n,
+                  sizeof *parser->part_keys));
   MR_TRY(mr__grow(&parser->tails, &parser->tails_capacity, n, sizeof *parser->tails));
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct list *list = &parser->lists[domain];
@@ -1246,8 +1270,7 @@ static void list_keys(struct mr__row_parser *parser, struct mr__item item, uint6
   const struct list *list = &parser->lists[column->domain];
   for (size_t i = 0; column->n_values > 0 && i < list->n; i++) {
     keys[i] = mr__listed_key(column, keys[i]);
-    if (keys[i] == MR__UNLISTED_KEY && is_strict(column))
-      note_bad_ids(parser, list->rows[i], item);
+    if (keys[i] == MR__UNLISTED_KEY && is_strict(column)) note_bad_ids(parser, list->rows[i], item);
   }
 }
 
@@ -1329,38 +1352,73 @@ static int find_codes(struct mr__row_parser *parser, const struct mr__item *item
   return MR_OK;
 }
 
+static uint64_t *part_keys_of(struct mr__row_parser *parser, int column) {
+  return parser->part_keys + (size_t)parser->part_places[column] * parser->n_rows;
+}
+
 /* The codes of n columns of ids. */
 static int take_ids(struct mr__row_parser *parser, const struct mr__item *items, int n) {
   size_t n_rows = parser->lists[parser->layout->schema->columns[items[0].column].domain].n;
   hash_columns(parser, items, n);
-  for (int k = 0; k < n; k++) list_keys(parser, items[k], parser->keys + (size_t)k * n_rows);
+  for (int k = 0; k < n; k++) {
+    uint64_t *keys = parser->keys + (size_t)k * n_rows;
+    list_keys(parser, items[k], keys);
+    if (parser->part_places[items[k].column] >= 0 && n_rows > 0)
+      memcpy(part_keys_of(parser, items[k].column), keys, n_rows * sizeof *keys);
+  }
   return find_codes(parser, items, n);
+}
+
+/* The keys of a part, for the rows of the cross's list: those of its own, or where these are
+ * requests, of the request that a row is of. That may have begun in a step before. */
+static const uint64_t *keys_of_part(struct mr__row_parser *parser, const struct mr__column *cross,
+                                    int k, uint64_t *room) {
+  int part = cross->parts[k];
+  const uint64_t *keys = part_keys_of(parser, part);
+  const struct list *list = &parser->lists[cross->domain];
+  const mr_schema *schema = parser->layout->schema;
+  if (schema->columns[part].domain == cross->domain || schema->request_key < 0) return keys;
+  uint64_t last = parser->part_last_keys[parser->part_places[part]];
+  int64_t before = parser->rows.sides[MR_REQUEST].n;
+  for (size_t i = 0; i < list->n; i++) {
+    int64_t request = parser->request_of[list->rows[i]] - before;
+    room[i] = request >= 0 ? keys[request] : last;
+  }
+  return room;
 }
 
 /* The codes of a cross: the keys of its parts, in the rows of its own domain, become its keys. */
 static int take_cross(struct mr__row_parser *parser, int c) {
-  const struct mr__column *columns = parser->layout->schema->columns, *cross = &columns[c];
+  const struct mr__column *cross = &parser->layout->schema->columns[c];
   const struct list *list = &parser->lists[cross->domain];
-  uint64_t *keys = parser->keys, parts[MR__MOST_PARTS];
+  const uint64_t *keys[MR__MOST_PARTS];
+  uint64_t parts[MR__MOST_PARTS];
   _Static_assert((int)MR__MOST_PARTS <= (int)MR__QUERIES,
                  "parser->keys has room for the parts of a cross");
-  for (int k = 0; k < cross->n_parts; k++) {
-    int position = mr__heading_position(parser->heading, cross->parts[k]);
-    hash_cells(parser, (struct mr__item){.position = position, .column = cross->parts[k]}, list,
-               keys + (size_t)k * list->n);
-  }
+  for (int k = 0; k < cross->n_parts; k++)
+    keys[k] = keys_of_part(parser, cross, k, parser->keys + (size_t)k * list->n);
   for (size_t i = 0; i < list->n; i++) {
-    for (int k = 0; k < cross->n_parts; k++)
-      parts[k] = mr__listed_key(&columns[cross->parts[k]], keys[(size_t)k * list->n + i]);
-    keys[i] = mr__cross_key(cross, parts);
+    for (int k = 0; k < cross->n_parts; k++) parts[k] = keys[k][i];
+    parser->keys[i] = mr__cross_key(cross, parts);
   }
   return find_codes(parser, &(struct mr__item){.column = c}, 1);
+}
+
+/* What rows of the next step that go on with the last request need of it. */
+static void keep_last_keys(struct mr__row_parser *parser) {
+  const mr_schema *schema = parser->layout->schema;
+  size_t n_requests = parser->lists[MR_REQUEST].n;
+  if (n_requests == 0) return;
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (parser->part_places[c] >= 0 && schema->columns[c].domain == MR_REQUEST)
+      parser->part_last_keys[parser->part_places[c]] = part_keys_of(parser, (int)c)[n_requests - 1];
 }
 
 static int take_crosses(struct mr__row_parser *parser) {
   const mr_schema *schema = parser->layout->schema;
   for (size_t c = 0; c < schema->n_columns; c++)
     if (schema->columns[c].n_parts > 0) MR_TRY(take_cross(parser, (int)c));
+  keep_last_keys(parser);
   return MR_OK;
 }
 
@@ -1562,9 +1620,9 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     bags->n = 0;
     MR_TRY(split_bag(bags, column, parser->format.layout, text, &n, &bad));
     struct mr__stored before = mr__record_stored(layout, item.column, record);
-    *differs =
-        n != before.n_codes || !are_codes_of(parser, column->table, before.codes, bags->keys, n) ||
-        !same_words(bags->weights, before.codes + 4 * (size_t)n, before.n_words - n);
+    *differs = n != before.n_codes ||
+               !are_codes_of(parser, column->table, before.codes, bags->keys, n) ||
+               !same_words(bags->weights, before.codes + 4 * (size_t)n, before.n_words - n);
     if (bad) note_bad_ids(parser, row, item), *differs = 0;
   } else {
     uint64_t key = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
