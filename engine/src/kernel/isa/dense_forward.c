@@ -36,9 +36,10 @@ struct making {
 
 enum { READY, Q_OF_INPUTS, Q_OF_COLUMNS };
 
-/* `n` inputs: x and panel move on. */
+/* `n` inputs: x and panel move on. Several at a time: counting and moving takes the units that
+ * multiply. */
 #define INPUTS(ROWS, VECTORS, n)                                                                  \
-  for (int k = 0; k < (n); k++, x++, panel += step) {                                             \
+  _Pragma("GCC unroll 4") for (int k = 0; k < (n); k++, x++, panel += step) {                     \
     VECTOR w[VECTORS];                                                                            \
     UNROLL for (int v = 0; v < VECTORS; v++) w[v] = LOAD(panel + v * LANES);                      \
     if (how != READY) {                                                                           \
