@@ -165,10 +165,21 @@ end
 
 --- The model file of a run folder; of a file, itself.
 -- @tparam string where
--- @treturn string
+-- @treturn ?string
+-- @treturn ?string what is wrong: the folder holds runs, or one that is not finished
 function Model.file(where)
-  local is_folder = require "lfs".attributes(where, "mode") == "directory"
-  return is_folder and where:gsub("/$", "") .. "/model.mr" or where
+  local mode = require "lfs".attributes
+  if mode(where, "mode") ~= "directory" then return where end
+  local folder = where:gsub("(.)/+$", "%1")
+  local file = folder .. "/model.mr"
+  if mode(file, "mode") then return file end
+  local run = require "moonrank.run_folder".inside(folder)
+  if run then
+    return nil, ("%s holds several runs: name one of them, such as %s"):format(folder, run)
+  elseif mode(folder .. "/config.yaml", "mode") then
+    return nil, ("%s has no model yet: its training is not finished"):format(folder)
+  end
+  return file
 end
 
 --- Open a model file for predicting. No script runs: the graph is in the file. Its tables stay in

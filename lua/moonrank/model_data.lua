@@ -18,9 +18,11 @@ local M = {}
 function M.open(where, options)
   local lfs = require "lfs"
   local Model = require "moonrank.model"
-  local file = Model.file(where)
+  local file, message = Model.file(where)
+  if not file then return nil, message end
   local folder = file == where and path_of.folder(where) or where
-  local model, message = Model.load(file)
+  local model
+  model, message = Model.load(file)
   if not model then return nil, message end
   local opened = { model = model, file = file, pool = options.pool, labels = options.labels,
     progress = options.progress }

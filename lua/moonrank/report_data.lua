@@ -1,5 +1,6 @@
 --- What a report says of a run: its figures on data, curves, slices, tables and settings.
 -- @module moonrank.report_data
+local Model = require "moonrank.model"
 local Predictor = require "moonrank.predictor"
 local RunFolder = require "moonrank.run_folder"
 local Slices = require "moonrank.slices"
@@ -144,6 +145,12 @@ local function judge(opened, split, options)
   return tasks
 end
 
+-- The last name of a folder; of one of several seeds or trials, "seed-2", the one above it as well.
+local function name_of(folder)
+  local path = folder:gsub("/+$", "")
+  return path:match "([^/]+/%a+%-%d+)$" or path_of.base(path)
+end
+
 --- Open a run and judge it on data.
 -- @tparam string folder  a run folder
 -- @tparam table options  pool; data: train, valid, test or a file, default: test where the run has
@@ -155,7 +162,9 @@ end
 -- @treturn ?string what is wrong
 -- @raise when a score is not finite, or the data has no label
 function M.read(folder, options)
-  local run, message = { folder = folder, name = path_of.base((folder:gsub("/+$", ""))) }
+  local file, message = Model.file(folder)
+  if not file then return nil, message end
+  local run = { folder = folder, name = name_of(folder) }
   run.epochs, message = RunFolder.epochs(folder)
   if not run.epochs then return nil, message .. "; a report is of run folders" end
   run.settings, message = settings_of(folder)

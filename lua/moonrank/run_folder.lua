@@ -150,6 +150,21 @@ function RunFolder.new(path, configuration)
   return open_files(self, "wb")
 end
 
+--- The first run in a folder of runs, as train --repeat and tune make them.
+-- @tparam string folder
+-- @treturn ?string its folder
+function RunFolder.inside(folder)
+  local lfs, first = require "lfs", nil
+  for entry in lfs.dir(folder) do
+    local path = folder .. "/" .. entry
+    if entry:find "^%a+%-%d+$" and lfs.attributes(path .. "/config.yaml", "mode") == "file"
+        and (not first or path < first) then
+      first = path
+    end
+  end
+  return first
+end
+
 --- The path of the model file.
 function RunFolder:model() return self.path .. "/model.mr" end
 

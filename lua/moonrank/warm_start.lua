@@ -62,8 +62,10 @@ end
 function M.apply(model, where, patterns)
   mr.handle(model, "the model")
   local Model = require "moonrank.model"
-  local file = Model.file(where)
-  local other, trouble = Model.load(file)
+  local file, trouble = Model.file(where)
+  if not file then return nil, trouble end
+  local other
+  other, trouble = Model.load(file)
   if not other then return nil, trouble end
   local report, message, n = apply(model, other, patterns or { "*" })
   other:close()

@@ -43,6 +43,24 @@ describe("moonrank train --repeat", function()
     assert.truthy(out:find "\ntest, seed 5 +250 +0%.")
   end)
 
+  it("says that a report of all is next, and other commands ask for one of the runs", function()
+    assert.equal(("next: moonrank report %s/three/seed-4 %s/three/seed-5 %s/three/seed-6"):format(
+      dir, dir, dir), out:match "([^\n]*)\n$")
+    local message = ("%s/three holds several runs: name one of them, such as %s/three/seed-4\n")
+      :format(dir, dir)
+    for _, command in ipairs { "eval %s/three", "compare %s/one %s/three", "report %s/three/",
+        "inspect %s/three", "predict %s/three --data %s/test.csv" } do
+      assert.same({ 1, "", "moonrank: " .. message }, { helper.run(command:format(dir, dir, dir)) })
+    end
+    local set = ("--set train.warm_start.model=%s/three"):format(dir)
+    assert.same({ 1, "", ("moonrank: %s: train.warm_start.model: %s"):format(set, message) },
+      { helper.run(("train %s/lr.yaml --out %s/warm %s"):format(dir, dir, set)) })
+    local path = dir .. "/pages.html"
+    assert.same({ 0, path .. "\n", "" }, { helper.run(("report %s/three/seed-4 %s/three/seed-5/ "
+      .. "--out %s"):format(dir, dir, path)) })
+    assert.truthy(helper.read(path):find("<h1>moonrank: three/seed-4, three/seed-5</h1>", 1, true))
+  end)
+
   it("keeps the runs that are finished with --resume, and goes on with the others", function()
     local before = {}
     for seed = 4, 6 do
@@ -65,6 +83,8 @@ describe("moonrank train --repeat", function()
   it("says how to go on after --stop-after", function()
     local _, text = helper.run(("train %s/lr.yaml --repeat 2 --out %s/part --stop-after 1")
       :format(dir, dir))
+    assert.same({ 1, "", ("moonrank: %s/part/seed-1 has no model yet: its training is not "
+      .. "finished\n"):format(dir) }, { helper.run(("eval %s/part/seed-1"):format(dir)) })
     local command = text:match "go on with: moonrank (train [^\n]*)\n"
     assert.truthy(command:find(" --repeat 2 --resume", 1, true))
     assert.equal(0, (helper.run(command .. " --quiet")))

@@ -243,9 +243,13 @@ describe("moonrank tune", function()
 
   it("gives the same table for any workers and threads, over one cache", function()
     local dir = make_project(GRID)
-    assert.equal(0, (tune(dir)))
+    local status, out = tune(dir, "--threads 1")
+    assert.equal(0, status)
+    assert.truthy(out:find("\nworkers  1, of 1 thread\n", 1, true), out)
     local first = read_table(dir .. "/t")
-    assert.equal(0, (tune(dir, "--workers 3 --threads 2 --quiet --restart")))
+    status, out = tune(dir, "--workers 3 --threads 2 --restart")
+    assert.equal(0, status)
+    assert.truthy(out:find("\nworkers  3, of 2 threads\n", 1, true), out)
     assert.same(first, read_table(dir .. "/t"))
     local caches = 0
     for name in require "lfs".dir(dir .. "/.moonrank-cache") do

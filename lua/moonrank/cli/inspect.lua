@@ -124,7 +124,7 @@ function M.run(words)
   local options = args.parse(parser(), words)
   local top = args.whole("--top", options.top, 1, 1e6) or 20
   local mr = require "moonrank.ffi"
-  local file = require "moonrank.model".file(options.model)
+  local file = cli.need(require "moonrank.model".file(options.model))
   if options.verify then cli.need(mr.ok(mr.C.mr_model_verify(file))) end
   local model_data = require "moonrank.model_data"
   local opened = cli.need(model_data.open(options.model, { labels = false }))

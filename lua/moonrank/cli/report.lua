@@ -1,7 +1,8 @@
 --- moonrank report: runs in pictures.
-local M = { name = "report", summary = "a page with pictures of one run, or of several" }
-
 local MOST_RUNS = 4
+
+local M = { name = "report", summary = "a page with pictures of one run, or of several",
+  most_runs = MOST_RUNS }
 
 local function parser()
   local args = require "moonrank.args"

@@ -344,7 +344,7 @@ local function train_repeatedly(options, times)
   local asked = { config = options.config, set = options.set, out = folder,
     times = options.times, no_test = options.no_test }
   local seeds = require "moonrank.seeds".new(folder, split)
-  local first = configuration.experiment.train.seed
+  local first, folders = configuration.experiment.train.seed, {}
   for seed = first, first + times - 1 do
     local one = { set = { unpack(options.set or {}) }, out = seeds:run_folder(seed) }
     for name, value in pairs(options) do one[name] = one[name] or value end
@@ -353,10 +353,14 @@ local function train_repeatedly(options, times)
     local status, figures, tasks = train_once(one, asked)
     if not figures then return status end
     cli.need(seeds:add(seed, figures, tasks))
+    folders[#folders + 1] = one.out
   end
   cli.need(seeds:save())
   say ""
   for _, line in ipairs(seeds:lines()) do say(line) end
+  say ""
+  local most = require "moonrank.cli.report".most_runs
+  say("next: " .. cli.next("report", unpack(folders, 1, math.min(#folders, most))))
   return 0
 end
 

@@ -184,7 +184,8 @@ local function print_header(say, options, tune, trials, data)
     say(("halving  one of %d goes on after epoch %s"):format(tune.halving.factor,
       table.concat(stages, ", ", 1, #stages - 1)))
   end
-  say(("workers  %d, of %d threads"):format(options.workers, options.threads))
+  say(("workers  %d, of %d thread%s"):format(options.workers, options.threads,
+    options.threads == 1 and "" or "s"))
 end
 
 local function print_best(say, tune, trials, report)
