@@ -16,6 +16,7 @@ local FEW = 32      -- values of a column of whole numbers that is then taken fo
 local SKEWED = 2    -- skewness from which on log1p is wanted
 local LONG_TEXT = 60 -- bytes of a cell on average: free text
 local LEAST_ROWS = 50 -- to say what has another value in every row
+local LEAST_TOLD = 10 -- rows of each label, to say that values tell it
 local ONES = 0.6       -- of the rows at most, where numbers are made a label
 
 local grouped = require "moonrank.progress".grouped
@@ -107,9 +108,9 @@ end
 -- nil where it is not. The rarer text is 1, and of numbers the least that most rows do not reach.
 local function made_label(column)
   local look = column.look
-  if look.filled < look.n or look.list then return nil end
+  if look.filled < look.n then return nil end
   if not look.numeric then
-    if look.distinct ~= 2 then return nil end
+    if look.distinct ~= 2 then return nil end -- two texts are no lists, whatever is in them
     local a = next(look.values)
     local b = next(look.values, a)
     if look.values[b] == look.values[a] and b > a or look.values[b] < look.values[a] then a = b end
@@ -226,7 +227,13 @@ local function separator_of(text) return text ~= text_format.LIST and text or ni
 local function as_list(column, list)
   column.role, column.type, column.list = "field", "ids", list
   column.separator = separator_of(list.separator)
+  column.padding = list.padding
   column.why = ("lists of up to %d, %s different"):format(list.most, grouped(list.distinct))
+  if list.padding then
+    column.filled = ("filled up with %s %s to one length"):format(list.padding,
+      list.at_front and "in front" or "behind")
+    column.why = column.why .. ", " .. column.filled
+  end
 end
 
 local function as_vector(column, width, separator)
@@ -238,7 +245,9 @@ end
 -- By the type that a header says.
 local function by_header(column, what)
   if what == "ids" then
-    as_list(column, guess_column.split(column.cells, " "))
+    local list = guess_column.split(column.cells, " ")
+    guess_column.find_padding(list, column.cells)
+    as_list(column, list)
   elseif what == "number" and column.look.numeric then
     as_number(column)
   elseif what == "numbers" and guess_column.width(column.cells, " ") then
@@ -288,6 +297,26 @@ local function rises(cells)
   return falls <= 0.01 * #cells
 end
 
+-- Whether a cell of the label is a 1.
+local function is_one(label, cell)
+  local made = label.made
+  if not made then return tonumber(cell) == 1 end
+  if made.is then return cell == made.is end
+  return guess_column.number(cell) >= made.from
+end
+
+-- Whether a few values tell the label in every row, of which some are 1 and some 0.
+local function tells(column, label)
+  if column.look.distinct > FEW or column.look.filled < column.look.n then return false end
+  local of, counts = {}, { [true] = 0, [false] = 0 }
+  for i, cell in ipairs(column.cells) do
+    local one = is_one(label, label.cells[i])
+    if of[cell] ~= nil and of[cell] ~= one then return false end
+    of[cell], counts[one] = one, counts[one] + 1
+  end
+  return counts[true] >= LEAST_TOLD and counts[false] >= LEAST_TOLD
+end
+
 -- What is no field: by name or by its values.
 local function find_reason_to_leave_out(column, label)
   local look = column.look
@@ -308,6 +337,9 @@ local function find_reason_to_leave_out(column, label)
     same = same and tonumber(cell) == tonumber(label.cells[i])
   end
   if same then return "the same as the label" end
+  if tells(column, label) then
+    return "its values tell the label in every row: known only after the click, it seems"
+  end
   local is_time = names.is_time(column.name) and look.numeric
     and (look.min >= 1e7 or look.distinct > FEW and rises(column.cells))
   if is_time or look.dates then
@@ -418,11 +450,15 @@ local function counterpart(column, columns)
   return best
 end
 
+-- Whether lists are as long as one another in every row; where they are filled up in most,
+-- since the last value may be missing, which is written as padding is.
 local function same_lengths(a, b)
+  local differ, allowed = 0, a.list.padding and 0.15 * #a.list.lengths or 0
   for i, n in ipairs(a.list.lengths) do
-    if n ~= b.list.lengths[i] then return false end
+    differ = differ + (n ~= b.list.lengths[i] and 1 or 0)
+    if differ > allowed then return false end
   end
-  return a.list.separator == b.list.separator
+  return a.list.separator == b.list.separator and a.list.padding == b.list.padding
 end
 
 -- Lists of fractions are behaviours' numbers, or cannot be read.
@@ -464,14 +500,17 @@ end
 
 local function make_sequence(group, columns, others, why)
   local sequence = { name = sequence_name(group, columns, others), separator = group[1].separator,
-    members = {}, why = why, side = "user" }
+    members = {}, why = why, side = "user", padding = group[1].padding }
+  if sequence.padding then sequence.why = why .. "; " .. group[1].filled end
   local used = {}
   for _, column in ipairs(group) do
     local field = counterpart(column, columns)
     local key = field and not used[field.name] and field.name or column.name
     used[key] = true
+    local is_amount = names.is_time(column.name) or names.is_number(column.name)
     sequence.members[#sequence.members + 1] = { key = key, column = column,
-      field = field and key == field.name and field or nil }
+      field = field and key == field.name and field or nil,
+      type = column.list.numeric and (column.list.decimals or is_amount) and "number" or "id" }
     local of_ad = names.side(names.words(column.name)[1] or "") == "ad"
       and not names.is_list(column.name)
     if column.differs or of_ad then sequence.side = "ad" end

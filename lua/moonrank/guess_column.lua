@@ -10,6 +10,7 @@ local LIST_SHARE = 0.02 -- of the cells that are not empty
 -- @tparam string text
 -- @treturn ?number
 function M.number(text)
+  text = text:match "^ *(.-) *$" -- blanks around it do not count
   if not text:find "^[-+]?[%d.]+[eE]?[-+]?%d*$" or not text:find "%d" then return nil end
   return tonumber(text)
 end
@@ -56,6 +57,66 @@ local function split(cells, separator)
 end
 M.split = split
 
+-- What lists are filled up with, where they are.
+local FILLERS = { ["0"] = true, ["-1"] = true }
+local function is_filler(piece) return FILLERS[piece] or piece:lower():find "^%W*pad%W*$" ~= nil end
+
+-- How many pieces at the end of a cell, or at its front, are `filler`, and how many others are.
+local function count_filler(cell, separator, filler, at_front)
+  local run, others, open = 0, 0, true
+  local pieces = {}
+  for piece in cell:gmatch("[^" .. separator .. "]+") do pieces[#pieces + 1] = piece end
+  for i = 1, #pieces do
+    local piece = pieces[at_front and i or #pieces + 1 - i]
+    open = open and piece == filler
+    if open then
+      run = run + 1
+    elseif piece == filler then
+      others = others + 1
+    end
+  end
+  return run, others
+end
+
+-- Take the filler off lists, if it is one: at one end of them, in runs of several lengths, and not
+-- often elsewhere.
+local function take_off(list, cells, filler, at_front)
+  local runs, seen, n_seen, others, filled = {}, {}, 0, 0, 0
+  for i, cell in ipairs(cells) do
+    local run, more = count_filler(cell, "%" .. list.separator, filler, at_front)
+    runs[i], others = run, others + more
+    filled = filled + (run > 1 and 1 or 0)
+    if not seen[run] then seen[run], n_seen = true, n_seen + 1 end
+  end
+  if n_seen < 3 or filled < 0.02 * #cells then return false end
+  if others > 0.2 * list.pieces[filler] then return false end
+  list.most = 0
+  for i, run in ipairs(runs) do
+    list.lengths[i] = list.lengths[i] - run
+    list.most = math.max(list.most, list.lengths[i])
+  end
+  list.padding, list.at_front = filler, at_front
+  list.total, list.distinct = list.total - list.pieces[filler], list.distinct - 1
+  list.pieces[filler] = nil
+  return true
+end
+
+--- Find what lists are filled up with to one length, and take it off them.
+-- @tparam table list  as of split; gets `padding` (the text), and `at_front` where it stands there
+-- @tparam {string,...} cells  of the column
+function M.find_padding(list, cells)
+  local length
+  for _, n in ipairs(list.lengths) do
+    if n > 0 and length and n ~= length then return end
+    if n > 0 then length = n end
+  end
+  if not length or length < 3 then return end
+  for filler in pairs(list.pieces) do
+    if is_filler(filler) and (take_off(list, cells, filler, false)
+      or take_off(list, cells, filler, true)) then return end
+  end
+end
+
 --- How many numbers each cell has that is not empty: all equally many, at least one cell.
 -- @tparam {string,...} cells
 -- @tparam string separator
@@ -74,25 +135,26 @@ function M.width(cells, separator)
   return width
 end
 
--- Whether the pieces of a list are numbers, and some of them fractions.
-local function are_decimals(list)
+-- Whether the pieces of a list are numbers, and whether some of them are fractions.
+local function are_numbers(list)
   local fractions = 0
   for piece in pairs(list.pieces) do
     local number = M.number(piece)
-    if not number then return false end
+    if not number then return false, false end
     if piece:find "[.eE]" then fractions = fractions + 1 end
   end
-  return fractions > 0
+  return true, fractions > 0
 end
 
 --- Take cells for lists.
 -- @tparam {string,...} cells
 -- @tparam string separator
 -- @treturn table pieces (how often each), distinct, total, lengths (of each cell), most;
--- decimals: whether they are numbers with fractions
+-- numeric, decimals: whether they are numbers, and with fractions; padding: as of find_padding
 function M.list(cells, separator)
   local list = split(cells, separator)
-  list.decimals = are_decimals(list)
+  list.numeric, list.decimals = are_numbers(list)
+  if not list.decimals then M.find_padding(list, cells) end
   return list
 end
 
@@ -110,7 +172,7 @@ local function list_of(cells, filled, delimiter)
       -- Pieces come again in other cells; those of free text and of dates do less.
       local again = list.distinct * 2 <= list.total or filled < 50
       local words = (separator == " " or separator == ",") and are_words(list)
-      if (again or list.decimals) and not words then return list end
+      if list.most > 1 and (again or list.decimals) and not words then return list end
     end
   end
 end

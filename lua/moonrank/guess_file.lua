@@ -49,7 +49,8 @@ end
 -- Columns that are described by the same words stand in one entry, if they need no source.
 local function alike(a, b)
   return a.side == b.side and a.type == b.type and a.transform == b.transform
-    and a.separator == b.separator and a.width == b.width and a.table == b.table
+    and a.separator == b.separator and a.padding == b.padding and a.width == b.width
+    and a.table == b.table
     and a.side_why == b.side_why
     and a.name == a.source and b.name == b.source
 end
@@ -89,6 +90,9 @@ local function names_of(group)
   return name_ranges.compress(list)
 end
 
+-- As it is written: a number as one.
+local function padding_of(one) return tonumber(one.padding) or one.padding end
+
 local function field_entry(group)
   local first = group[1]
   local lines = {}
@@ -103,7 +107,8 @@ local function field_entry(group)
     { "side", first.side }, { "type", first.type },
     { "source", first.source ~= first.name and first.source or nil },
     { "table", first.table },
-    { "separator", first.type ~= "number" and first.separator or nil }, { "width", first.width },
+    { "separator", first.type ~= "number" and first.separator or nil },
+    { "padding", padding_of(first) }, { "width", first.width },
     { "transform", first.transform } }
   local list = yaml.write { { name = #names > 1 and names or names[1] } }:match "^%- {(.*)}\n$"
   local all = {}
@@ -118,13 +123,16 @@ local function sequence_entry(sequence)
   for _, member in ipairs(sequence.members) do
     local value = member.column.source
     if not member.field then
-      local type = member.column.list.decimals and "number" or "id"
-      value = { column = member.column.source, type = type }
+      value = { column = member.column.source, type = member.type }
     end
-    members[member.key] = value
+    members[#members + 1] = { member.key, value }
   end
   local parts = flow { { "name", sequence.name }, { "side", sequence.side }, { "max", 100 },
-    { "separator", sequence.separator ~= " " and sequence.separator or nil }, { "of", members } }
+    { "separator", sequence.separator ~= " " and sequence.separator or nil },
+    { "padding", padding_of(sequence) } }
+  for i, member in ipairs(flow(members)) do -- a line may end between any two
+    parts[#parts + 1] = (i == 1 and "of: {" or "") .. member .. (i == #members and "}" or "")
+  end
   return comment(sequence.why, "  ") .. "\n" .. wrapped("  - {", parts, "}", "     ")
 end
 
@@ -187,6 +195,17 @@ local function add_names(parts, columns)
   parts[#parts + 1] = ("columns: [%s]"):format(table.concat(names, ", "))
 end
 
+-- The part of the rows to be judged by where no file has them, and the least of its ones, of which
+-- figures say something.
+local HELD_BACK, ONES_HELD_BACK = 0.1, 10
+
+-- Whether enough rows can be held back.
+local function holds_back(guess, data)
+  if data.valid then return false end
+  local share = guess.label.made and guess.label.made.share or share_of_ones(guess.label)
+  return HELD_BACK * guess.rows * math.min(share, 1 - share) >= ONES_HELD_BACK
+end
+
 --- The text of a fields file.
 -- @tparam table guess  as of moonrank.guess
 -- @tparam table data  of the file: root (nil: its own folder), train, valid, test
@@ -198,7 +217,13 @@ function M.fields(guess, data)
     require "moonrank.progress".grouped(guess.rows)), "version: 1" }
   local named = text_format.of_name(data.train)
   local parts = flow { { "root", data.root }, { "train", data.train }, { "valid", data.valid },
-    { "test", data.test }, { "format", named ~= guess.format and guess.format or nil } }
+    { "test", data.test }, { "split", holds_back(guess, data) and { valid = HELD_BACK } or nil },
+    { "format", named ~= guess.format and guess.format or nil } }
+  if holds_back(guess, data) then
+    out[#out + 1] = comment(("no file beside it is called valid: %s %% of the %s are held back, by "
+      .. "chance, to judge models by"):format(100 * HELD_BACK,
+      guess.request and "requests" or "rows"), "")
+  end
   if guess.numbered then
     out[#out + 1] = "# the first line is a row like others: columns are called by their places"
     parts[#parts + 1] = "header: false"
@@ -243,14 +268,23 @@ function M.fields(guess, data)
   return table.concat(out, "\n") .. "\n"
 end
 
+-- Samples per update: of few rows so many that there are some updates.
+local function batch_of(guess)
+  local batch = 1024
+  while guess.whole and batch > 16 and guess.rows < 20 * batch do batch = batch / 2 end
+  return batch
+end
+
 --- The text of a first experiment: logistic regression.
 -- @tparam string fields  the name of the fields file
+-- @tparam table guess  as of moonrank.guess
 -- @treturn string
-function M.experiment(fields)
+function M.experiment(fields, guess)
   return table.concat({
     "# A first experiment: logistic regression. Try --set model.script=dnn too.",
     line("fields", fields), "model: {script: lr}",
-    "train: {batch: 1024, epochs: 1, seed: 1, optimizer: {adam: {lr: 0.01}}}", "" }, "\n")
+    ("train: {batch: %d, epochs: 1, seed: 1, optimizer: {adam: {lr: 0.01}}}"):format(
+      batch_of(guess)), "" }, "\n")
 end
 
 return M

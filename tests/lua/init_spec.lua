@@ -159,15 +159,17 @@ describe("moonrank init", function()
     assert.same({ ctr = "col1" }, fields.label)
     assert.equal("number", field(fields, "col2").type)
     assert.equal("id", field(fields, "col30").type)
-    assert.truthy(text:find("# the first line is a row like others: columns are called by their "
-      .. "places\ndata: {train: rows.tsv, header: false, columns: [col1..col30]}\n", 1, true))
+    assert.truthy(text:find("# no file beside it is called valid: 10 % of the rows are held back, "
+      .. "by chance, to judge models by\n# the first line is a row like others: columns are called "
+      .. "by their places\ndata: {train: rows.tsv, split: {valid: 0.1}, header: false, "
+      .. "columns: [col1..col30]}\n", 1, true), text)
     assert.truthy(text:find("\n  # col10..col30: text, %d+ to %d+ values\n  # ad: nothing tells "
       .. "whose it is\n  %- {name: %[col4, col5, col7, col8, col10..col30%], side: ad, "
       .. "type: id}\n"), text)
     for line in text:gmatch "[^\n]+" do assert(#line <= 100, line) end
     trains(dir)
     local _, out = helper.run("check fields.yaml", dir)
-    assert.truthy(out:find("train: 500 rows", 1, true), out)
+    assert.truthy(out:find("^train: 4%d%d rows"), out)
   end)
 
   it("makes a label of ratings, of two texts, or of what is named", function()
@@ -262,7 +264,7 @@ describe("moonrank init", function()
     local fields, text = init(dir, "x.svm")
     assert.same({ { ctr = "label" }, 1, "ids", "features" }, { fields.label, #fields.fields,
       fields.fields[1].type, fields.fields[1].source })
-    assert.truthy(text:find("\ndata: {train: x.svm}\n", 1, true), text)
+    assert.truthy(text:find("\ndata: {train: x.svm, split: {valid: 0.1}}\n", 1, true), text)
     trains(dir)
     for i = 1, 300 do
       lines[i] = ("%d qid:%d 1:%.3f 3:%d 12:%.2f"):format(random(2) - 1, i / 10, random(),
@@ -276,6 +278,88 @@ describe("moonrank init", function()
       fields.fields[3].name, fields.fields[3].source, fields.fields[3].type })
     helper.shell("rm -r " .. dir .. "/run")
     trains(dir)
+  end)
+
+  it("finds what lists are filled up with, behind or in front", function()
+    local dir = helper.temp_dir()
+    local function fill(n, length, draw, at_front, separator)
+      local list = {}
+      for k = 1, n do list[k] = draw() end
+      for _ = n + 1, length do table.insert(list, at_front and 1 or #list + 1, "0") end
+      return table.concat(list, separator or " ")
+    end
+    local names = { "click", "user_id", "ad_id", "cate_id", "click_ads", "click_cates", "seen_ads",
+      "tags", "codes", "bits", "past_gap_days" }
+    write(dir .. "/x.tsv", names, 800, function(_, random)
+      local n = random(11) - 1
+      return { random(2) - 1, random(90), random(60), random(9),
+        fill(n, 10, function() return random(60) end),
+        fill(n, 10, function() return random(10) - 1 end), -- 0 is a category, too
+        fill(random(9) - 1, 8, function() return random(60) end, true),
+        fill(random(6) - 1, 5, function() return "t" .. random(7) end, false, "|"),
+        fill(5, 5, function() return "c" .. random(7) end, false, "|"), -- of one length, not filled
+        fill(4, 4, function() return random(2) - 1 end, false, "|"), -- zeros at any place
+        fill(n, 10, function() return random(900) end) }
+    end, "\t")
+    local fields, text = init(dir, "x.tsv")
+    assert.same({ nil, "0", "0" }, { field(fields, "codes").padding, field(fields, "tags").padding,
+      field(fields, "seen_ads").padding })
+    assert.is_nil(field(fields, "bits").padding)
+    local sequence = fields.sequences[1]
+    assert.truthy(sequence.of.past_gap_days, text)
+    assert.same({ 1, "0", "click_ads", "click_cates", "number" }, { #fields.sequences,
+      sequence.padding, sequence.of.ad_id.column, sequence.of.cate_id.column,
+      sequence.of.past_gap_days.type })
+    for _, line in ipairs {
+      '  # lists of up to 5, 7 different, filled up with 0 behind to one length; ad: "tags" in its '
+        .. 'name\n  - {name: tags, side: ad, type: ids, separator: "|", padding: 0}\n',
+      "filled up with 0 in front to one length, values of ad_id;",
+      "  # equally many values in every row: columns of one sequence; filled up with 0 behind to "
+        .. "one length\n",
+    } do
+      assert.truthy(text:find(line, 1, true), line .. "\nis not in\n" .. text)
+    end
+    trains(dir)
+  end)
+
+  it("takes blanks around numbers and texts for what they are", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/x.csv", { "age", "work", "weeks", "wage", "income" }, 400, function(_, random)
+      return { random(80), " Not in universe", " " .. random(52), (" %.2f"):format(random() * 90),
+        random(9) == 1 and " 50000+." or " - 50000." }
+    end, ",")
+    local fields, text = init(dir, "x.csv --label income")
+    assert.same({ column = "income", is = { " 50000+." } }, fields.label.ctr)
+    assert.same({ "ad id weeks", "ad number none" },
+      { show(field(fields, "weeks")), show(field(fields, "wage")) })
+    assert.truthy(text:find("# two texts: the rarer one is 1, in ", 1, true), text)
+    trains(dir)
+  end)
+
+  it("leaves out what tells the label in every row, and holds rows back to judge by", function()
+    local dir = helper.temp_dir()
+    local names, n = { "click", "user_id", "class", "nearly" }, 900
+    local function row(i, random)
+      local click = random(3) == 1 and 1 or 0
+      return { click, random(40), click == 1 and 3 + random(2) or random(3),
+        i == 7 and 1 - click or click }
+    end
+    write(dir .. "/x.csv", names, n, row, ",")
+    local fields, text = init(dir, "x.csv")
+    assert.truthy(text:find("\n# class: its values tell the label in every row: known only after "
+      .. "the click, it seems\n", 1, true), text)
+    assert.equal("ad id nearly", show(field(fields, "nearly")))
+    assert.equal(0.1, fields.data.split.valid)
+    assert.equal("train: {batch: 32, epochs: 1, seed: 1, optimizer: {adam: {lr: 0.01}}}\n",
+      helper.read(dir .. "/lr.yaml"):match "train: .*")
+    assert.truthy(trains(dir):find "rows: train 8%d%d, valid %d+\n")
+    -- Where there is a file for that, or too little, all rows are trained on.
+    write(dir .. "/valid.csv", names, 50, row, ",")
+    helper.shell(("mv %s/x.csv %s/train.csv"):format(dir, dir))
+    assert.is_nil(init(dir, "train.csv --force").data.split)
+    write(dir .. "/few.csv", names, 200, row, ",")
+    assert.is_nil(init(dir, "few.csv --force").data.split)
+    assert.truthy(helper.read(dir .. "/lr.yaml"):find("{batch: 16,", 1, true))
   end)
 
   it("guesses libffm and named pairs, field by field", function()

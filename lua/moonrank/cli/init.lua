@@ -10,8 +10,8 @@ comment that says why; what is in doubt is left out, with its reason. A label th
 made of two texts, or of numbers from one on, where a name or --label says which column. Names of
 the form NAME:TYPE (token, token_seq, float) give the types. Where the first line names nothing,
 columns are called col1, col2 ... by their places. Where DATA is called train, files beside it that
-are called valid and test in its place are named too. The experiment, lr.yaml, is written beside
-the fields file.]])
+are called valid and test in its place are named too; where there is none for validation a tenth of
+the rows is held back. The experiment, lr.yaml, is written beside the fields file.]])
   p:argument("data", "the training data: a file or a pattern"):argname "DATA"
   p:option("--out", "the fields file; default: fields.yaml"):argname "FILE"
   p:option("--label", "the column with 0 and 1, two texts, or numbers"):argname "COLUMN"
@@ -73,7 +73,7 @@ function M.run(words)
   local guess_file = require "moonrank.guess_file"
   cli.need(path_of.make_folder(folder))
   cli.need(sink.write_file(out, guess_file.fields(guess, data)))
-  cli.need(sink.write_file(experiment, guess_file.experiment(path_of.base(out))))
+  cli.need(sink.write_file(experiment, guess_file.experiment(path_of.base(out), guess)))
   local kept, left = 0, 0
   for _, column in ipairs(guess.columns) do
     if column.role == "out" then left = left + 1 else kept = kept + 1 end
