@@ -180,6 +180,20 @@ describe("JSON lines", function()
     end
   end)
 
+  it("are refused alike wherever a block is cut, where several members are not there", function()
+    local some = { sequences = { { name = "s", side = "request" } }, keyed[1], keyed[2], keyed[3],
+      { name = "s.ad", source = "seen", type = "id", sequence = "s", side = "request" },
+      { name = "s.gap", source = "gaps", type = "number", sequence = "s", side = "request" } }
+    local text = '{"click":1,"rid":1,"user":"a"}\n{"click":0,"rid":1,"seen":[1,2]}\n'
+    local last = { some[1], some[2], some[4], some[5], some[3], sequences = some.sequences }
+    for block = 0, 90, 10 do
+      fails('FILE:2:1: column "user" is "", but "a" in an earlier row of the same request', some,
+        text, { block = block })
+      fails('FILE:2:1: sequence "s": column "gaps" has 0 behaviours, column "seen" has 2', last,
+        text, { block = block })
+    end
+  end)
+
   it("are refused with the place of what is wrong", function()
     local function says(place, message, line)
       fails(("FILE:2:%d: %s"):format(place, message), columns, row { user = '"a\\nb"' } .. line)

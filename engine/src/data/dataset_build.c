@@ -130,23 +130,38 @@ static int excerpt_cell(const struct hand *hand, struct mr__text raw, char out[M
   return MR_OK;
 }
 
-/* The block goes on with the open request: its first row must say the same. */
+/* Whether the problem is that columns of a sequence of the request are not as long as one another. */
+static int is_of_lengths(const struct hand *hand) {
+  const mr_schema *schema = hand->build->layout->schema;
+  for (size_t s = 0; s < schema->n_sequences; s++)
+    if (schema->sequences[s].domain == MR_SAMPLE && hand->rows->uneven >> s & 1) return 0;
+  return hand->rows->uneven && hand->rows->problem.reason == MR_BAD_SEQUENCE;
+}
+
+/* The block goes on with the open request: its first row must say the same. Of what is wrong at one
+ * place, as members of JSON are that are not there, the column that comes first is named. */
 static int check_border(struct hand *hand) {
   struct build *build = hand->build;
   struct mr__problem *problem = &hand->rows->problem;
   const struct mr__heading *heading = hand->block.heading;
   const char *record = hand->rows->sides[MR_REQUEST].records;
   const struct mr__column *columns = build->layout->schema->columns;
+  int comes_before = is_of_lengths(hand); /* whether a column that comes is before the problem's */
   for (int i = 0; i < heading->n_items; i++) {
     struct mr__item item = heading->items[i];
     if (columns[item.column].domain != MR_REQUEST) continue;
     int s = columns[item.column].sequence;
-    if (s >= 0 && (hand->rows->uneven >> s & 1)) continue; /* that is its problem */
+    if (s >= 0 && (hand->rows->uneven >> s & 1)) { /* that is its problem */
+      comes_before = 0;
+      continue;
+    }
     if (!mr__request_differs(build->layout, item, record, build->open.record)) continue;
     int cell = mr__item_cell(build->layout->schema, item);
     struct mr__text raw = hand->rows->first_cells[cell];
     size_t at = (size_t)(raw.at - hand->block.text.text);
-    if (problem->status != MR_OK && problem->at <= at + raw.size) break; /* before it or in it */
+    int is_tie = comes_before && problem->at == at;
+    if (problem->status != MR_OK && problem->at <= at + raw.size && !is_tie)
+      break; /* before it or in it */
     char now[MR__EXCERPT_BYTES];
     MR_TRY(excerpt_cell(hand, raw, now));
     problem->status = MR_EDATA;
