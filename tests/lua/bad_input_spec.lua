@@ -36,6 +36,13 @@ local function refuses(message, text, arguments)
   assert.same({ 1, "", "moonrank: " .. message .. "\n" }, { status, out, err })
 end
 
+-- Predicting it does, too.
+local function refused(message, text)
+  refuses(message, text)
+  local status, _, err = helper.run("predict good train.csv", dir)
+  assert.same({ 1, "moonrank: " .. message .. "\n" }, { status, err })
+end
+
 -- The rows of train.csv by the values of a field, as eval prints them: name -> rows.
 local function slices(field)
   local status, out, err = helper.run("eval good --data train.csv --by " .. field, dir)
@@ -59,26 +66,26 @@ end
 
 describe("refused is", function()
   it("a number that is none", function()
-    refuses('train.csv:22:9: "abc" is not a number (column "price")', GOOD .. "1,u1,a1,abc\n")
-    refuses('train.csv:22:8: "3?" is not a number (column "price")', GOOD .. "1,u1,a,3\0\n")
-    refuses('train.csv:22:9: "0x1f" is not a number (column "price")', GOOD .. "1,u1,a1,0x1f\n")
-    refuses('train.csv:22:9: "1,5" is not a number (column "price")', GOOD .. '1,u1,a1,"1,5"\n')
-    refuses(('train.csv:22:8: "%s..." is not a number (column "price")'):format(("x"):rep(40)),
+    refused('train.csv:22:9: "abc" is not a number (column "price")', GOOD .. "1,u1,a1,abc\n")
+    refused('train.csv:22:8: "3?" is not a number (column "price")', GOOD .. "1,u1,a,3\0\n")
+    refused('train.csv:22:9: "0x1f" is not a number (column "price")', GOOD .. "1,u1,a1,0x1f\n")
+    refused('train.csv:22:9: "1,5" is not a number (column "price")', GOOD .. '1,u1,a1,"1,5"\n')
+    refused(('train.csv:22:8: "%s..." is not a number (column "price")'):format(("x"):rep(40)),
       GOOD .. "1,u1,a," .. ("x"):rep(10e6) .. "\n")
   end)
 
   it("a number that no float holds", function()
     for _, text in ipairs { "inf", "-Inf", "Infinity", "1e39", "-1e39" } do
-      refuses(('train.csv:22:9: "%s" is too large for a float (column "price")'):format(text),
+      refused(('train.csv:22:9: "%s" is too large for a float (column "price")'):format(text),
         GOOD .. "1,u1,a1," .. text .. "\n")
     end
   end)
 
   it("a quote that is not closed, or in the wrong place", function()
-    refuses("train.csv:22:6: a quoted cell is not closed", GOOD .. '1,u1,"a1,3\n1,u2,a2,4\n')
-    refuses("train.csv:22:6: a quote inside a cell that does not start with one",
+    refused("train.csv:22:6: a quoted cell is not closed", GOOD .. '1,u1,"a1,3\n1,u2,a2,4\n')
+    refused("train.csv:22:6: a quote inside a cell that does not start with one",
       GOOD .. '1,u1,a"1,3\n1,u2,a2,4\n')
-    refuses("train.csv:22:6: text after the closing quote of a cell",
+    refused("train.csv:22:6: text after the closing quote of a cell",
       GOOD .. '1,u1,"a"1,3\n1,u2,a2,4\n')
   end)
 
@@ -90,30 +97,33 @@ describe("refused is", function()
   end)
 
   it("a row of another number of cells", function()
-    refuses("train.csv:22: 3 cells, expected 4 (as in the header)", GOOD .. "1,u1,a1\n")
-    refuses("train.csv:22: 5 cells, expected 4 (as in the header)", GOOD .. "1,u1,a1,3,4\n")
-    refuses("train.csv:23: 1 cell, expected 4 (as in the header)", GOOD .. "\n1\n")
+    refused("train.csv:22: 3 cells, expected 4 (as in the header)", GOOD .. "1,u1,a1\n")
+    refused("train.csv:22: 5 cells, expected 4 (as in the header)", GOOD .. "1,u1,a1,3,4\n")
+    refused("train.csv:23: 1 cell, expected 4 (as in the header)", GOOD .. "\n1\n")
   end)
 
   it("a column that is missing, or there twice", function()
-    refuses('train.csv:1: column "price" is missing; did you mean "prise"? (columns: click, user, '
+    refused('train.csv:1: column "price" is missing; did you mean "prise"? (columns: click, user, '
       .. "ad, prise)", "click,user,ad,prise\n1,u1,a1,3\n")
     refuses('train.csv:1: column "click" is missing; did you mean "cli?ck"? (columns: cli?ck, '
       .. "user, ad, price)", "cli\0ck,user,ad,price\n1,u1,a1,3\n")
-    refuses('train.csv:1: column "user" is there twice (cells 2 and 5)',
+    refused('train.csv:1: column "user" is there twice (cells 2 and 5)',
       "click,user,ad,price,user\n1,u1,a1,3,u1\n")
   end)
 
   it("a file without rows", function()
-    refuses("train.csv: the file is empty, expected a header", "")
-    refuses("train.csv: a header but no rows", HEADER)
-    refuses("train.csv:1: the header is an empty line", "\n")
-    refuses("train.csv:1: the header is an empty line", "\239\187\191\n")
+    refused("train.csv: the file is empty, expected a header", "")
+    refused("train.csv: a header but no rows", HEADER)
+    refused("train.csv:1: the header is an empty line", "\n")
+    refused("train.csv:1: the header is an empty line", "\239\187\191\n")
   end)
 
   it("a file whose lines end with CR alone", function()
-    refuses("train.csv:1: the lines end with CR alone, expected LF or CRLF",
+    refused("train.csv:1: the lines end with CR alone, expected LF or CRLF",
       (GOOD:gsub("\n", "\r")))
+    refuses("train.csv:1: the lines end with CR alone, expected LF or CRLF",
+      (good_rows[1]:gsub("\n", "\r")):rep(3),
+      "--set data.header=false --set 'data.columns=[click, user, ad, price]'")
   end)
 
   it("validation data of one class, where the monitor needs both", function()
@@ -145,7 +155,7 @@ describe("compressed data", function()
       assert.equal(0, (helper.shell(("%s %s/many.csv > %s/whole"):format(command, dir, dir))))
       local whole = helper.read(dir .. "/whole")
       for _, size in ipairs { 2, 3, 7, 30, math.floor(#whole / 2), #whole - 1 } do
-        refuses(("train.csv: the %s data ends too early; the file is not complete"):format(name),
+        refused(("train.csv: the %s data ends too early; the file is not complete"):format(name),
           whole:sub(1, size))
       end
       helper.write(dir .. "/train.csv", whole)

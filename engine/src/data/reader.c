@@ -254,6 +254,15 @@ static int has_header(const mr_text_format *format) {
   return format->layout == MR_CELLS && format->n_names == 0;
 }
 
+/* Whether a file's lines end with CR alone: then they look like one. In quotes CR is as others. */
+static int has_cr_lines(const struct mr__reader *reader, const struct mr__block_text *text) {
+  size_t size = text->size - 1; /* the newline that is there or was added */
+  if (!reader->at_end || text->long_row > 0 || memchr(text->text, '\n', size)) return 0;
+  if (size > 0 && text->text[size - 1] == '\r') size--;
+  if (reader->format.quotes && memchr(text->text, '"', size)) return 0;
+  return memchr(text->text, '\r', size) != NULL;
+}
+
 /* Take the byte order mark and the header from the front of a file's first block. */
 static int read_header(struct mr__reader *reader, struct mr__block *block) {
   const char *path = mr__source_name(reader->paths[reader->next_path - 1]);
@@ -265,6 +274,8 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
     return mr__fail(MR_EDATA, "%s: the file is empty, expected %s", path,
                     in_file ? "a header" : "rows");
   block->first_line = 1;
+  if (has_cr_lines(reader, text))
+    return mr__fail(MR_EDATA, "%s:1: the lines end with CR alone, expected LF or CRLF", path);
   if (reader->format.layout == MR_JSON)
     return mr__heading_json(heading, reader->schema, &reader->format, path);
   if (placed) return mr__heading_sparse(heading, reader->schema, &reader->format, path);
@@ -275,8 +286,6 @@ static int read_header(struct mr__reader *reader, struct mr__block *block) {
   struct mr__text row = {text->text, size - 1};
   if (row.size > 0 && row.at[row.size - 1] == '\r') row.size--;
   if (row.size == 0) return mr__fail(MR_EDATA, "%s:1: the header is an empty line", path);
-  if (reader->at_end && size == text->size && memchr(row.at, '\r', row.size))
-    return mr__fail(MR_EDATA, "%s:1: the lines end with CR alone, expected LF or CRLF", path);
   for (size_t i = 0; i < size; i++) block->first_line += row.at[i] == '\n';
   text->text += size;
   text->size -= size;
