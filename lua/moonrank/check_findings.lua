@@ -106,7 +106,7 @@ local function find_number(list, c, field, can_normalize)
   local deviation = math.sqrt(s.m2 / s.n)
   local is_vector = c.type == "vector"
   local skew = not is_vector and deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
-  if field.transform ~= "log1p" and s.min >= 0 and skew > SKEWED and s.max > FAR then
+  if field.transform ~= "log1p" and s.min >= -s.max / 100 and skew > SKEWED and s.max > FAR then
     add(list, 45 + math.min(skew, 50) / 10, "skewed", c.name,
       ("%s goes from %.4g to %.4g with a mean of %.4g (skewness %.1f)"):format(c.name, s.min, s.max,
       s.mean, skew), "transform: log1p")

@@ -209,7 +209,7 @@ local function as_number(column, what)
   local look = column.look
   column.role, column.type, column.what = "field", "number", what or "numbers"
   column.why = ("%s, %s"):format(column.what, range(look))
-  if look.min >= 0 and look.skew > SKEWED and look.max > 10 then
+  if look.min >= -look.max / 100 and look.skew > SKEWED and look.max > 10 then
     column.transform = "log1p"
     column.why = column.why .. ", skewed"
   end

@@ -141,6 +141,56 @@ describe("moonrank check", function()
     assert.is_true(math.abs(column(report.splits.train, "user").aucs.ctr - 0.5) < 0.06)
   end)
 
+  it("tells ten findings of a kind one by one, and of others which columns have them", function()
+    local own, random, names, lines = helper.temp_dir(), helper.random(3), {}, {}
+    for k = 1, 30 do names[k] = "c" .. k end
+    for i = 1, 300 do
+      local cells, value = { random(2) - 1 }, random(20)
+      for k = 1, 30 do cells[k + 1] = k == 20 and random(9) or value end
+      lines[i] = table.concat(cells, ",")
+    end
+    helper.write(own .. "/train.csv", "click," .. table.concat(names, ",") .. "\n"
+      .. table.concat(lines, "\n") .. "\n")
+    local function findings(n_fields)
+      helper.write(own .. "/fields.yaml", "data: {train: train.csv}\nlabel: click\nfields:\n"
+        .. ("  - {name: c1..c%d, side: ad, type: id}\n"):format(n_fields))
+      local status, out, err = helper.run("check fields.yaml --quiet", own)
+      assert.same({ 0, "" }, { status, err })
+      return out:match "\n\n( 1%. .*)$"
+    end
+    local function twin(i, name)
+      return ("%2d. duplicate: %s has the values of c1 in every row, if by other names; leave one "
+        .. "of them out\n"):format(i, name)
+    end
+    local each = {}
+    for i = 1, 12 do each[i] = twin(i, "c" .. i + 1) end
+    assert.equal(table.concat(each), findings(13))
+    assert.equal(table.concat(each, "", 1, 10) .. "11. duplicate: 18 more columns have it: "
+      .. "c12..c19, c21..c30; --json tells of each\n", findings(30))
+    local _, out = helper.run("check fields.yaml --json", own)
+    assert.equal(28, #require "moonrank.json".decode(out).findings)
+  end)
+
+  it("wants log1p of skewed numbers also where some are a little below 0", function()
+    local own, random, lines = helper.temp_dir(), helper.random(4), { "click,n,far" }
+    for i = 1, 500 do
+      local n = math.floor(math.exp(9 * random()))
+      lines[i + 1] = ("%d,%d,%d"):format(i % 2, i % 50 == 0 and -2 or n, i % 50 == 0 and -n or n)
+    end
+    helper.write(own .. "/train.csv", table.concat(lines, "\n") .. "\n")
+    helper.write(own .. "/fields.yaml", "data: {train: train.csv}\nlabel: click\nfields:\n"
+      .. "  - {name: [n, far], side: ad, type: number}\n")
+    local status, out = helper.run("check fields.yaml --quiet", own)
+    assert.equal(0, status)
+    assert.truthy(out:find "%d%. skewed: n goes from %-2 to [^\n]*; transform: log1p\n", out)
+    assert.truthy(out:find "%d%. wide range: far goes from %-[^\n]*; normalize: true\n", out)
+    helper.shell("rm " .. own .. "/fields.yaml")
+    assert.equal(0, (helper.run("init train.csv", own)))
+    local text = helper.read(own .. "/fields.yaml")
+    assert.truthy(text:find("{name: n, side: ad, type: number, transform: log1p}", 1, true), text)
+    assert.truthy(text:find("{name: far, side: ad, type: number}", 1, true), text)
+  end)
+
   it("finds what was not known yet: times after the row's own, and after now", function()
     local own, lines = helper.temp_dir(), { "rid,click,joined,seen,price,at" }
     local later = 0

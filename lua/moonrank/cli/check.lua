@@ -95,6 +95,40 @@ local function print_memory(parts)
     mb(parts.figures), mb(parts.process), mb(parts.cache)))
 end
 
+local ALIKE = 10 -- findings of one kind that are told one by one, where there are many more
+
+-- The columns of findings of one kind behind those that are told, in the order of the fields file.
+local function rest_of(findings, kind)
+  local list, n = {}, 0
+  for _, finding in ipairs(findings) do
+    if finding.kind == kind then
+      n = n + 1
+      if n > ALIKE then list[#list + 1] = finding end
+    end
+  end
+  table.sort(list, function(a, b) return a.place < b.place end)
+  for i, finding in ipairs(list) do list[i] = finding.field end
+  return list
+end
+
+-- The gravest first; of a kind that many columns have the rest together.
+local function print_findings(findings)
+  local counts, n = {}, 0
+  for _, finding in ipairs(findings) do
+    local kind = finding.kind
+    local count, rest = (counts[kind] or 0) + 1, rest_of(findings, kind)
+    counts[kind] = count
+    if count <= ALIKE or #rest <= 2 then
+      n = n + 1
+      print(("%2d. %s: %s; %s"):format(n, kind, finding.text, finding.advice))
+    elseif count == ALIKE + 1 then
+      n = n + 1
+      print(("%2d. %s: %d more columns have it: %s; --json tells of each"):format(n, kind, #rest,
+        table.concat((require "moonrank.name_ranges".compress(rest)), ", ")))
+    end
+  end
+end
+
 local function print_report(report)
   local grouped = require "moonrank.progress".grouped
   for _, name in ipairs(report.names) do
@@ -111,9 +145,7 @@ local function print_report(report)
     print ""
   end
   if #report.findings == 0 then print "nothing found that is worth a word" end
-  for i, finding in ipairs(report.findings) do
-    print(("%2d. %s: %s; %s"):format(i, finding.kind, finding.text, finding.advice))
-  end
+  print_findings(report.findings)
 end
 
 -- Plain tables, without what JSON has no word for.
