@@ -666,9 +666,10 @@ int64_t mr_run_bytes(const mr_run *run);
 int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset);
 /* At most the memory of a table once it holds so many keys, optimizer states included. */
 int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys);
-/* What of that so many keys touch, in pages of the system: what it gives. */
-int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t keys);
-/* The same at most, whatever the keys are, at any time until it holds them. */
+/* What of that so many rows touch, in pages of the system, and so many keys where a run admits them
+ * by their count: what it gives. */
+int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t rows, int64_t keys);
+/* The same at most of rows for all keys, whatever the keys are, at any time until it holds them. */
 int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys);
 /* Where a run's slices are cut: rows at most. */
 int64_t mr_run_slice_rows(const mr_run *run);

@@ -50,19 +50,19 @@ local function bare(values, cache)
   return copy
 end
 
--- Rows of a table after a training: its distinct keys that come min_count times or more.
+-- By table its distinct keys that come min_count times or more, which all have a row after a
+-- training unless they are admitted by count; and where either is so, how often keys come.
 local function rows_of_tables(values, survey, split)
   local counts, rows = {}, {}
   for _, c in ipairs(survey.columns) do
     if c.keys then
-      local min_count = values.tables[c.table].min_count
-      if min_count == 1 then
-        rows[c.table] = split:distinct(c.table)
-      else
+      local own = values.tables[c.table]
+      if own.min_count > 1 or own.admit then
         counts[c.table] = counts[c.table] or KeyCounts.new(1048576)
         counts[c.table]:merge(c.keys)
-        rows[c.table] = counts[c.table]:distinct(min_count)
       end
+      rows[c.table] = own.min_count == 1 and split:distinct(c.table)
+        or counts[c.table]:distinct(own.min_count)
     end
   end
   for _, field in ipairs(values.fields) do
@@ -70,7 +70,7 @@ local function rows_of_tables(values, survey, split)
     if field.buckets then rows[field.table] = tonumber(field.buckets:match "%d+") + 1 end
     if field.values then rows[field.table] = math.max(rows[field.table], #field.values) end
   end
-  return rows
+  return rows, counts
 end
 
 -- A folder for caches that nobody else has.
@@ -85,7 +85,8 @@ end
 -- @tparam[opt] table options  pool; places: of the values, for messages; progress: told a split's
 -- name and rows of batches as they are looked at; reading: told a split's name before it is read
 -- @treturn ?table names (of the splits there are), surveys by name (moonrank.check_columns),
--- findings (moonrank.check_findings), table_rows (after a training, by table)
+-- findings (moonrank.check_findings), table_rows (after a training, by table),
+-- table_counts (KeyCounts by table, where keys have rows by their counts)
 -- @treturn ?string what is wrong
 function M.look(values, options)
   options = options or {}
@@ -110,7 +111,8 @@ function M.look(values, options)
       local file = lfs.attributes(folder .. "/" .. entry)
       if file.mode == "file" then report.cache_bytes = report.cache_bytes + file.size end
     end
-    report.table_rows = rows_of_tables(values, report.surveys.train, data.splits.train)
+    report.table_rows, report.table_counts = rows_of_tables(values, report.surveys.train,
+      data.splits.train)
   end)
   data:close()
   path_of.remove_folder(folder)

@@ -393,10 +393,14 @@ end
 --- The mean of a histogram of lengths, of which 4096 and more count as 4096.
 -- @tparam table c  a column with lengths
 -- @treturn number
+-- @treturn number the variance
 function M.mean_length(c)
-  local sum = 0
-  for n = 1, LENGTHS do sum = sum + n * c.lengths[n] end
-  return c.rows > 0 and sum / c.rows or 0
+  local sum, squares = 0, 0
+  for n = 1, LENGTHS do
+    sum, squares = sum + n * c.lengths[n], squares + n ^ 2 * c.lengths[n]
+  end
+  local mean = sum / math.max(c.rows, 1)
+  return mean, math.max(0, squares / math.max(c.rows, 1) - mean ^ 2)
 end
 
 --- Look at a split.

@@ -9,7 +9,9 @@ local M = {}
 --- Code that is loaded as it is needed, compiled Lua, stacks: measured, at its most where the files
 -- of the libraries have just been written.
 M.code = 16 * 2 ^ 20
-local USUAL_CODE = 10 * 2 ^ 20
+-- What a training holds of its own beside code: Lua's memory, half of it waiting to be collected,
+-- compiled Lua, stacks, what the system's allocator keeps. Measured.
+local OWN = 4.3 * 2 ^ 20
 
 --- Bytes of dense weights: themselves, an optimizer's two states, packed as forward and backward
 -- products read them; and the best model so far, packed too, where there is one.
@@ -20,6 +22,44 @@ function M.dense(parameters, has_best) return 4 * parameters * (has_best and 7 o
 
 -- What finds the rows of a dataset's keys by their codes: 8 bytes a code (moonrank.trainer).
 local function memo_bytes(keys) return 8 * keys end
+
+-- ---- tables ----
+
+-- Keys of a table that have a row after so many epochs, of `keys` that come: where they are
+-- admitted by count, those that come again when they have reached it.
+local function rows_of(report, t, own, keys, epochs)
+  if not (own and own.admit) then return keys end
+  local often = math.floor(own.admit.count / epochs) + 1
+  return report.table_counts[t]:distinct(math.max(often, own.min_count))
+end
+
+-- At most the keys of a table that a split has.
+local function keys_of(survey, t)
+  local keys = 0
+  for _, c in ipairs(survey.columns) do
+    if c.table == t and c.keys then keys = keys + c.keys:distinct() end
+  end
+  return keys
+end
+
+-- Tables with the states of their optimizers, the best so far without, and what finds their rows.
+local function table_bytes(opened, report, described)
+  local run, model, valid = opened.run, opened.model, report.surveys.valid
+  local configured = model.fields_config and model.fields_config.tables or {}
+  local bytes, best = 0, valid and model:fresh()
+  for i, t in ipairs(described.tables) do
+    local keys = (report.table_rows[t.name] or 0) + 1 -- with that of unknown values
+    local rows = rows_of(report, t.name, configured[t.name], keys, run.options.epochs)
+    bytes = bytes + memo_bytes(keys)
+      + tonumber(C.mr_model_table_filled(model.handle, i - 1, rows, keys))
+    if best then
+      bytes = bytes + memo_bytes(math.min(keys, keys_of(valid, t.name)))
+        + tonumber(C.mr_model_table_filled(best.handle, i - 1, rows, 0))
+    end
+  end
+  if best then best:close() end
+  return bytes
+end
 
 -- ---- batches: a run is given one as the data has them, and then says what it holds ----
 
@@ -32,10 +72,29 @@ local function offsets_of(rows, mean)
   return offsets
 end
 
+-- As many requests as n samples have in the mean.
+local function requests_of(survey, n)
+  return math.max(1, math.floor(n * survey.requests / survey.rows + 0.5))
+end
+
+-- How many deviations the largest of k numbers that are spread normally is above their mean, in the
+-- mean (the Gumbel distribution, which such largest ones come to).
+local function largest_of(k)
+  local l = math.log(math.max(k, 3))
+  return math.sqrt(2 * l) + (0.5772 - 0.5 * math.log(4 * math.pi * l)) / math.sqrt(2 * l)
+end
+
+-- The mean length of a column's lists in that batch, of all in some epochs, that has the most.
+local function length_in_largest(c, survey, batch, epochs)
+  local mean, variance = check_columns.mean_length(c)
+  local batches = math.max(1, survey.rows / batch) * epochs
+  return mean + largest_of(batches) * math.sqrt(variance / requests_of(survey, batch))
+end
+
 -- A batch of n samples in as many requests, with as many behaviours and values, as the survey's
--- rows have in the mean. All its values are unknown ones.
-local function mean_batch(schema, survey, n)
-  local requests = math.max(1, math.floor(n * survey.requests / survey.rows + 0.5))
+-- rows have in the mean, in the largest of such batches. All its values are unknown ones.
+local function usual_batch(schema, survey, n, batch_size, epochs)
+  local requests = requests_of(survey, n)
   local ends, sizes = offsets_of(requests, n / requests), mr.new("int32_t[?]", requests)
   ends[requests] = n
   for q = 0, requests - 1 do sizes[q] = ends[q + 1] - ends[q] end
@@ -45,7 +104,7 @@ local function mean_batch(schema, survey, n)
   for _, c in ipairs(survey.columns) do
     if c.lengths then
       local owners = tonumber(C.mr_batch_rows(batch, c.domain))
-      local offsets = offsets_of(owners, check_columns.mean_length(c))
+      local offsets = offsets_of(owners, length_in_largest(c, survey, batch_size, epochs))
       if c.sequence and not is_set[c.sequence] then
         is_set[c.sequence] = true
         mr.check(C.mr_batch_set_sequence(batch, c.sequence, offsets))
@@ -65,15 +124,16 @@ end
 local function tried_samples(survey, n)
   local behaviours = 1
   for _, c in ipairs(survey.columns) do
-    if c.lengths then behaviours = math.max(behaviours, check_columns.mean_length(c)) end
+    if c.lengths then behaviours = math.max(behaviours, (check_columns.mean_length(c))) end
   end
   return math.max(1, math.min(n, survey.rows, math.floor(TRIED / behaviours)))
 end
 
--- Bytes of a run's buffers once it has had batches of n samples; `use` gives it one.
-local function batch_bytes(run, schema, survey, n, use)
+-- Bytes of a run's buffers once it has had the batches of n samples of some epochs; `use` gives it
+-- one.
+local function batch_bytes(run, schema, survey, n, epochs, use)
   local before, tried = tonumber(C.mr_run_bytes(run)), tried_samples(survey, n)
-  use(mean_batch(schema, survey, tried), tried)
+  use(usual_batch(schema, survey, tried, math.min(n, survey.rows), epochs), tried)
   local grown = tonumber(C.mr_run_bytes(run)) - before
   return before + grown * math.min(n, survey.rows) / tried
 end
@@ -89,36 +149,27 @@ end
 --- The parts of what `moonrank train` takes at its most, in bytes.
 -- @tparam table opened  a model and a run that has taken no step, and takes one now: as of
 -- moonrank.experiment
--- @tparam table report  as of moonrank.check
--- @tparam integer own  bytes that the program holds without data
+-- @tparam table report  as of moonrank.check, whose data is closed
 -- @treturn table weights (dense), tables (rows with their optimizer states, the best model so far,
 -- memos of codes), batches, figures (batches and scores of the validation data), cache (mapped:
 -- given back when memory is short), process (the program itself), total
-function M.forecast(opened, report, own)
+function M.forecast(opened, report)
   local run, model = opened.run, opened.model
   local surveys = report.surveys
-  local parts = { tables = 0, figures = 0, cache = report.cache_bytes, process = own + USUAL_CODE }
-  local best, described = surveys.valid and model:fresh(), model:describe()
-  parts.weights = M.dense(described.parameters, best ~= nil)
-  for i, t in ipairs(described.tables) do
-    local rows = (report.table_rows[t.name] or 0) + 1 -- with that of unknown values
-    parts.tables = parts.tables + memo_bytes(rows)
-      + tonumber(C.mr_model_table_filled(model.handle, i - 1, rows))
-    if best then
-      parts.tables = parts.tables + tonumber(C.mr_model_table_filled(best.handle, i - 1, rows))
-        + memo_bytes(rows)
-    end
-  end
-  if best then best:close() end
+  local parts = { figures = 0, cache = report.cache_bytes }
+  local described = model:describe()
+  parts.weights = M.dense(described.parameters, surveys.valid ~= nil)
+  parts.tables = table_bytes(opened, report, described)
   local schema = C.mr_graph_schema(model.graph)
-  parts.batches = batch_bytes(run.handle, schema, surveys.train, run.options.batch,
+  local options = run.options
+  parts.batches = batch_bytes(run.handle, schema, surveys.train, options.batch, options.epochs,
     function(batch) mr.check(C.mr_run_gradient(run.handle, batch, mr.new "double[1]")) end)
-    + loader_bytes(report, surveys.train, run.options.batch) + 4 * surveys.train.requests
+    + loader_bytes(report, surveys.train, options.batch) + 4 * surveys.train.requests
   for _, name in ipairs { "valid", "test" } do
     local survey = surveys[name]
     if survey and survey.rows > 0 then
       local predictor, n = run:predictor_of_model(), 2 * #model.tasks
-      local bytes = batch_bytes(predictor.handle, schema, survey, predictor.batch,
+      local bytes = batch_bytes(predictor.handle, schema, survey, predictor.batch, 1,
         function(batch, rows)
           local views, memory = mr.new("float *[?]", n), {}
           for i = 1, n do
@@ -132,6 +183,8 @@ function M.forecast(opened, report, own)
         + loader_bytes(report, survey, predictor.batch))
     end
   end
+  -- The code of this process is that of a training: it has just taken a step.
+  parts.process = OWN + (require "moonrank.clock".mapped_memory() or 0)
   parts.total = parts.weights + parts.tables + parts.batches + parts.figures
     + parts.cache + parts.process
   return parts

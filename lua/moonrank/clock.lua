@@ -25,6 +25,10 @@ end
 -- @treturn ?number bytes; nil where the system does not tell
 function M.memory() return status_of "VmRSS" end
 
+--- The part of it that is pages of mapped files: of code, and of data while it is open.
+-- @treturn ?number bytes; nil where the system does not tell
+function M.mapped_memory() return status_of "RssFile" end
+
 --- The most that it has had at a time.
 -- @treturn ?number bytes; nil where the system does not tell
 function M.peak_memory() return status_of "VmHWM" end

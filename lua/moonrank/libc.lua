@@ -8,11 +8,13 @@ int fileno(void *);
 struct moonrank_poll { int fd; short events, revents; };
 int poll(struct moonrank_poll *, unsigned long, int);
 long read(int, void *, size_t);
+int mallopt(int, int);
 ]]
 
 local M = {}
 
 local POLLIN = 1
+local M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8 -- of malloc.h
 
 --- Whether writing to a file failed, maybe long ago.
 function M.has_failed(file) return ffi.C.ferror(file) ~= 0 end
@@ -33,6 +35,18 @@ function M.read(number, most, milliseconds)
   local n = tonumber(ffi.C.read(number, buffer, most))
   if n < 0 then return nil, "it cannot be read" end
   return ffi.string(buffer, n)
+end
+
+--- Have blocks of 256 KB and more come from the system and go back to it, and all threads share the
+-- room of others. By itself, glibc keeps what was freed, of up to 32 MB at a time and for each
+-- thread, and buffers that grow leave holes that nothing fits. For a process whose buffers live
+-- long: others would ask the system over and over.
+function M.return_blocks()
+  pcall(function() -- not every C library has it
+    ffi.C.mallopt(M_MMAP_THRESHOLD, 2 ^ 18)
+    ffi.C.mallopt(M_TRIM_THRESHOLD, 2 ^ 22)
+    ffi.C.mallopt(M_ARENA_MAX, 1)
+  end)
 end
 
 return M

@@ -261,6 +261,14 @@ static void check_reserved(int n_before) {
   CHECK(memcmp(all, expected, sizeof all) == 0, "the sorted keys are others");
   NEED(mr__table_reserve(&table, 1) == MR_OK); /* fewer than there are: nothing to do */
   CHECK(mr__table_rows(&table) == N, "%lld rows", (long long)mr__table_rows(&table));
+  /* A table that takes over all rows has slots for them at once, too: none are left to move. */
+  struct mr__table copy = new_table("t", 5, MR__START_NORMAL);
+  NEED(mr__table_assign(&copy, &table) == MR_OK);
+  for (int s = 0; s < MR__SHARDS; s++)
+    CHECK(!copy.shards[s].old && copy.shards[s].n_rows == table.shards[s].n_rows,
+          "shard %d of the copy has old slots, or %u rows of %u", s, copy.shards[s].n_rows,
+          table.shards[s].n_rows);
+  mr__table_clear(&copy);
   mr__table_clear(&table);
 }
 

@@ -273,9 +273,9 @@ int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys)
   return mr__table_bytes(&model->tables[table], keys);
 }
 
-int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t keys) {
-  if (check_index("table", table, (size_t)model->n_tables) != MR_OK || keys < 0) return 0;
-  return mr__table_filled_bytes(&model->tables[table], keys);
+int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t rows, int64_t keys) {
+  if (check_index("table", table, (size_t)model->n_tables) != MR_OK) return 0;
+  return rows < 0 || keys < 0 ? 0 : mr__table_filled_bytes(&model->tables[table], rows, keys);
 }
 
 int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys) {

@@ -393,6 +393,19 @@ int64_t mr__table_bytes(const struct mr__table *table, int64_t keys) {
   return bytes + waiting_bytes(table, keys);
 }
 
+/* Pages that are used where the chunks of all shards, of `each` bytes one after another, are used
+ * up to `used` bytes. */
+static int64_t count_pages(int64_t each, int64_t used, int64_t page) {
+  int64_t pages = 0, next = 0;
+  for (int s = 0; s < MR__SHARDS; s++) {
+    int64_t first = s * each / page, end = (s * each + used + page - 1) / page;
+    if (first < next) first = next;
+    if (end > first) pages += end - first;
+    if (end > next) next = end;
+  }
+  return pages;
+}
+
 /* Pages of the rows of shards that have so many each. */
 static int64_t touched_bytes(const struct mr__table *table, int64_t of_shard) {
   int64_t bytes = 0, first = 0;
@@ -402,16 +415,18 @@ static int64_t touched_bytes(const struct mr__table *table, int64_t of_shard) {
     int64_t page = block < MR__HUGE_PAGE ? 4096 : MR__HUGE_PAGE;
     int64_t used =
         (of_shard - first < rows ? of_shard - first : rows) * table->stride * (int64_t)sizeof(float);
-    int64_t pages = (used + page - 1) / page * page * MR__SHARDS;
+    int64_t pages = count_pages(block / MR__SHARDS, used, page) * page;
     bytes += pages < block ? pages : block;
     first += rows;
   }
   return bytes;
 }
 
-int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys) {
-  int64_t even = keys / MR__SHARDS + 1;
-  return slots_bytes(even, INT64_MAX) + touched_bytes(table, even) + waiting_bytes(table, keys);
+int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t rows, int64_t keys) {
+  int64_t even = rows / MR__SHARDS + 1;
+  int is_reserved = table->admit == 0 && table->expire == 0; /* then no slots move */
+  int64_t bytes = slots_bytes(even, is_reserved ? INT64_MAX : even) + touched_bytes(table, even);
+  return bytes + (table->admit > 0 ? mr__waiting_filled_bytes(keys) : 0);
 }
 
 int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys) {
@@ -499,8 +514,17 @@ static int assign_row(struct mr__table *table, uint64_t key, int to, int n, cons
   return MR_OK;
 }
 
+/* Slots for all rows of `from` at once: as they come, old ones would stay until all had moved. */
+static int reserve_as(struct mr__table *table, const struct mr__table *from) {
+  size_t most = (size_t)from->mapped.n / MR__SHARDS;
+  for (int s = 0; s < MR__SHARDS; s++)
+    if (from->shards[s].n_rows > most) most = from->shards[s].n_rows;
+  return mr__table_reserve(table, most);
+}
+
 static int assign_rows(struct mr__table *table, int to, const struct mr__table *from, int first,
                        int n) {
+  MR_TRY(reserve_as(table, from));
   for (int64_t r = 0; r < from->mapped.n; r++)
     MR_TRY(assign_row(table, from->mapped.keys[r], to, n, mapped_row(from, r) + first));
   for (int s = 0; s < MR__SHARDS; s++) {

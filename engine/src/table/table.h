@@ -223,9 +223,9 @@ int64_t mr__table_rows(const struct mr__table *table);
 /* At most the bytes of slots and chunks once the table holds so many keys, spread evenly, and of
  * their counts where they are admitted. */
 int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
-/* What of it so many keys touch: chunks of rows are not full at their end, and pages that were never
+/* What of it so many rows touch, and so many keys that are counted: chunks of rows are not full at their end, and pages that were never
  * written take no memory. */
-int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t keys);
+int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t rows, int64_t keys);
 /* The same at most, on the way to so many keys, too, while slots are moved. */
 int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys);
 

@@ -85,7 +85,11 @@ void mr__waiting_sorted(const struct mr__waiting *waiting, struct mr__waiting_ke
   if (n > 0) qsort(out, n, sizeof *out, by_key);
 }
 
+int64_t mr__waiting_filled_bytes(int64_t keys) {
+  return (int64_t)block_bytes(slots_for((size_t)keys));
+}
+
 int64_t mr__waiting_bytes(int64_t keys) {
-  size_t bytes = block_bytes(slots_for((size_t)keys));
-  return (int64_t)(bytes + bytes / 2);
+  int64_t bytes = mr__waiting_filled_bytes(keys);
+  return bytes + bytes / 2;
 }

@@ -31,5 +31,7 @@ int64_t mr__waiting_below(const struct mr__waiting *waiting, uint32_t count);
 void mr__waiting_sorted(const struct mr__waiting *waiting, struct mr__waiting_key *out);
 /* At most the bytes of so many keys, while slots are moved. */
 int64_t mr__waiting_bytes(int64_t keys);
+/* The same once all are there, and none are moved any more. */
+int64_t mr__waiting_filled_bytes(int64_t keys);
 
 #endif

@@ -194,16 +194,15 @@ function M.run(words)
     values, places = configuration.fields, configuration.fields_places
   end
   local pool = require "moonrank.pool".new(threads)
-  local opened, own
+  local opened
   if configuration then -- first, so that what is wrong with it is told at once
-    own = require "moonrank.clock".memory() or 0 -- before there is a model or any data
     opened = require "moonrank.experiment".without_data(configuration,
       require "moonrank.schema".new(values).fields, pool.threads)
   end
   local report = cli.need(require "moonrank.check".look(values, { pool = pool, places = places,
     reading = function(name) progress:note(("reading the %s data ..."):format(name)) end }))
   progress:clear()
-  if opened then report.memory = require "moonrank.check_memory".forecast(opened, report, own) end
+  if opened then report.memory = require "moonrank.check_memory".forecast(opened, report) end
   if options.json then
     print(require "moonrank.json".encode(plain(report)))
   else

@@ -271,6 +271,7 @@ local function train_once(options, asked)
   local cli = require "moonrank.cli"
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
+  require "moonrank.libc".return_blocks()
   local own = require "moonrank.clock".memory() or 0 -- before there is a model or any data
   local opened = require "moonrank.experiment".open(options, progress,
     options.no_test and { "train", "valid" } or { "train", "valid", "test" })
