@@ -49,14 +49,16 @@ void mr__free(void *block) {
 }
 
 void *mr__malloc_aligned(size_t size) {
-  if (must_fail()) return NULL;
+  enum { HUGE = MR__HUGE_PAGE };
+  if (must_fail() || size > SIZE_MAX - HUGE) return NULL;
   void *block = NULL;
-  if (size > SIZE_MAX - 64) return NULL;
-  size = (size + 63) / 64 * 64;
-  /* Large blocks in huge pages, as far as whole ones fit: matrices are walked with large strides. */
-  int huge = size >= MR__HUGE_PAGE;
-  if (posix_memalign(&block, huge ? MR__HUGE_PAGE : 64, size ? size : 64) != 0) return NULL;
-  if (huge) madvise(block, size / MR__HUGE_PAGE * MR__HUGE_PAGE, MADV_HUGEPAGE);
+  size = size ? (size + 63) / 64 * 64 : 64;
+  /* Matrices are walked with large strides, and what is asked for ahead must not wait for the
+   * tables of pages. */
+  size_t huge = (size + HUGE / 2) / HUGE * HUGE;
+  if (size < huge) size = huge;
+  if (posix_memalign(&block, huge ? HUGE : 64, size) != 0) return NULL;
+  if (huge) madvise(block, huge, MADV_HUGEPAGE);
   return counted(block);
 }
 

@@ -15,8 +15,8 @@ void *mr__calloc(size_t count, size_t size); /* zeroed; NULL when count * size o
 void *mr__realloc(void *block, size_t size);
 void mr__free(void *block); /* accepts NULL */
 
-/* Aligned to 64 bytes, not zeroed; from 2 MB on in huge pages where the system has them. Freed with
- * mr__free. */
+/* Aligned to 64 bytes, not zeroed; in huge pages, where the system has them, of which each is at
+ * least half full. Freed with mr__free. */
 void *mr__malloc_aligned(size_t size);
 
 /* Zeroed pages, aligned to the huge page size and advised to be huge. Freed with mr__free_pages. */

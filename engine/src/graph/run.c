@@ -688,21 +688,34 @@ static int make_workers(mr_run *run) {
   return MR_OK;
 }
 
-/* Backward needs the weights in a form of its own where an input's gradient is wanted. */
+static int needs_packed_back(const mr_run *run, size_t i) {
+  const struct mr__node *node = &run->model->graph->nodes[i];
+  return node->packed_back > 0 && run->plan.nodes[i].has_grad &&
+         run->plan.nodes[node->inputs[0]].grad.buffer >= 0;
+}
+
+/* The kernels load whole vectors: one panel is left behind the last weight. */
+static size_t packed_back_floats(const mr_run *run, size_t i) {
+  return (run->model->graph->nodes[i].packed_back + MR__PANEL + 15) / 16 * 16;
+}
+
+/* Backward needs the weights in a form of its own where an input's gradient is wanted: all of them in
+ * one block, which has huge pages where each by itself were too small for one. */
 static int make_packed_back(mr_run *run) {
   const mr_graph *graph = run->model->graph;
   run->packed_back = mr__calloc(graph->n_nodes, sizeof *run->packed_back);
   if (!run->packed_back) return mr__fail_memory();
-  run->n_nodes = graph->n_nodes;
+  size_t total = 0;
+  for (size_t i = 0; i < graph->n_nodes; i++)
+    if (needs_packed_back(run, i)) total += packed_back_floats(run, i);
+  if (total == 0) return MR_OK;
+  float *at = run->packed_back_block = mr__malloc_aligned(total * sizeof *at);
+  if (!at) return mr__fail_memory();
+  memset(at, 0, total * sizeof *at);
   for (size_t i = 0; i < graph->n_nodes; i++) {
-    const struct mr__node *node = &graph->nodes[i];
-    if (node->packed_back == 0 || !run->plan.nodes[i].has_grad ||
-        run->plan.nodes[node->inputs[0]].grad.buffer < 0)
-      continue;
-    /* The kernels load whole vectors: leave one panel behind the last weight. */
-    run->packed_back[i] = mr__malloc_aligned((node->packed_back + MR__PANEL) * sizeof(float));
-    if (!run->packed_back[i]) return mr__fail_memory();
-    memset(run->packed_back[i], 0, (node->packed_back + MR__PANEL) * sizeof(float));
+    if (!needs_packed_back(run, i)) continue;
+    run->packed_back[i] = at;
+    at += packed_back_floats(run, i);
   }
   return MR_OK;
 }
@@ -738,13 +751,18 @@ static int make_lanes(mr_run *run) {
   run->n_lanes = run->options.lanes;
   run->lanes = mr__calloc((size_t)run->n_lanes, sizeof *run->lanes);
   if (!run->lanes || !run->statistics) return mr__fail_memory();
-  for (int l = 0; run->plan.train && l < run->n_lanes; l++) {
+  if (!run->plan.train) return MR_OK;
+  /* An odd number of cache lines apart, so that not all find their place in the same sets. */
+  size_t stride = ((run->model->n_trained + 15) / 16 | 1) * 16;
+  run->gradients = mr__malloc_aligned((size_t)run->n_lanes * stride * sizeof *run->gradients);
+  if (!run->gradients) return mr__fail_memory();
+  memset(run->gradients, 0, (size_t)run->n_lanes * stride * sizeof *run->gradients);
+  for (int l = 0; l < run->n_lanes; l++) {
     struct mr__lane *lane = &run->lanes[l];
-    lane->gradient = mr__malloc_aligned(run->model->n_trained * sizeof(float));
+    lane->gradient = run->gradients + (size_t)l * stride;
     lane->dparam = mr__calloc(graph->n_params, sizeof *lane->dparam);
     lane->statistics = mr__calloc(run->n_statistics, sizeof *lane->statistics);
-    if (!lane->gradient || !lane->dparam || !lane->statistics) return mr__fail_memory();
-    memset(lane->gradient, 0, run->model->n_trained * sizeof(float));
+    if (!lane->dparam || !lane->statistics) return mr__fail_memory();
     for (size_t p = 0; p < graph->n_params; p++)
       if (graph->params[p].spec.trained) lane->dparam[p] = lane->gradient + run->model->offset[p];
   }
@@ -910,13 +928,12 @@ void mr_run_free(mr_run *run) {
   }
   mr__free(run->workers);
   for (int l = 0; run->lanes && l < run->n_lanes; l++) {
-    mr__free(run->lanes[l].gradient);
     mr__free(run->lanes[l].dparam);
     mr__free(run->lanes[l].statistics);
   }
   mr__free(run->lanes);
-  for (size_t i = 0; run->packed_back && i < run->n_nodes; i++) /* the model may be gone */
-    mr__free(run->packed_back[i]);
+  mr__free(run->gradients);
+  mr__free(run->packed_back_block);
   mr__free(run->packed_back);
   mr__free(run->zeroed);
   for (size_t b = 0; run->kept && b < run->plan.n_buffers; b++) mr__free(run->kept[b]);

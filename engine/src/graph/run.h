@@ -18,7 +18,7 @@
 enum { MR__MOST_LANES = 256 };
 
 struct mr__lane {
-  float *gradient;     /* [model->n_trained] */
+  float *gradient;     /* [model->n_trained], in the run's */
   float **dparam;      /* [params] */
   double *statistics;  /* all statistics nodes, one after another */
   double loss;
@@ -95,14 +95,15 @@ struct mr_run {
   int64_t workspace_rows[MR__REGIONS]; /* that the workspaces have room for */
   int64_t lane_slices[MR__MOST_LANES + 1]; /* lane l owns those from lane_slices[l] on */
 
-  float **packed_back;   /* [n_nodes]: of those that compute a dx from their weights; training */
-  size_t n_nodes;
+  /* [nodes]: of those that compute a dx from their weights, in one block; training. */
+  float **packed_back, *packed_back_block;
   int64_t packed_version; /* of the weights that these are of */
 
   struct mr__zeroed *zeroed; /* what of a lane's gradient starts at zero: the rest is overwritten */
   size_t n_zeroed;
 
   struct mr__lane *lanes;
+  float *gradients; /* of all lanes */
   int n_lanes, lanes_used;
   struct mr__worker *workers;
   int n_workers;
