@@ -78,8 +78,10 @@ local function find_constant(list, c)
   local share = c.empty / math.max(c.rows, 1)
   local one = c.keys and c.keys:exact() and c.keys:distinct() == 1 and c.type == "id"
     or c.number and c.number.n > 0 and c.number.min == c.number.max
-  if share == 1 then
-    add(list, 60, "empty", c.name, ("%s is empty in every row"):format(c.name), "leave it out")
+  if share == 1 or c.lengths and check_columns.length(c, 1) == 0 then
+    add(list, 60, "empty", c.name, ("%s is empty in every row"):format(c.name), c.lengths
+      and "leave it out, or see its source, separator and padding"
+      or "leave it out, or see that its source is right")
   elseif one and share == 0 then
     add(list, 60, "constant", c.name, ("%s has the same value in every row"):format(c.name),
       "leave it out")
@@ -210,10 +212,6 @@ function M.find(surveys, names, fields, can_normalize)
         find_new(list, surveys[split].columns[i], split)
         find_shift(list, surveys[split].columns[i], c, split)
       end
-    end
-    if c.lengths and check_columns.length(c, 1) == 0 then
-      add(list, 59, "empty", c.name, ("%s has no values in any row"):format(c.name),
-        "see its separator and column")
     end
   end
   for i, finding in ipairs(list) do finding.place = i end

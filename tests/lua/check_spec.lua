@@ -171,6 +171,25 @@ describe("moonrank check", function()
     assert.equal(28, #require "moonrank.json".decode(out).findings)
   end)
 
+  it("says once of a column that nothing is in it, such as a member that no line has", function()
+    local own, lines = helper.temp_dir(), {}
+    for i = 1, 40 do
+      lines[i] = ('{"click":%d,"user":"u%d","prise":%d,"tags":[0,0],"seen":[]}\n'):format(i % 2,
+        i % 7, i % 9)
+    end
+    helper.write(own .. "/train.jsonl", table.concat(lines))
+    helper.write(own .. "/fields.yaml", "data: {train: train.jsonl}\nlabel: click\nfields:\n"
+      .. "  - {name: user, side: user, type: id}\n  - {name: price, side: ad, type: number}\n"
+      .. "  - {name: tags, side: ad, type: ids, padding: 0}\nsequences:\n"
+      .. "  - {name: past, side: user, of: {user: seen}}\n")
+    local status, out, err = helper.run("check fields.yaml --quiet", own)
+    assert.same({ 0, "" }, { status, err })
+    assert.equal(" 1. empty: price is empty in every row; leave it out, or see that its source is "
+      .. "right\n 2. empty: tags is empty in every row; leave it out, or see its source, separator "
+      .. "and padding\n 3. empty: past.user is empty in every row; leave it out, or see its "
+      .. "source, separator and padding\n", out:match "\n\n( 1%. .*)$")
+  end)
+
   it("wants log1p of skewed numbers also where some are a little below 0", function()
     local own, random, lines = helper.temp_dir(), helper.random(4), { "click,n,far" }
     for i = 1, 500 do
