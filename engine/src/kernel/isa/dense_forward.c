@@ -109,6 +109,11 @@ static inline __attribute__((always_inline)) void slope_back(const struct mr__de
           sum[r][v] = MULTIPLY(weight, load_columns(start + (int64_t)r * call->ld_start +         \
                                                     v * LANES, there[v]));                        \
       }                                                                                           \
+    } else if (call->start && call->ld_start == 0) {                                              \
+      UNROLL for (int v = 0; v < VECTORS; v++) {                                                  \
+        VECTOR start = load_columns(call->start + column + v * LANES, there[v]);                  \
+        UNROLL for (int r = 0; r < ROWS; r++) sum[r][v] = start;                                  \
+      }                                                                                           \
     } else if (call->start) {                                                                     \
       const float *start = call->start + row * call->ld_start + column;                           \
       UNROLL for (int r = 0; r < ROWS; r++)                                                       \
