@@ -116,7 +116,37 @@ static void check_cut(int sequence, int lanes, int64_t usual) {
   mr_schema_free(schema);
 }
 
+/* Predicting, a slice is a multiple of 8 rows, since products go over so many at once; training, it is
+ * a lane's share. */
+static void check_share(int64_t samples, int lanes, int64_t trained, int64_t predicted) {
+  mr_schema *schema = new_schema();
+  mr_graph *graph;
+  mr_model *model;
+  mr_run *run;
+  mr_run_options options = {.batch = samples, .lanes = lanes};
+  NEED(mr_graph_new(&graph, schema) == MR_OK);
+  int32_t ad = add(graph, "lookup", NULL, 0, "column", "ad", 0);
+  int32_t logit = add(graph, "dense", &ad, 1, "out", NULL, 1);
+  int32_t objective[] = {logit, add(graph, "column", NULL, 0, "column", "click", 0)};
+  add(graph, "logloss", objective, 2, NULL, NULL, 0);
+  NEED(mr_model_new(&model, graph, 1) == MR_OK);
+  NEED(mr_run_new(&run, model, NULL, &options) == MR_OK);
+  CHECK(mr_run_slice_rows(run) == trained, "%lld rows", (long long)mr_run_slice_rows(run));
+  mr_run_free(run);
+  NEED(mr_run_new_predict(&run, model, NULL, &options, &logit, 1) == MR_OK);
+  CHECK(mr_run_slice_rows(run) == predicted, "%lld rows", (long long)mr_run_slice_rows(run));
+  mr_run_free(run);
+  mr_model_free(model);
+  mr_graph_free(graph);
+  mr_schema_free(schema);
+}
+
 int main(void) {
+  check_share(200, 16, 13, 16);
+  check_share(1024, 16, 64, 64);
+  check_share(5, 1, 8, 8);
+  check_share(100000, 1, 1024, 1024);
+
   for (int i = 0; i < 20; i++) {
     check_cut(1, 0, 8);
     check_cut(0, 0, 8);

@@ -534,6 +534,7 @@ static void measure_work(struct mr__plan *plan) {
 
 static void choose_slice(struct mr__plan *plan, const struct mr__plan_options *options) {
   int64_t share = (options->batch + options->lanes - 1) / options->lanes; /* all are to have work */
+  if (!plan->train) share = (share + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS; /* whole tiles */
   int64_t rows = rows_in(plan->workspace[MR__SAMPLE_REGION], options->slice_bytes);
   plan->most_rows[MR__SAMPLE_REGION] = within(rows, share < MOST_ROWS ? share : MOST_ROWS);
   plan->most_short = within(rows, MOST_ROWS);
