@@ -48,13 +48,14 @@ static void compare(struct search *search) {
 
 static void search_block(struct search *search, const struct mr__block *block, char *plain) {
   const char *at = block->text.text, *end = at + block->text.size;
+  const int n_parts = search->n_parts;
   int positions[MR__MOST_PARTS], cell = 0;
-  for (int k = 0; k < search->n_parts; k++)
+  for (int k = 0; k < n_parts; k++)
     positions[k] = mr__heading_position(block->heading, search->parts[k]);
   while (at < end && search->n_missing > 0) {
     const char *stop = mr__cell_end(at, end, search->format->delimiter, search->format->quotes);
     int is_last = stop < end && *stop == '\n';
-    for (int k = 0; k < search->n_parts; k++) {
+    for (int k = 0; k < n_parts; k++) {
       if (cell != positions[k]) continue;
       struct mr__text raw = {at, (size_t)(stop - at)};
       if (is_last && raw.size > 0 && stop[-1] == '\r') raw.size--;
