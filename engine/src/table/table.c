@@ -109,14 +109,14 @@ static void start_part(const struct mr__table *table, size_t index, uint64_t key
   for (int first = 0; first < part->dim; first += SOME) {
     uint32_t words[SOME];
     float some[SOME];
-    int n = part->dim - first < SOME ? part->dim - first : SOME, n_words = (n + 3) / 4 * 4;
-    for (int e = 0; e < n_words; e += 4) {
+    int n = part->dim - first < SOME ? part->dim - first : SOME;
+    for (int e = 0; e < n; e += 4) {
       struct mr__random4 r =
           mr__random(table->seed, MR__RANDOM_TABLE, key, place + (uint64_t)((first + e) / 4));
       memcpy(words + e, r.v, sizeof r.v);
     }
     if (part->start == MR__START_NORMAL)
-      mr__family()->normals(words, n_words / 2, some);
+      mr__family()->normals(words, (n + 3) / 4 * 2, some);
     else
       for (int e = 0; e < n; e++) some[e] = 2.0f * mr__uniform(words[e]) - 1.0f;
     for (int e = 0; e < n; e++) value[first + e] = part->scale * some[e];
