@@ -26,6 +26,7 @@ function M.spec(column)
   spec.max, spec.width = column.max or 0, column.width or 0
   spec.weight_separator = column.weights and column.weights:byte() or 0
   spec.padding = column.padding
+  spec.weights = column.weights_source
   spec.transform = column.log1p and C.MR_LOG1P or C.MR_PLAIN_NUMBER
   spec.when_missing = WHEN_MISSING[column.missing] or C.MR_MISSING_VALUE
   spec.missing = tonumber(column.missing) or 0
@@ -230,7 +231,7 @@ function M.samples(batch, schema, columns)
           local at = column.side == "request" and request or i
           sample[column.name] = column.sequence and behaviours_of(batch, schema, column, at)
             or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at,
-              column.width, column.weights)
+              column.width, column.weights or column.weights_source)
         end
       end
       samples[#samples + 1] = sample

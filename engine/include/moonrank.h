@@ -189,6 +189,10 @@ typedef struct mr_column_spec {
   /* MR_IDS: values that say this are none, wherever they stand, and count for nothing; NULL: there
    * are no such. */
   const char *padding;
+  /* MR_IDS, of no sequence: a column of the file with a weight for each value, as many as there are
+   * values and the same byte between them, instead of weights behind these; not of files of pairs.
+   * NULL: none */
+  const char *weights;
 } mr_column_spec;
 
 /* What the columns of data are: begun empty; tables, sequences and columns are added one by one.
@@ -741,6 +745,9 @@ typedef struct mr_values {
    * to behaviours[r + 1]. Keys, offsets and floats are then of behaviours instead of rows. Texts
    * are one cell for each row, as in a file. */
   const int32_t *behaviours;
+  /* Of MR_IDS whose weights have a column of their own, with texts: [rows] what its cells say, each
+   * ends with a NUL; NULL: no weight. */
+  const char *const *weight_texts;
 } mr_values;
 
 /* What one thread needs to predict: a scratch is used by one thread at a time. */

@@ -441,6 +441,22 @@ end
 local function check_weights(context, field, path)
   local function wrong_value(name, ...) stop(context.places[path .. "." .. name], ...) end
   local separator = field.weight_separator
+  if field.weights then
+    local column = tostring(field.weights)
+    if text_format.has_pairs(context.format) or text_format.needs_columns(context.format) then
+      wrong_value("weights", "%s.weights: files of %s have no column of weights; weighted: true "
+        .. "reads those in their pairs", path, context.format)
+    elseif separator then
+      wrong_value("weight_separator", '%s.weight_separator does not go with weights in column "%s"',
+        path, column)
+    elseif field.weighted == false then
+      wrong_value("weighted", '%s.weighted is false, but weights names column "%s"', path, column)
+    elseif field.pool == "max" then
+      wrong_value("pool", "%s.pool is max, expected sum or mean of ids that are weighted", path)
+    end
+    field.weights, field.weighted = column, true
+    return nil
+  end
   if separator and not field.weighted then
     wrong_value("weight_separator", "%s.weight_separator is for ids that are weighted: true", path)
   elseif separator and (#separator ~= 1 or separator:find "[%c%d+.eE\"-]") then
@@ -573,6 +589,10 @@ local function check_field(context, field, path)
     if name:find "[%c%s:]" or #name > 255 then
       stop(place, '%s.name is "%s", expected text without spaces and colons', path, name)
     end
+    if field.weights and field.weights == tostring(field.source or name) then
+      stop(context.places[path .. ".weights"], '%s.weights is "%s", which has the values', path,
+        field.weights)
+    end
     if context.seen[name] then stop(place, 'field "%s" is described twice', name) end
     context.seen[name] = true
   end
@@ -582,7 +602,7 @@ end
 -- One entry a field, each with its source and table written out.
 local function expand_fields(values, context)
   local fields = {}
-  context.seen, context.entries = {}, {}
+  context.seen, context.entries, context.format = {}, {}, values.data.format
   for i, field in ipairs(values.fields) do
     local path = ("fields[%d]"):format(i)
     local names = check_field(context, field, path)

@@ -167,6 +167,9 @@ local FIELD = { type = "map", keys = {
   key("weight_separator", { type = "text", only = { "ids" },
     doc = "with weighted: the character between a value and its weight, the last one in it; "
       .. 'default: ":"' }),
+  key("weights", { type = "either", forms = COLUMN_FORMS, only = { "ids" },
+    doc = "a column of the file that has the weights instead, as many as there are values and with "
+      .. "the same separator (csv, tsv, jsonl)" }),
   key("pool", { type = "word", words = { "sum", "mean", "max" }, only = { "ids" },
     default = "mean", doc = "how the rows of several values become one; max: the largest of each "
       .. "of their numbers" }),

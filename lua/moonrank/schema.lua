@@ -59,6 +59,7 @@ local function add_field(self, field, config, in_sequence)
     separator = field.separator and field.separator:byte() or 0,
     max = field.max or 0,
     weight_separator = field.weight_separator and field.weight_separator:byte() or 0,
+    weights = field.weights,
     values = values,
     n_values = field.values and #field.values or 0,
     unseen = UNSEEN[field.unseen],

@@ -12,7 +12,7 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 14, NODES = 7 };
+enum { N = 40, COLUMNS = 15, NODES = 7 };
 
 static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
 
@@ -63,6 +63,12 @@ static const mr_column_spec columns[COLUMNS] = {
      .sequence = "past",
      .separator = ';',
      .width = 1},
+    {.name = "heavy",
+     .source = "past",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .separator = ' ',
+     .weights = "gaps"},
     {.name = "both", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 2}};
 
 static const struct {
@@ -201,6 +207,16 @@ static int schema_add_cross(void) {
   mr_schema *s = new_schema();
   mr_column_spec spec = {
       .name = "cross", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 2};
+  int status = ARMED(mr_schema_add_column(s, &spec));
+  CHECK(mr_schema_columns(s) == COLUMNS + (status == MR_OK), "%d columns", mr_schema_columns(s));
+  mr_schema_free(s);
+  return status;
+}
+
+static int schema_add_weights(void) {
+  mr_schema *s = new_schema();
+  mr_column_spec spec = {
+      .name = "weighed", .type = MR_IDS, .domain = MR_SAMPLE, .weights = "weights"};
   int status = ARMED(mr_schema_add_column(s, &spec));
   CHECK(mr_schema_columns(s) == COLUMNS + (status == MR_OK), "%d columns", mr_schema_columns(s));
   mr_schema_free(s);
@@ -921,6 +937,7 @@ static const struct {
     {"mr_schema_keep_texts", schema_keep_texts},
     {"mr_schema_add_column", schema_add_column},
     {"mr_schema_add_column", schema_add_cross},
+    {"mr_schema_add_column", schema_add_weights},
     {"mr_schema_add_sequence", schema_add_sequence},
     {"mr_schema_sequence", schema_sequence},
     {"mr_schema_fit", schema_fit},

@@ -43,6 +43,153 @@ end
 
 local NAMES = { "y", "n", "tags", "few", "liked" }
 
+-- The same texts with the weights behind the values and in a column of their own, which comes
+-- before and behind it; some values are empty, and their weights are nobody's.
+local beside = { { name = "y", type = "label" },
+  { name = "tags", type = "ids", separator = "|", weights_source = "w" },
+  { name = "few", type = "ids", separator = " ", weights_source = "v", max = 2 } }
+local behind = { { name = "y", type = "label" },
+  { name = "tags", type = "ids", separator = "|", weights = ":" },
+  { name = "few", type = "ids", separator = " ", weights = ":", max = 2 } }
+
+local function two_forms(n)
+  local random = helper.random(8)
+  local one, two, lines = { "y,tags,few" }, { "w,y,tags,few,v" }, { "" }
+  local function bag(separator)
+    local pairs_of, values, weights = {}, {}, {}
+    for i = 1, random(5) - 1 do
+      local value = (i > 1 or random(3) > 1) and random(6) > 1 and 'k"' .. random(30) or ""
+      local weight = ("%.17g"):format((random(81) - 41) / 16)
+      if value ~= "" then pairs_of[#pairs_of + 1] = value .. ":" .. weight end
+      values[i], weights[i] = value, (value ~= "" or random(2) == 1) and weight or ""
+    end
+    if table.concat(values, separator) == "" or table.concat(weights, separator) == "" then
+      return "", "", "", "[]", "[]"
+    end
+    local texts, numbers = {}, {}
+    for i, value in ipairs(values) do
+      texts[i] = '"' .. value:gsub('"', '\\"') .. '"'
+      numbers[i] = weights[i] == "" and "null" or weights[i]
+    end
+    return table.concat(pairs_of, separator), table.concat(values, separator),
+      table.concat(weights, separator), "[" .. table.concat(texts, ", ") .. "]",
+      "[" .. table.concat(numbers, ",") .. "]"
+  end
+  local function quoted(text) return '"' .. text:gsub('"', '""') .. '"' end
+  for i = 1, n do
+    local pieces, values, weights, list, numbers = bag "|"
+    local few, few_values, few_weights, few_list, few_numbers = bag " "
+    one[i + 1] = ("%d,%s,%s"):format(i % 2, quoted(pieces), quoted(few))
+    two[i + 1] = ("%s,%d,%s,%s,%s"):format(random(2) == 1 and quoted(weights) or weights, i % 2,
+      quoted(values), quoted(few_values), few_weights)
+    lines[i] = ('{"v": %s, "tags": %s, "y": %d, "w": %s, "few": %s}'):format(few_numbers, list,
+      i % 2, numbers, few_list)
+  end
+  return table.concat(one, "\n"), table.concat(two, "\n"), table.concat(lines, "\n")
+end
+
+describe("ids with a column of weights", function()
+  it("are those that have them behind, wherever a block is cut", function()
+    local one, two, lines = two_forms(300)
+    local pool = data.pool(3)
+    for _, block in ipairs { 0, 1, 900 } do
+      local options = { block = block, pool = block == 1 and pool or nil }
+      local expected = assert(data.parse(behind, one, options))
+      assert.same(expected, assert(data.parse(beside, two, options)))
+      local listed = {}
+      for i, column in ipairs(beside) do
+        listed[i] = {}
+        for key, value in pairs(column) do listed[i][key] = value end
+        listed[i].separator = listed[i].separator and "\31"
+      end
+      options.layout = "json"
+      assert.same(expected, assert(data.parse(listed, lines, options)))
+    end
+  end)
+
+  it("of a request are the same in its rows, values and weights", function()
+    local columns = { { name = "q", type = "request_key", side = "request" },
+      { name = "tags", type = "ids", side = "request", weights_source = "w", separator = "|" },
+      { name = "ad", type = "id" } }
+    for _, block in ipairs { 0, 1 } do
+      local rows, schema = assert(data.parse(columns,
+        "q,w,tags,ad\n1,1|2,a|b,x\n1,1.0|3|2,a||b,y\n2,-3,a,x\n2,-3,a,y\n", { block = block }))
+      for i = 1, 4 do
+        assert.equal(i < 3 and data.bag(schema, "tags", { "a", "b" }, { 1, 2 })
+          or data.bag(schema, "tags", { "a" }, { -3 }), rows[i].tags)
+      end
+      local function fails(message, first, second)
+        local wrong, actual = data.parse(columns, ("q,w,tags,ad\n1,%s,x\n1,%s,y\n"):format(first,
+          second), { block = block })
+        helper.fails_with(message, wrong, actual)
+      end
+      fails('FILE:3:3: column "w" is "1|2.5", but "1|2" in an earlier row of the same request',
+        "1|2,a|b", "1|2.5,a|b")
+      fails('FILE:3:7: column "tags" is "a|c", but "a|b" in an earlier row of the same request',
+        "1|2,a|b", "1|2,a|c")
+      fails('FILE:3:3: column "w" has 1 weight, column "tags" has 2 values', "1|2,a|b", "1,a|b")
+      fails('FILE:3:5: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")', "1|2,a|b",
+        "1|x,a|b")
+    end
+    -- Only the empty place moves: the weights are others.
+    local wrong, message = data.parse(columns, "q,w,tags,ad\n1,1|9|2,a||b,x\n1,1|9|2,|a|b,y\n")
+    helper.fails_with('FILE:3:9: column "tags" is "|a|b", but "a||b" in an earlier row of the same '
+      .. "request", wrong, message)
+  end)
+
+  it("are refused where the numbers are wrong or not as many", function()
+    local columns = { { name = "y", type = "label" },
+      { name = "tags", type = "ids", separator = "|", weights_source = "w" } }
+    local function fails(message, row, options)
+      local rows, actual = data.parse(columns, "y,tags,w\n1,a,1\n0," .. row .. "\n", options)
+      helper.fails_with(message, rows, actual)
+    end
+    fails('FILE:3:7: column "w" has 1 weight, column "tags" has 2 values', "a|b,1")
+    fails('FILE:3:5: column "w" has 3 weights, column "tags" has 1 value', "a,1|2|3")
+    fails('FILE:3:4: column "w" has 1 weight, column "tags" has 0 values', ",1")
+    fails('FILE:3:5: column "w" has 0 weights, column "tags" has 1 value', "a,")
+    fails('FILE:3:9: weight "" of "b" is no number from -1e9 to 1e9 (column "w")', "a|b,1|")
+    fails('FILE:3:9: weight "2e9" of "b" is no number from -1e9 to 1e9 (column "w")', "a|b,1|2e9")
+    fails('FILE:3:12: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")', '"a|b","1|x"')
+    local rows, actual = data.parse({ columns[1], { name = "tags", type = "ids",
+      weights_source = "w", separator = "\31" } },
+      '{"y": 1, "tags": ["a", "b"], "w": [1, "x"]}\n', { layout = "json" })
+    helper.fails_with('FILE:1:40: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")',
+      rows, actual)
+    local dir, schema = helper.temp_dir(), data.schema(columns)
+    local path = helper.write(dir .. "/data.csv", "y,tags,w\n1,a,1\n0,a,\n1,b|c,1|x\n0,b,3\n")
+    assert(data.build(schema, path, dir .. "/cache", { bad_rows = 5 }))
+    local counts, list = data.bad_rows(schema, dir .. "/cache")
+    assert.same({ 0, 0, 2, 0, 0, 0 }, counts)
+    assert.same({ 1, 2 }, list)
+    rows = assert(data.rows(schema, columns, dir .. "/cache"))
+    assert.same({ data.bag(schema, "tags", { "a" }, { 1 }),
+      data.bag(schema, "tags", { "b" }, { 3 }) }, data.column(rows, "tags"))
+    helper.fails_with('FILE:1: column "w" is missing; did you mean "W"? (columns: y, tags, W)',
+      data.parse(columns, "y,tags,W\n1,a,1\n"))
+  end)
+
+  it("are refused as columns that cannot be", function()
+    local function refused(message, column)
+      helper.fails_with(message, data.add_column(data.new_schema(), column))
+    end
+    refused('column "x": only ids have weights', { name = "x", type = "id", weights_source = "w" })
+    refused('column "x": its weights stand behind its values or in column "w", not both',
+      { name = "x", type = "ids", weights = ":", weights_source = "w" })
+    refused('column "x": its weights are in column "x", expected another',
+      { name = "x", type = "ids", weights_source = "x" })
+    for layout, name in pairs { libsvm = "libsvm", libffm = "libffm" } do
+      helper.fails_with(('column "x": files of %s have no column of weights'):format(name),
+        data.parse({ { name = "x", source = "features", type = "ids", weights_source = "w" } },
+          "1 1:1\n", { layout = layout }))
+    end
+    helper.fails_with('columns "a" and "b" read one member with different separators',
+      data.parse({ { name = "a", type = "ids", separator = "|", weights_source = "w" },
+        { name = "b", source = "w", type = "ids", separator = ";" } }, "{}\n",
+        { layout = "json" }))
+  end)
+end)
+
 describe("ids with weights", function()
   it("are read, kept and loaded with them, wherever a block is cut", function()
     local text, expected = made_rows(data.schema(plain), 300)

@@ -73,7 +73,7 @@ static const char *write_file(struct fuzz_input *input, const mr_schema *schema,
 
 /* Training and predicting read the rows of codes by way of the dictionaries. */
 static int touch_rows(const mr_dataset *dataset, const mr_schema *schema, int trains) {
-  enum { MOST_TABLES = 8, MOST_COLUMNS = 24 };
+  enum { MOST_TABLES = 16, MOST_COLUMNS = 32 };
   struct mr__table tables[MOST_TABLES];
   struct mr__touched rows;
   int table_of[MOST_COLUMNS], offset;

@@ -262,6 +262,8 @@ local cache_columns = {
     sequence = "past", values = { "a1", "a2" } },
   { name = "sure", source = "click", type = "id", values = { "0", "1" }, unseen = "error" },
   { name = "both", type = "id", cross = { "user", "ad", "sure" } },
+  { name = "strong", source = "pics", table = "tags", type = "ids", separator = " ",
+    weights_source = "gaps" },
   { name = "rid", type = "request_key", side = "request" },
 }
 
@@ -329,7 +331,8 @@ local function request_seeds()
     score(3, texts("ad", "a1", "a2", ""), texts("tags", "x|y", "", "z"),
       texts("price", "2.5", "", "1e3"), texts("near.tag", "x|y", "z", ""),
       texts("near.words", "x|y z", "z", ""), texts("worth", "1", "2", "-9")),
-    score(2, texts("ad", "a3", "a4"), texts("price", "1", "?"))))
+    score(2, texts("ad", "a3", "a4"), texts("price", "1", "?")),
+    score(2, value("strong", TEXTS, "\3x y\1z" .. "\0051 0.5\4-2e3"), texts("ad", "a3", "a4"))))
   put("request", "numbers", calls(
     prepare(value("user", KEYED_FORM, "\5"), value("seen", KEYED_FORM, "\0\2\7\9"),
       value("past.ad", KEYED_FORM, "\0\2\3\4"), value("past.gap", FLOATS, "\0\2\100\90"),
@@ -337,6 +340,7 @@ local function request_seeds()
     score(2, value("ad", KEYED_FORM, "\1\2"), value("tags", KEYED_FORM, "\0\2\1\5\6\7"),
       value("picture", FLOATS, "\90\91\92\93\94\95"),
       value("price", FLOATS, "\81\250\127\192\0\0"),
+      value("strong", KEYED_FORM, "\0\2\1\5\6\7\90\91\70"),
       value("near.tag", KEYED_FORM, "\0\1\2\8\9\10"))))
   put("request", "for_all", calls(prepare(texts("ad", "a1"), texts("tags", "x"),
     texts("near.tag", "x|y"), texts("price", "3"), texts("rid", "r")), score(6), score(0)))

@@ -67,8 +67,8 @@ static mr_predictor *new_predictor(void) {
 /* One column's, in memory of its own. */
 struct given {
   mr_values values;
-  char *texts[MOST_ROWS];
-  void *blocks[5];
+  char *texts[2 * MOST_ROWS]; /* of values, and of their weights */
+  void *blocks[8];
 };
 
 static void *hold(struct given *given, size_t bytes) {
@@ -81,7 +81,21 @@ static void *hold(struct given *given, size_t bytes) {
 
 static void free_given(struct given *given) {
   for (size_t i = 0; i < sizeof given->blocks / sizeof *given->blocks; i++) free(given->blocks[i]);
-  for (int i = 0; i < MOST_ROWS; i++) free(given->texts[i]);
+  for (int i = 0; i < 2 * MOST_ROWS; i++) free(given->texts[i]);
+}
+
+static void take_weight_texts(struct fuzz_input *input, struct given *given, int64_t rows) {
+  const char **texts = hold(given, (size_t)rows * sizeof *texts);
+  for (int64_t r = 0; r < rows; r++) {
+    size_t size = fuzz_byte(input) % 24, some = size < input->size ? size : input->size;
+    char *text = given->texts[MOST_ROWS + r] = malloc(some + 1);
+    FUZZ_CHECK(text, "no memory");
+    memcpy(text, input->at, some);
+    text[some] = 0;
+    input->at += some, input->size -= some;
+    texts[r] = some > 0 || size == 0 ? text : NULL;
+  }
+  given->values.weight_texts = texts;
 }
 
 static void take_texts(struct fuzz_input *input, struct given *given, int64_t rows, int numbered) {
@@ -122,7 +136,7 @@ static void take_keys(struct fuzz_input *input, struct given *given, int64_t n) 
   given->values.keys = keys;
 }
 
-static void take_floats(struct fuzz_input *input, struct given *given, int64_t n) {
+static const float *take_floats(struct fuzz_input *input, struct given *given, int64_t n) {
   float *floats = hold(given, (size_t)n * sizeof *floats);
   for (int64_t i = 0; i < n; i++) {
     uint32_t bits = 0;
@@ -131,7 +145,7 @@ static void take_floats(struct fuzz_input *input, struct given *given, int64_t n
     memcpy(&floats[i], &bits, sizeof bits);
     if (byte < 250) floats[i] = (float)byte / 8 - 10;
   }
-  given->values.floats = floats;
+  return floats;
 }
 
 static void take_value(struct fuzz_input *input, struct given *given, const mr_schema *schema,
@@ -143,6 +157,7 @@ static void take_value(struct fuzz_input *input, struct given *given, const mr_s
   if ((size_t)column >= schema->n_columns) spec = &schema->columns[0]; /* it is refused */
   int64_t n = rows;
   if (form % FORMS == TEXTS || form > 250) take_texts(input, given, rows, numbered);
+  if (given->values.texts && spec->weights && form < 240) take_weight_texts(input, given, rows);
   if (form % FORMS == TEXTS) return;
   if (spec->sequence >= 0 && form < 245)
     given->values.behaviours = take_places(input, given, n, &n);
@@ -152,7 +167,9 @@ static void take_value(struct fuzz_input *input, struct given *given, const mr_s
   if (form % FORMS == KEYS)
     take_keys(input, given, n);
   else
-    take_floats(input, given, n * (spec->width > 0 ? spec->width : 1));
+    given->values.floats = take_floats(input, given, n * (spec->width > 0 ? spec->width : 1));
+  if (form % FORMS == KEYS && spec->weighted && form < 240)
+    given->values.weights = take_floats(input, given, n);
 }
 
 /* ---- calls ---- */
@@ -164,6 +181,7 @@ static mr_values rows_from(const mr_values *values, const mr_schema *schema, int
   int64_t width = column->width > 0 ? column->width : 1;
   if (from.texts) from.texts += first;
   if (from.sizes) from.sizes += first;
+  if (from.weight_texts) from.weight_texts += first;
   if (from.behaviours) {
     from.behaviours += first;
     return from;

@@ -26,7 +26,9 @@ end
 
 local function bag(row, separator, form)
   local pieces = {}
-  for i, one in ipairs(row.tags) do pieces[i] = form:format(one[1], one[2]) end
+  for i, one in ipairs(row.tags) do
+    pieces[i] = form == "weight" and ("%.17g"):format(one[2]) or form:format(one[1], one[2])
+  end
   return table.concat(pieces, separator)
 end
 
@@ -36,10 +38,23 @@ local function write_csv(path, rows, form)
   helper.write(path, table.concat(lines, "\n") .. "\n")
 end
 
+-- The weights in a column of their own, of csv and of lists.
+local function write_beside(path, rows)
+  local lines, lists = { "w,click,tags" }, {}
+  for i, row in ipairs(rows) do
+    lines[i + 1] = ("%s,%d,%s"):format(bag(row, "|", "weight"), row.y, bag(row, "|", "t%d"))
+    lists[i] = ('{"click": %d, "u": {"tags": [%s], "w": [%s]}}'):format(row.y,
+      bag(row, ",", '"t%d"'), bag(row, ",", "weight"))
+  end
+  helper.write(path .. ".csv", table.concat(lines, "\n") .. "\n")
+  helper.write(path .. ".jsonl", table.concat(lists, "\n") .. "\n")
+end
+
 local dir = helper.temp_dir()
 local train, valid = make_rows(ROWS, 1), make_rows(150, 2)
 for name, rows in pairs { train = train, valid = valid } do
   write_csv(("%s/%s.csv"):format(dir, name), rows, "t%d:%.17g")
+  write_beside(("%s/beside-%s"):format(dir, name), rows)
   write_csv(("%s/plain-%s.csv"):format(dir, name), rows, "t%d")
   local lines = {}
   for i, row in ipairs(rows) do
@@ -70,13 +85,23 @@ data: {train: plain-train.csv, valid: plain-valid.csv}
 label: click
 fields: [{name: tags, side: ad, type: ids, separator: "|", pool: max}]
 ]])
+helper.write(dir .. "/beside.yaml", fields [[
+data: {train: beside-train.csv, valid: beside-valid.csv}
+label: click
+fields: [{name: tags, side: ad, type: ids, separator: "|", weights: w, pool: mean}]
+]])
+helper.write(dir .. "/lists.yaml", fields [[
+data: {train: beside-train.jsonl, valid: beside-valid.jsonl}
+label: click
+fields: [{name: tags, source: u.tags, side: ad, type: ids, weights: u.w, pool: mean}]
+]])
 helper.write(dir .. "/script.lua", [[
 return {
   name = "bag", options = {},
   build = function(m) m:task("ctr", m:dense(m:embed "tags", { out = 1 })) end,
 }
 ]])
-for _, name in ipairs { "mean", "sum", "svm", "max" } do
+for _, name in ipairs { "mean", "sum", "svm", "max", "beside", "lists" } do
   helper.write(("%s/%s-model.yaml"):format(dir, name), ([[
 fields: %s.yaml
 model: {script: script.lua}
@@ -242,6 +267,34 @@ describe("ids with weights", function()
     end
   end)
 
+  it("are the same with a column of weights, in csv and in lists of JSON", function()
+    local function predictions(kind)
+      run(("train %s/%s-model.yaml --quiet --out %s/column-%s"):format(dir, kind, dir, kind))
+      return run(("predict %s/column-%s --data valid"):format(dir, kind))
+    end
+    local behind = predictions "mean"
+    assert.equal(behind, predictions "beside")
+    assert.equal(behind, predictions "lists")
+    local first = behind:match "^[^\n]+\n"
+    helper.write(dir .. "/one.csv",
+      ("tags,w\n%s,%s\n"):format(bag(valid[1], "|", "t%d"), bag(valid[1], "|", "weight")))
+    assert.equal(first, run(("predict %s/column-beside --data %s/one.csv"):format(dir, dir)))
+    helper.write(dir .. "/broken.csv", "tags,w\nt1|t2,1|2\nt1,\n")
+    assert.same({ 1, "", ('moonrank: %s/broken.csv:3:4: column "w" has 0 weights, column "tags" '
+      .. "has 1 value\n"):format(dir) },
+      { helper.run(("predict %s/column-beside --data %s/broken.csv"):format(dir, dir)) })
+    helper.write(dir .. "/broken.jsonl", '{"u": {"tags": ["t1", "t2"], "w": [0.5]}}\n')
+    assert.same({ 1, "", ('moonrank: %s/broken.jsonl:1:36: column "u.w" has 1 weight, column '
+      .. '"u.tags" has 2 values\n'):format(dir) },
+      { helper.run(("predict %s/column-lists --data %s/broken.jsonl"):format(dir, dir)) })
+    assert(run(("inspect %s/column-beside/model.mr"):format(dir)):find "tags")
+    run(("gradcheck %s/script.lua --fields %s/beside.yaml"):format(dir, dir))
+    local function checked(kind)
+      return (run(("check %s/%s-model.yaml"):format(dir, kind)):gsub("[%w-]+%.csv", ""))
+    end
+    assert.equal(checked "mean", checked "beside")
+  end)
+
   it("stop a prediction at a wrong weight, with its place", function()
     helper.write(dir .. "/broken.csv", "tags\nt1:1\nt1:2|t2\n")
     assert.same({ 1, "", ('moonrank: %s/broken.csv:3:6: "t2" is not value:weight (column "tags")\n')
@@ -279,6 +332,20 @@ describe("ids with weights", function()
     end
     refused('type: ids, weighted: true, separator: ":"', '4:66: fields[1].separator is ":", which '
       .. "stands before weights; say another weight_separator")
+    refused("type: id, weights: w",
+      "4:38: fields[1].weights is for type ids, this field is of type id")
+    refused("type: ids, weights: tags", '4:48: fields[1].weights is "tags", which has the values')
+    refused("type: ids, weights: w, pool: max",
+      "4:57: fields[1].pool is max, expected sum or mean of ids that are weighted")
+    refused("type: ids, weights: w, weighted: false",
+      '4:61: fields[1].weighted is false, but weights names column "w"')
+    refused('type: ids, weights: w, weight_separator: "="',
+      '4:69: fields[1].weight_separator does not go with weights in column "w"')
+    helper.write(dir .. "/wrong.yaml", "data: {train: train.svm}\nlabel: label\nfields:\n"
+      .. "  - {name: x, source: features, side: ad, type: ids, weights: w}\n")
+    helper.fails_with(dir .. "/wrong.yaml:4:63: fields[1].weights: files of libsvm have no column "
+      .. "of weights; weighted: true reads those in their pairs",
+      require "moonrank.config".fields(dir .. "/wrong.yaml"))
     helper.write(dir .. "/wrong.yaml", "data: {train: train.csv}\nlabel: click\nfields:\n"
       .. "  - {name: tags, side: ad, type: ids, weighted: true}\nsequences:\n"
       .. "  - {name: seen, side: user, of: {tags: past}}\n")

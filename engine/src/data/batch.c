@@ -319,7 +319,7 @@ int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
     to->offsets[row + 1] = n;
   }
   to->n = n;
-  if (!spec->weight_separator) return MR_OK;
+  if (!spec->weighted) return MR_OK;
   MR_TRY(mr__grow(&to->floats, &to->floats_capacity, (size_t)n, sizeof *to->floats));
   for (int32_t i = 0; i < n; i++) to->floats[i] = 1;
   return MR_OK;

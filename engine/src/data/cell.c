@@ -313,15 +313,30 @@ const char *mr__label_phrase(const struct mr__column *column) {
   return column->n_values > 0 ? "a text" : column->clips ? "a number" : "0 or 1";
 }
 
+/* What stands up to the next separator, which may be nothing. */
+static struct mr__text cut_piece(struct mr__text *rest, int separator) {
+  const char *stop = rest->size > 0 ? memchr(rest->at, separator, rest->size) : NULL;
+  struct mr__text piece = {rest->at, stop ? (size_t)(stop - rest->at) : rest->size};
+  size_t step = stop ? piece.size + 1 : piece.size;
+  rest->at += step;
+  rest->size -= step;
+  return piece;
+}
+
 int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece) {
   while (rest->size > 0) {
-    const char *stop = memchr(rest->at, separator, rest->size);
-    size_t size = stop ? (size_t)(stop - rest->at) : rest->size;
-    *piece = (struct mr__text){rest->at, size};
-    size_t step = stop ? size + 1 : size;
-    rest->at += step;
-    rest->size -= step;
-    if (size > 0) return 1;
+    *piece = cut_piece(rest, separator);
+    if (piece->size > 0) return 1;
+  }
+  return 0;
+}
+
+int mr__next_weighted(struct mr__text *rest, struct mr__text *weights, int separator,
+                      struct mr__text *piece, struct mr__text *weight) {
+  while (rest->size > 0) {
+    *piece = cut_piece(rest, separator);
+    *weight = cut_piece(weights, separator);
+    if (piece->size > 0) return 1;
   }
   return 0;
 }

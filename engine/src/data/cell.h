@@ -88,6 +88,10 @@ const char *mr__label_phrase(const struct mr__column *column);
  * starts as the whole cell and is moved on. */
 int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece);
 
+/* The same of values whose weights stand in a cell beside, at the same places; both are moved on. */
+int mr__next_weighted(struct mr__text *rest, struct mr__text *weights, int separator,
+                      struct mr__text *piece, struct mr__text *weight);
+
 /* Whether a text is the padding of a list, which may have none (NULL). */
 static inline int mr__is_padding(struct mr__text text, const char *padding) {
   return padding && strlen(padding) == text.size && memcmp(text.at, padding, text.size) == 0;

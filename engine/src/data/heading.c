@@ -131,7 +131,7 @@ void mr__heading_add(struct mr__heading *heading, struct mr__item item) {
 
 int mr__heading_position(const struct mr__heading *heading, int column) {
   int i = 0;
-  while (heading->items[i].column != column) i++;
+  while (heading->items[i].column != column || heading->items[i].part != 0) i++;
   return heading->items[i].position;
 }
 

@@ -7,7 +7,8 @@
 struct mr__item {
   int position; /* of the cell, from 0 */
   int column;
-  int part; /* of a vector that has a cell for each number: which; else 0 */
+  int part; /* which, of a vector that has a cell for each number and of ids with a cell of weights
+               (MR__WEIGHTS_CELL); else 0 */
 };
 
 /* Its place among the cells of all columns of the schema. */
@@ -22,8 +23,8 @@ struct mr__heading {
   const char *path; /* borrowed from the caller of mr__heading_read */
   int in_file;      /* it is a row of the file; else its names were given */
   int n_cells;
-  struct mr__item *items; /* by position, then column: every column but crosses, a
-                             vector that has a cell for each number once for each */
+  struct mr__item *items; /* by position, then column: every column but crosses, those
+                             that have several cells once for each */
   int n_items;
   int is_placed; /* cells have no order in a row, each is looked for: in files of pairs and JSON */
   struct mr__sparse_cell *sparse; /* [n_cells] of a file of pairs (data/sparse.h); else NULL */
@@ -44,7 +45,7 @@ struct mr__row_trouble {
 /* Add an item in its place. */
 void mr__heading_add(struct mr__heading *heading, struct mr__item item);
 
-/* The cell that a column is read from; no cross has one. */
+/* The cell that a column is read from, the first of several; no cross has one. */
 int mr__heading_position(const struct mr__heading *heading, int column);
 
 /* `row` is the header without its end of line. Columns may come in any order; those that the

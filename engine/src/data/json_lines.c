@@ -24,6 +24,14 @@ static struct mr__json_cell separators_of(const mr_schema *schema,
   return (struct mr__json_cell){schema->sequences[column->sequence].separator, own};
 }
 
+/* Whether two columns read one member. */
+static int read_one(const struct mr__column *a, const struct mr__column *b) {
+  for (int p = 0; p < mr__column_cells(a); p++)
+    for (int q = 0; q < mr__column_cells(b); q++)
+      if (strcmp(mr__column_source(a, p), mr__column_source(b, q)) == 0) return 1;
+  return 0;
+}
+
 int mr__json_check(const mr_schema *schema) {
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
@@ -38,7 +46,7 @@ int mr__json_check(const mr_schema *schema) {
       int differ =
           (own.separator >= 0 && other.separator >= 0 && own.separator != other.separator) ||
           (own.inner >= 0 && other.inner >= 0 && own.inner != other.inner);
-      if (differ && strcmp(column->source, schema->columns[k].source) == 0)
+      if (differ && read_one(column, &schema->columns[k]))
         return mr__fail(MR_EINVAL,
                         "columns \"%s\" and \"%s\" read one member with different separators",
                         schema->columns[k].name, column->name);
@@ -89,8 +97,7 @@ int mr__heading_json(struct mr__heading *out, const mr_schema *schema, const mr_
   out->items = mr__calloc(n_cells, sizeof *out->items);
   out->json = mr__calloc(n_cells + 1, sizeof *out->json);
   int status = out->items && out->json ? MR_OK : mr__fail_memory();
-  for (size_t i = 0; status == MR_OK && i < n; i++)
-    status = add_column(out, schema, (int)i);
+  for (size_t i = 0; status == MR_OK && i < n; i++) status = add_column(out, schema, (int)i);
   if (status == MR_OK && selected)
     status = find_cell(out, (struct mr__text){selected, strlen(selected)}, &out->selected);
   if (status != MR_OK) mr__heading_clear(out);

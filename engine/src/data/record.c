@@ -40,7 +40,7 @@ static void list_column(struct mr__layout *layout, int index) {
     record->vectors[record->n_vectors++] = index;
     break;
   case MR_IDS:
-    if (!column->weight_separator) record->bags[record->n_bags++] = index;
+    if (!column->weighted) record->bags[record->n_bags++] = index;
     break;
   default:
     break;
@@ -54,7 +54,7 @@ static void list_column(struct mr__layout *layout, int index) {
 static void list_weighted(struct mr__layout *layout, int index) {
   const struct mr__column *column = &layout->schema->columns[index];
   struct mr__record *record = &layout->records[column->domain];
-  if (!column->weight_separator) return;
+  if (!column->weighted) return;
   record->bags[record->n_bags++] = index;
   record->n_weighted++;
 }

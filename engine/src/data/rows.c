@@ -57,6 +57,7 @@ struct mr__row_parser {
   struct mr__behaviours *behaviours; /* [columns] of those of sequences */
   size_t *tails;                     /* [n_rows] where what comes next in a record goes */
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
+  int *weight_positions;             /* [columns] of the block's cells of weights */
   uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
   int *part_places;                  /* [columns] of the parts of crosses: which of them, or -1 */
   size_t n_parts;
@@ -104,6 +105,7 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->rows.scenarios = &parser->scenarios;
   size_t n = layout->schema->n_columns, n_cells = (size_t)layout->schema->n_cells;
   parser->bags = mr__calloc(n, sizeof *parser->bags);
+  parser->weight_positions = mr__calloc(n, sizeof *parser->weight_positions);
   parser->behaviours = mr__calloc(n, sizeof *parser->behaviours);
   parser->above = mr__calloc(n_cells, sizeof *parser->above);
   parser->rows.last_request = mr__calloc(n_cells, sizeof *parser->rows.last_request);
@@ -112,7 +114,8 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
   if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request ||
-      !parser->rows.first_cells || !parser->rows.views || !parser->rows.new_keys)
+      !parser->rows.first_cells || !parser->rows.views || !parser->rows.new_keys ||
+      !parser->weight_positions)
     status = mr__fail_memory();
   if (status == MR_OK) status = list_parts(parser);
   if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
@@ -176,6 +179,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   mr__free(parser->request_of);
   mr__free(parser->marks);
   mr__free(parser->keys);
+  mr__free(parser->weight_positions);
   mr__free(parser->part_places);
   mr__free(parser->part_keys);
   mr__free(parser->part_last_keys);
@@ -210,6 +214,28 @@ static inline struct mr__text read_raw(const struct mr__row_parser *parser, stru
 static inline struct mr__text read_cell(const struct mr__row_parser *parser, size_t row,
                                         int position) {
   return read_raw(parser, raw_cell(parser, row, position));
+}
+
+/* The values of a column of ids in a row, and the cell of their weights where they have one. */
+struct bag_text {
+  struct mr__text values, weights;
+};
+
+static struct bag_text read_bag(const struct mr__row_parser *parser, size_t row, int c,
+                                int position) {
+  struct bag_text bag = {.values = read_cell(parser, row, position)};
+  if (!parser->layout->schema->columns[c].weights) return bag;
+  bag.weights = raw_cell(parser, row, parser->weight_positions[c]);
+  /* Two cells of a row have room beside each other. */
+  size_t used = bag.values.at == parser->unquoted ? bag.values.size : 0;
+  if (parser->scan.has_quotes) bag.weights = mr__unquoted(parser->unquoted + used, bag.weights);
+  return bag;
+}
+
+/* Whether there are not as many weights as values. */
+static int lengths_differ(const struct mr__column *column, struct bag_text bag) {
+  return column->weights && mr__count_behaviours(bag.values, column->separator) !=
+                                mr__count_behaviours(bag.weights, column->separator);
 }
 
 /* ---- problems ---- */
@@ -304,18 +330,21 @@ static int is_unlisted(const struct mr__column *column, struct mr__text text) {
 }
 
 /* The next value of a bag and its weight, where the column has them; 0 at its end. */
-static int next_piece(struct mr__text *rest, int layout, const struct mr__column *column,
+static int next_piece(struct bag_text *rest, int layout, const struct mr__column *column,
                       struct mr__text *piece, struct mr__text *weight) {
   if (layout == MR_LIBSVM || layout == MR_LIBFFM)
-    return mr__sparse_next(rest, layout, column->source, piece, weight);
-  int found = layout == MR_PAIRS ? mr__sparse_next(rest, layout, column->source, piece, weight)
-                                 : mr__next_piece(rest, column->separator, piece);
+    return mr__sparse_next(&rest->values, layout, column->source, piece, weight);
+  if (column->weights)
+    return mr__next_weighted(&rest->values, &rest->weights, column->separator, piece, weight);
+  int found = layout == MR_PAIRS
+                  ? mr__sparse_next(&rest->values, layout, column->source, piece, weight)
+                  : mr__next_piece(&rest->values, column->separator, piece);
   if (found && column->weight_separator) mr__cut_weight(piece, column->weight_separator, weight);
   return found;
 }
 
 /* The same of what is no padding. */
-static int next_value(struct mr__text *rest, int layout, const struct mr__column *column,
+static int next_value(struct bag_text *rest, int layout, const struct mr__column *column,
                       struct mr__text *piece, struct mr__text *weight) {
   int found;
   do {
@@ -328,24 +357,44 @@ static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr
                             struct mr__text piece, struct mr__text weight) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, place_of(parser, row, item.position, piece), 0)) return;
+  size_t at = column->weights ? place_of(parser, row, parser->weight_positions[item.column], weight)
+                              : place_of(parser, row, item.position, piece);
+  if (!is_first_problem(parser, at, 0)) return;
   char text[160];
   problem->reason = MR_BAD_NUMBER;
   mr__describe_weight(text, sizeof text, column, piece, weight);
-  snprintf(problem->text, sizeof problem->text, "%s (column \"%s\")", text, column->source);
+  snprintf(problem->text, sizeof problem->text, "%s (column \"%s\")", text,
+           column->weights ? column->weights : column->source);
+}
+
+static void note_lengths(struct mr__row_parser *parser, size_t row, int c, struct bag_text bag) {
+  const struct mr__column *column = &parser->layout->schema->columns[c];
+  struct mr__problem *problem = &parser->rows.problem;
+  if (!is_first_problem(parser, cell_place(parser, row, parser->weight_positions[c]), 0)) return;
+  uint32_t values = mr__count_behaviours(bag.values, column->separator);
+  uint32_t weights = mr__count_behaviours(bag.weights, column->separator);
+  problem->reason = MR_BAD_NUMBER;
+  snprintf(problem->text, sizeof problem->text,
+           "column \"%s\" has %u weight%s, column \"%s\" has %u value%s", column->weights, weights,
+           weights == 1 ? "" : "s", column->source, values, values == 1 ? "" : "s");
 }
 
 /* Note the first value of a cell that has a wrong weight or that a strict column does not list, if
  * any. */
 static void note_bad_ids(struct mr__row_parser *parser, size_t row, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
-  struct mr__text rest = read_cell(parser, row, item.position), piece = rest, weight;
+  struct bag_text rest = read_bag(parser, row, item.column, item.position);
+  struct mr__text piece = rest.values, weight;
+  if (lengths_differ(column, rest)) {
+    note_lengths(parser, row, item.column, rest);
+    return;
+  }
   int found = column->type == MR_ID && is_unlisted(column, piece);
   uint32_t max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
   float value;
   for (uint32_t n = 0; column->type == MR_IDS && !found && n < max; n++) {
     if (!next_value(&rest, parser->format.layout, column, &piece, &weight)) break;
-    if (column->weight_separator && !mr__value_weight(weight, &value)) {
+    if (column->weighted && !mr__value_weight(weight, &value)) {
       note_bad_weight(parser, row, item, piece, weight);
       return;
     }
@@ -553,8 +602,8 @@ static const struct mr__sequence *sequence_of(const struct mr__row_parser *parse
   return &parser->layout->schema->sequences[column->sequence];
 }
 
-/* The behaviours of a row that are no padding; *out: NULL for all of them, also where columns are not
- * as long as one another, which is wrong. */
+/* The behaviours of a row that are no padding; *out: NULL for all of them, also where columns are
+ * not as long as one another, which is wrong. */
 static int find_picks(struct mr__row_parser *parser, size_t row, int s,
                       const struct mr__picks **out) {
   const struct mr__heading *heading = parser->heading;
@@ -612,7 +661,9 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
     double time;
     if (column->type == MR_TIME) {
       if (!mr__cell_time(text, &time)) note_bad_value(parser, row, item, MR__NUMBER_BAD);
-    } else if ((is_strict(column) && column->sequence < 0) || column->weight_separator) {
+    } else if (column->weights && item.part == MR__WEIGHTS_CELL) {
+      continue; /* the values beside are looked at with it */
+    } else if ((is_strict(column) && column->sequence < 0) || column->weighted) {
       note_bad_ids(parser, row, item);
     } else if (!is_strict(column) && !mr__column_is_number(column) && column->type != MR_LABEL &&
                column->type != MR_WEIGHT && column->type != MR_VECTOR) {
@@ -815,8 +866,9 @@ static void list_rows(struct mr__row_parser *parser) {
 /* ---- codes ---- */
 
 /* The value of a bag that has this key, if any. */
-static int find_value(const struct mr__column *column, int layout, struct mr__text bag,
+static int find_value(const struct mr__column *column, int layout, struct mr__text cell,
                       uint64_t key, struct mr__text *found) {
+  struct bag_text bag = {.values = cell, .weights = {"", 0}};
   struct mr__text weight;
   while (next_piece(&bag, layout, column, found, &weight))
     if (mr__key(found->at, found->size, column->seed) == key) return 1;
@@ -966,16 +1018,16 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
 
 /* ---- bags ---- */
 
-/* Append the keys of one cell; *count of them. *bad: whether a weight is wrong. */
+/* Append the keys of one cell; *count of them. *bad: whether the weights are wrong. */
 static int split_bag(struct bags *bags, const struct mr__column *column, int layout,
-                     struct mr__text text, uint32_t *count, int *bad) {
+                     struct bag_text bag, uint32_t *count, int *bad) {
   struct mr__text piece, weight;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
-  *bad = 0;
-  while (n < max && next_value(&text, layout, column, &piece, &weight)) {
+  *bad = lengths_differ(column, bag);
+  while (n < max && next_value(&bag, layout, column, &piece, &weight)) {
     if (bags->n == bags->keys_capacity)
       MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
-    if (column->weight_separator) {
+    if (column->weighted) {
       MR_TRY(mr__grow(&bags->weights, &bags->weights_capacity, bags->n + 1, sizeof *bags->weights));
       *bad |= !mr__value_weight(weight, &bags->weights[bags->n]);
     }
@@ -1000,9 +1052,9 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   bags->n = 0;
   MR_TRY(mr__grow(&bags->counts, &bags->counts_capacity, list->n, sizeof *bags->counts));
   for (size_t i = 0; i < list->n; i++) {
-    struct mr__text text = read_cell(parser, list->rows[i], item.position);
+    struct bag_text bag = read_bag(parser, list->rows[i], item.column, item.position);
     int bad;
-    MR_TRY(split_bag(bags, column, parser->format.layout, text, &bags->counts[i], &bad));
+    MR_TRY(split_bag(bags, column, parser->format.layout, bag, &bags->counts[i], &bad));
     if (bad || (is_strict(column) && lists_unlisted(bags, bags->counts[i])))
       note_bad_ids(parser, list->rows[i], item);
   }
@@ -1015,7 +1067,7 @@ static int split_all_bags(struct mr__row_parser *parser) {
   const struct mr__heading *heading = parser->heading;
   for (int i = 0; i < heading->n_items; i++) {
     const struct mr__column *column = &parser->layout->schema->columns[heading->items[i].column];
-    if (column->type == MR_IDS && column->sequence < 0)
+    if (column->type == MR_IDS && column->sequence < 0 && heading->items[i].part == 0)
       MR_TRY(split_bags(parser, heading->items[i]));
   }
   return MR_OK;
@@ -1548,12 +1600,18 @@ int mr__request_differs(const struct mr__layout *layout, struct mr__item item, c
   int column = item.column;
   const struct mr__column *spec = &layout->schema->columns[column];
   if (spec->type == MR_REQUEST_KEY) return 0;
-  size_t at = layout->at[column] + 4 * (size_t)item.part; /* of the value, or of a count */
-  if (spec->n_sources > 0) return memcmp(a + at, b + at, 4) != 0;
+  size_t at = layout->at[column]; /* of the value, or of a count */
+  if (spec->n_sources > 0)
+    return memcmp(a + at + 4 * (size_t)item.part, b + at + 4 * (size_t)item.part, 4) != 0;
   struct mr__stored of_a = mr__record_stored(layout, column, a);
   struct mr__stored of_b = mr__record_stored(layout, column, b);
-  return memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words ||
-         memcmp(of_a.words, of_b.words, 4 * of_a.n_words) != 0;
+  if (memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words) return 1;
+  size_t first = 0, end = of_a.n_words;
+  if (spec->weights && item.part == MR__WEIGHTS_CELL)
+    first = of_a.n_codes;
+  else if (spec->weights)
+    end = of_a.n_codes;
+  return memcmp(of_a.words + 4 * first, of_b.words + 4 * first, 4 * (end - first)) != 0;
 }
 
 /* Whether the codes that stand in a record are those of the keys. */
@@ -1618,12 +1676,16 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     uint32_t n;
     int bad;
     bags->n = 0;
-    MR_TRY(split_bag(bags, column, parser->format.layout, text, &n, &bad));
+    struct mr__item values = item;
+    values.part = 0;
+    values.position = mr__heading_position(parser->heading, item.column);
+    struct bag_text bag = read_bag(parser, row, item.column, values.position);
+    MR_TRY(split_bag(bags, column, parser->format.layout, bag, &n, &bad));
     struct mr__stored before = mr__record_stored(layout, item.column, record);
     *differs = n != before.n_codes ||
                !are_codes_of(parser, column->table, before.codes, bags->keys, n) ||
                !same_words(bags->weights, before.codes + 4 * (size_t)n, before.n_words - n);
-    if (bad) note_bad_ids(parser, row, item), *differs = 0;
+    if (bad) note_bad_ids(parser, row, values), *differs = 0;
   } else {
     uint64_t key = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
@@ -1714,7 +1776,7 @@ static int compare_columns(struct mr__row_parser *parser) {
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &schema->columns[item.column];
     if (column->domain != MR_REQUEST || column->type == MR_REQUEST_KEY) continue;
-    MR_TRY(compare_column(parser, item, is_counted(parser, column)));
+    MR_TRY(compare_column(parser, item, item.part == 0 && is_counted(parser, column)));
   }
   return MR_OK;
 }
@@ -1781,6 +1843,9 @@ static void note_long_row(struct mr__row_parser *parser, size_t row_bytes) {
 static void start_block(struct mr__row_parser *parser, const struct mr__heading *heading,
                         const struct mr__block_text *block) {
   struct mr__rows *rows = &parser->rows;
+  for (int i = 0; i < heading->n_items; i++)
+    if (heading->items[i].part == MR__WEIGHTS_CELL)
+      parser->weight_positions[heading->items[i].column] = heading->items[i].position;
   parser->heading = heading;
   parser->block = block;
   parser->next_gap = 0;

@@ -41,6 +41,7 @@ static void clear_column(struct mr__column *column) {
   mr__free(column->name);
   mr__free(column->source);
   mr__free(column->padding);
+  mr__free(column->weights);
   mr__free(column->bounds);
   mr__free(column->parts);
   for (int i = 0; column->sources && i < column->n_sources; i++) mr__free(column->sources[i]);
@@ -285,10 +286,21 @@ static int check_separator(const mr_schema *schema, const mr_column_spec *spec) 
 
 /* A byte of no number: a value may have it, and its weight stands behind the last. */
 static int check_weights(const mr_column_spec *spec) {
-  int byte = spec->weight_separator, separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR;
-  if (byte == 0) return MR_OK;
+  int byte = spec->weight_separator;
+  int separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR;
+  if (byte == 0 && !spec->weights) return MR_OK;
   if (spec->sequence)
     return mr__fail(MR_EINVAL, "column \"%s\": ids of a sequence have no weights", spec->name);
+  if (byte != 0 && spec->weights)
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": its weights stand behind its values or in column \"%s\", not "
+                    "both",
+                    spec->name, spec->weights);
+  if (spec->weights &&
+      (!*spec->weights || strcmp(spec->weights, spec->source ? spec->source : spec->name) == 0))
+    return mr__fail(MR_EINVAL, "column \"%s\": its weights are in column \"%s\", expected another",
+                    spec->name, spec->weights);
+  if (spec->weights) return MR_OK;
   if (byte < 0 || byte > 255 || byte == separator || strchr("\"\r\n+-.0123456789eE", byte))
     return mr__fail(MR_EINVAL,
                     "column \"%s\": weight_separator is byte %d, expected 0 to 255 and neither its "
@@ -422,6 +434,8 @@ static int check_column(mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_member(schema, spec));
   MR_TRY(check_cross(schema, spec));
   MR_TRY(check_sources(spec));
+  if (spec->weights && spec->type != MR_IDS)
+    return mr__fail(MR_EINVAL, "column \"%s\": only ids have weights", spec->name);
   switch (spec->type) {
   case MR_ID:
     MR_TRY(check_values(spec));
@@ -535,7 +549,9 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .separator = spec->separator ? spec->separator : DEFAULT_SEPARATOR,
       .max = spec->max,
       .width = spec->width,
+      .weighted = spec->type == MR_IDS && (spec->weight_separator || spec->weights),
       .weight_separator = spec->type == MR_IDS ? spec->weight_separator : 0,
+      .weights = spec->weights ? mr__strdup(spec->weights) : NULL,
       .when = spec->type == MR_LABEL && spec->when ? mr_schema_find(schema, spec->when) : -1,
       .when_missing = spec->when_missing,
       .missing = spec->missing,
@@ -548,7 +564,8 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .deviation = 1,
       .unseen = spec->type == MR_ID || spec->type == MR_IDS ? spec->unseen : 0,
   };
-  int status = column.name && column.source ? MR_OK : mr__fail_memory();
+  int has_texts = column.name && column.source && !column.weights == !spec->weights;
+  int status = has_texts ? MR_OK : mr__fail_memory();
   if (status == MR_OK) status = find_or_add_table(schema, spec, &column.table);
   if (status == MR_OK) {
     column.seed =
@@ -627,6 +644,7 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
     const int64_t weights = column->weight_separator;
     if (weights) sum = add_numbers(sum, &weights, 1);
     if (column->padding) sum = add_text(add_text(sum, "padding"), column->padding);
+    if (column->weights) sum = add_text(add_text(sum, "weights"), column->weights);
     if (column->sequence < 0) continue;
     const struct mr__sequence *sequence = &schema->sequences[column->sequence];
     int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};

@@ -25,11 +25,13 @@ struct mr__column {
   int domain;   /* in a sequence that of its owner */
   int sequence; /* or -1 */
   int separator, max, width;
-  int weight_separator; /* of an MR_IDS column whose values have weights, else 0 */
-  char *padding; /* of an MR_IDS column that has some, else NULL */
-  int when; /* of a label: another's column, or -1 */
-  char **values;    /* [n_values], in the order given; 0: any value */
-  uint64_t *listed; /* [n_values] their keys, ascending */
+  int weighted;         /* 1: of an MR_IDS column whose values have weights */
+  int weight_separator; /* where these stand behind the values, else 0 */
+  char *weights;        /* the source of the cell that they have alone, else NULL */
+  char *padding;        /* of an MR_IDS column that has some, else NULL */
+  int when;             /* of a label: another's column, or -1 */
+  char **values;        /* [n_values], in the order given; 0: any value */
+  uint64_t *listed;     /* [n_values] their keys, ascending */
   int n_values, unseen;
   char **sources; /* [n_sources] of a vector that has a cell for each number; 0: one for all */
   int n_sources;
@@ -104,12 +106,16 @@ static inline int mr__column_maps(const struct mr__column *column) {
 static inline size_t mr__column_words(const struct mr__column *column) {
   return column->type == MR_VECTOR ? (size_t)column->width : 1;
 }
+/* Of a column with weights beside its values: the cell that has them. */
+enum { MR__WEIGHTS_CELL = 1 };
 /* The cells of the text that it has in a row; a cross has none. */
 static inline int mr__column_cells(const struct mr__column *column) {
   if (column->n_parts > 0) return 0;
+  if (column->weights) return 2;
   return column->n_sources > 0 ? column->n_sources : 1;
 }
 static inline const char *mr__column_source(const struct mr__column *column, int part) {
+  if (column->weights && part == MR__WEIGHTS_CELL) return column->weights;
   return column->n_sources > 0 ? column->sources[part] : column->source;
 }
 /* Where the rows of a column are. */

@@ -150,6 +150,9 @@ int mr__sparse_check(const mr_schema *schema, const mr_text_format *format) {
     if (column->type == MR_REQUEST_KEY || column->type == MR_VECTOR)
       return mr__fail(MR_EINVAL, "column \"%s\": files of %s have no %s", column->name, name,
                       column->type == MR_VECTOR ? "vectors" : "requests");
+    if (column->weights)
+      return mr__fail(MR_EINVAL, "column \"%s\": files of %s have no column of weights",
+                      column->name, name);
     MR_TRY(part_of(column, format, &cell));
   }
   return MR_OK;

@@ -46,8 +46,15 @@ int mr__values_check(const mr_schema *schema, const mr_values *values) {
                                    : "floats");
   if (values->keys && column->type == MR_IDS && !values->offsets)
     return mr__fail(MR_EINVAL, "column \"%s\": keys of bags need offsets", column->name);
-  if (values->keys && column->weight_separator && !values->weights)
+  if (values->keys && column->weighted && !values->weights)
     return mr__fail(MR_EINVAL, "column \"%s\": keys of weighted ids need weights", column->name);
+  if (values->texts && !column->weights != !values->weight_texts)
+    return mr__fail(
+        MR_EINVAL,
+        column->weights
+            ? "column \"%s\": texts of ids whose weights have a column need weight_texts"
+            : "column \"%s\" has no column of weights, which weight_texts are of",
+        column->name);
   if (column->sequence >= 0 && !values->texts && !values->behaviours)
     return mr__fail(MR_EINVAL, "column \"%s\" is of a sequence: %s of it need behaviours",
                     column->name, values->keys ? "keys" : "floats");
@@ -58,6 +65,11 @@ static struct mr__text text_at(const mr_values *values, int64_t row) {
   const char *text = values->texts[row];
   if (!text) return (struct mr__text){"", 0};
   return (struct mr__text){text, values->sizes ? (size_t)values->sizes[row] : strlen(text)};
+}
+
+static struct mr__text weights_at(const mr_values *values, int64_t row) {
+  const char *text = values->weight_texts ? values->weight_texts[row] : NULL;
+  return (struct mr__text){text ? text : "", text ? strlen(text) : 0};
 }
 
 /* ---- ids ---- */
@@ -129,7 +141,7 @@ static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *co
   for (int64_t i = begin; i < end && most > 0; i++) {
     uint64_t key;
     if (column->padding && values->keys[i] == padding) continue;
-    const float *weight = column->weight_separator ? &values->weights[i] : NULL;
+    const float *weight = column->weighted ? &values->weights[i] : NULL;
     MR_TRY(take_key(column, row, no_text, values->keys[i], &key));
     if (weight && !(*weight >= -1e9f && *weight <= 1e9f))
       return mr__fail(MR_EDATA, "column \"%s\", row %lld: weight %g is no number from -1e9 to 1e9",
@@ -140,21 +152,37 @@ static int put_bag_keys(struct mr__batch_column *to, const struct mr__column *co
   return MR_OK;
 }
 
+/* There are as many weights as values. */
+static int check_lengths(const struct mr__column *column, struct mr__text values,
+                         struct mr__text weights, int64_t row) {
+  uint32_t n = mr__count_behaviours(values, column->separator);
+  uint32_t n_weights = mr__count_behaviours(weights, column->separator);
+  if (n == n_weights) return MR_OK;
+  return mr__fail(MR_EDATA, "column \"%s\", row %lld: %u weight%s of %u value%s", column->name,
+                  (long long)row + 1, n_weights, n_weights == 1 ? "" : "s", n, n == 1 ? "" : "s");
+}
+
 static int put_bag_text(struct mr__batch_column *to, const struct mr__column *column,
-                        struct mr__text rest, int64_t row) {
+                        struct mr__text rest, struct mr__text weights, int64_t row) {
   struct mr__text piece, weight;
   int64_t most = most_keys(column);
-  int is_weighted = column->weight_separator != 0;
-  while (most > 0 && mr__next_piece(&rest, column->separator, &piece)) {
+  int is_weighted = column->weighted;
+  if (column->weights) MR_TRY(check_lengths(column, rest, weights, row));
+  while (most > 0) {
     uint64_t key;
     float value = 1;
-    if (is_weighted) mr__cut_weight(&piece, column->weight_separator, &weight);
+    int found = column->weights
+                    ? mr__next_weighted(&rest, &weights, column->separator, &piece, &weight)
+                    : mr__next_piece(&rest, column->separator, &piece);
+    if (!found) break;
+    if (column->weight_separator) mr__cut_weight(&piece, column->weight_separator, &weight);
     if (mr__is_padding(piece, column->padding)) continue;
     most--;
     if (is_weighted && !mr__value_weight(weight, &value)) {
       char text[160];
       mr__describe_weight(text, sizeof text, column, piece, weight);
-      return mr__fail(MR_EDATA, "column \"%s\", row %lld: %s", column->name, (long long)row + 1, text);
+      return mr__fail(MR_EDATA, "column \"%s\", row %lld: %s", column->name, (long long)row + 1,
+                      text);
     }
     MR_TRY(take_text(column, row, piece, &key));
     MR_TRY(append_key(to, key, is_weighted ? &value : NULL));
@@ -164,8 +192,9 @@ static int put_bag_text(struct mr__batch_column *to, const struct mr__column *co
 
 static int put_bag(struct mr__batch_column *to, const struct mr__column *column,
                    const mr_values *values, int64_t row) {
-  return values->keys ? put_bag_keys(to, column, values, row, row)
-                      : put_bag_text(to, column, text_at(values, row), row);
+  return values->keys
+             ? put_bag_keys(to, column, values, row, row)
+             : put_bag_text(to, column, text_at(values, row), weights_at(values, row), row);
 }
 
 static int put_bags(struct mr__batch_column *to, const struct mr__column *column,
@@ -385,7 +414,7 @@ static int put_behaviour_texts(struct mr__batch_column *to, const struct mr__col
       if (mr__is_padding(piece, sequence->padding)) piece.size = 0; /* other columns have it */
       MR_TRY(take_text(column, p->row, piece, &to->keys[at]));
     } else if (column->type == MR_IDS) {
-      MR_TRY(put_bag_text(to, column, piece, p->row));
+      MR_TRY(put_bag_text(to, column, piece, no_text, p->row));
       to->offsets[at + 1] = (int32_t)to->n;
     } else {
       MR_TRY(put_behaviour_number(to, column, piece, p, at));
@@ -521,8 +550,7 @@ void mr__values_clear(mr_batch *batch, int c) {
   }
   for (int64_t i = 0; i < to->n; i++) to->keys[i] = key;
   if (column->type == MR_VECTOR) rows *= (size_t)column->width;
-  for (size_t i = 0; to->floats && column->type != MR_IDS && i < rows; i++)
-    to->floats[i] = missing;
+  for (size_t i = 0; to->floats && column->type != MR_IDS && i < rows; i++) to->floats[i] = missing;
 }
 
 int mr__values_repeat(mr_batch *batch, int c, const mr_batch *from) {

@@ -480,7 +480,7 @@ static int add_lookup(mr_graph *graph, struct mr__node *node) {
   lookup.dim = (int)mr__option_number(node, MR__LOOKUP_DIM);
   const struct mr__column *column = &graph->schema->columns[lookup.column];
   if (column->type == MR_IDS) lookup.pool = (int)mr__option_number(node, MR__LOOKUP_POOL);
-  lookup.weighted = column->weight_separator != 0;
+  lookup.weighted = column->weighted;
   MR_TRY(check_name("a table", graph->schema->tables[column->table].name));
   MR_TRY(find_table(graph, column->table, &lookup.table));
   MR_TRY(find_part(graph, &graph->tables[lookup.table], node, &lookup.part));

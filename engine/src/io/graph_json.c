@@ -77,6 +77,10 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
     mr__put_string(out, schema->columns[column->when].name);
   }
   if (column->weight_separator) mr__putf(out, ",\"weight_separator\":%d", column->weight_separator);
+  if (column->weights) {
+    mr__puts(out, ",\"weights\":");
+    mr__put_string(out, column->weights);
+  }
   mr__putf(out, ",\"width\":%d}", column->width);
 }
 
@@ -203,6 +207,7 @@ static int read_column(mr_schema *schema, const struct mr__json *from) {
   if (mr__json_get(from, "unseen")) MR_TRY(whole32(from, "unseen", &spec.unseen));
   if (mr__json_get(from, "weight_separator"))
     MR_TRY(whole32(from, "weight_separator", &spec.weight_separator));
+  if (mr__json_get(from, "weights")) MR_TRY(mr__json_text(from, "weights", &spec.weights));
   MR_TRY(add_column(schema, &spec, from));
   return number ? read_fitted(&schema->columns[schema->n_columns - 1], number) : MR_OK;
 }

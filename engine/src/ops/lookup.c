@@ -29,11 +29,11 @@ static int shape(struct mr__shape *s) {
     return mr__fail(MR_EINVAL, "column \"%s\" holds numbers, expected ids", column->name);
   s->width = (int)mr__option_number(s->node, MR__LOOKUP_DIM);
   int pool = (int)mr__option_number(s->node, MR__LOOKUP_POOL);
-  if (column->weight_separator && pool == MR__POOL_MAX)
+  if (column->weighted && pool == MR__POOL_MAX)
     return mr__fail(MR_EINVAL, "column \"%s\" has weights, which a max does not go with",
                     column->name);
   if (column->type == MR_IDS && pool == MR__POOL_MAX) s->saved = s->width;
-  if (column->weight_separator && pool == MR__POOL_MEAN) s->saved = 1;
+  if (column->weighted && pool == MR__POOL_MEAN) s->saved = 1;
   return MR_OK;
 }
 
