@@ -231,7 +231,7 @@ function M.samples(batch, schema, columns)
           local at = column.side == "request" and request or i
           sample[column.name] = column.sequence and behaviours_of(batch, schema, column, at)
             or value_of(batch, C.mr_schema_find(schema, column.name), column.type, at,
-              column.width, column.weights or column.weights_source)
+              column.width, column.weights or column.weights_source or column.is_weighted)
         end
       end
       samples[#samples + 1] = sample

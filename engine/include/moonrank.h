@@ -179,7 +179,9 @@ typedef struct mr_column_spec {
                            NULL: none */
   /* MR_ID: a cross, whose value is the combination of those of 2 to 8 other MR_ID columns, added
    * before and neither crosses nor of sequences: it is no column of files. Where one of them is
-   * empty or not among those it lists, the cross is unknown. NULL: none */
+   * empty or not among those it lists, the cross is unknown. MR_IDS: the same where some of the
+   * columns are MR_IDS, the combinations of each of their values, the first `max` of them, which is
+   * not 0; with the weights of the one that has such, if any. NULL: none */
   const char *const *cross;
   int32_t n_cross;
   /* MR_VECTOR, of no sequence: as many columns of the file as it is wide, each cell one number, 0

@@ -527,8 +527,8 @@ local function check_part(context, field, path, i, fields)
   if not part then
     stop(place, '%s.cross: there is no field "%s"%s', path, name,
       suggest.phrase(name, sorted_keys(fields)))
-  elseif part.type ~= "id" or part.cross then
-    stop(place, '%s.cross: field "%s" is %s, expected fields of type id', path, name,
+  elseif part.type ~= "id" and part.type ~= "ids" or part.cross then
+    stop(place, '%s.cross: field "%s" is %s, expected fields of type id or ids', path, name,
       part.cross and "a cross itself" or "of type " .. part.type)
   elseif part.side == "ad" and field.side and field.side ~= "ad" then
     stop(context.places[path .. ".side"], '%s.side is %s, expected ad, since "%s" is the ad\'s',
@@ -545,10 +545,36 @@ local function check_cross(context, field, path)
     stop(context.places[path .. ".cross"], "%s.cross names %d field%s, expected 2 to 8", path,
       #field.cross, #field.cross == 1 and "" or "s")
   end
-  for _, key in ipairs { "source", "values" } do
+  for _, key in ipairs { "source", "values", "separator", "padding", "weighted", "weights" } do
     if context.places[("%s.%s"):format(path, key)] then
       stop(context.places[("%s.%s"):format(path, key)], "%s.%s does not go with cross", path, key)
     end
+  end
+end
+
+-- A cross has several values where one of its parts has, and the weights of one.
+local function check_combinations(context, field, path, fields)
+  local several, weighted
+  for i, name in ipairs(field.cross) do
+    if fields[name].type == "ids" then several = several or name end
+    if fields[name].weighted and weighted then
+      stop(context.places[("%s.cross[%d]"):format(path, i)], '%s.cross: "%s" and "%s" both have '
+        .. "weights, and a combination has one", path, weighted, name)
+    end
+    if fields[name].weighted then weighted = name end
+  end
+  if several and field.type == "id" then
+    stop(context.places[path .. ".type"], '%s.type is id, expected ids, since "%s" has several '
+      .. "values", path, several)
+  elseif not several and field.type == "ids" then
+    stop(context.places[path .. ".type"], "%s.type is ids, expected id, since its parts have one "
+      .. "value each", path)
+  elseif several and not field.max then
+    stop(context.places[path .. ".cross"], "%s.max is missing: how many combinations a row keeps",
+      path)
+  elseif weighted and field.pool == "max" then
+    stop(context.places[path .. ".pool"], '%s.pool is max, expected sum or mean, since "%s" has '
+      .. "weights", path, weighted)
   end
 end
 
@@ -559,6 +585,7 @@ local function resolve_crosses(context, list)
   for _, field in ipairs(list) do
     local cross, path = field.cross or {}, context.entries[field.name]
     for i = 1, #cross do check_part(context, field, path, i, fields) end
+    if field.cross then check_combinations(context, field, path, fields) end
     local side = cross[1] and fields[cross[1]].side
     for _, name in ipairs(cross) do
       if fields[name].side == "ad" then side = "ad" end
@@ -619,7 +646,9 @@ local function expand_fields(values, context)
       if values.data.format == "jsonl" and not context.places[path .. ".separator"] then
         one.separator = one.separator and text_format.LIST
       end
-      one.padding = text_format.padding(one.type == "ids", one.padding, values.defaults)
+      one.padding = text_format.padding(one.type == "ids" and not field.cross, one.padding,
+        values.defaults)
+      if field.cross then one.separator = nil end -- it is in no file
       context.entries[name] = path
       if field.type == "id" or field.type == "ids" or field.buckets then
         one.table = field.table or name

@@ -149,9 +149,10 @@ local FIELD = { type = "map", keys = {
   key("table", { type = "text", only = { "id", "ids", "number" },
     doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
       .. "number only with buckets" }),
-  key("cross", { type = "list", of = { type = "text" }, only = { "id" },
-    doc = "2 to 8 id fields, wherever they stand; this one is no column of the file then: its "
-      .. "values are the combinations of theirs; unknown where one of them is empty" }),
+  key("cross", { type = "list", of = { type = "text" }, only = { "id", "ids" },
+    doc = "2 to 8 fields of type id or ids, wherever they stand; this one is no column of the "
+      .. "file then: its values are the combinations of theirs; of type ids where one of them is, "
+      .. "with max" }),
   key("separator", { type = "text", only = { "ids", "vector" }, default = ",",
     doc = "the character between values; of lists in jsonl there is none to be said" }),
   key("width", { type = "whole", min = 1, max = 1048576, only = { "vector" },

@@ -74,7 +74,7 @@ local function expand_member(self, sequence, name, path)
     self.stop(place, "%s: what is fitted to the numbers of its field is not for sequences; give "
       .. "the member another name", path)
   end
-  if field and field.cross and one.type == "id" then
+  if field and field.cross and (one.type == "id" or one.type == "ids") then
     self.stop(place, "%s: its field is a cross, which sequences have none of; give the member "
       .. "another name", path)
   end

@@ -78,11 +78,14 @@ local function add_field(self, field, config, in_sequence)
     n_cross = field.cross and #field.cross or 0,
     padding = field.padding,
   })
+  local weighted = field.weighted
+  for _, part in ipairs(field.cross or {}) do weighted = weighted or self.weighted[part] end
+  self.weighted[field.name] = weighted
   return {
     name = field.name, side = field.side, type = field.buckets and "id" or field.type,
     table = field.table, dim = field.table and config.tables[field.table].dim,
     domain = in_sequence or domain,
-    column = column, pool = field.pool, width = field.width, weighted = field.weighted,
+    column = column, pool = field.pool, width = field.width, weighted = weighted,
   }
 end
 
@@ -180,7 +183,7 @@ function Schema.new(config, options)
   local out = mr.new "mr_schema *[1]"
   mr.check(C.mr_schema_new(out))
   local self = setmetatable({ handle = mr.gc(out[0], C.mr_schema_free), columns = {}, fields = {},
-    sequences = {}, tasks = {}, config = config }, Schema)
+    sequences = {}, tasks = {}, weighted = {}, config = config }, Schema)
   for _, name in ipairs(sorted_keys(config.tables)) do
     mr.check(C.mr_schema_add_table(self.handle, name, config.tables[name].min_count))
     if config.tables[name].strings == "keep" then

@@ -12,11 +12,12 @@
 #include "check.h"
 #include "moonrank.h"
 
-enum { N = 40, COLUMNS = 15, NODES = 7 };
+enum { N = 40, COLUMNS = 16, NODES = 7 };
 
 static const mr_sequence_spec past = {.name = "past", .domain = MR_SAMPLE, .max = 3};
 
-static const char *const kinds[] = {"a3", "a8"}, *const crossed[] = {"ad", "kind"};
+static const char *const kinds[] = {"a3", "a8"}, *const crossed[] = {"ad", "kind"},
+                         *const crossed_bags[] = {"ad", "tags"};
 
 static const mr_column_spec columns[COLUMNS] = {
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
@@ -69,21 +70,26 @@ static const mr_column_spec columns[COLUMNS] = {
      .domain = MR_SAMPLE,
      .separator = ' ',
      .weights = "gaps"},
-    {.name = "both", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 2}};
+    {.name = "both", .type = MR_ID, .domain = MR_SAMPLE, .cross = crossed, .n_cross = 2},
+    {.name = "all",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .max = 3,
+     .cross = crossed_bags,
+     .n_cross = 2}};
 
 static const struct {
   const char *op;
   int32_t inputs[3], n_inputs;
   mr_option options[2];
   int32_t n_options;
-} nodes[NODES] = {
-    {"lookup", {0}, 0, {{"column", 0, "ad"}, {"dim", 2, NULL}}, 2},
-    {"lookup", {0}, 0, {{"column", 0, "tags"}, {"dim", 2, NULL}}, 2},
-    {"concat", {0, 1}, 2, {{0}}, 0},
-    {"dense", {2}, 1, {{"out", 1, NULL}}, 1},
-    {"column", {0}, 0, {{"column", 0, "click"}}, 1},
-    {"logloss", {3, 4}, 2, {{0}}, 0},
-    {"sigmoid", {3}, 1, {{0}}, 0}};
+} nodes[NODES] = {{"lookup", {0}, 0, {{"column", 0, "ad"}, {"dim", 2, NULL}}, 2},
+                  {"lookup", {0}, 0, {{"column", 0, "tags"}, {"dim", 2, NULL}}, 2},
+                  {"concat", {0, 1}, 2, {{0}}, 0},
+                  {"dense", {2}, 1, {{"out", 1, NULL}}, 1},
+                  {"column", {0}, 0, {{"column", 0, "click"}}, 1},
+                  {"logloss", {3, 4}, 2, {{0}}, 0},
+                  {"sigmoid", {3}, 1, {{0}}, 0}};
 enum { LOGIT = 3, PROBABILITY = 6 };
 
 static const mr_run_options run_options = {.batch = N, .dense = {.name = "adam"}};
@@ -527,8 +533,7 @@ static int batch_set_bags(void) {
 }
 
 static int batch_set_sequence(void) {
-  mr_column_spec spec = {.name = "seen ad", .type = MR_ID, .domain = MR_SAMPLE,
-                         .sequence = "seen"};
+  mr_column_spec spec = {.name = "seen ad", .type = MR_ID, .domain = MR_SAMPLE, .sequence = "seen"};
   int32_t offsets[N + 1] = {0};
   for (int r = 0; r < N; r++) offsets[r + 1] = offsets[r] + r;
   mr_schema *s = new_schema();
@@ -774,11 +779,8 @@ static uint64_t groups_of[N];
 static const mr_scores rows = {
     .n = N, .scores = scores_of, .labels = labels_of, .groups = groups_of};
 
-static const mr_scores weighted = {.n = N,
-                                   .scores = scores_of,
-                                   .labels = labels_of,
-                                   .weights = weights_of,
-                                   .groups = groups_of};
+static const mr_scores weighted = {
+    .n = N, .scores = scores_of, .labels = labels_of, .weights = weights_of, .groups = groups_of};
 
 static int metric_auc_weighted(void) {
   mr_auc out;
@@ -928,113 +930,112 @@ static int lock_take(void) {
 static const struct {
   const char *name;
   int (*call)(void);
-} calls[] = {
-    {"mr_isa_set", isa_set},
-    {"mr_pool_new", pool_new},
-    {"mr_limits_measure", limits_measure},
-    {"mr_schema_new", schema_new},
-    {"mr_schema_add_table", schema_add_table},
-    {"mr_schema_keep_texts", schema_keep_texts},
-    {"mr_schema_add_column", schema_add_column},
-    {"mr_schema_add_column", schema_add_cross},
-    {"mr_schema_add_column", schema_add_weights},
-    {"mr_schema_add_sequence", schema_add_sequence},
-    {"mr_schema_sequence", schema_sequence},
-    {"mr_schema_fit", schema_fit},
-    {"mr_build_start", build_all},
-    {"mr_build_wait", build_all},
-    {"mr_stream_open", stream_all},
-    {"mr_stream_next", stream_all},
-    {"mr_dataset_build", dataset_build},
-    {"mr_dataset_build", dataset_build_threads},
-    {"mr_dataset_build", dataset_build_given},
-    {"mr_dataset_build", dataset_build_gzip},
-    {"mr_dataset_build", dataset_build_zstd},
-    {"mr_dataset_open", dataset_open},
-    {"mr_batch_new", batch_new},
-    {"mr_batch_reset", batch_reset},
-    {"mr_batch_set_bags", batch_set_bags},
-    {"mr_batch_set_sequence", batch_set_sequence},
-    {"mr_loader_new", loader_all},
-    {"mr_loader_next", loader_all},
-    {"mr_op_describe", op_describe},
-    {"mr_op_option_describe", op_option_describe},
-    {"mr_graph_new", graph_new},
-    {"mr_graph_add", graph_add},
-    {"mr_graph_describe", graph_describe},
-    {"mr_graph_watch", graph_watch},
-    {"mr_graph_add_task", graph_add_task},
-    {"mr_graph_task", graph_task},
-    {"mr_graph_open", graph_open},
-    {"mr_model_new", model_new},
-    {"mr_model_param", model_param},
-    {"mr_model_changed", model_changed},
-    {"mr_model_table", model_table},
-    {"mr_model_part", model_part},
-    {"mr_model_make_row", model_make_row},
-    {"mr_model_export", model_export},
-    {"mr_model_assign", model_assign},
-    {"mr_model_take_weight", model_take_weight},
-    {"mr_model_take_part", model_take_part},
-    {"mr_model_check", model_check},
-    {"mr_model_save", model_save},
-    {"mr_model_save_named", model_save_named},
-    {"mr_model_load", model_load},
-    {"mr_model_open", model_open},
-    {"mr_model_verify", model_verify},
-    {"mr_run_new", run_new},
-    {"mr_run_new_predict", run_new_predict},
-    {"mr_run_gradient", run_gradient},
-    {"mr_run_check", run_check},
-    {"mr_run_make_rows", run_make_rows},
-    {"mr_run_count", run_count},
-    {"mr_run_update", run_update},
-    {"mr_run_step", run_step},
-    {"mr_run_step", run_step_codes},
-    {"mr_run_step", run_step_waiting},
-    {"mr_run_step", run_step_codes_waiting},
-    {"mr_run_step", run_step_admitted},
-    {"mr_run_set_rate", run_set_rate},
-    {"mr_run_row_gradient", run_row_gradient},
-    {"mr_run_predict", run_predict},
-    {"mr_run_predict", run_predict_codes},
-    {"mr_run_profile", run_profile},
-    {"mr_run_profile_line", run_profile_line},
-    {"mr_run_save", run_save},
-    {"mr_run_save", run_save_waiting},
-    {"mr_run_restore", run_restore},
-    {"mr_checkpoint_remove", checkpoint_remove},
-    {"mr_predictor_open", predictor_open},
-    {"mr_predictor_new", predictor_new},
-    {"mr_predictor_run", predictor_run},
-    {"mr_scratch_new", scratch_new},
-    {"mr_predictor_prepare", predictor_prepare},
-    {"mr_predictor_score", predictor_score},
-    {"mr_optimizer_describe", optimizer_describe},
-    {"mr_optimizer_option_describe", optimizer_option_describe},
-    {"mr_metric_auc", metric_auc},
-    {"mr_metric_auc", metric_auc_weighted},
-    {"mr_metric_compare", metric_compare_weighted},
-    {"mr_metric_gauc", metric_gauc},
-    {"mr_metric_compare", metric_compare},
-    {"mr_metric_logloss", metric_logloss},
-    {"mr_metric_reliability", metric_reliability},
-    {"mr_keys_number", keys_number},
-    {"mr_keys_texts", keys_texts},
-    {"mr_dataset_texts", dataset_texts},
-    {"mr_sink_open", sink_open},
-    {"mr_sink_write", sink_write},
-    {"mr_sink_close", sink_close},
-    {"mr_block_new", block_new},
-    {"mr_peek_open", peek_open},
-    {"mr_peek_read", peek_read},
-    {"mr_peek_skip", peek_skip},
-    {"mr_file_sync", file_sync},
-    {"mr_folder_names", folder_names},
-    {"mr_process_start", process_start},
-    {"mr_process_wait", process_wait},
-    {"mr_process_stop", process_stop},
-    {"mr_lock_take", lock_take}};
+} calls[] = {{"mr_isa_set", isa_set},
+             {"mr_pool_new", pool_new},
+             {"mr_limits_measure", limits_measure},
+             {"mr_schema_new", schema_new},
+             {"mr_schema_add_table", schema_add_table},
+             {"mr_schema_keep_texts", schema_keep_texts},
+             {"mr_schema_add_column", schema_add_column},
+             {"mr_schema_add_column", schema_add_cross},
+             {"mr_schema_add_column", schema_add_weights},
+             {"mr_schema_add_sequence", schema_add_sequence},
+             {"mr_schema_sequence", schema_sequence},
+             {"mr_schema_fit", schema_fit},
+             {"mr_build_start", build_all},
+             {"mr_build_wait", build_all},
+             {"mr_stream_open", stream_all},
+             {"mr_stream_next", stream_all},
+             {"mr_dataset_build", dataset_build},
+             {"mr_dataset_build", dataset_build_threads},
+             {"mr_dataset_build", dataset_build_given},
+             {"mr_dataset_build", dataset_build_gzip},
+             {"mr_dataset_build", dataset_build_zstd},
+             {"mr_dataset_open", dataset_open},
+             {"mr_batch_new", batch_new},
+             {"mr_batch_reset", batch_reset},
+             {"mr_batch_set_bags", batch_set_bags},
+             {"mr_batch_set_sequence", batch_set_sequence},
+             {"mr_loader_new", loader_all},
+             {"mr_loader_next", loader_all},
+             {"mr_op_describe", op_describe},
+             {"mr_op_option_describe", op_option_describe},
+             {"mr_graph_new", graph_new},
+             {"mr_graph_add", graph_add},
+             {"mr_graph_describe", graph_describe},
+             {"mr_graph_watch", graph_watch},
+             {"mr_graph_add_task", graph_add_task},
+             {"mr_graph_task", graph_task},
+             {"mr_graph_open", graph_open},
+             {"mr_model_new", model_new},
+             {"mr_model_param", model_param},
+             {"mr_model_changed", model_changed},
+             {"mr_model_table", model_table},
+             {"mr_model_part", model_part},
+             {"mr_model_make_row", model_make_row},
+             {"mr_model_export", model_export},
+             {"mr_model_assign", model_assign},
+             {"mr_model_take_weight", model_take_weight},
+             {"mr_model_take_part", model_take_part},
+             {"mr_model_check", model_check},
+             {"mr_model_save", model_save},
+             {"mr_model_save_named", model_save_named},
+             {"mr_model_load", model_load},
+             {"mr_model_open", model_open},
+             {"mr_model_verify", model_verify},
+             {"mr_run_new", run_new},
+             {"mr_run_new_predict", run_new_predict},
+             {"mr_run_gradient", run_gradient},
+             {"mr_run_check", run_check},
+             {"mr_run_make_rows", run_make_rows},
+             {"mr_run_count", run_count},
+             {"mr_run_update", run_update},
+             {"mr_run_step", run_step},
+             {"mr_run_step", run_step_codes},
+             {"mr_run_step", run_step_waiting},
+             {"mr_run_step", run_step_codes_waiting},
+             {"mr_run_step", run_step_admitted},
+             {"mr_run_set_rate", run_set_rate},
+             {"mr_run_row_gradient", run_row_gradient},
+             {"mr_run_predict", run_predict},
+             {"mr_run_predict", run_predict_codes},
+             {"mr_run_profile", run_profile},
+             {"mr_run_profile_line", run_profile_line},
+             {"mr_run_save", run_save},
+             {"mr_run_save", run_save_waiting},
+             {"mr_run_restore", run_restore},
+             {"mr_checkpoint_remove", checkpoint_remove},
+             {"mr_predictor_open", predictor_open},
+             {"mr_predictor_new", predictor_new},
+             {"mr_predictor_run", predictor_run},
+             {"mr_scratch_new", scratch_new},
+             {"mr_predictor_prepare", predictor_prepare},
+             {"mr_predictor_score", predictor_score},
+             {"mr_optimizer_describe", optimizer_describe},
+             {"mr_optimizer_option_describe", optimizer_option_describe},
+             {"mr_metric_auc", metric_auc},
+             {"mr_metric_auc", metric_auc_weighted},
+             {"mr_metric_compare", metric_compare_weighted},
+             {"mr_metric_gauc", metric_gauc},
+             {"mr_metric_compare", metric_compare},
+             {"mr_metric_logloss", metric_logloss},
+             {"mr_metric_reliability", metric_reliability},
+             {"mr_keys_number", keys_number},
+             {"mr_keys_texts", keys_texts},
+             {"mr_dataset_texts", dataset_texts},
+             {"mr_sink_open", sink_open},
+             {"mr_sink_write", sink_write},
+             {"mr_sink_close", sink_close},
+             {"mr_block_new", block_new},
+             {"mr_peek_open", peek_open},
+             {"mr_peek_read", peek_read},
+             {"mr_peek_skip", peek_skip},
+             {"mr_file_sync", file_sync},
+             {"mr_folder_names", folder_names},
+             {"mr_process_start", process_start},
+             {"mr_process_wait", process_wait},
+             {"mr_process_stop", process_stop},
+             {"mr_lock_take", lock_take}};
 enum { CALLS = sizeof calls / sizeof *calls };
 
 /* Functions that return a status are declared as "int mr_...(" at the start of a line. */
@@ -1090,8 +1091,8 @@ static void write_texts(void) {
   char text[N * 60 + 40];
   size_t n = (size_t)snprintf(text, sizeof text, "ad,tags,price,click,past,gaps\n");
   for (int i = 0; i < N; i++)
-    n += (size_t)snprintf(text + n, sizeof text - n, "a%d,t%d:1|t%d:-2,%d.5,%d,a%d w-%d,%d %d\n", i % 9,
-                          i % 5, i % 3, i, i % 2, i % 7, i % 4, i, i);
+    n += (size_t)snprintf(text + n, sizeof text - n, "a%d,t%d:1|t%d:-2,%d.5,%d,a%d w-%d,%d %d\n",
+                          i % 9, i % 5, i % 3, i, i % 2, i % 7, i % 4, i, i);
   mr_sink *sink;
   SOUND(mr_sink_open(&sink, text_path));
   SOUND(mr_sink_write(sink, text, n));

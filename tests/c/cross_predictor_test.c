@@ -4,6 +4,7 @@
  * given. */
 #include "moonrank.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +13,8 @@
 enum { ROWS = 400, IN_REQUEST = 4, TEXT = 16 };
 
 static const char *const listed[] = {"feed", "search"};
-static const char *const of_user[] = {"user", "place"}, *const of_ad[] = {"place", "ad", "user"};
+static const char *const of_user[] = {"user", "place"}, *const of_ad[] = {"place", "ad", "user"},
+                         *const of_tags[] = {"tags", "place"}, *const of_both[] = {"ad", "tags"};
 
 static const mr_column_spec columns[] = {
     {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
@@ -20,11 +22,26 @@ static const mr_column_spec columns[] = {
     {.name = "ad", .type = MR_ID, .domain = MR_SAMPLE},
     {.name = "user_place", .type = MR_ID, .domain = MR_REQUEST, .cross = of_user, .n_cross = 2},
     {.name = "ad_place_user", .type = MR_ID, .domain = MR_SAMPLE, .cross = of_ad, .n_cross = 3},
+    {.name = "tags", .type = MR_IDS, .domain = MR_REQUEST, .separator = '|', .weights = "shares"},
+    {.name = "tags_place",
+     .type = MR_IDS,
+     .domain = MR_REQUEST,
+     .max = 9,
+     .cross = of_tags,
+     .n_cross = 2},
+    {.name = "ad_tags",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .max = 2,
+     .cross = of_both,
+     .n_cross = 2},
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST}};
-enum { USER, PLACE, AD, USER_PLACE, AD_PLACE_USER, CLICK, RID, COLUMNS };
+enum { USER, PLACE, AD, USER_PLACE, AD_PLACE_USER, TAGS, TAGS_PLACE, AD_TAGS, CLICK, RID, COLUMNS };
 
 static char users[ROWS][TEXT], places[ROWS][TEXT], ads[ROWS][TEXT];
+enum { MOST_TAGS = 3 };
+static char tags[ROWS][TEXT], shares[ROWS][TEXT];
 
 static void make_data(void) {
   static const char *const names[] = {"feed", "search", "cart", ""};
@@ -33,7 +50,13 @@ static void make_data(void) {
     if (r % IN_REQUEST) {
       memcpy(users[r], users[r - 1], TEXT);
       memcpy(places[r], places[r - 1], TEXT);
+      memcpy(tags[r], tags[r - 1], TEXT);
+      memcpy(shares[r], shares[r - 1], TEXT);
       continue;
+    }
+    for (unsigned i = 0, n = draw(MOST_TAGS + 1); i < n; i++) {
+      snprintf(tags[r] + strlen(tags[r]), 5, "%st%u", i ? "|" : "", draw(6));
+      snprintf(shares[r] + strlen(shares[r]), 5, "%s%d", i ? "|" : "", (int)draw(9) - 3);
     }
     snprintf(users[r], TEXT, "u%u", draw(7));
     if (draw(8) == 0) *users[r] = 0;
@@ -44,9 +67,10 @@ static void make_data(void) {
 static void write_text(int clicks) {
   FILE *file = fopen(text_path, "w");
   NEED(file);
-  fprintf(file, "rid,ad,place,user%s\n", clicks ? ",click" : "");
+  fprintf(file, "rid,ad,place,user,tags,shares%s\n", clicks ? ",click" : "");
   for (int r = 0; r < ROWS; r++) {
-    fprintf(file, "%d,%s,\"%s\",%s", r / IN_REQUEST, ads[r], places[r], users[r]);
+    fprintf(file, "%d,%s,\"%s\",%s,%s,%s", r / IN_REQUEST, ads[r], places[r], users[r], tags[r],
+            shares[r]);
     fprintf(file, clicks ? ",%d\n" : "\n", r % 2);
   }
   NEED(fclose(file) == 0);
@@ -101,8 +125,9 @@ static void save_model(float *scores) {
   NEED(mr_loader_next(loader, &batch) == MR_OK && mr_batch_rows(batch, MR_SAMPLE) == ROWS);
   check_keys(mr_batch_keys(batch, USER_PLACE), mr_batch_keys(batch, AD_PLACE_USER));
   NEED(mr_graph_new(&graph, schema) == MR_OK);
-  int32_t x[] = {lookup(graph, "user_place", 3), lookup(graph, "ad_place_user", 4)};
-  int32_t both = dense(graph, add(graph, "concat", 2, x, 0, NULL), 6);
+  int32_t x[] = {lookup(graph, "user_place", 3), lookup(graph, "ad_place_user", 4),
+                 lookup(graph, "tags_place", 5), lookup(graph, "ad_tags", 6)};
+  int32_t both = dense(graph, add(graph, "concat", 4, x, 0, NULL), 6);
   int32_t logit = dense(graph, add(graph, "tanh", 1, &both, 0, NULL), 1);
   train_and_save(graph, logit, batch, pool, scores);
   mr_graph_free(graph);
@@ -113,6 +138,20 @@ static void save_model(float *scores) {
   unlink(cache_path);
 }
 
+/* The tags of a row as keys. */
+static int32_t keys_of_tags(const mr_schema *schema, int r, uint64_t *keys, float *weights) {
+  int32_t n = 0;
+  for (const char *tag = tags[r], *share = shares[r]; *tag; n++) {
+    size_t size = strcspn(tag, "|");
+    keys[n] = mr_schema_key(schema, TAGS, tag, size);
+    weights[n] = strtof(share, NULL);
+    tag += size + (tag[size] != 0);
+    share += strcspn(share, "|");
+    share += *share != 0;
+  }
+  return n;
+}
+
 static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
   const mr_schema *schema = mr_predictor_schema(predictor);
   mr_scratch *scratch;
@@ -121,17 +160,24 @@ static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
     const char *user = users[r], *place = places[r], *texts[IN_REQUEST];
     uint64_t of_request[] = {mr_schema_key(schema, USER, user, strlen(user)),
                              mr_schema_key(schema, PLACE, place, strlen(place))};
-    uint64_t keys[IN_REQUEST];
+    const char *tag = tags[r], *share = shares[r];
+    uint64_t keys[IN_REQUEST], tag_keys[MOST_TAGS];
+    float weights[MOST_TAGS];
+    int32_t offsets[] = {0, keys_of_tags(schema, r, tag_keys, weights)};
     for (int i = 0; i < IN_REQUEST; i++) {
       texts[i] = ads[r + i];
       keys[i] = mr_schema_key(schema, AD, texts[i], strlen(texts[i]));
     }
-    mr_values request[] = {{.column = USER}, {.column = PLACE}}, candidates = {.column = AD};
-    if (as_keys)
+    mr_values request[] = {{.column = USER}, {.column = PLACE}, {.column = TAGS}};
+    mr_values candidates = {.column = AD};
+    if (as_keys) {
       request[0].keys = &of_request[0], request[1].keys = &of_request[1], candidates.keys = keys;
-    else
+      request[2].keys = tag_keys, request[2].offsets = offsets, request[2].weights = weights;
+    } else {
       request[0].texts = &user, request[1].texts = &place, candidates.texts = texts;
-    NEED(mr_predictor_prepare(scratch, request, 2) == MR_OK);
+      request[2].texts = &tag, request[2].weight_texts = &share;
+    }
+    NEED(mr_predictor_prepare(scratch, request, 3) == MR_OK);
     NEED(mr_predictor_score(scratch, IN_REQUEST, &candidates, 1, out + r) == MR_OK);
   }
   mr_scratch_free(scratch);
@@ -157,6 +203,8 @@ static void check_refused(mr_predictor *predictor) {
   NEED(mr_scratch_new(&scratch, predictor) == MR_OK);
   refused(scratch, &(mr_values){.column = AD_PLACE_USER, .texts = texts}, 1,
           "column \"ad_place_user\" is a cross: it is not given, but follows from its parts");
+  refused(scratch, &(mr_values){.column = AD_TAGS, .texts = texts}, 1,
+          "column \"ad_tags\" is a cross: it is not given, but follows from its parts");
   mr_scratch_free(scratch);
 }
 

@@ -66,6 +66,8 @@ describe("a schema", function()
     assert(add { name = "ad", type = "id" })
     assert(add { name = "both", type = "id", cross = { "ad", "user" } })
     assert(add { name = "past.ad", type = "id", sequence = "past" })
+    assert(add { name = "tags", type = "ids", weights = ":" })
+    assert(add { name = "words", type = "ids", weights_source = "w" })
     local cases = {
       { { type = "id" }, "a column has no name" },
       { { name = "", type = "id" }, "a column has no name" },
@@ -123,16 +125,26 @@ describe("a schema", function()
       { { name = "x", type = "id", side = "request", cross = { "user", "ad" } },
         'column "x" is of the request, but its part "user" of the sample' },
       { { name = "x", type = "id", values = { "a" }, cross = { "user", "ad" } },
-        'column "x": a cross is an id, not of a sequence, without values' },
+        'column "x": a cross is of ids, not of a sequence, without values' },
+      { { name = "x", type = "number", cross = { "user", "ad" } },
+        'column "x": a cross is of ids, not of a sequence, without values' },
       { { name = "x", type = "ids", cross = { "user", "ad" } },
-        'column "x": a cross is an id, not of a sequence, without values' },
+        'column "x" holds several values, and each of its parts one' },
+      { { name = "x", type = "id", cross = { "user", "tags" } },
+        'column "x" holds one value, and its part "tags" several' },
+      { { name = "x", type = "ids", cross = { "user", "tags" } },
+        'column "x": max is 0, expected how many combinations a row keeps' },
+      { { name = "x", type = "ids", max = 5, cross = { "tags", "user", "words" } },
+        'column "x" crosses "tags" and "words", which both have weights' },
+      { { name = "x", type = "ids", max = 5, cross = { "user", "tags" }, weights = ":" },
+        'column "x": the weights of a cross are those of a part' },
     }
     for _, case in ipairs(cases) do
       local ok, message = add(case[1])
       -- The sign of a NaN is the machine's own.
       helper.fails_with(case[2], ok, (message:gsub("%-nan", "nan")))
     end
-    assert.equal(7, C.mr_schema_columns(schema))
+    assert.equal(9, C.mr_schema_columns(schema))
   end)
 
   it("refuses a transform or a domain that it does not know", function()

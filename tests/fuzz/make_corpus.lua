@@ -264,6 +264,8 @@ local cache_columns = {
   { name = "both", type = "id", cross = { "user", "ad", "sure" } },
   { name = "strong", source = "pics", table = "tags", type = "ids", separator = " ",
     weights_source = "gaps" },
+  { name = "all", table = "both", type = "ids", max = 7,
+    cross = { "strong", "seen", "tags", "user" } },
   { name = "rid", type = "request_key", side = "request" },
 }
 

@@ -11,7 +11,8 @@ static const mr_sequence_spec sequences[] = {
 };
 
 static const char *const kinds[] = {"x", "a1", "a2"}, *const bits[] = {"0", "1"},
-                         *const crossed[] = {"user", "ad", "sure"};
+                         *const crossed[] = {"user", "ad", "sure"},
+                         *const bags[] = {"strong", "seen", "tags", "user"};
 
 static const mr_column_spec specs[] = {
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
@@ -105,6 +106,13 @@ static const mr_column_spec specs[] = {
      .domain = MR_SAMPLE,
      .separator = ' ',
      .weights = "gaps"},
+    {.name = "all",
+     .table = "both",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .max = 7,
+     .cross = bags,
+     .n_cross = 4},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };
@@ -162,7 +170,7 @@ static void check_column(mr_batch *batch, int c, int trusted) {
   const uint64_t *keys = mr_batch_keys(batch, c);
   const int32_t *offsets = mr_batch_offsets(batch, c);
   int64_t width = specs[c].width ? specs[c].width : 1;
-  for (int64_t r = 0; floats && !specs[c].weights && trusted && r < rows * width; r++) {
+  for (int64_t r = 0; floats && !offsets && trusted && r < rows * width; r++) {
     FUZZ_CHECK(isfinite(floats[r]), "%s is %g", specs[c].name, (double)floats[r]);
     if (specs[c].type == MR_LABEL)
       FUZZ_CHECK(floats[r] == 0 || floats[r] == 1, "label %g", (double)floats[r]);
@@ -173,7 +181,8 @@ static void check_column(mr_batch *batch, int c, int trusted) {
     if (trusted && specs[c].max) FUZZ_CHECK(n <= specs[c].max, "%d values", n);
   }
   int64_t n_keys = offsets ? offsets[rows] : rows;
-  if (specs[c].weights) width = n_keys > 0, rows = n_keys;
+  int is_weighted = specs[c].weights || specs[c].cross == bags;
+  if (is_weighted) width = n_keys > 0, rows = n_keys;
   if (floats) touch(floats, (size_t)(rows * width) * sizeof *floats);
   if (keys && n_keys > 0) touch(keys, (size_t)n_keys * sizeof *keys);
 }

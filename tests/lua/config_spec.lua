@@ -327,7 +327,7 @@ describe("a wrong fields file", function()
     wrong('fields.yaml:7:49: fields[4].cross: there is no field "adx"; did you mean "ad"?',
       "side: ad, type: id, cross: [user, adx]")
     wrong('fields.yaml:7:49: fields[4].cross: field "n" is of type number, expected fields of type '
-      .. "id", "side: ad, type: id, cross: [user, n]")
+      .. "id or ids", "side: ad, type: id, cross: [user, n]")
     wrong('fields.yaml:7:49: fields[4].cross has "user" twice',
       "side: ad, type: id, cross: [user, user]")
     wrong("fields.yaml:7:42: fields[4].cross names 1 field, expected 2 to 8",
@@ -339,10 +339,28 @@ describe("a wrong fields file", function()
       "side: ad, type: id, cross: [user, ad], source: x")
     wrong("fields.yaml:7:62: fields[4].values does not go with cross",
       "side: ad, type: id, cross: [user, ad], values: [a]")
-    wrong("fields.yaml:7:36: fields[4].cross is for type id, this field is of type ids",
+    wrong("fields.yaml:7:31: fields[4].type is ids, expected id, since its parts have one value "
+      .. "each",
       "side: ad, type: ids, cross: [user, ad]")
+    local function wrong_bag(message, rest)
+      fields_fail(message, more("  - {name: a, side: ad, type: ids, weighted: true}\n"
+        .. "  - {name: b, side: ad, type: ids, weights: w}\n  - {name: x, " .. rest .. "}"))
+    end
+    wrong_bag('fields.yaml:7:21: fields[4].type is id, expected ids, since "a" has several values',
+      "type: id, cross: [user, a]")
+    wrong_bag("fields.yaml:7:33: fields[4].max is missing: how many combinations a row keeps",
+      "type: ids, cross: [user, a]")
+    wrong_bag('fields.yaml:7:37: fields[4].cross: "a" and "b" both have weights, and a combination '
+      .. "has one", "type: ids, cross: [a, b], max: 9")
+    wrong_bag('fields.yaml:7:58: fields[4].pool is max, expected sum or mean, since "b" has '
+      .. "weights",
+      "type: ids, cross: [user, b], max: 9, pool: max")
+    wrong_bag("fields.yaml:7:62: fields[4].weighted does not go with cross",
+      "type: ids, cross: [user, b], max: 9, weighted: true")
+    wrong_bag("fields.yaml:7:63: fields[4].separator does not go with cross",
+      "type: ids, cross: [user, b], max: 9, separator: ';'")
     fields_fail('fields.yaml:7:49: fields[4].cross: field "x" is a cross itself, expected fields '
-      .. "of type id", more("  - {name: ad, side: ad, type: id}\n"
+      .. "of type id or ids", more("  - {name: ad, side: ad, type: id}\n"
         .. "  - {name: x, side: ad, type: id, cross: [user, ad]}\n"
         .. "  - {name: y, side: ad, type: id, cross: [user, x]}"))
     fields_fail("fields.yaml:8:35: sequences[1].of.x: its field is a cross, which sequences have "

@@ -68,7 +68,8 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
     int is_list = column->type == MR_IDS || (column->type == MR_VECTOR && column->n_sources == 0);
-    if (is_list && column->separator == delimiter && format->layout == MR_CELLS && !format->quotes)
+    if (is_list && column->n_parts == 0 && column->separator == delimiter &&
+        format->layout == MR_CELLS && !format->quotes)
       return mr__fail(MR_EINVAL,
                       "column \"%s\": its separator is the delimiter of the cells, which needs "
                       "quotes",

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/behaviours.h"
+#include "data/crossing.h"
 #include "data/json_lines.h"
 #include "data/sparse.h"
 #include "kernel/family.h"
@@ -59,7 +60,7 @@ struct mr__row_parser {
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
   int *weight_positions;             /* [columns] of the block's cells of weights */
   uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
-  int *part_places;                  /* [columns] of the parts of crosses: which of them, or -1 */
+  int *part_places; /* [columns] of the parts of crosses that are one id: which, or -1 */
   size_t n_parts;
   uint64_t *part_keys;         /* [n_parts, n_rows] of the rows of each one's list */
   uint64_t *part_last_keys;    /* [n_parts] of the last request before the step */
@@ -67,7 +68,8 @@ struct mr__row_parser {
   struct mr__text *above;      /* [cells] raw cell of the last row before the step, request side */
   char *unquoted;              /* the last cell that had doubled quotes */
   struct mr__texts joined;     /* the last value of a cross that was new */
-  struct bags other_bag;       /* of a row that does not start its request */
+  struct bags part_bags[MR__MOST_PARTS];  /* of one row, of parts of a cross */
+  struct bags other_bag;                  /* of a row that does not start its request */
   struct mr__behaviours other_behaviours; /* the same */
   struct mr__picks picks;                 /* of the last row */
   float *vector;                          /* the same, and of a row that may be left out */
@@ -88,8 +90,8 @@ static int list_parts(struct mr__row_parser *parser) {
   for (size_t c = 0; c < schema->n_columns; c++) parser->part_places[c] = -1;
   for (size_t c = 0; c < schema->n_columns; c++)
     for (int k = 0; k < schema->columns[c].n_parts; k++) {
-      int *place = &parser->part_places[schema->columns[c].parts[k]];
-      if (*place < 0) *place = (int)parser->n_parts++;
+      int part = schema->columns[c].parts[k], *place = &parser->part_places[part];
+      if (schema->columns[part].type == MR_ID && *place < 0) *place = (int)parser->n_parts++;
     }
   return MR_OK;
 }
@@ -165,6 +167,7 @@ void mr__row_parser_free(struct mr__row_parser *parser) {
   for (size_t i = 0; parser->behaviours && i < parser->layout->schema->n_columns; i++)
     mr__behaviours_clear(&parser->behaviours[i]);
   free_bags(&parser->other_bag);
+  for (int k = 0; k < MR__MOST_PARTS; k++) free_bags(&parser->part_bags[k]);
   mr__behaviours_clear(&parser->other_behaviours);
   mr__free(parser->picks.index);
   mr__scenarios_clear(&parser->scenarios);
@@ -908,6 +911,82 @@ static struct mr__text text_of(struct mr__row_parser *parser, int index, size_t 
   return there ? found : (struct mr__text){"", 0};
 }
 
+/* Append the keys of one cell; *count of them. *bad: whether the weights are wrong. */
+static int split_bag(struct bags *bags, const struct mr__column *column, int layout,
+                     struct bag_text bag, uint32_t *count, int *bad) {
+  struct mr__text piece, weight;
+  uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
+  *bad = lengths_differ(column, bag);
+  while (n < max && next_value(&bag, layout, column, &piece, &weight)) {
+    if (bags->n == bags->keys_capacity)
+      MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
+    if (column->weighted) {
+      MR_TRY(mr__grow(&bags->weights, &bags->weights_capacity, bags->n + 1, sizeof *bags->weights));
+      *bad |= !mr__value_weight(weight, &bags->weights[bags->n]);
+    }
+    bags->keys[bags->n++] = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
+    n++;
+  }
+  *count = n;
+  return MR_OK;
+}
+
+/* The keys of a part of a cross in a row, into the parser's own. */
+static int split_part(struct mr__row_parser *parser, size_t row, int part, struct bags *bags) {
+  const struct mr__column *column = &parser->layout->schema->columns[part];
+  int position = mr__heading_position(parser->heading, part), bad; /* it is told with the part */
+  uint32_t n;
+  bags->n = 0;
+  if (column->type == MR_IDS)
+    return split_bag(bags, column, parser->format.layout, read_bag(parser, row, part, position), &n,
+                     &bad);
+  struct mr__text text = read_cell(parser, row, position);
+  MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, 1, sizeof *bags->keys));
+  bags->keys[bags->n++] = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
+  return MR_OK;
+}
+
+/* Begin with the combinations of a row, that have no part in `taken`, where others stand already.
+ */
+static int split_parts(struct mr__row_parser *parser, size_t row, int c, const unsigned char *taken,
+                       struct mr__crossing *crossing) {
+  const struct mr__column *columns = parser->layout->schema->columns, *cross = &columns[c];
+  memset(crossing->at, 0, sizeof crossing->at);
+  crossing->begun = 0;
+  for (int k = 0; k < cross->n_parts; k++) {
+    struct bags *bags = &parser->part_bags[k];
+    if (taken[k]) continue;
+    MR_TRY(split_part(parser, row, cross->parts[k], bags));
+    crossing->keys[k] = bags->keys;
+    crossing->weights[k] = columns[cross->parts[k]].weighted ? bags->weights : NULL;
+    crossing->n[k] = bags->n;
+  }
+  return MR_OK;
+}
+
+static const unsigned char none_taken[MR__MOST_PARTS];
+
+/* The combination of a row that has this key. */
+static int find_combination(struct mr__row_parser *parser, int c, size_t row, uint64_t key,
+                            struct mr__crossing *crossing) {
+  const struct mr__column *cross = &parser->layout->schema->columns[c];
+  uint64_t other;
+  float weight;
+  MR_TRY(split_parts(parser, row, c, none_taken, crossing));
+  while (mr__crossing_next(cross, crossing, &other, &weight) && other != key) continue;
+  return MR_OK;
+}
+
+/* The text of the n-th value of a part. */
+static struct mr__text text_of_part(struct mr__row_parser *parser, size_t row, int part, size_t n) {
+  const struct mr__column *column = &parser->layout->schema->columns[part];
+  struct bag_text rest = read_bag(parser, row, part, mr__heading_position(parser->heading, part));
+  struct mr__text piece = rest.values, weight;
+  for (size_t i = 0; column->type == MR_IDS && i <= n; i++)
+    if (!next_value(&rest, parser->format.layout, column, &piece, &weight)) break;
+  return piece;
+}
+
 /* Keep the text of a key that is new: of a cross those of its parts, which say something all, or
  * its key is unknown. */
 static int keep_text(struct mr__row_parser *parser, struct mr__texts *texts, int index, size_t row,
@@ -920,8 +999,10 @@ static int keep_text(struct mr__row_parser *parser, struct mr__texts *texts, int
     return mr__texts_add(texts, text.at, text.size);
   }
   joined->n = 0;
+  struct mr__crossing crossing;
+  MR_TRY(find_combination(parser, index, row, key, &crossing));
   for (int i = 0; i < column->n_parts && key != MR__UNKNOWN_KEY; i++) {
-    text = cell_of(parser, row, column->parts[i]);
+    text = text_of_part(parser, row, column->parts[i], crossing.at[i]);
     if (i > 0) MR_TRY(mr__texts_add(joined, MR__CROSS_SIGN, strlen(MR__CROSS_SIGN)));
     MR_TRY(mr__texts_add(joined, text.at, text.size));
   }
@@ -1018,26 +1099,6 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
 
 /* ---- bags ---- */
 
-/* Append the keys of one cell; *count of them. *bad: whether the weights are wrong. */
-static int split_bag(struct bags *bags, const struct mr__column *column, int layout,
-                     struct bag_text bag, uint32_t *count, int *bad) {
-  struct mr__text piece, weight;
-  uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
-  *bad = lengths_differ(column, bag);
-  while (n < max && next_value(&bag, layout, column, &piece, &weight)) {
-    if (bags->n == bags->keys_capacity)
-      MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, bags->n + 1, sizeof *bags->keys));
-    if (column->weighted) {
-      MR_TRY(mr__grow(&bags->weights, &bags->weights_capacity, bags->n + 1, sizeof *bags->weights));
-      *bad |= !mr__value_weight(weight, &bags->weights[bags->n]);
-    }
-    bags->keys[bags->n++] = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
-    n++;
-  }
-  *count = n;
-  return MR_OK;
-}
-
 /* Whether one of the last `count` keys is that of values that are not listed. */
 static int lists_unlisted(const struct bags *bags, uint32_t count) {
   for (size_t i = bags->n - count; i < bags->n; i++)
@@ -1063,13 +1124,63 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   return MR_OK;
 }
 
+/* The bags of a cross, of those of its parts, which are split already where their rows are the
+ * same. */
+static int cross_bags(struct mr__row_parser *parser, int c) {
+  const mr_schema *schema = parser->layout->schema;
+  const struct mr__column *cross = &schema->columns[c];
+  const struct list *list = &parser->lists[cross->domain];
+  struct bags *to = &parser->bags[c];
+  unsigned char taken[MR__MOST_PARTS] = {0};
+  size_t next[MR__MOST_PARTS] = {0};
+  to->n = 0;
+  MR_TRY(mr__grow(&to->counts, &to->counts_capacity, list->n, sizeof *to->counts));
+  for (int k = 0; k < cross->n_parts; k++) {
+    const struct mr__column *part = &schema->columns[cross->parts[k]];
+    taken[k] = part->type == MR_IDS && (part->domain == cross->domain || schema->request_key < 0);
+  }
+  for (size_t i = 0; i < list->n; i++) {
+    struct mr__crossing crossing;
+    size_t before = to->n, most = (size_t)cross->max;
+    for (int k = 0; k < cross->n_parts; k++) {
+      const struct bags *from = &parser->bags[cross->parts[k]];
+      if (!taken[k]) continue;
+      crossing.n[k] = from->counts[i];
+      if (from->counts[i] == 0) continue;
+      crossing.keys[k] = from->keys + next[k];
+      crossing.weights[k] =
+          schema->columns[cross->parts[k]].weighted ? from->weights + next[k] : NULL;
+      next[k] += from->counts[i];
+    }
+    MR_TRY(split_parts(parser, list->rows[i], c, taken, &crossing));
+    uint64_t key;
+    float weight;
+    while (to->n - before < most && mr__crossing_next(cross, &crossing, &key, &weight)) {
+      MR_TRY(mr__grow(&to->keys, &to->keys_capacity, to->n + 1, sizeof *to->keys));
+      if (cross->weighted) {
+        MR_TRY(mr__grow(&to->weights, &to->weights_capacity, to->n + 1, sizeof *to->weights));
+        to->weights[to->n] = weight;
+      }
+      to->keys[to->n++] = key;
+    }
+    to->counts[i] = (uint32_t)(to->n - before);
+  }
+  MR_TRY(mr__grow(&to->codes, &to->codes_capacity, to->n, sizeof *to->codes));
+  mr__dictionary_find(parser->recent, cross->table, to->keys, to->n, to->codes);
+  return MR_OK;
+}
+
 static int split_all_bags(struct mr__row_parser *parser) {
+  const mr_schema *schema = parser->layout->schema;
   const struct mr__heading *heading = parser->heading;
   for (int i = 0; i < heading->n_items; i++) {
     const struct mr__column *column = &parser->layout->schema->columns[heading->items[i].column];
     if (column->type == MR_IDS && column->sequence < 0 && heading->items[i].part == 0)
       MR_TRY(split_bags(parser, heading->items[i]));
   }
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (schema->columns[c].n_parts > 0 && schema->columns[c].type == MR_IDS)
+      MR_TRY(cross_bags(parser, (int)c));
   return MR_OK;
 }
 
@@ -1469,7 +1580,8 @@ static void keep_last_keys(struct mr__row_parser *parser) {
 static int take_crosses(struct mr__row_parser *parser) {
   const mr_schema *schema = parser->layout->schema;
   for (size_t c = 0; c < schema->n_columns; c++)
-    if (schema->columns[c].n_parts > 0) MR_TRY(take_cross(parser, (int)c));
+    if (schema->columns[c].n_parts > 0 && schema->columns[c].type == MR_ID)
+      MR_TRY(take_cross(parser, (int)c));
   keep_last_keys(parser);
   return MR_OK;
 }

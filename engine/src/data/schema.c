@@ -391,7 +391,7 @@ static int check_part(const mr_schema *schema, const mr_column_spec *spec, int i
     return mr__fail(MR_EINVAL, "column \"%s\": there is no column \"%s\" to cross", spec->name,
                     spec->cross[i]);
   const struct mr__column *part = &schema->columns[c];
-  if (part->type != MR_ID || part->sequence >= 0 || part->n_parts > 0)
+  if ((part->type != MR_ID && part->type != MR_IDS) || part->sequence >= 0 || part->n_parts > 0)
     return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is %s, and a cross is of ids", spec->name,
                     part->name,
                     part->n_parts > 0     ? "a cross itself"
@@ -406,16 +406,43 @@ static int check_part(const mr_schema *schema, const mr_column_spec *spec, int i
   return MR_OK;
 }
 
+/* One value or several, and whose weights. */
+static int check_combinations(const mr_schema *schema, const mr_column_spec *spec) {
+  const struct mr__column *several = NULL, *weighted = NULL;
+  for (int i = 0; i < spec->n_cross; i++) {
+    const struct mr__column *part = &schema->columns[mr_schema_find(schema, spec->cross[i])];
+    if (part->type == MR_IDS) several = part;
+    if (part->weighted && weighted)
+      return mr__fail(MR_EINVAL, "column \"%s\" crosses \"%s\" and \"%s\", which both have weights",
+                      spec->name, weighted->name, part->name);
+    if (part->weighted) weighted = part;
+  }
+  if (several && spec->type == MR_ID)
+    return mr__fail(MR_EINVAL, "column \"%s\" holds one value, and its part \"%s\" several",
+                    spec->name, several->name);
+  if (!several && spec->type == MR_IDS)
+    return mr__fail(MR_EINVAL, "column \"%s\" holds several values, and each of its parts one",
+                    spec->name);
+  if (several && spec->max == 0)
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": max is 0, expected how many combinations a row keeps",
+                    spec->name);
+  if (!spec->weights && spec->weight_separator == 0) return MR_OK;
+  return mr__fail(MR_EINVAL, "column \"%s\": the weights of a cross are those of a part",
+                  spec->name);
+}
+
 static int check_cross(const mr_schema *schema, const mr_column_spec *spec) {
   if (!spec->cross && spec->n_cross == 0) return MR_OK;
-  if (spec->type != MR_ID || spec->sequence || spec->n_values > 0)
-    return mr__fail(MR_EINVAL, "column \"%s\": a cross is an id, not of a sequence, without values",
+  if ((spec->type != MR_ID && spec->type != MR_IDS) || spec->sequence || spec->n_values > 0)
+    return mr__fail(MR_EINVAL,
+                    "column \"%s\": a cross is of ids, not of a sequence, without values",
                     spec->name);
   if (!spec->cross || spec->n_cross < 2 || spec->n_cross > MR__MOST_PARTS)
     return mr__fail(MR_EINVAL, "column \"%s\": a cross is of %d columns, expected 2 to %d",
                     spec->name, spec->n_cross, MR__MOST_PARTS);
   for (int i = 0; i < spec->n_cross; i++) MR_TRY(check_part(schema, spec, i));
-  return MR_OK;
+  return check_combinations(schema, spec);
 }
 
 static int check_column(mr_schema *schema, const mr_column_spec *spec) {
@@ -518,7 +545,10 @@ static int copy_parts(struct mr__column *column, const mr_schema *schema,
   if (spec->n_cross == 0) return MR_OK;
   column->parts = mr__calloc((size_t)spec->n_cross, sizeof *column->parts);
   if (!column->parts) return mr__fail_memory();
-  for (int i = 0; i < spec->n_cross; i++) column->parts[i] = mr_schema_find(schema, spec->cross[i]);
+  for (int i = 0; i < spec->n_cross; i++) {
+    column->parts[i] = mr_schema_find(schema, spec->cross[i]);
+    column->weighted |= schema->columns[column->parts[i]].weighted;
+  }
   column->n_parts = spec->n_cross;
   return MR_OK;
 }

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "data/behaviours.h"
+#include "data/crossing.h"
 #include "data/fit.h"
 
 static const char *const type_names[] = {
@@ -517,21 +518,42 @@ int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first) {
 
 /* ---- without values ---- */
 
-void mr__values_cross(mr_batch *batch, int c) {
+/* The combinations of a row that is of request `q`, as one key or a bag. */
+static int cross_row(mr_batch *batch, int c, int64_t q, int64_t row) {
+  const struct mr__column *columns = batch->schema->columns, *cross = &columns[c];
+  struct mr__batch_column *to = &batch->columns[c];
+  struct mr__crossing crossing = {.begun = 0};
+  for (int k = 0; k < cross->n_parts; k++) {
+    const struct mr__column *part = &columns[cross->parts[k]];
+    const struct mr__batch_column *from = &batch->columns[cross->parts[k]];
+    int64_t i = part->domain == MR_REQUEST ? q : row, first = i, end = i + 1;
+    if (part->type == MR_IDS) first = from->offsets[i], end = from->offsets[i + 1];
+    crossing.n[k] = (size_t)(end - first);
+    if (end == first) continue; /* there may be no keys at all */
+    crossing.keys[k] = from->keys + first;
+    if (part->weighted) crossing.weights[k] = from->floats + first;
+  }
+  uint64_t key;
+  float weight;
+  if (cross->type == MR_ID) {
+    mr__crossing_next(cross, &crossing, &to->keys[row], &weight);
+    return MR_OK;
+  }
+  for (int64_t n = 0; n < cross->max && mr__crossing_next(cross, &crossing, &key, &weight); n++)
+    MR_TRY(append_key(to, key, cross->weighted ? &weight : NULL));
+  to->offsets[row + 1] = (int32_t)to->n;
+  return MR_OK;
+}
+
+int mr__values_cross(mr_batch *batch, int c) {
   const struct mr__column *cross = &batch->schema->columns[c];
-  uint64_t keys[MR__MOST_PARTS];
+  if (cross->type == MR_IDS) batch->columns[c].n = batch->columns[c].offsets[0] = 0;
   for (int64_t q = 0; q < batch->rows[MR_REQUEST]; q++) {
     int64_t row = q, end = q + 1;
     if (cross->domain == MR_SAMPLE) row = batch->first_sample[q], end = batch->first_sample[q + 1];
-    for (; row < end; row++) {
-      for (int k = 0; k < cross->n_parts; k++) {
-        int part = cross->parts[k];
-        int is_shared = batch->schema->columns[part].domain == MR_REQUEST;
-        keys[k] = batch->columns[part].keys[is_shared ? q : row];
-      }
-      batch->columns[c].keys[row] = mr__cross_key(cross, keys);
-    }
+    for (; row < end; row++) MR_TRY(cross_row(batch, c, q, row));
   }
+  return MR_OK;
 }
 
 void mr__values_clear(mr_batch *batch, int c) {

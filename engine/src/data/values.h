@@ -23,7 +23,7 @@ int mr__values_length(const mr_schema *schema, int sequence, const mr_values *co
                       int64_t row, struct mr__picks *picks, int64_t *kept);
 
 /* The values of a cross, of those that its parts have in the batch. */
-void mr__values_cross(mr_batch *batch, int column);
+int mr__values_cross(mr_batch *batch, int column);
 
 /* What stands for values that are not given: unknown, an empty bag, the missing number, zeros. */
 void mr__values_clear(mr_batch *batch, int column);

@@ -250,7 +250,7 @@ static int prepare_column(mr_scratch *scratch, int c) {
   const mr_values *values = scratch->given[c];
   if (column->n_parts > 0) {
     if (column->domain != MR_REQUEST) return MR_OK;
-    mr__values_cross(scratch->batch, c);
+    MR_TRY(mr__values_cross(scratch->batch, c));
     return find_column(scratch, c, 0);
   }
   if (values)
@@ -357,7 +357,7 @@ static int put_candidates(mr_scratch *scratch, int64_t first) {
     if (!predictor->taken[c] || column->domain != MR_SAMPLE || column->sequence >= 0) continue;
     const mr_values *values = scratch->given[c];
     if (column->n_parts > 0)
-      mr__values_cross(scratch->batch, (int)c);
+      MR_TRY(mr__values_cross(scratch->batch, (int)c));
     else
       MR_TRY(values ? mr__values_put(scratch->batch, values, first)
                     : mr__values_repeat(scratch->batch, (int)c, scratch->request));
