@@ -229,6 +229,10 @@ local function as_list(column, list)
   column.separator = separator_of(list.separator)
   column.padding = list.padding
   column.why = ("lists of up to %d, %s different"):format(list.most, grouped(list.distinct))
+  if list.mark then
+    column.weighted, column.why = true, column.why .. ", each with a weight behind it"
+    column.weight_separator = list.mark ~= ":" and list.mark or nil
+  end
   if list.padding then
     column.filled = ("filled up with %s %s to one length"):format(list.padding,
       list.at_front and "in front" or "behind")
@@ -276,7 +280,7 @@ local function by_values(column)
   local look = column.look
   if look.numeric then
     by_numbers(column)
-  elseif look.list and look.list.decimals then
+  elseif look.list and look.list.decimals and not look.list.mark then
     local separator = look.list.separator
     local width = guess_column.width(column.cells, separator)
     if width then as_vector(column, width, separator) else as_list(column, look.list) end
@@ -464,7 +468,8 @@ end
 -- Lists of fractions are behaviours' numbers, or cannot be read.
 local function leave_out_decimals(columns)
   for _, column in ipairs(columns) do
-    if column.role == "field" and column.type == "ids" and column.list.decimals then
+    if column.role == "field" and column.type == "ids" and column.list.decimals
+        and not column.weighted then
       leave_out(column, "numbers, but not equally many in each cell")
     end
   end
@@ -531,7 +536,8 @@ local function find_sequences(columns)
     if column.role == "field" then
       local group = { column }
       for k = i + 1, #lists do
-        if lists[k].role == "field" and same_lengths(column, lists[k]) then
+        if lists[k].role == "field" and not column.weighted and not lists[k].weighted
+            and same_lengths(column, lists[k]) then
           group[#group + 1] = lists[k]
         end
       end
@@ -539,7 +545,7 @@ local function find_sequences(columns)
       if #group > 1 then
         sequences[#sequences + 1] = make_sequence(group, columns, sequences,
           "equally many values in every row: columns of one sequence")
-      elseif field and names.is_list(column.name) then
+      elseif field and names.is_list(column.name) and not column.weighted then
         sequences[#sequences + 1] = make_sequence(group, columns, sequences,
           ("a history by its name, of values of %s"):format(field.name))
       elseif field then

@@ -117,6 +117,37 @@ function M.find_padding(list, cells)
   end
 end
 
+-- What stands before the weights of values.
+local WEIGHT_MARKS = { ":", "=" }
+
+-- The values before a mark, and the weights behind it, which all pieces must have.
+local function split_weights(pieces, mark)
+  local found = { pieces = {}, distinct = 0, weights = 0, fractions = false }
+  local seen = {}
+  for piece, count in pairs(pieces) do
+    local value, weight = piece:match("^(.+)" .. mark .. "([^" .. mark .. "]+)$")
+    local number = weight and M.number(weight)
+    if not number or math.abs(number) > 1e9 then return nil end
+    if not found.pieces[value] then found.distinct = found.distinct + 1 end
+    if not seen[number] then seen[number], found.weights = true, found.weights + 1 end
+    found.pieces[value] = (found.pieces[value] or 0) + count
+    found.fractions = found.fractions or number % 1 ~= 0
+  end
+  return found
+end
+
+-- Take the weights off the values of a list, if each has one: fractions, or of whole numbers few to
+-- many values, since kind:id and hour:minute are written so, too.
+local function take_weights(list)
+  for _, mark in ipairs(WEIGHT_MARKS) do
+    local found = split_weights(list.pieces, mark)
+    if found and (found.fractions or found.distinct >= 3 * found.weights) then
+      list.pieces, list.distinct, list.mark = found.pieces, found.distinct, mark
+      return
+    end
+  end
+end
+
 --- How many numbers each cell has that is not empty: all equally many, at least one cell.
 -- @tparam {string,...} cells
 -- @tparam string separator
@@ -150,11 +181,13 @@ end
 -- @tparam {string,...} cells
 -- @tparam string separator
 -- @treturn table pieces (how often each), distinct, total, lengths (of each cell), most;
--- numeric, decimals: whether they are numbers, and with fractions; padding: as of find_padding
+-- numeric, decimals: whether they are numbers, and with fractions; padding: as of find_padding;
+-- mark: what stands between values, which are the pieces then, and weights
 function M.list(cells, separator)
   local list = split(cells, separator)
+  take_weights(list)
   list.numeric, list.decimals = are_numbers(list)
-  if not list.decimals then M.find_padding(list, cells) end
+  if not list.decimals and not list.mark then M.find_padding(list, cells) end
   return list
 end
 
@@ -171,7 +204,7 @@ local function list_of(cells, filled, delimiter)
       local list = M.list(cells, separator)
       -- Pieces come again in other cells; those of free text and of dates do less.
       local again = list.distinct * 2 <= list.total or filled < 50
-      local words = (separator == " " or separator == ",") and are_words(list)
+      local words = (separator == " " or separator == ",") and not list.mark and are_words(list)
       if list.most > 1 and (again or list.decimals) and not words then return list end
     end
   end

@@ -50,7 +50,8 @@ end
 local function alike(a, b)
   return a.side == b.side and a.type == b.type and a.transform == b.transform
     and a.separator == b.separator and a.padding == b.padding and a.width == b.width
-    and a.table == b.table
+    and a.table == b.table and a.weighted == b.weighted
+    and a.weight_separator == b.weight_separator
     and a.side_why == b.side_why
     and a.name == a.source and b.name == b.source
 end
@@ -109,6 +110,7 @@ local function field_entry(group)
     { "table", first.table },
     { "separator", first.type ~= "number" and first.separator or nil },
     { "padding", padding_of(first) }, { "width", first.width },
+    { "weighted", first.weighted }, { "weight_separator", first.weight_separator },
     { "transform", first.transform } }
   local list = yaml.write { { name = #names > 1 and names or names[1] } }:match "^%- {(.*)}\n$"
   local all = {}

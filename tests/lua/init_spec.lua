@@ -490,4 +490,53 @@ fields:
     assert.same({ 1, "", "moonrank: no file matches y-*.csv\n" },
       { helper.run("init 'y-*.csv'", dir) })
   end)
+
+  it("guesses values with weights behind them, but no kinds, times and sequences", function()
+    local dir = helper.temp_dir()
+    local function joined(random, most, separator, one)
+      local list = {}
+      for k = 1, random(most + 1) - 1 do list[k] = one(k) end
+      return table.concat(list, separator)
+    end
+    write(dir .. "/train.csv", { "click", "user_id", "item_id", "words", "counts", "seen_items",
+      "kinds", "times", "mixed" }, 600, function(i, random)
+      return { random(2) - 1, "u" .. i % 50, "i" .. random(40),
+        joined(random, 4, " ", function() return ("w%d=%.3f"):format(random(30), random()) end),
+        joined(random, 4, "|", function() return ("c%d:%d"):format(random(40), random(5)) end),
+        joined(random, 5, ";", function() return ("i%d:%.2f"):format(random(40), random()) end),
+        joined(random, 3, "|", function() return ("cate:%d"):format(random(20)) end),
+        joined(random, 3, "|", function() return ("%d:%02d"):format(random(24), random(60)) end),
+        joined(random, 3, "|", function(k) return k == 1 and "m1" or ("m%d:0.5"):format(k) end) }
+    end, ",")
+    local fields, text = init(dir, "train.csv")
+    local function shown(name)
+      local one = field(fields, name)
+      return { one.type, one.separator, one.weighted, one.weight_separator, one.table }
+    end
+    assert.same({ "ids", " ", true, "=", "words" }, shown "words")
+    assert.same({ "ids", "|", true, ":", "counts" }, shown "counts")
+    assert.same({ "ids", ";", true, ":", "item_id" }, shown "seen_items")
+    for _, name in ipairs { "kinds", "times", "mixed" } do
+      assert.is_nil(field(fields, name).weighted)
+    end
+    assert.is_nil(fields.sequences)
+    assert(text:find("lists of up to 4, 40 different, each with a weight behind it; ", 1, true))
+    assert(text:find('separator: "|", weighted: true}', 1, true))
+    trains(dir)
+  end)
+
+  it("guesses weights in lists of JSON", function()
+    local dir = helper.temp_dir()
+    local random, lines = helper.random(3), {}
+    for i = 1, 300 do
+      local list = {}
+      for k = 1, random(4) do list[k] = ('"t%d:%.2f"'):format(random(20), random()) end
+      lines[i] = ('{"click": %d, "item_id": "i%d", "tags": [%s]}'):format(random(2) - 1, random(30),
+        table.concat(list, ", "))
+    end
+    helper.write(dir .. "/train.jsonl", table.concat(lines, "\n") .. "\n")
+    local tags = field(init(dir, "train.jsonl"), "tags")
+    assert.same({ "ids", true, ":" }, { tags.type, tags.weighted, tags.weight_separator })
+    trains(dir)
+  end)
 end)
