@@ -119,7 +119,8 @@ local function fill_bags(batch, schema, field, rows, random)
   end
   mr.check(C.mr_batch_set_bags(batch, column, offsets, keys))
   local weights = field.weighted and C.mr_batch_floats(batch, column)
-  for i = 0, weights and n - 1 or -1 do weights[i] = away_from_zero(random, 0.2, 2) end
+  local kept = C.mr_batch_offsets(batch, column)[rows] -- of n: a field has a max
+  for i = 0, weights and kept - 1 or -1 do weights[i] = away_from_zero(random, 0.2, 2) end
 end
 
 local function rows_of(batch, domain)
