@@ -668,8 +668,10 @@ int64_t mr_run_unseen(const mr_run *run, int32_t column);
 /* Bytes of buffers that a run holds for batches of so many samples, without behaviours and lists. */
 int64_t mr_run_bytes(const mr_run *run);
 /* The same at most, for batches of a dataset of the model's schema, what finding and summing the rows
- * of keys takes included: no order of its requests makes a batch with more behaviours or values. */
-int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset);
+ * of keys takes included. `order`: the loader's options; where it draws all requests at random, no
+ * batch has more behaviours or values but once in 10^9 trainings. NULL: no order makes one. */
+int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset,
+                          const mr_loader_options *order);
 /* At most the memory of a table once it holds so many keys, optimizer states included. */
 int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys);
 /* What of that so many rows touch, in pages of the system, and so many keys where a run admits them

@@ -8,7 +8,7 @@ local M = {}
 
 --- Code that is loaded as it is needed, compiled Lua, stacks: measured, at its most where the files
 -- of the libraries have just been written.
-M.code = 16 * 2 ^ 20
+M.code = 12 * 2 ^ 20
 -- What a training holds of its own beside code: Lua's memory, half of it waiting to be collected,
 -- compiled Lua, stacks, what the system's allocator keeps. Measured.
 local OWN = 4.3 * 2 ^ 20

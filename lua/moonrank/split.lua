@@ -296,8 +296,11 @@ end
 
 --- At most the bytes of a run's buffers for batches of this split.
 -- @param run  `mr_run *` of a model of its schema
+-- @tparam[opt] table options  as of loader(); default: in whatever order rows come
 -- @treturn integer
-function Split:run_bytes(run) return tonumber(C.mr_run_data_bytes(run, handle_of(self))) end
+function Split:run_bytes(run, options)
+  return tonumber(C.mr_run_data_bytes(run, handle_of(self), options and loader_options(options)))
+end
 
 --- Close the cache now rather than at some later collection. May be called twice.
 function Split:close()

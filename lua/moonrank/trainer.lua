@@ -529,7 +529,7 @@ local function memo_bytes(keys) return 9 * keys + 2048 end
 
 -- What training takes beside tables and the buffers of its steps: the loader, and judging.
 local function add_bytes_of_data(self, d, data)
-  d.bytes = data.train:run_bytes(self.handle)
+  d.bytes = data.train:run_bytes(self.handle, loader_options(self.options))
   d.loader_bytes = data.train:loader_bytes(loader_options(self.options))
   d.figure_bytes = 0
   local opened = data.splits or data -- a dataset would open test data that nobody asked for

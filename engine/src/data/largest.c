@@ -1,5 +1,6 @@
 #include "data/largest.h"
 
+#include <math.h>
 #include <string.h>
 
 /* How many rows there are of each size, in words; the last stands for all that are longer. */
@@ -39,7 +40,91 @@ static int64_t samples_of(const mr_dataset *dataset, int64_t request) {
   return first[request + 1] > first[request] ? first[request + 1] - first[request] : 1;
 }
 
-void mr__dataset_largest(const mr_dataset *dataset, int64_t batch, struct mr__largest *out) {
+/* ---- requests that are drawn ---- */
+
+/* Sums over all requests of what one has, in bytes, and of its samples. */
+struct drawn {
+  double sum, squares, with_samples, most;
+};
+
+struct draws {
+  double n, samples, samples_squares; /* requests; sums over them */
+  struct drawn of[MR_DOMAINS], pairs;
+};
+
+static void add_drawn(struct drawn *drawn, double bytes, double samples) {
+  drawn->sum += bytes;
+  drawn->squares += bytes * bytes;
+  drawn->with_samples += bytes * samples;
+  if (bytes > drawn->most) drawn->most = bytes;
+}
+
+static double samples_bytes(const mr_dataset *dataset, int64_t request) {
+  if (!dataset->offsets[MR_SAMPLE]) return 0;
+  int64_t first = dataset->first_sample ? dataset->first_sample[request] : request;
+  int64_t n = samples_of(dataset, request), rows = dataset->rows[MR_SAMPLE];
+  if (first < 0 || first > rows || n > rows - first) return 0; /* damaged, as above */
+  double bytes = 0;
+  for (int64_t i = first; i < first + n; i++) bytes += (double)bytes_of(dataset, MR_SAMPLE, i);
+  return bytes;
+}
+
+static void sum_draws(const mr_dataset *dataset, struct draws *draws) {
+  *draws = (struct draws){.n = (double)dataset->rows[MR_REQUEST]};
+  for (int64_t request = 0; request < dataset->rows[MR_REQUEST]; request++) {
+    double samples = (double)samples_of(dataset, request);
+    double bytes =
+        dataset->offsets[MR_REQUEST] ? (double)bytes_of(dataset, MR_REQUEST, request) : 0;
+    draws->samples += samples;
+    draws->samples_squares += samples * samples;
+    add_drawn(&draws->of[MR_REQUEST], bytes, samples);
+    add_drawn(&draws->of[MR_SAMPLE], samples_bytes(dataset, request), samples);
+    if (dataset->first_sample) add_drawn(&draws->pairs, bytes * samples, samples);
+  }
+}
+
+/* How far a sum of n numbers is above n times their mean, but once in e^48 = 7 * 10^20 draws. */
+static double excess(double n, double variance, double most) {
+  const double log_odds = 48;
+  double range = log_odds * most / 3;
+  return range + sqrt(range * range + 2 * log_odds * n * (variance > 0 ? variance : 0));
+}
+
+/* Requests of a batch: as many as have its samples, if they have few. */
+static double requests_drawn(const struct draws *draws, double batch) {
+  double mean = draws->samples / draws->n, n = batch / mean;
+  double variance = draws->samples_squares / draws->n - mean * mean;
+  for (int round = 0; round < 8; round++) n = (batch + excess(n, variance, mean)) / mean;
+  return n < batch ? n : batch;
+}
+
+/* What n requests with `batch` samples have: in the mean `rate` for each sample, and what they have
+ * less that is 0 in the mean. One at each end may be there with a part of its samples only. */
+static int64_t most_drawn(const struct draws *draws, const struct drawn *drawn, double n,
+                          double batch, int64_t in_any_order) {
+  double rate = drawn->sum / draws->samples;
+  double variance =
+      (drawn->squares - 2 * rate * drawn->with_samples + rate * rate * draws->samples_squares) /
+      draws->n;
+  double most = rate * batch + excess(n, variance, drawn->most) + 2 * drawn->most;
+  return most < (double)in_any_order ? (int64_t)most : in_any_order;
+}
+
+static void take_drawn(const mr_dataset *dataset, double batch, struct mr__largest *out) {
+  struct draws draws;
+  sum_draws(dataset, &draws);
+  if (draws.n < 1) return;
+  double n = requests_drawn(&draws, batch);
+  if (n + 2 < (double)out->rows[MR_REQUEST]) out->rows[MR_REQUEST] = (int64_t)n + 2;
+  for (int domain = 0; domain < MR_DOMAINS; domain++)
+    out->bytes[domain] = most_drawn(&draws, &draws.of[domain], n, batch, out->bytes[domain]);
+  out->pair_bytes = most_drawn(&draws, &draws.pairs, n, batch, out->pair_bytes);
+}
+
+/* ---- */
+
+void mr__dataset_largest(const mr_dataset *dataset, int64_t batch, int is_drawn,
+                         struct mr__largest *out) {
   *out = (struct mr__largest){.samples = 1};
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct sizes sizes = {.longest = 0};
@@ -59,4 +144,5 @@ void mr__dataset_largest(const mr_dataset *dataset, int64_t batch, struct mr__la
       count_size(&pairs, bytes_of(dataset, MR_REQUEST, row), samples);
   }
   out->pair_bytes = sum_largest(&pairs, batch);
+  if (is_drawn) take_drawn(dataset, (double)batch, out);
 }

@@ -22,6 +22,7 @@
 #include "base/random.h"
 #include "data/batch.h"
 #include "data/cell.h"
+#include "data/largest.h"
 #include "data/store.h"
 #include "kernel/family.h"
 
@@ -129,16 +130,26 @@ static void next_window(struct mr_loader *loader) {
   shuffle(loader);
 }
 
+/* What is read at random where all requests are: their records, and their order. */
+static double random_bytes(const mr_dataset *dataset) {
+  int64_t n = dataset->rows[MR_REQUEST];
+  return (double)dataset->record_bytes[MR_SAMPLE] + (double)dataset->record_bytes[MR_REQUEST] +
+         (double)n * (n <= UINT32_MAX ? 4 : 8);
+}
+
+int mr__loader_draws(const mr_dataset *dataset, const mr_loader_options *options) {
+  return options->shuffle && (options->shuffle_bytes == 0 ||
+                              random_bytes(dataset) <= (double)options->shuffle_bytes);
+}
+
 /* How many requests a block has and how many blocks a window. */
 static void size_windows(struct mr_loader *loader) {
   const mr_dataset *dataset = loader->dataset;
   int64_t n = dataset->rows[MR_REQUEST];
-  double limit = (double)loader->options.shuffle_bytes;
-  double bytes = (double)dataset->record_bytes[MR_SAMPLE] +
-                 (double)dataset->record_bytes[MR_REQUEST] + (double)n * (n <= UINT32_MAX ? 4 : 8);
+  double limit = (double)loader->options.shuffle_bytes, bytes = random_bytes(dataset);
   loader->block_requests = n;
   loader->n_blocks = loader->window_blocks = 1;
-  if (limit == 0 || bytes <= limit) return;
+  if (mr__loader_draws(dataset, &loader->options)) return;
   double each = bytes / (double)n, block = limit / LEAST_BLOCKS;
   if (block > BLOCK_BYTES) block = BLOCK_BYTES;
   loader->block_requests = block > each ? (int64_t)(block / each) : 1;

@@ -126,10 +126,12 @@ static int64_t slices_bytes(const mr_run *run, const struct mr__layout *layout,
   return workspace_bytes(run, rows);
 }
 
-int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset) {
+int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset,
+                          const mr_loader_options *order) {
   const struct mr__layout *layout = dataset->layout;
   struct mr__largest largest;
-  mr__dataset_largest(dataset, run->options.batch, &largest);
+  int is_drawn = order && mr__loader_draws(dataset, order);
+  mr__dataset_largest(dataset, run->options.batch, is_drawn, &largest);
   double bytes = 0, pair_rate = 0;
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     const struct mr__record *shape = &layout->records[domain];
