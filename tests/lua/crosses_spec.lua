@@ -301,7 +301,9 @@ describe("a cross of several values", function()
       assert(names("bags"):find(" & ", 1, true))
       assert.equal(names "bags_written", names "bags")
     end
-    local function checked(name) return run(("check %s.yaml"):format(name)) end
+    local function checked(name) -- but for the memory, which has the process's own in it
+      return (run(("check %s.yaml"):format(name)):gsub("memory of a training:[^\n]*", ""))
+    end
     assert.equal(checked "bags_written", checked "bags")
     run(("gradcheck %s --fields bags.yaml"):format("lr"))
   end)
