@@ -3,8 +3,10 @@
  * a race detector too (cmake -DMR_SANITIZE=thread). */
 #include "base/pool.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "check.h"
 
@@ -16,7 +18,7 @@ static const int thread_counts[] = {1, 2, 3, 4, 8, 16};
 static int runs(int threads) { return threads <= 2 ? 6000 : threads <= 4 ? 1500 : 400; }
 
 struct job {
-  int ran[MOST_TASKS]; /* plain: a task touches only what is its own */
+  int ran[MOST_TASKS];  /* plain: a task touches only what is its own */
   atomic_int busy[256]; /* by worker */
   int threads;
   int64_t fails[2]; /* tasks that fail, -1: none */
@@ -59,12 +61,56 @@ static void check_failures(mr_pool *pool, int threads) {
     CHECK(status == (low % 2 ? MR_EDATA : MR_EIO), "status %d for task %d", status, low);
     CHECK(strcmp(mr_last_error(), want) == 0, "\"%s\", expected \"%s\"", mr_last_error(), want);
     for (int t = 0; t < tasks; t++)
-      CHECK(job.ran[t] <= 1 && (t > low || job.ran[t] == 1), "task %d ran %d times", t,
-            job.ran[t]);
+      CHECK(job.ran[t] <= 1 && (t > low || job.ran[t] == 1), "task %d ran %d times", t, job.ran[t]);
   }
   /* A failure leaves no trace in the next job. */
   struct job job = {.threads = threads, .fails = {-1, -1}};
   CHECK(mr__pool_run(pool, run_task, &job, 50) == MR_OK, "the job after a failure");
+}
+
+/* ---- who takes what ---- */
+
+struct meeting {
+  atomic_int begun;
+  int until;            /* so many have begun: then tasks end */
+  int waits;            /* which tasks wait: those below it */
+  atomic_int first[16]; /* of each worker, -1: none */
+};
+
+/* Wait, ten seconds at most, for what other threads do. */
+static int wait_for(atomic_int *count, int n) {
+  time_t end = time(NULL) + 10;
+  while (atomic_load(count) < n && time(NULL) < end) sched_yield();
+  return atomic_load(count) >= n;
+}
+
+static int meet(void *argument, int64_t task, int worker) {
+  struct meeting *meeting = argument;
+  int none = -1;
+  atomic_compare_exchange_strong(&meeting->first[worker], &none, (int)task);
+  atomic_fetch_add(&meeting->begun, 1);
+  if (task < meeting->waits)
+    CHECK(wait_for(&meeting->begun, meeting->until), "task %lld waits in vain", (long long)task);
+  return MR_OK;
+}
+
+static struct meeting new_meeting(int until, int waits) {
+  struct meeting meeting = {.until = until, .waits = waits};
+  for (int w = 0; w < 16; w++) atomic_init(&meeting.first[w], -1);
+  return meeting;
+}
+
+/* Each thread begins with its own stretch of the tasks; and what is left of a stretch whose thread
+ * is busy is done by others. */
+static void check_stretches(mr_pool *pool, int threads) {
+  enum { EACH = 3 };
+  struct meeting all = new_meeting(threads, threads * EACH);
+  NEED(mr__pool_run(pool, meet, &all, threads * EACH) == MR_OK);
+  for (int w = 0; w < threads; w++)
+    CHECK(atomic_load(&all.first[w]) == w * EACH, "worker %d of %d began with task %d", w, threads,
+          atomic_load(&all.first[w]));
+  struct meeting one = new_meeting(threads * EACH, 1);
+  NEED(mr__pool_run(pool, meet, &one, threads * EACH) == MR_OK);
 }
 
 static void check_arguments(void) {
@@ -85,6 +131,7 @@ int main(void) {
     CHECK(mr__pool_threads(pool) == thread_counts[i], "%d threads", mr__pool_threads(pool));
     check_all_run(pool, thread_counts[i]);
     check_failures(pool, thread_counts[i]);
+    if (thread_counts[i] > 1) check_stretches(pool, thread_counts[i]);
     mr_pool_free(pool);
   }
   for (int i = 0; i < 50; i++) { /* freed while its threads are still starting */

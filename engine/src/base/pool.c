@@ -1,8 +1,13 @@
-/* A pool of threads that take numbered tasks from one counter.
+/* A pool of threads that take numbered tasks.
+ *
+ * Tasks are cut into stretches, one for each thread, which takes its own first and then what is
+ * left of others'. Jobs of as many tasks are cut alike, so a thread finds in its core's caches what
+ * it had in hand in the job, or the step, before: with one counter for all, weights and their
+ * optimizer's states went from core to core.
  *
  * A job is over when its tasks are, not when every thread has looked at it: one that the system
  * has not scheduled in time, because others use the machine, finds the next job instead. So that
- * it cannot take a task of a job it does not know, the counter carries the job's number.
+ * it cannot take a task of a job it does not know, each counter carries the job's number.
  *
  * Workers wait on a condition variable between jobs; a short spin before sleeping keeps the
  * wake-up within microseconds while jobs follow each other closely, as the phases of a training
@@ -23,6 +28,13 @@ struct worker {
   int index;
 };
 
+/* Counters that different threads change are in different lines of the cache, and neighbours of
+ * them are not asked for together. */
+struct stretch {
+  atomic_ullong next; /* number of the job << 32 | next task */
+  char padding[128 - sizeof(atomic_ullong)];
+};
+
 struct mr_pool {
   int n_threads; /* the caller's included */
   struct worker *workers;
@@ -36,8 +48,8 @@ struct mr_pool {
   mr__task run; /* these three are read under the lock */
   void *job;
   int64_t n_tasks;
-  atomic_ullong next;      /* number of the job << 32 | next task */
-  atomic_llong finished;   /* tasks of the current job */
+  struct stretch *stretches; /* [n_threads] */
+  atomic_llong finished;     /* tasks of the current job */
 
   /* The lowest task that failed, or INT64_MAX; written under the lock. Tasks behind it are dropped,
    * those before it still run: one of them may fail too, and then it is the first. */
@@ -66,18 +78,38 @@ struct assignment {
   int64_t n_tasks;
 };
 
-/* The next task of this job, or -1. */
-static int64_t take_task(mr_pool *pool, const struct assignment *a) {
-  unsigned long long next = atomic_load(&pool->next);
+/* How many stretches a job has, and where one of them begins. */
+static int count_stretches(const mr_pool *pool, int64_t n_tasks) {
+  return n_tasks < pool->n_threads ? (int)n_tasks : pool->n_threads;
+}
+
+static int64_t first_task(int stretch, int n_stretches, int64_t n_tasks) {
+  return stretch * n_tasks / n_stretches;
+}
+
+/* The next task of a stretch of this job, or -1. */
+static int64_t take_from(struct stretch *stretch, const struct assignment *a, int64_t end) {
+  unsigned long long next = atomic_load(&stretch->next);
   for (;;) {
-    if ((uint32_t)(next >> 32) != a->number || (int64_t)(uint32_t)next >= a->n_tasks) return -1;
-    if (atomic_compare_exchange_weak(&pool->next, &next, next + 1)) return (uint32_t)next;
+    if ((uint32_t)(next >> 32) != a->number || (int64_t)(uint32_t)next >= end) return -1;
+    if (atomic_compare_exchange_weak(&stretch->next, &next, next + 1)) return (uint32_t)next;
   }
+}
+
+/* The next task of this job for a worker, or -1. */
+static int64_t take_task(mr_pool *pool, int worker, const struct assignment *a) {
+  int n = count_stretches(pool, a->n_tasks);
+  for (int i = 0; i < n; i++) {
+    int own = (worker + i) % n;
+    int64_t task = take_from(&pool->stretches[own], a, first_task(own + 1, n, a->n_tasks));
+    if (task >= 0) return task;
+  }
+  return -1;
 }
 
 static void take_tasks(mr_pool *pool, int worker, const struct assignment *a) {
   int64_t task;
-  while ((task = take_task(pool, a)) >= 0) {
+  while ((task = take_task(pool, worker, a)) >= 0) {
     if (task < atomic_load(&pool->failed_task)) {
       int status = a->run(a->job, task, worker);
       if (status != MR_OK) note_failure(pool, task, status);
@@ -131,7 +163,9 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   pool->failed_status = MR_OK;
   atomic_store(&pool->finished, 0);
   struct assignment a = {(uint32_t)(atomic_load(&pool->generation) + 1), run, job, n_tasks};
-  atomic_store(&pool->next, (unsigned long long)a.number << 32);
+  for (int i = 0, n = count_stretches(pool, n_tasks); i < n; i++)
+    atomic_store(&pool->stretches[i].next, (unsigned long long)a.number << 32 |
+                                               (unsigned long long)first_task(i, n, n_tasks));
   atomic_fetch_add(&pool->generation, 1);
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->lock);
@@ -175,7 +209,10 @@ int mr_pool_new(mr_pool **out, int32_t threads) {
   mr_pool *pool = mr__calloc(1, sizeof *pool);
   if (!pool) return mr__fail_memory();
   pool->workers = mr__calloc((size_t)threads, sizeof *pool->workers);
-  if (!pool->workers) {
+  pool->stretches = mr__calloc((size_t)threads, sizeof *pool->stretches);
+  if (!pool->workers || !pool->stretches) {
+    mr__free(pool->workers);
+    mr__free(pool->stretches);
     mr__free(pool);
     return mr__fail_memory();
   }
@@ -211,5 +248,6 @@ void mr_pool_free(mr_pool *pool) {
   pthread_cond_destroy(&pool->work);
   pthread_cond_destroy(&pool->done);
   mr__free(pool->workers);
+  mr__free(pool->stretches);
   mr__free(pool);
 }
