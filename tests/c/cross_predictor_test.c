@@ -76,14 +76,6 @@ static void write_text(int clicks) {
   NEED(fclose(file) == 0);
 }
 
-static mr_schema *new_schema(int labels) {
-  mr_schema *schema;
-  NEED(mr_schema_new(&schema) == MR_OK);
-  for (int c = 0; c < COLUMNS; c++)
-    if (labels || c != CLICK) NEED(mr_schema_add_column(schema, &columns[c]) == MR_OK);
-  return schema;
-}
-
 /* Whether two rows have the same parts; 0 besides where those of the first say nothing. */
 static int says_same(int a, int b, int with_ad) {
   if (!*users[a] || (strcmp(places[a], "feed") != 0 && strcmp(places[a], "search") != 0)) return 0;
@@ -92,7 +84,10 @@ static int says_same(int a, int b, int with_ad) {
 }
 
 /* Keys of equal combinations are equal, others differ, and those that say nothing are 0. */
-static void check_keys(const uint64_t *of_requests, const uint64_t *of_rows) {
+static void check_batch(const mr_schema *schema, mr_batch *batch) {
+  const uint64_t *of_requests = mr_batch_keys(batch, USER_PLACE);
+  const uint64_t *of_rows = mr_batch_keys(batch, AD_PLACE_USER);
+  (void)schema;
   int known = 0;
   for (int a = 0; a < ROWS; a++) {
     int says = says_same(a, a, 0);
@@ -107,35 +102,11 @@ static void check_keys(const uint64_t *of_requests, const uint64_t *of_rows) {
   CHECK(known > ROWS / 4 && known < 3 * ROWS / 4, "%d rows tell little", known);
 }
 
-static const mr_text_format format = {.delimiter = ',', .quotes = 1};
-static const char *paths[] = {text_path};
-
-/* A model of nothing but the crosses, trained a step, and the scores of the training data by it. */
-static void save_model(float *scores) {
-  mr_schema *schema = new_schema(1);
-  mr_dataset *dataset;
-  mr_loader *loader;
-  mr_batch *batch;
-  mr_graph *graph;
-  mr_pool *pool;
-  NEED(mr_pool_new(&pool, 2) == MR_OK);
-  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 1, pool) == MR_OK);
-  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
-  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = ROWS}) == MR_OK);
-  NEED(mr_loader_next(loader, &batch) == MR_OK && mr_batch_rows(batch, MR_SAMPLE) == ROWS);
-  check_keys(mr_batch_keys(batch, USER_PLACE), mr_batch_keys(batch, AD_PLACE_USER));
-  NEED(mr_graph_new(&graph, schema) == MR_OK);
+/* A model of nothing but the crosses. */
+static int32_t add_inputs(mr_graph *graph) {
   int32_t x[] = {lookup(graph, "user_place", 3), lookup(graph, "ad_place_user", 4),
                  lookup(graph, "tags_place", 5), lookup(graph, "ad_tags", 6)};
-  int32_t both = dense(graph, add(graph, "concat", 4, x, 0, NULL), 6);
-  int32_t logit = dense(graph, add(graph, "tanh", 1, &both, 0, NULL), 1);
-  train_and_save(graph, logit, batch, pool, scores);
-  mr_graph_free(graph);
-  mr_schema_free(schema);
-  mr_loader_free(loader);
-  mr_dataset_close(dataset);
-  mr_pool_free(pool);
-  unlink(cache_path);
+  return add(graph, "concat", 4, x, 0, NULL);
 }
 
 /* The tags of a row as keys. */
@@ -183,20 +154,6 @@ static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
   mr_scratch_free(scratch);
 }
 
-static void check_scores(mr_predictor *predictor, const float *trained) {
-  static float logits[ROWS], file[ROWS], requests[ROWS];
-  score_file(predictor, new_schema(0), 32, ROWS, logits, file);
-  score_requests(predictor, 0, requests);
-  check_same(file, requests, ROWS, "texts");
-  score_requests(predictor, 1, requests);
-  check_same(file, requests, ROWS, "keys");
-  int distinct = 0;
-  for (int r = 1; r < ROWS; r++) distinct += requests[r] != requests[0];
-  CHECK(distinct > ROWS / 4, "%d scores tell little", distinct);
-  score_file(predictor, new_schema(0), ROWS, ROWS, logits, file);
-  check_same(trained, logits, ROWS, "a file");
-}
-
 static void check_refused(mr_predictor *predictor) {
   const char *texts[] = {"a0 & feed & u1", "x"};
   mr_scratch *scratch;
@@ -209,17 +166,16 @@ static void check_refused(mr_predictor *predictor) {
 }
 
 int main(void) {
-  static float trained[ROWS];
-  int64_t live = mr_alloc_live();
-  mr_predictor *predictor;
-  make_folder();
+  const struct scoring test = {.rows = ROWS,
+                               .distinct = ROWS / 4,
+                               .columns = columns,
+                               .n_columns = COLUMNS,
+                               .made = "keys",
+                               .write_text = write_text,
+                               .check_batch = check_batch,
+                               .add_inputs = add_inputs,
+                               .score_requests = score_requests,
+                               .check_refused = check_refused};
   make_data();
-  write_text(1);
-  save_model(trained);
-  write_text(0);
-  NEED(mr_predictor_open(&predictor, model_path) == MR_OK);
-  check_scores(predictor, trained);
-  check_refused(predictor);
-  mr_predictor_close(predictor);
-  return end_scoring(live);
+  return score_everywhere(&test);
 }

@@ -57,14 +57,6 @@ static void write_text(int clicks) {
   NEED(fclose(file) == 0);
 }
 
-static mr_schema *new_schema(int labels) {
-  mr_schema *schema;
-  NEED(mr_schema_new(&schema) == MR_OK);
-  for (int c = 0; c < COLUMNS; c++)
-    if (labels || c != CLICK) NEED(mr_schema_add_column(schema, &columns[c]) == MR_OK);
-  return schema;
-}
-
 /* ---- by hand ---- */
 
 static int by_value(const void *a, const void *b) {
@@ -117,34 +109,13 @@ static void check_row(const mr_schema *schema, mr_batch *batch, int r) {
   CHECK(fabs((double)here - age) < 1e-5, "row %d: age %g, expected %g", r, (double)here, age);
 }
 
-static const mr_text_format format = {.delimiter = ','};
-static const char *paths[] = {text_path};
-
-/* A model of the schema that the training data was fitted by, and that data's scores by it. */
-static void save_model(float *scores) {
-  mr_schema *schema = new_schema(1);
-  mr_dataset *dataset;
-  mr_loader *loader;
-  mr_batch *batch;
-  mr_graph *graph;
-  mr_pool *pool;
-  NEED(mr_pool_new(&pool, 2) == MR_OK);
-  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 1, NULL) == MR_OK);
-  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
-  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = ROWS}) == MR_OK);
-  NEED(mr_loader_next(loader, &batch) == MR_OK && mr_batch_rows(batch, MR_SAMPLE) == ROWS);
+static void check_batch(const mr_schema *schema, mr_batch *batch) {
   for (int r = 0; r < ROWS; r++) check_row(schema, batch, r);
-  NEED(mr_graph_new(&graph, schema) == MR_OK);
+}
+
+static int32_t add_inputs(mr_graph *graph) {
   int32_t x[] = {of_column(graph, "column", "age"), lookup(graph, "price", 4)};
-  int32_t both = dense(graph, add(graph, "concat", 2, x, 0, NULL), 6);
-  int32_t logit = dense(graph, add(graph, "tanh", 1, &both, 0, NULL), 1);
-  train_and_save(graph, logit, batch, pool, scores);
-  mr_graph_free(graph);
-  mr_schema_free(schema);
-  mr_loader_free(loader);
-  mr_dataset_close(dataset);
-  mr_pool_free(pool);
-  unlink(cache_path);
+  return add(graph, "concat", 2, x, 0, NULL);
 }
 
 /* ---- scores ---- */
@@ -170,21 +141,6 @@ static void score_requests(mr_predictor *predictor, int as_floats, float *out) {
   mr_scratch_free(scratch);
 }
 
-static void check_scores(mr_predictor *predictor, const float *trained) {
-  static float logits[ROWS], file[ROWS], requests[ROWS];
-  mr_schema *schema = new_schema(0);
-  NEED(mr_schema_fit(schema, mr_predictor_schema(predictor)) == MR_OK);
-  score_file(predictor, schema, ROWS, ROWS, logits, file);
-  check_same(trained, logits, ROWS, "a file");
-  score_requests(predictor, 0, requests);
-  check_same(file, requests, ROWS, "texts");
-  score_requests(predictor, 1, requests);
-  check_same(file, requests, ROWS, "floats");
-  int distinct = 0;
-  for (int r = 1; r < ROWS; r++) distinct += requests[r] != requests[0];
-  CHECK(distinct > ROWS / 2, "%d scores tell little", distinct);
-}
-
 static void check_refused(mr_predictor *predictor) {
   const uint64_t key = 7;
   mr_scratch *scratch;
@@ -195,12 +151,12 @@ static void check_refused(mr_predictor *predictor) {
           "column \"price\", row 2: \"cheap\" is not a number");
   mr_scratch_free(scratch);
 
-  mr_schema *schema = new_schema(0);
-  CHECK(mr_dataset_build(schema, &format, paths, 1, cache_path, 0, NULL) == MR_EINVAL &&
+  mr_schema *schema = schema_of(columns, COLUMNS, 0);
+  CHECK(mr_dataset_build(schema, &csv, text_paths, 1, cache_path, 0, NULL) == MR_EINVAL &&
             strcmp(mr_last_error(),
                    "column \"age\" is not fitted: build the training data first") == 0,
         "%s", mr_last_error());
-  mr_schema *other = new_schema(0);
+  mr_schema *other = schema_of(columns, COLUMNS, 0);
   CHECK(mr_schema_fit(schema, other) == MR_EINVAL &&
             strcmp(mr_last_error(),
                    "column \"age\" is not fitted: build the training data first") == 0,
@@ -212,7 +168,7 @@ static void check_refused(mr_predictor *predictor) {
   NEED(file);
   fprintf(file, "rid,age,price\n1,3,4\n2,5,6\n");
   NEED(fclose(file) == 0);
-  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 1, NULL) == MR_OK);
+  NEED(mr_dataset_build(schema, &csv, text_paths, 1, cache_path, 1, NULL) == MR_OK);
   mr_batch *batch;
   mr_run *run;
   mr_pool *pool;
@@ -232,18 +188,17 @@ static void check_refused(mr_predictor *predictor) {
 }
 
 int main(void) {
-  static float trained[ROWS];
-  int64_t live = mr_alloc_live();
-  mr_predictor *predictor;
-  make_folder();
+  const struct scoring test = {.rows = ROWS,
+                               .distinct = ROWS / 2,
+                               .columns = columns,
+                               .n_columns = COLUMNS,
+                               .made = "floats",
+                               .write_text = write_text,
+                               .check_batch = check_batch,
+                               .add_inputs = add_inputs,
+                               .score_requests = score_requests,
+                               .check_refused = check_refused};
   make_data();
   find_bounds();
-  write_text(1);
-  save_model(trained);
-  write_text(0);
-  NEED(mr_predictor_open(&predictor, model_path) == MR_OK);
-  check_scores(predictor, trained);
-  check_refused(predictor);
-  mr_predictor_close(predictor);
-  return end_scoring(live);
+  return score_everywhere(&test);
 }

@@ -70,14 +70,6 @@ static void write_text(int clicks) {
   NEED(fclose(file) == 0);
 }
 
-static mr_schema *new_schema(int labels) {
-  mr_schema *schema;
-  NEED(mr_schema_new(&schema) == MR_OK);
-  for (int c = 0; c < COLUMNS; c++)
-    if (labels || c != CLICK) NEED(mr_schema_add_column(schema, &columns[c]) == MR_OK);
-  return schema;
-}
-
 /* A bag as keys: those of the values that are not empty, `most` at most. Returns how many. */
 static int32_t keys_of(const mr_schema *schema, int c, const struct bag *bag, int most,
                        uint64_t *keys, float *weights) {
@@ -106,34 +98,10 @@ static void check_batch(const mr_schema *schema, mr_batch *batch) {
   }
 }
 
-static const mr_text_format format = {.delimiter = ',', .quotes = 1};
-static const char *paths[] = {text_path};
-
-/* A model of nothing but the bags, trained a step, and the scores of the training data by it. */
-static void save_model(float *scores) {
-  mr_schema *schema = new_schema(1);
-  mr_dataset *dataset;
-  mr_loader *loader;
-  mr_batch *batch;
-  mr_graph *graph;
-  mr_pool *pool;
-  NEED(mr_pool_new(&pool, 2) == MR_OK);
-  NEED(mr_dataset_build(schema, &format, paths, 1, cache_path, 1, pool) == MR_OK);
-  NEED(mr_dataset_open(&dataset, schema, cache_path) == MR_OK);
-  NEED(mr_loader_new(&loader, dataset, &(mr_loader_options){.batch = ROWS}) == MR_OK);
-  NEED(mr_loader_next(loader, &batch) == MR_OK && mr_batch_rows(batch, MR_SAMPLE) == ROWS);
-  check_batch(schema, batch);
-  NEED(mr_graph_new(&graph, schema) == MR_OK);
+/* A model of nothing but the bags. */
+static int32_t add_inputs(mr_graph *graph) {
   int32_t x[] = {lookup(graph, "likes", 3), lookup(graph, "tags", 4)};
-  int32_t both = dense(graph, add(graph, "concat", 2, x, 0, NULL), 6);
-  int32_t logit = dense(graph, add(graph, "tanh", 1, &both, 0, NULL), 1);
-  train_and_save(graph, logit, batch, pool, scores);
-  mr_graph_free(graph);
-  mr_schema_free(schema);
-  mr_loader_free(loader);
-  mr_dataset_close(dataset);
-  mr_pool_free(pool);
-  unlink(cache_path);
+  return add(graph, "concat", 2, x, 0, NULL);
 }
 
 static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
@@ -169,20 +137,6 @@ static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
   mr_scratch_free(scratch);
 }
 
-static void check_scores(mr_predictor *predictor, const float *trained) {
-  static float logits[ROWS], file[ROWS], requests[ROWS];
-  score_file(predictor, new_schema(0), 32, ROWS, logits, file);
-  score_requests(predictor, 0, requests);
-  check_same(file, requests, ROWS, "texts");
-  score_requests(predictor, 1, requests);
-  check_same(file, requests, ROWS, "keys");
-  int distinct = 0;
-  for (int r = 1; r < ROWS; r++) distinct += requests[r] != requests[0];
-  CHECK(distinct > ROWS / 2, "%d scores tell little", distinct);
-  score_file(predictor, new_schema(0), ROWS, ROWS, logits, file);
-  check_same(trained, logits, ROWS, "a file");
-}
-
 static void check_refused(mr_predictor *predictor) {
   const char *values[] = {"a", "a,b"}, *fewer[] = {"1", "1"}, *none[] = {NULL, "1,2"};
   const char *wrong[] = {"1", "1,x"}, *fits[] = {"1", "1,2"};
@@ -206,17 +160,16 @@ static void check_refused(mr_predictor *predictor) {
 }
 
 int main(void) {
-  static float trained[ROWS];
-  int64_t live = mr_alloc_live();
-  mr_predictor *predictor;
-  make_folder();
+  const struct scoring test = {.rows = ROWS,
+                               .distinct = ROWS / 2,
+                               .columns = columns,
+                               .n_columns = COLUMNS,
+                               .made = "keys",
+                               .write_text = write_text,
+                               .check_batch = check_batch,
+                               .add_inputs = add_inputs,
+                               .score_requests = score_requests,
+                               .check_refused = check_refused};
   make_data();
-  write_text(1);
-  save_model(trained);
-  write_text(0);
-  NEED(mr_predictor_open(&predictor, model_path) == MR_OK);
-  check_scores(predictor, trained);
-  check_refused(predictor);
-  mr_predictor_close(predictor);
-  return end_scoring(live);
+  return score_everywhere(&test);
 }
