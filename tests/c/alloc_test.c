@@ -39,8 +39,7 @@ static const struct {
     {"relu", NULL, {8}, 1, {{0}}, 0},
     {"dropout", NULL, {9}, 1, {{"rate", 0.25, NULL}}, 1},
     {"dense", "out", {10}, 1, {{"out", 1, NULL}}, 1},
-    {"lookup", NULL, {0}, 0,
-     {{"column", 0, "ad"}, {"dim", 1, NULL}, {"part", 0, "linear"}}, 3},
+    {"lookup", NULL, {0}, 0, {{"column", 0, "ad"}, {"dim", 1, NULL}, {"part", 0, "linear"}}, 3},
     {"add", NULL, {11, 12}, 2, {{0}}, 0},
     {"column", NULL, {0}, 0, {{"column", 0, "click"}}, 1},
     {"logloss", NULL, {13, 14}, 2, {{0}}, 0},
@@ -129,8 +128,8 @@ static int fill(struct story *s, int b) {
 }
 
 static int train(struct story *s, const char *optimizer, int rows_all) {
-  mr_run_options options = {.batch = 64, .seed = 3, .rows_all = rows_all, .table_l2 = 1e-3,
-                            .dense = {.name = optimizer}};
+  mr_run_options options = {
+      .batch = 64, .seed = 3, .rows_all = rows_all, .table_l2 = 1e-3, .dense = {.name = optimizer}};
   double loss;
   STEP(mr_pool_new(&s->pool, 2));
   STEP(mr_run_new(&s->run, s->model, s->pool, &options));
@@ -240,58 +239,49 @@ static void check_training(const char *with, int all) {
   free_story(&wanted);
 }
 
-static void check_checkpoints(void) {
+/* What a call on a trained model has left, all of it or, where an allocation failed, a part. */
+static void end_files(struct story *s, int complete, const char *bytes, size_t size) {
+  size_t copy_size;
+  if (complete) {
+    char *copy = model_bytes(s->copy, &copy_size);
+    CHECK(copy_size == size && memcmp(copy, bytes, size) == 0, "the copy is another model");
+    free(copy);
+  }
+  mr_model_free(s->copy), mr_graph_free(s->again);
+  s->copy = NULL, s->again = NULL;
+}
+
+static void end_checkpoint(struct story *s, int complete, const char *bytes, size_t size) {
+  (void)bytes, (void)size;
+  CHECK(!complete || strcmp(s->about, "state") == 0, "the state is \"%s\"", s->about);
+  CHECK(mr_checkpoint_remove(checkpoint) == MR_OK, "%s", mr_last_error());
+}
+
+/* Each allocation of a call on a trained model failing in turn: the model stays as it is. */
+static void check_call(int (*call)(struct story *),
+                       void (*end)(struct story *, int, const char *, size_t)) {
   struct story s = {0};
   size_t size, size_now;
   retries = 0;
   NEED(build_and_train(&s) == MR_OK);
   char *bytes = model_bytes(s.model, &size);
   int64_t live = mr_alloc_live();
-  for (int64_t n = 0, ended = 0; !ended; n++) {
+  for (int64_t n = 0, complete = 0; !complete; n++) {
     mr_alloc_fail_after(n);
-    int status = checkpoint_and_resume(&s);
+    int status = call(&s);
     mr_alloc_fail_after(-1);
-    ended = status == MR_OK;
-    CHECK(ended || status == MR_EMEMORY, "allocation %lld: status %d: %s", (long long)n, status,
+    complete = status == MR_OK;
+    CHECK(complete || status == MR_EMEMORY, "allocation %lld: status %d: %s", (long long)n, status,
           mr_last_error());
-    CHECK(!ended || strcmp(s.about, "state") == 0, "the state is \"%s\"", s.about);
+    end(&s, (int)complete, bytes, size);
     mr_text_free(s.about);
     s.about = NULL;
     CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
           (long long)(mr_alloc_live() - live));
-    CHECK(mr_checkpoint_remove(checkpoint) == MR_OK, "%s", mr_last_error());
   }
   char *now = model_bytes(s.model, &size_now);
-  CHECK(size_now == size && memcmp(now, bytes, size) == 0, "the restored model is another one");
+  CHECK(size_now == size && memcmp(now, bytes, size) == 0, "the model is another one");
   free(now), free(bytes);
-  free_story(&s);
-}
-
-static void check_files(void) {
-  struct story s = {0};
-  size_t size, copy_size;
-  retries = 0;
-  NEED(build_and_train(&s) == MR_OK);
-  char *bytes = model_bytes(s.model, &size);
-  int64_t live = mr_alloc_live();
-  for (int64_t n = 0, ended = 0; !ended; n++) {
-    mr_alloc_fail_after(n);
-    int status = save_and_load(&s);
-    mr_alloc_fail_after(-1);
-    ended = status == MR_OK;
-    CHECK(ended || status == MR_EMEMORY, "allocation %lld: status %d: %s", (long long)n, status,
-          mr_last_error());
-    if (ended) {
-      char *copy = model_bytes(s.copy, &copy_size);
-      CHECK(copy_size == size && memcmp(copy, bytes, size) == 0, "the copy is another model");
-      free(copy);
-    }
-    mr_model_free(s.copy), mr_graph_free(s.again), mr_text_free(s.about);
-    s.copy = NULL, s.again = NULL, s.about = NULL;
-    CHECK(mr_alloc_live() == live, "allocation %lld failed: %lld blocks leak", (long long)n,
-          (long long)(mr_alloc_live() - live));
-  }
-  free(bytes);
   free_story(&s);
 }
 
@@ -339,8 +329,8 @@ int main(void) {
   check_blocks();
   check_training("adam", 0);
   check_training("adagrad", 1);
-  check_files();
-  check_checkpoints();
+  check_call(save_and_load, end_files);
+  check_call(checkpoint_and_resume, end_checkpoint);
   CHECK(mr_alloc_live() == live, "%lld blocks leak", (long long)(mr_alloc_live() - live));
   unlink(path);
   CHECK(rmdir(folder) == 0, "something is left in %s", folder);

@@ -166,16 +166,8 @@ static void check_refused(mr_predictor *predictor) {
 }
 
 int main(void) {
-  const struct scoring test = {.rows = ROWS,
-                               .distinct = ROWS / 4,
-                               .columns = columns,
-                               .n_columns = COLUMNS,
-                               .made = "keys",
-                               .write_text = write_text,
-                               .check_batch = check_batch,
-                               .add_inputs = add_inputs,
-                               .score_requests = score_requests,
-                               .check_refused = check_refused};
+  const struct scoring test = {columns,    COLUMNS,     "keys",     ROWS,           ROWS / 4,
+                               write_text, check_batch, add_inputs, score_requests, check_refused};
   make_data();
   return score_everywhere(&test);
 }

@@ -188,16 +188,8 @@ static void check_refused(mr_predictor *predictor) {
 }
 
 int main(void) {
-  const struct scoring test = {.rows = ROWS,
-                               .distinct = ROWS / 2,
-                               .columns = columns,
-                               .n_columns = COLUMNS,
-                               .made = "floats",
-                               .write_text = write_text,
-                               .check_batch = check_batch,
-                               .add_inputs = add_inputs,
-                               .score_requests = score_requests,
-                               .check_refused = check_refused};
+  const struct scoring test = {columns,    COLUMNS,     "floats",   ROWS,           ROWS / 2,
+                               write_text, check_batch, add_inputs, score_requests, check_refused};
   make_data();
   find_bounds();
   return score_everywhere(&test);

@@ -192,10 +192,10 @@ static inline int end_scoring(int64_t live) {
 /* ---- tests of kinds of columns ---- */
 
 struct scoring {
-  int rows, distinct;            /* so many rows; more other scores than the first row's */
   const mr_column_spec *columns; /* of which one is the label */
   int n_columns;
-  const char *made; /* what values that are not texts are given as */
+  const char *made;   /* what values that are not texts are given as */
+  int rows, distinct; /* so many rows; more other scores than the first row's */
   void (*write_text)(int labels);
   void (*check_batch)(const mr_schema *schema, mr_batch *all_rows);
   int32_t (*add_inputs)(mr_graph *graph); /* the model is a tanh layer above them, and its logit */
