@@ -96,18 +96,26 @@ function M.gauc(scores, labels, groups, n, pool, weights)
   }
 end
 
-local function loss_figures(r)
-  return {
-    logloss = r.logloss,
-    normalised_entropy = r.normalised_entropy,
-    calibration = r.calibration,
-    mean_label = r.mean_label,
-    mean_probability = r.mean_probability,
-    positives = tonumber(r.positives),
-  }
+-- A function for scores of a kind; it is what its caller sees, so that mistakes are at their line.
+local function logloss_of(kind)
+  return function(scores, labels, n, pool, weights)
+    local out, rows = mr.new "mr_logloss[1]", view(scores, labels, n, nil, weights)
+    local fine, message = ok(C.mr_metric_logloss(out, rows, kind, pool))
+    if not fine then return nil, message end
+    local r = out[0]
+    return {
+      logloss = r.logloss,
+      normalised_entropy = r.normalised_entropy,
+      calibration = r.calibration,
+      mean_label = r.mean_label,
+      mean_probability = r.mean_probability,
+      positives = tonumber(r.positives),
+    }
+  end
 end
 
 --- Logloss and calibration of logits.
+-- @function logloss
 -- @param logits
 -- @param labels  0 or 1
 -- @tparam integer n
@@ -117,14 +125,10 @@ end
 -- when a class is missing), calibration (sum p / sum y, NaN without positives), mean_label,
 -- mean_probability, positives; or nil and a message
 -- @raise when a label is neither 0 nor 1
-function M.logloss(logits, labels, n, pool, weights)
-  local out, rows = mr.new "mr_logloss[1]", view(logits, labels, n, nil, weights)
-  local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_LOGIT, pool))
-  if not fine then return nil, message end
-  return loss_figures(out[0])
-end
+M.logloss = logloss_of(C.MR_LOGIT)
 
 --- The same of probabilities, which the logloss holds within [2^-23, 1 - 2^-23].
+-- @function logloss_of_probabilities
 -- @param probabilities
 -- @param labels  0 or 1
 -- @tparam integer n
@@ -132,12 +136,7 @@ end
 -- @param[opt] weights
 -- @return as `logloss`
 -- @raise when a probability is not within [0, 1], a label neither 0 nor 1
-function M.logloss_of_probabilities(probabilities, labels, n, pool, weights)
-  local out, rows = mr.new "mr_logloss[1]", view(probabilities, labels, n, nil, weights)
-  local fine, message = ok(C.mr_metric_logloss(out, rows, C.MR_PROBABILITY, pool))
-  if not fine then return nil, message end
-  return loss_figures(out[0])
-end
+M.logloss_of_probabilities = logloss_of(C.MR_PROBABILITY)
 
 local function all_figures(of, n, pool)
   local loss, message = M.logloss(of.logits, of.labels, n, pool, of.weights)
