@@ -88,6 +88,24 @@ local function two_forms(n)
   return table.concat(one, "\n"), table.concat(two, "\n"), table.concat(lines, "\n")
 end
 
+-- Rows of two requests: tags of the first, of two rows, are a of weight 1 and b of weight 2, those
+-- of the other a of -3. `refused` is a list of { message, text }.
+local function check_requests(tags_of_request, text, refused)
+  local columns = { { name = "q", type = "request_key", side = "request" }, tags_of_request,
+    { name = "ad", type = "id" } }
+  for _, block in ipairs { 0, 1 } do
+    local rows, schema = assert(data.parse(columns, text, { block = block }))
+    local first = data.bag(schema, "tags", { "a", "b" }, { 1, 2 })
+    local second = data.bag(schema, "tags", { "a" }, { -3 })
+    local _, n = text:gsub("\n", "\n")
+    assert.equal(n - 1, #rows)
+    for i, row in ipairs(rows) do assert.equal(i < 3 and first or second, row.tags) end
+    for _, case in ipairs(refused) do
+      helper.fails_with(case[1], data.parse(columns, case[2], { block = block }))
+    end
+  end
+end
+
 describe("ids with a column of weights", function()
   it("are those that have them behind, wherever a block is cut", function()
     local one, two, lines = two_forms(300)
@@ -108,33 +126,23 @@ describe("ids with a column of weights", function()
   end)
 
   it("of a request are the same in its rows, values and weights", function()
-    local columns = { { name = "q", type = "request_key", side = "request" },
-      { name = "tags", type = "ids", side = "request", weights_source = "w", separator = "|" },
-      { name = "ad", type = "id" } }
-    for _, block in ipairs { 0, 1 } do
-      local rows, schema = assert(data.parse(columns,
-        "q,w,tags,ad\n1,1|2,a|b,x\n1,1.0|3|2,a||b,y\n2,-3,a,x\n2,-3,a,y\n", { block = block }))
-      for i = 1, 4 do
-        assert.equal(i < 3 and data.bag(schema, "tags", { "a", "b" }, { 1, 2 })
-          or data.bag(schema, "tags", { "a" }, { -3 }), rows[i].tags)
-      end
-      local function fails(message, first, second)
-        local wrong, actual = data.parse(columns, ("q,w,tags,ad\n1,%s,x\n1,%s,y\n"):format(first,
-          second), { block = block })
-        helper.fails_with(message, wrong, actual)
-      end
-      fails('FILE:3:3: column "w" is "1|2.5", but "1|2" in an earlier row of the same request',
-        "1|2,a|b", "1|2.5,a|b")
-      fails('FILE:3:7: column "tags" is "a|c", but "a|b" in an earlier row of the same request',
-        "1|2,a|b", "1|2,a|c")
-      fails('FILE:3:3: column "w" has 1 weight, column "tags" has 2 values', "1|2,a|b", "1,a|b")
-      fails('FILE:3:5: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")', "1|2,a|b",
-        "1|x,a|b")
+    local function rows(first, second)
+      return ("q,w,tags,ad\n1,%s,x\n1,%s,y\n"):format(first, second)
     end
-    -- Only the empty place moves: the weights are others.
-    local wrong, message = data.parse(columns, "q,w,tags,ad\n1,1|9|2,a||b,x\n1,1|9|2,|a|b,y\n")
-    helper.fails_with('FILE:3:9: column "tags" is "|a|b", but "a||b" in an earlier row of the same '
-      .. "request", wrong, message)
+    check_requests({ name = "tags", type = "ids", side = "request", weights_source = "w",
+      separator = "|" },
+      "q,w,tags,ad\n1,1|2,a|b,x\n1,1.0|3|2,a||b,y\n2,-3,a,x\n2,-3,a,y\n", {
+        { 'FILE:3:3: column "w" is "1|2.5", but "1|2" in an earlier row of the same request',
+          rows("1|2,a|b", "1|2.5,a|b") },
+        { 'FILE:3:7: column "tags" is "a|c", but "a|b" in an earlier row of the same request',
+          rows("1|2,a|b", "1|2,a|c") },
+        { 'FILE:3:3: column "w" has 1 weight, column "tags" has 2 values',
+          rows("1|2,a|b", "1,a|b") },
+        { 'FILE:3:5: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")',
+          rows("1|2,a|b", "1|x,a|b") },
+        -- Only the empty place moves: the weights are others.
+        { 'FILE:3:9: column "tags" is "|a|b", but "a||b" in an earlier row of the same request',
+          rows("1|9|2,a||b", "1|9|2,|a|b") } })
   end)
 
   it("are refused where the numbers are wrong or not as many", function()
@@ -220,25 +228,13 @@ describe("ids with weights", function()
   end)
 
   it("of a request are the same in its rows, weights included", function()
-    local columns = { { name = "q", type = "request_key", side = "request" },
-      { name = "tags", type = "ids", side = "request", weights = ":", separator = "|" },
-      { name = "ad", type = "id" } }
-    for _, block in ipairs { 0, 1 } do
-      local rows, schema = assert(data.parse(columns,
-        "q,tags,ad\n1,a:1|b:2,x\n1,a:1.0|b:2,y\n2,a:-3,x\n2,a:-3,y\n2,a:-3,z\n", { block = block }))
-      for i = 1, 5 do
-        assert.equal(i < 3 and data.bag(schema, "tags", { "a", "b" }, { 1, 2 })
-          or data.bag(schema, "tags", { "a" }, { -3 }), rows[i].tags)
-      end
-      local wrong, message = data.parse(columns, "q,tags,ad\n1,a:1|b:2,x\n1,a:1|b:2.5,y\n",
-        { block = block })
-      helper.fails_with('FILE:3:3: column "tags" is "a:1|b:2.5", but "a:1|b:2" in an earlier row '
-        .. "of the same request", wrong, message)
-      wrong, message = data.parse(columns, "q,tags,ad\n1,a:1|b:2,x\n1,a:1|b:x,y\n",
-        { block = block })
-      helper.fails_with('FILE:3:7: weight "x" of "b" is no number from -1e9 to 1e9 (column "tags")',
-        wrong, message)
-    end
+    check_requests({ name = "tags", type = "ids", side = "request", weights = ":",
+      separator = "|" },
+      "q,tags,ad\n1,a:1|b:2,x\n1,a:1.0|b:2,y\n2,a:-3,x\n2,a:-3,y\n2,a:-3,z\n", {
+        { 'FILE:3:3: column "tags" is "a:1|b:2.5", but "a:1|b:2" in an earlier row of the same '
+          .. "request", "q,tags,ad\n1,a:1|b:2,x\n1,a:1|b:2.5,y\n" },
+        { 'FILE:3:7: weight "x" of "b" is no number from -1e9 to 1e9 (column "tags")',
+          "q,tags,ad\n1,a:1|b:2,x\n1,a:1|b:x,y\n" } })
   end)
 
   it("are refused with the place of a weight that is none", function()

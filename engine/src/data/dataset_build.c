@@ -35,6 +35,7 @@ struct open_request {
   char *record;
   size_t capacity;
   char (*texts)[MR__EXCERPT_BYTES]; /* [cells] of its request side */
+  uint64_t *hashes;                 /* [cells] of what texts shows the beginning of */
 };
 
 struct build {
@@ -130,6 +131,8 @@ static int excerpt_cell(const struct hand *hand, struct mr__text raw, char out[M
   return MR_OK;
 }
 
+static uint64_t hash_cell(struct mr__text raw) { return mr__hash(raw.at, raw.size, 0); }
+
 /* Whether the problem is that columns of a sequence of the request are not as long as one another. */
 static int is_of_lengths(const struct hand *hand) {
   const mr_schema *schema = hand->build->layout->schema;
@@ -158,6 +161,7 @@ static int check_border(struct hand *hand) {
     if (!mr__request_differs(build->layout, item, record, build->open.record)) continue;
     int cell = mr__item_cell(build->layout->schema, item);
     struct mr__text raw = hand->rows->first_cells[cell];
+    if (hash_cell(raw) == build->open.hashes[cell]) continue; /* the column's other cell it is */
     size_t at = (size_t)(raw.at - hand->block.text.text);
     int is_tie = comes_before && problem->at == at;
     if (problem->status != MR_OK && problem->at <= at + raw.size && !is_tie)
@@ -207,8 +211,10 @@ static int keep_open_request(struct hand *hand) {
   for (size_t i = 0; i < build->layout->schema->n_columns; i++)
     if (columns[i].domain == MR_REQUEST && columns[i].type != MR_REQUEST_KEY)
       for (int k = columns[i].first_cell; k < columns[i].first_cell + mr__column_cells(&columns[i]);
-           k++)
+           k++) {
         MR_TRY(excerpt_cell(hand, rows->last_request[k], open->texts[k]));
+        open->hashes[k] = hash_cell(rows->last_request[k]);
+      }
   return MR_OK;
 }
 
@@ -317,7 +323,8 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
                int32_t n_paths, const char *cache_path, int32_t fit, uint64_t fingerprint,
                mr_pool *pool) {
   build->open.texts = mr__calloc((size_t)schema->n_cells, sizeof *build->open.texts);
-  if (!build->open.texts) return mr__fail_memory();
+  build->open.hashes = mr__calloc((size_t)schema->n_cells, sizeof *build->open.hashes);
+  if (!build->open.texts || !build->open.hashes) return mr__fail_memory();
   MR_TRY(mr__dictionary_new(&build->dictionary, schema, fit));
   if (mr__schema_unfitted(schema)) MR_TRY(mr__fit_new(&build->fit, schema));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths,
@@ -345,6 +352,7 @@ static void clear(struct build *build) {
   mr__fit_free(build->fit);
   mr__free(build->open.record);
   mr__free(build->open.texts);
+  mr__free(build->open.hashes);
   mr__free(build->bad.list);
   pthread_cond_destroy(&build->turned);
   pthread_mutex_destroy(&build->appending);

@@ -1718,12 +1718,7 @@ int mr__request_differs(const struct mr__layout *layout, struct mr__item item, c
   struct mr__stored of_a = mr__record_stored(layout, column, a);
   struct mr__stored of_b = mr__record_stored(layout, column, b);
   if (memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words) return 1;
-  size_t first = 0, end = of_a.n_words;
-  if (spec->weights && item.part == MR__WEIGHTS_CELL)
-    first = of_a.n_codes;
-  else if (spec->weights)
-    end = of_a.n_codes;
-  return memcmp(of_a.words + 4 * first, of_b.words + 4 * first, 4 * (end - first)) != 0;
+  return memcmp(of_a.words, of_b.words, 4 * of_a.n_words) != 0;
 }
 
 /* Whether the codes that stand in a record are those of the keys. */
