@@ -330,6 +330,40 @@ describe("a loader", function()
     assert.equal(1001, expected)
   end)
 
+  -- Two batches are filled at the same time: the second may fail before the first is full.
+  it("hands out every batch before the first that fails", function()
+    local dir = helper.temp_dir()
+    local list = { { name = "a", type = "id" }, { name = "n", type = "number" } }
+    local lines, schema, cache = { "a,n" }, data.schema(list), dir .. "/cache"
+    for row = 0, 199 do lines[row + 2] = ("a%d,%d"):format(row % 3, row) end
+    assert(data.build(schema, helper.write(dir .. "/data.csv", table.concat(lines, "\n")), cache))
+    local bytes, at = helper.read(cache), 0 -- where the records are: the first section
+    for i = 8, 1, -1 do at = at * 256 + bytes:byte(136 + 8 + i) end
+    local function damaged(rows)
+      local result = bytes
+      for _, row in ipairs(rows) do
+        local place = at + row * 8
+        result = result:sub(1, place) .. "\255\255\255\255" .. result:sub(place + 5)
+      end
+      return result
+    end
+    for first = 5, 195, 10 do -- in batches of ten; others behind it, in the next and far away
+      helper.write(cache, damaged { first, math.min(first + 6, 199), math.min(first + 40, 199) })
+      for _ = 1, 5 do
+        local loader = data.loader(assert(data.open(schema, cache)), { batch = 10 })
+        local n = C.mr_schema_find(schema, "n")
+        for batch = 0, (first - 5) / 10 - 1 do
+          local got = assert(data.next_batch(loader))
+          for i = 0, 9 do assert.equal(batch * 10 + i, C.mr_batch_floats(got, n)[i]) end
+        end
+        for _ = 1, 2 do
+          helper.fails_with(("%s: the cache is damaged at row %d; delete it and build it again")
+            :format(cache, first), data.next_batch(loader))
+        end
+      end
+    end
+  end)
+
   it("stays at its end", function()
     local loader = data.loader(samples(3), {})
     assert.is_truthy(data.next_batch(loader))

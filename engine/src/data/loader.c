@@ -1,6 +1,9 @@
-/* The loader: a thread that turns records of the cache into batches, ahead of the trainer.
+/* The loader: threads that turn records of the cache into batches, ahead of the trainer.
  *
- *   ring of batches   [ with the caller | ready | ready | being filled ]
+ *   ring of batches   [ with the caller | ready, or being filled | ready, or being filled ]
+ *
+ * One filler keeps ahead of most models. Where a step takes hardly longer than a batch, a second
+ * one fills the next batch meanwhile; they choose their rows in turn.
  *
  * The order of requests is as they are, or Fisher and Yates' shuffle with counter-based numbers, a
  * function of (dataset, options) only. Where a batch ends follows from the order. A shuffle of more
@@ -26,38 +29,48 @@
 #include "data/store.h"
 #include "kernel/family.h"
 
-enum { BATCHES = 3, TILE = MR__TURNED_ROWS, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
+enum { BATCHES = 3, FILLERS = 2 };
+enum { TILE = MR__TURNED_ROWS, AHEAD = 2 * TILE, FAR_AHEAD = 4 * TILE };
 /* Bytes of a block at most, and how many a window has at least. */
 enum { BLOCK_BYTES = 1 << 20, LEAST_BLOCKS = 16 };
+
+/* A place of the ring: a batch, and what is needed to fill it. */
+struct place {
+  mr_batch *batch;
+  int is_full;
+  int64_t *request_rows;   /* request of the dataset for each of the batch's requests */
+  uint32_t **word_columns; /* of the tile: where each word of its records goes */
+  uint32_t *most_words;    /* the largest value of each */
+  size_t request_rows_capacity, word_columns_capacity, most_words_capacity;
+};
 
 struct mr_loader {
   mr_dataset *dataset; /* holds a reference */
   mr_loader_options options;
-  pthread_t thread;
-  int has_thread, has_lock;
+  pthread_t fillers[FILLERS];
+  int n_started, has_locks;
 
-  /* Of the thread. */
+  pthread_mutex_t choosing; /* guards all up to the ring; taken before `lock` */
+  int has_order;
   uint32_t *order; /* of the requests of a window, shuffled; NULL: in order, or wide_order */
   uint64_t *wide_order;
   int64_t window, window_end; /* positions of its first request, and behind its last */
   int64_t *blocks;            /* [n_blocks] shuffled; NULL: one has all requests */
   int64_t n_blocks, next_block, window_blocks, block_requests;
-  int64_t at_request;      /* position in the order */
-  int64_t at_piece;        /* samples of that request which are in batches already */
-  int64_t *request_rows;   /* of the batch: request of the dataset for each of its requests */
-  uint32_t **word_columns; /* of the tile: where each word of its records goes */
-  uint32_t *most_words;    /* the largest value of each */
-  size_t request_rows_capacity, word_columns_capacity, most_words_capacity;
+  int64_t at_request; /* position in the order */
+  int64_t at_piece;   /* samples of that request which are in batches already */
+  int64_t chosen;     /* batches whose rows are chosen */
 
-  /* The ring: the thread fills batches[filled % BATCHES] while filled - taken < BATCHES - 1, so
+  /* Batch i is in ring[i % BATCHES], and rows are chosen for it while i - taken < BATCHES - 1, so
    * the batch with the caller (taken - 1) is left alone. */
-  mr_batch *batches[BATCHES];
+  struct place ring[BATCHES];
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  int64_t filled, taken;
-  int stopping, at_end; /* at_end: nothing follows batch filled - 1 */
-  int status;           /* of the thread, then with a text */
+  int64_t taken;
+  int64_t end; /* the first batch that there is not */
+  int status;  /* why, with a text where it failed */
   char text[256];
+  int stopping;
 };
 
 /* ---- the order ---- */
@@ -209,16 +222,16 @@ static int samples_of(const struct mr_loader *loader, int64_t request, int64_t *
   return MR_OK;
 }
 
-static int add_piece(struct mr_loader *loader, mr_batch *batch, int64_t request, int64_t first,
-                     int64_t n) {
+static int add_piece(struct place *place, int64_t request, int64_t first, int64_t n) {
+  mr_batch *batch = place->batch;
   int64_t piece = batch->rows[MR_REQUEST], sample = batch->rows[MR_SAMPLE];
-  MR_TRY(mr__grow(&loader->request_rows, &loader->request_rows_capacity, (size_t)piece + 1,
-                  sizeof *loader->request_rows));
+  MR_TRY(mr__grow(&place->request_rows, &place->request_rows_capacity, (size_t)piece + 1,
+                  sizeof *place->request_rows));
   MR_TRY(mr__grow(&batch->first_sample, &batch->first_sample_capacity, (size_t)piece + 2,
                   sizeof *batch->first_sample));
   MR_TRY(mr__grow(&batch->sample_index, &batch->sample_index_capacity, (size_t)(sample + n),
                   sizeof *batch->sample_index));
-  loader->request_rows[piece] = request;
+  place->request_rows[piece] = request;
   batch->first_sample[piece] = (int32_t)sample;
   batch->first_sample[piece + 1] = (int32_t)(sample + n);
   for (int64_t i = 0; i < n; i++) batch->sample_index[sample + i] = first + i;
@@ -235,7 +248,8 @@ static void prefetch_request(const struct mr_loader *loader, int64_t position) {
 }
 
 /* Take requests, or pieces of them, until the next one would not fit. */
-static int choose_rows(struct mr_loader *loader, mr_batch *batch) {
+static int choose_rows(struct mr_loader *loader, struct place *place) {
+  mr_batch *batch = place->batch;
   int64_t n_requests = loader->dataset->rows[MR_REQUEST];
   batch->rows[MR_REQUEST] = batch->rows[MR_SAMPLE] = 0;
   while (loader->at_request < n_requests) {
@@ -246,7 +260,7 @@ static int choose_rows(struct mr_loader *loader, mr_batch *batch) {
     int64_t piece = n - loader->at_piece;
     if (piece > loader->options.max_request) piece = loader->options.max_request;
     if (batch->rows[MR_SAMPLE] + piece > loader->options.batch) break;
-    MR_TRY(add_piece(loader, batch, request, first + loader->at_piece, piece));
+    MR_TRY(add_piece(place, request, first + loader->at_piece, piece));
     loader->at_piece += piece;
     if (loader->at_piece == n) {
       loader->at_piece = 0;
@@ -260,7 +274,8 @@ static int choose_rows(struct mr_loader *loader, mr_batch *batch) {
 
 /* The rows of one domain on their way into a batch. */
 struct gather {
-  struct mr_loader *loader;
+  const struct mr_loader *loader;
+  struct place *place;
   const mr_dataset *dataset;
   const struct mr__record *shape;
   int domain;
@@ -337,24 +352,23 @@ static void copy_vectors(const struct gather *gather, const char *record, int64_
 /* Where the words of a tile go, and the largest value that each may have. */
 static int prepare_words(struct gather *gather) {
   const struct mr__record *shape = gather->shape;
-  struct mr_loader *loader = gather->loader;
+  struct place *place = gather->place;
   size_t n = (size_t)shape->n_codes + (size_t)shape->n_floats;
-  MR_TRY(mr__grow(&loader->word_columns, &loader->word_columns_capacity, n,
-                  sizeof *loader->word_columns));
-  MR_TRY(
-      mr__grow(&loader->most_words, &loader->most_words_capacity, n, sizeof *loader->most_words));
+  MR_TRY(mr__grow(&place->word_columns, &place->word_columns_capacity, n,
+                  sizeof *place->word_columns));
+  MR_TRY(mr__grow(&place->most_words, &place->most_words_capacity, n, sizeof *place->most_words));
   for (int w = 0; w < shape->n_codes; w++) {
     int table = gather->batch->schema->columns[shape->codes[w]].table;
-    loader->most_words[w] = (uint32_t)(gather->dataset->coding.n[table] - 1);
+    place->most_words[w] = (uint32_t)(gather->dataset->coding.n[table] - 1);
   }
-  for (int w = 0; w < shape->n_floats; w++) loader->most_words[shape->n_codes + w] = UINT32_MAX;
+  for (int w = 0; w < shape->n_floats; w++) place->most_words[shape->n_codes + w] = UINT32_MAX;
   return MR_OK;
 }
 
 static void place_words(const struct gather *gather, int64_t first) {
   const struct mr__record *shape = gather->shape;
   const struct mr__batch_column *columns = gather->batch->columns;
-  uint32_t **out = gather->loader->word_columns;
+  uint32_t **out = gather->place->word_columns;
   for (int w = 0; w < shape->n_codes; w++) out[w] = columns[shape->codes[w]].codes + first;
   for (int w = 0; w < shape->n_floats; w++)
     out[shape->n_codes + w] = (uint32_t *)(void *)columns[shape->floats[w]].floats + first;
@@ -374,7 +388,7 @@ static int turn_some(const char *const *rows, uint32_t *const *columns, const ui
 
 /* The first row of a tile with a code that the dictionary does not have. */
 static int fail_code(const struct gather *gather, const char *const *rows, int64_t first) {
-  const uint32_t *most = gather->loader->most_words;
+  const uint32_t *most = gather->place->most_words;
   for (int i = 0;; i++)
     for (int w = 0; w < gather->shape->n_codes; w++)
       if (mr__record_word(rows[i], (size_t)w) > most[w])
@@ -384,14 +398,14 @@ static int fail_code(const struct gather *gather, const char *const *rows, int64
 /* Codes that the dictionary does not have are found here: nobody looks again. */
 static int copy_words(const struct gather *gather, const char *const *records, int64_t first,
                       int n) {
-  const struct mr_loader *loader = gather->loader;
+  const struct place *place = gather->place;
   int n_words = gather->shape->n_codes + gather->shape->n_floats;
   const char *rows[TILE];
   for (int i = 0; i < n; i++) rows[i] = records[i] + gather->shape->codes_at;
   place_words(gather, first);
-  int wrong =
-      n == TILE ? mr__family()->turn_words(rows, loader->word_columns, loader->most_words, n_words)
-                : turn_some(rows, loader->word_columns, loader->most_words, n_words, n);
+  int wrong = n == TILE
+                  ? mr__family()->turn_words(rows, place->word_columns, place->most_words, n_words)
+                  : turn_some(rows, place->word_columns, place->most_words, n_words, n);
   return wrong ? fail_code(gather, rows, first) : MR_OK;
 }
 
@@ -517,20 +531,20 @@ static int gather_domain(struct gather *gather) {
   return MR_OK;
 }
 
-static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
+static int fill_batch(const struct mr_loader *loader, struct place *place) {
   const mr_dataset *dataset = loader->dataset;
-  MR_TRY(choose_rows(loader, batch));
-  if (batch->rows[MR_SAMPLE] == 0) return MR_END;
+  mr_batch *batch = place->batch;
   batch->coding = &dataset->coding;
   MR_TRY(mr__batch_resize(batch, batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]));
   mr__batch_number_requests(batch);
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     struct gather gather = {
         .loader = loader,
+        .place = place,
         .dataset = dataset,
         .shape = &dataset->layout->records[domain],
         .domain = domain,
-        .rows = domain == MR_SAMPLE ? batch->sample_index : loader->request_rows,
+        .rows = domain == MR_SAMPLE ? batch->sample_index : place->request_rows,
         .n = batch->rows[domain],
         .batch = batch,
     };
@@ -541,50 +555,76 @@ static int fill_batch(struct mr_loader *loader, mr_batch *batch) {
   return MR_OK;
 }
 
-/* ---- the thread ---- */
+/* ---- the threads ---- */
 
-/* Wait for a free batch; 0: stop. */
+/* Wait for a free batch; 0: there is nothing more to do. */
 static int wait_for_room(struct mr_loader *loader) {
   pthread_mutex_lock(&loader->lock);
-  while (!loader->stopping && loader->filled - loader->taken >= BATCHES - 1)
+  while (!loader->stopping && loader->chosen < loader->end &&
+         loader->chosen - loader->taken >= BATCHES - 1)
     pthread_cond_wait(&loader->changed, &loader->lock);
-  int stopping = loader->stopping;
+  int goes_on = !loader->stopping && loader->chosen < loader->end;
   pthread_mutex_unlock(&loader->lock);
-  return !stopping;
+  return goes_on;
 }
 
-static void hand_over(struct mr_loader *loader, int status) {
+/* Batch i is full, or is the first one that there is not. Those before it may still be filled, and
+ * one of them may fail too. */
+static void hand_over(struct mr_loader *loader, int64_t i, int status) {
   pthread_mutex_lock(&loader->lock);
   if (status == MR_OK) {
-    loader->filled++;
-  } else {
-    loader->at_end = 1;
+    loader->ring[i % BATCHES].is_full = 1;
+  } else if (i < loader->end) {
+    loader->end = i;
     loader->status = status;
     snprintf(loader->text, sizeof loader->text, "%s", mr_last_error());
   }
-  pthread_cond_signal(&loader->changed);
+  pthread_cond_broadcast(&loader->changed);
   pthread_mutex_unlock(&loader->lock);
 }
 
 /* Go past batches without gathering them. */
-static int skip_batches(struct mr_loader *loader) {
-  mr_batch *batch = loader->batches[0];
+static int skip_batches(struct mr_loader *loader, struct place *place) {
   for (int64_t i = 0; i < loader->options.skip && !is_stopping(loader); i++) {
-    MR_TRY(choose_rows(loader, batch));
-    if (batch->rows[MR_SAMPLE] == 0) break;
+    MR_TRY(choose_rows(loader, place));
+    if (place->batch->rows[MR_SAMPLE] == 0) break;
   }
   return MR_OK;
 }
 
+static int choose_batch(struct mr_loader *loader, struct place *place) {
+  if (!loader->has_order) {
+    loader->has_order = 1;
+    MR_TRY(make_order(loader));
+    MR_TRY(skip_batches(loader, place));
+  }
+  MR_TRY(choose_rows(loader, place));
+  return place->batch->rows[MR_SAMPLE] > 0 ? MR_OK : MR_END;
+}
+
+/* The number of the next batch, whose rows are chosen then; -1: there is none for this thread. */
+static int64_t next_batch(struct mr_loader *loader) {
+  int64_t i = -1;
+  pthread_mutex_lock(&loader->choosing);
+  if (wait_for_room(loader)) {
+    i = loader->chosen;
+    int status = choose_batch(loader, &loader->ring[i % BATCHES]);
+    if (status == MR_OK) {
+      loader->chosen++;
+    } else {
+      hand_over(loader, i, status);
+      i = -1;
+    }
+  }
+  pthread_mutex_unlock(&loader->choosing);
+  return i;
+}
+
 static void *work(void *argument) {
   struct mr_loader *loader = argument;
-  int status = make_order(loader);
-  if (status == MR_OK) status = skip_batches(loader);
-  if (status != MR_OK) hand_over(loader, status);
-  while (status == MR_OK && wait_for_room(loader)) {
-    status = fill_batch(loader, loader->batches[loader->filled % BATCHES]);
-    hand_over(loader, status);
-  }
+  int64_t i;
+  while ((i = next_batch(loader)) >= 0)
+    hand_over(loader, i, fill_batch(loader, &loader->ring[i % BATCHES]));
   return NULL;
 }
 
@@ -610,14 +650,18 @@ static int check_options(mr_loader_options *options) {
 
 static int start(struct mr_loader *loader) {
   for (int i = 0; i < BATCHES; i++)
-    MR_TRY(mr__batch_new_empty(&loader->batches[i], loader->dataset->layout->schema));
+    MR_TRY(mr__batch_new_empty(&loader->ring[i].batch, loader->dataset->layout->schema));
+  loader->end = INT64_MAX;
+  pthread_mutex_init(&loader->choosing, NULL);
   pthread_mutex_init(&loader->lock, NULL);
   pthread_cond_init(&loader->changed, NULL);
-  loader->has_lock = 1;
-  int error = mr__thread_start(&loader->thread, work, loader);
-  if (error)
-    return mr__fail(MR_ESYSTEM, "the loader's thread could not be started: %s", strerror(error));
-  loader->has_thread = 1;
+  loader->has_locks = 1;
+  for (int f = 0; f < FILLERS; f++) {
+    int error = mr__thread_start(&loader->fillers[f], work, loader);
+    if (error)
+      return mr__fail(MR_ESYSTEM, "the loader's thread could not be started: %s", strerror(error));
+    loader->n_started++;
+  }
   return MR_OK;
 }
 
@@ -639,29 +683,29 @@ int mr_loader_new(mr_loader **out, const mr_dataset *dataset, const mr_loader_op
 }
 
 static void stop(struct mr_loader *loader) {
-  if (loader->has_thread) {
-    pthread_mutex_lock(&loader->lock);
-    __atomic_store_n(&loader->stopping, 1, __ATOMIC_RELAXED);
-    pthread_cond_signal(&loader->changed);
-    pthread_mutex_unlock(&loader->lock);
-    pthread_join(loader->thread, NULL);
-  }
-  if (loader->has_lock) {
-    pthread_cond_destroy(&loader->changed);
-    pthread_mutex_destroy(&loader->lock);
-  }
+  if (!loader->has_locks) return;
+  pthread_mutex_lock(&loader->lock);
+  __atomic_store_n(&loader->stopping, 1, __ATOMIC_RELAXED);
+  pthread_cond_broadcast(&loader->changed);
+  pthread_mutex_unlock(&loader->lock);
+  for (int f = 0; f < loader->n_started; f++) pthread_join(loader->fillers[f], NULL);
+  pthread_cond_destroy(&loader->changed);
+  pthread_mutex_destroy(&loader->lock);
+  pthread_mutex_destroy(&loader->choosing);
 }
 
 void mr_loader_free(mr_loader *loader) {
   if (!loader) return;
   stop(loader);
-  for (int i = 0; i < BATCHES; i++) mr_batch_free(loader->batches[i]);
+  for (int i = 0; i < BATCHES; i++) {
+    mr_batch_free(loader->ring[i].batch);
+    mr__free(loader->ring[i].request_rows);
+    mr__free(loader->ring[i].word_columns);
+    mr__free(loader->ring[i].most_words);
+  }
   mr__free(loader->blocks);
   mr__free(loader->order);
   mr__free(loader->wide_order);
-  mr__free(loader->request_rows);
-  mr__free(loader->word_columns);
-  mr__free(loader->most_words);
   mr_dataset_close(loader->dataset);
   mr__free(loader);
 }
@@ -669,13 +713,18 @@ void mr_loader_free(mr_loader *loader) {
 int mr_loader_next(mr_loader *loader, mr_batch **out) {
   *out = NULL;
   pthread_mutex_lock(&loader->lock);
-  /* The batch before this one goes back to the thread only now. */
-  while (loader->taken == loader->filled && !loader->at_end)
+  /* The batch before this one goes back to the threads only now. */
+  struct place *place = &loader->ring[loader->taken % BATCHES];
+  while (!place->is_full && loader->taken < loader->end)
     pthread_cond_wait(&loader->changed, &loader->lock);
-  int has_batch = loader->taken < loader->filled;
+  int has_batch = loader->taken < loader->end;
   int status = has_batch ? MR_OK : loader->status;
-  if (has_batch) *out = loader->batches[loader->taken++ % BATCHES];
-  pthread_cond_signal(&loader->changed);
+  if (has_batch) {
+    place->is_full = 0;
+    *out = place->batch;
+    loader->taken++;
+  }
+  pthread_cond_broadcast(&loader->changed);
   pthread_mutex_unlock(&loader->lock);
   return status < 0 ? mr__fail(status, "%s", loader->text) : status;
 }
