@@ -82,11 +82,9 @@ local function print_rules(of, name, folder, given)
     :format(root, of, name), set)
   if not configuration then fail(message) end
   local lines
-  lines, message = require "moonrank.data_rules".lines(configuration.fields,
+  lines, message = require "moonrank.data_rules".with_split(configuration.fields,
     configuration.fields_places)
   if not lines then fail(message) end
-  local split = require "moonrank.config_split".describe(configuration.fields)
-  if split then table.insert(lines, 1, "split  " .. split) end
   for _, line in ipairs(lines) do print("    " .. line) end
   print ""
 end

@@ -284,7 +284,7 @@ M.fields = { type = "map", keys = {
       .. "map: predictions p become p / (p + (1 - p) / sample_rate); default: 1" }),
     key("rules", { type = "either", forms = SPLIT_FORMS, doc = "how rows were split and sampled, "
       .. "for people: a file of text as the scripts of the examples write it, or a list of lines; "
-      .. "train prints it" }),
+      .. "train and report show it" }),
     key("cache", { type = "text", path = true,
       doc = "the folder of column caches; default: .moonrank-cache in data.root" }),
   } }),

@@ -2,6 +2,7 @@
 -- that it stands beside each result. `data.rules` has the words, or names the file that they are
 -- in, which moonrank.prepare writes.
 -- @module moonrank.data_rules
+local config_split = require "moonrank.config_split"
 local path_of = require "moonrank.path"
 
 local M = {}
@@ -53,6 +54,20 @@ function M.lines(values, places)
   if lines then return lines end
   local place = places and places["data.rules"]
   return nil, ("%sdata.rules: %s"):format(place and place .. ": " or "", message)
+end
+
+--- What stands beside results: the rule of `data.split`, where there is one, and the lines of
+-- `data.rules`.
+-- @tparam table values  a resolved fields configuration
+-- @tparam[opt] table places  of its values, for messages
+-- @treturn ?{string,...} none where there is neither
+-- @treturn ?string what is wrong
+function M.with_split(values, places)
+  local lines, message = M.lines(values, places)
+  if not lines then return nil, message end
+  local split = config_split.describe(values)
+  if split then table.insert(lines, 1, "split  " .. split) end
+  return lines
 end
 
 return M

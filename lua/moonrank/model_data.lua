@@ -13,7 +13,8 @@ local M = {}
 -- @tparam string where  a run folder or a model file
 -- @tparam table options  labels = false: for data that need not have labels; pool; set: overrides
 -- of the run's fields file; progress: told how far the reading of text is
--- @treturn ?table { model =, file = of the model, data = where the run's data is, or nil }
+-- @treturn ?table { model =, file = of the model, fields = the run's fields configuration, or nil,
+-- places = of its values, data = where the run's data is, or nil }
 -- @treturn ?string what is wrong
 function M.open(where, options)
   local lfs = require "lfs"
@@ -32,7 +33,7 @@ function M.open(where, options)
   if has_run and lfs.attributes(beside, "mode") == "file" then
     local fields, places = config.fields(beside, options.set)
     if not fields then return nil, places end
-    opened.data, opened.places = fields.data, places
+    opened.fields, opened.data, opened.places = fields, fields.data, places
   elseif options.set and options.set[1] then
     return nil, ("--set %s: %s is not in a run folder, there is nothing to override"):format(
       options.set[1], file)
@@ -75,7 +76,12 @@ local function open_files(data, paths)
   return split, message
 end
 
-local function is_split(what) return what == "train" or what == "valid" or what == "test" end
+--- Whether a name is that of a part of a run's data: all else is a path.
+-- @tparam string what
+-- @treturn boolean
+function M.is_split(what) return what == "train" or what == "valid" or what == "test" end
+
+local is_split = M.is_split
 
 -- Data by the rules that the model was trained with.
 local function describe(opened, what)

@@ -5,6 +5,7 @@ local Predictor = require "moonrank.predictor"
 local RunFolder = require "moonrank.run_folder"
 local Slices = require "moonrank.slices"
 local config_split = require "moonrank.config_split"
+local data_rules = require "moonrank.data_rules"
 local metric = require "moonrank.metric"
 local model_data = require "moonrank.model_data"
 local path_of = require "moonrank.path"
@@ -155,10 +156,11 @@ end
 -- @tparam string folder  a run folder
 -- @tparam table options  pool; data: train, valid, test or a file, default: test where the run has
 -- it, else valid, else train; by: a list of fields; set: overrides of the run's fields file
--- @treturn ?table name, folder, data, epochs (of metrics.jsonl), tables { name, rows, width },
--- parameters, settings; and tasks, in the order of the script, each { task = its name, figures (as
--- of metric.figures), reliability (as of metric.reliability), roc { { x, y }, ... }, histogram, by
--- { { field, slices }, ... } with scenarios first }
+-- @treturn ?table name, folder, data, rules (lines of how its rows were split and sampled; none for
+-- a file), epochs (of metrics.jsonl), tables { name, rows, width }, parameters, settings; and
+-- tasks, in the order of the script, each { task = its name, figures (as of metric.figures),
+-- reliability (as of metric.reliability), roc { { x, y }, ... }, histogram, by { { field,
+-- slices }, ... } with scenarios first }
 -- @treturn ?string what is wrong
 -- @raise when a score is not finite, or the data has no label
 function M.read(folder, options)
@@ -176,6 +178,11 @@ function M.read(folder, options)
   run.data = options.data or has "test" and "test" or has "valid" and "valid" or "train"
   split, message = model_data.split(opened, run.data)
   if not split then return nil, message end
+  run.rules = {}
+  if opened.fields and model_data.is_split(run.data) then
+    run.rules, message = data_rules.with_split(opened.fields, opened.places)
+    if not run.rules then return nil, message end
+  end
   local described = opened.model:describe()
   run.tables, run.parameters, run.script = described.tables, described.parameters,
     opened.model.script

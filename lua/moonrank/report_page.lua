@@ -22,6 +22,7 @@ table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:3px 10px;border-bottom:1px solid #d0d7de;text-align:right;white-space:nowrap}
 th:first-child,td:first-child,.words th,.words td{text-align:left}
 .words td{white-space:normal;overflow-wrap:anywhere}
+pre{margin:4px 0 12px;font-size:14px;white-space:pre-wrap;overflow-wrap:anywhere}
 tbody th{font-weight:normal}.differs th,.differs td{font-weight:bold}
 @media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}
 th,td{border-color:#3d444d}}
@@ -321,6 +322,28 @@ local function section(page, title, text)
   page[#page + 1] = ("<h2>%s</h2>\n<p>%s</p>\n"):format(escape(title), escape(text))
 end
 
+-- How the rows were split and sampled: once for all runs that have the same rules.
+local function add_rules(page, runs)
+  local blocks, by_text = {}, {}
+  for _, run in ipairs(runs) do
+    local text = table.concat(run.rules, "\n")
+    if not by_text[text] then
+      by_text[text] = {}
+      blocks[#blocks + 1] = { text = text, names = by_text[text] }
+    end
+    table.insert(by_text[text], run.name)
+  end
+  if #blocks == 1 and blocks[1].text == "" then return end
+  section(page, "Data", "How its rows were split and sampled.")
+  for _, block in ipairs(blocks) do
+    if #blocks > 1 then
+      page[#page + 1] = ("<p>%s:</p>\n"):format(escape(table.concat(block.names, ", ")))
+    end
+    page[#page + 1] = ("<pre>%s</pre>\n"):format(escape(block.text == "" and "not said"
+      or block.text))
+  end
+end
+
 local function pictures(page, runs, ...)
   page[#page + 1] = '<div class="pictures">\n'
   for _, add in ipairs { ... } do add(page, runs) end
@@ -384,6 +407,7 @@ function M.text(runs)
     :format(escape(title), svg.style(), STYLE, escape(title),
       escape(("Data: %s. Numbers stand under each picture."):format(data_in_words(runs))))
   page[2] = figures_table(groups)
+  add_rules(page, runs)
   section(page, "Learning", "After each epoch.")
   pictures(page, groups, add_learning)
   for _, task in ipairs(groups) do add_task(page, task) end

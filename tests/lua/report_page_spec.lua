@@ -72,6 +72,7 @@ setup(function()
     return ("part %d"):format(line:match "^%d,[^,]+,[^,]+,[^,]+,(%d+)" / 6)
   end)
   local fields = helper.read(dir .. "/fields.yaml"):gsub("group: user", "%0\nscenario: part")
+    :gsub("\ndata: {", "%0rules: [split  by chance, " .. ("rule " .. ("x"):rep(150)) .. "], ")
   helper.write(dir .. "/fields.yaml", fields)
   helper.make_runs(dir, "--set train.epochs=3")
 end)
@@ -230,6 +231,42 @@ describe("moonrank report", function()
     assert.truthy(page:find("<p>Data: valid.", 1, true))
   end)
 
+  it("tells how the rows were split and sampled, by data.split and data.rules", function()
+    local folder = helper.make_project { rows = 200 }
+    local fields = helper.read(folder .. "/fields.yaml")
+    local function train(name, data)
+      helper.write(folder .. "/fields.yaml", (fields:gsub("\ndata: {", "%0" .. data)))
+      local status, _, err = helper.run(("train %s/lr.yaml --quiet --out %s/%s"):format(folder,
+        folder, name))
+      assert.same({ 0, "" }, { status, err })
+    end
+    helper.write(folder .. "/made.txt", "split  by hand, <2:1>\n\nrule   each row once\n")
+    train("a", "rules: made.txt, ")
+    train("b", "rules: made.txt, ")
+    local by_hand = "<pre>split  by hand, &lt;2:1&gt;\nrule   each row once</pre>\n"
+    local heading = "<h2>Data</h2>\n<p>How its rows were split and sampled.</p>\n"
+    local page = report(("%s/a %s/b"):format(folder, folder))
+    assert.truthy(page:find(heading .. by_hand .. "<h2>Learning", 1, true))
+    train("none", "")
+    fields = fields:gsub("valid: valid.csv, test: test.csv",
+      "split: {by: random, valid: 0.2, test: 0.1}")
+    train("c", "rules: [rule   drawn], ")
+    page = report(("%s/a %s/none %s/b %s/c"):format(folder, folder, folder, folder))
+    assert.truthy(page:find(heading .. "<p>a, b:</p>\n" .. by_hand .. "<p>none:</p>\n"
+      .. "<pre>not said</pre>\n<p>c:</p>\n<pre>split  at random, seed 1: valid 20 %, test 10 %\n"
+      .. "rule   drawn</pre>\n<h2>Learning", 1, true), page:match "<h2>Data.-<h2>")
+    -- Nothing is known of a file's rows, and where there are no rules nothing is said.
+    for _, words in ipairs { ("%s/a --data %s/test.csv"):format(folder, folder),
+      folder .. "/none" } do
+      assert.is_nil(report(words):find("<h2>Data", 1, true))
+    end
+    assert.equal(0, (helper.shell("rm " .. helper.quote(folder .. "/made.txt"))))
+    local status, out, err = helper.run(("report %s/a"):format(folder))
+    assert.same({ 1, "" }, { status, out })
+    assert.equal(("data.rules: %s/made.txt: No such file or directory\n"):format(folder),
+      err:match "^moonrank: [^\n]+/a/fields%.yaml:%d+:%d+: (.*)$")
+  end)
+
   it("fetches nothing, and names in it stay names", function()
     local folder = dir .. '/a<b>&"c"'
     os.execute(("cp -R %s/lr '%s'"):format(dir, folder))
@@ -307,7 +344,7 @@ for (const svg of document.querySelectorAll("svg")) {
       out.faint.push(name + ": a series");
   }
 }
-for (const cell of document.querySelectorAll("h1, h2, p, th, td, summary"))
+for (const cell of document.querySelectorAll("h1, h2, p, pre, th, td, summary"))
   if (contrast(getComputedStyle(cell).color, ground) < 7) out.faint.push(cell.textContent);
 const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
 if (new Set(ids).size != ids.length) out.problems.push("an id is there twice");
