@@ -605,6 +605,11 @@ static const struct mr__sequence *sequence_of(const struct mr__row_parser *parse
   return &parser->layout->schema->sequences[column->sequence];
 }
 
+/* Whether a column of a sequence has a say in what is padding. */
+static int says_padding(const mr_schema *schema, const struct mr__column *column) {
+  return schema->sequences[column->sequence].padding && column->table >= 0;
+}
+
 /* The behaviours of a row that are no padding; *out: NULL for all of them, also where columns are
  * not as long as one another, which is wrong. */
 static int find_picks(struct mr__row_parser *parser, size_t row, int s,
@@ -622,7 +627,7 @@ static int find_picks(struct mr__row_parser *parser, size_t row, int s,
     uint32_t n = mr__count_behaviours(cell, sequence->separator);
     if (n_columns++ == 0) MR_TRY(mr__picks_start(picks, n));
     if (n != picks->n) return MR_OK;
-    if (column->table >= 0) mr__picks_add_cell(picks, sequence, cell);
+    if (says_padding(parser->layout->schema, column)) mr__picks_add_cell(picks, sequence, cell);
   }
   if (n_columns == 0) return MR_OK;
   mr__picks_finish(picks);
@@ -1707,18 +1712,27 @@ static int take_columns(struct mr__row_parser *parser) {
 
 /* ---- rows that do not start their request ---- */
 
-int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
-                        const char *b) {
-  int column = item.column;
-  const struct mr__column *spec = &layout->schema->columns[column];
-  if (spec->type == MR_REQUEST_KEY) return 0;
-  size_t at = layout->at[column]; /* of the value, or of a count */
-  if (spec->n_sources > 0)
-    return memcmp(a + at + 4 * (size_t)item.part, b + at + 4 * (size_t)item.part, 4) != 0;
+static int column_differs(const struct mr__layout *layout, int column, const char *a,
+                          const char *b) {
   struct mr__stored of_a = mr__record_stored(layout, column, a);
   struct mr__stored of_b = mr__record_stored(layout, column, b);
-  if (memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words) return 1;
-  return memcmp(of_a.words, of_b.words, 4 * of_a.n_words) != 0;
+  size_t at = layout->at[column]; /* of the value, or of a count */
+  return memcmp(a + at, b + at, 4) != 0 || of_a.n_words != of_b.n_words ||
+         memcmp(of_a.words, of_b.words, 4 * of_a.n_words) != 0;
+}
+
+int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
+                        const char *b) {
+  const mr_schema *schema = layout->schema;
+  const struct mr__column *spec = &schema->columns[item.column];
+  if (spec->type == MR_REQUEST_KEY) return 0;
+  size_t at = layout->at[item.column] + 4 * (size_t)item.part;
+  if (spec->n_sources > 0) return memcmp(a + at, b + at, 4) != 0;
+  int differs = column_differs(layout, item.column, a, b);
+  if (spec->sequence < 0 || !says_padding(schema, spec)) return differs;
+  for (size_t c = 0; !differs && c < schema->n_columns; c++)
+    differs = schema->columns[c].sequence == spec->sequence && column_differs(layout, (int)c, a, b);
+  return differs;
 }
 
 /* Whether the codes that stand in a record are those of the keys. */
@@ -1762,12 +1776,27 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   return MR_OK;
 }
 
+/* The same of all that the cell has a say in: where it says what is padding, other values of the
+ * other columns may be left, although their cells are the same. */
+static int sequence_differs(struct mr__row_parser *parser, size_t row, struct mr__item item,
+                            const char *record, int *differs) {
+  const struct mr__heading *heading = parser->heading;
+  const mr_schema *schema = parser->layout->schema;
+  const struct mr__column *column = &schema->columns[item.column];
+  MR_TRY(behaviours_differ(parser, row, item, record, differs));
+  if (!says_padding(schema, column)) return MR_OK;
+  for (int i = 0; !*differs && i < heading->n_items; i++)
+    if (schema->columns[heading->items[i].column].sequence == column->sequence)
+      MR_TRY(behaviours_differ(parser, row, heading->items[i], record, differs));
+  return MR_OK;
+}
+
 /* Whether a cell says something else than the record of its request. */
 static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__item item,
                         const char *record, int *differs) {
   const struct mr__layout *layout = parser->layout;
   const struct mr__column *column = &layout->schema->columns[item.column];
-  if (column->sequence >= 0) return behaviours_differ(parser, row, item, record, differs);
+  if (column->sequence >= 0) return sequence_differs(parser, row, item, record, differs);
   struct mr__text text = read_cell(parser, row, item.position);
   const char *stored = record + layout->at[item.column] + 4 * (size_t)item.part;
   if (mr__column_is_number(column) || column->n_sources > 0) {

@@ -118,8 +118,8 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
 int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
                               struct mr__scenarios *all);
 
-/* Whether two records of the request domain, all codes known, differ in what this cell says; of ids
- * with a column of weights, in what both of theirs say. */
+/* Whether two records of the request domain, all codes known, differ in what this cell has a say in:
+ * of ids with a column of weights both, of a cell that says what is padding all of its sequence. */
 int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
                         const char *b);
 
