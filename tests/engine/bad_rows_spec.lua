@@ -1,5 +1,5 @@
 -- Rows that are wrong are left out where that is asked for and counted, the rest is as without
--- them (engine/src/data/rows.c, dataset_build.c).
+-- them (engine/src/data/row_lines.c, dataset_build.c).
 local data = require "data_helper"
 local helper = require "helper"
 local mr = require "moonrank.ffi"

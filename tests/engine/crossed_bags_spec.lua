@@ -1,5 +1,5 @@
--- Crosses of ids with several values (engine/src/data/rows.c): each row is held against a loop over
--- the values of its parts.
+-- Crosses of ids with several values (engine/src/data/row_bags.c): each row is held against a loop
+-- over the values of its parts.
 local data = require "data_helper"
 local helper = require "helper"
 

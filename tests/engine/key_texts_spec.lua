@@ -1,4 +1,4 @@
--- The texts of keys that a table keeps (engine/src/data/rows.c, dictionary.c, store_writer.c),
+-- The texts of keys that a table keeps (engine/src/data/row_codes.c, dictionary.c, store_writer.c),
 -- against the values that are in the files.
 local data = require "data_helper"
 local helper = require "helper"

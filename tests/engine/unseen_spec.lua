@@ -1,5 +1,6 @@
--- Lists of values and what others read (`values`, `unseen`): in caches (engine/src/data/rows.c,
--- store_writer.c), in training (a row that stays zeros), in predicting, and how they are counted.
+-- Lists of values and what others read (`values`, `unseen`): in caches
+-- (engine/src/data/row_columns.c, store_writer.c), in training (a row that stays zeros), in
+-- predicting, and how they are counted.
 local data = require "data_helper"
 local g = require "graph_helper"
 local helper = require "helper"

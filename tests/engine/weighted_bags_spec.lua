@@ -1,4 +1,4 @@
--- Ids with a weight each (engine/src/data/rows.c, loader.c): the weights come through the cache
+-- Ids with a weight each (engine/src/data/row_bags.c, loader.c): the weights come through the cache
 -- beside the keys, and what is wrong is named with its place.
 local data = require "data_helper"
 local helper = require "helper"

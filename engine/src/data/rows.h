@@ -4,7 +4,7 @@
  *
  * Blocks know nothing of each other, so they are parsed in parallel; what crosses their borders
  * (a request that goes on, line numbers) is put together by the caller, in the order of the file.
- * Another text format is another parser that fills the same mr__rows. */
+ * Formats differ in how the cells of a row are found (row_lines.c), and in nothing behind. */
 #ifndef MR_DATA_ROWS_H
 #define MR_DATA_ROWS_H
 
@@ -72,9 +72,9 @@ struct mr__rows {
   struct mr__text *first_cells;  /* [cells] raw cells of the first row */
   uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
   int64_t n_lines, n_empty; /* of the block; lines that are no rows */
-  int after_gap;          /* rows were left out by the selection before the first of these */
-  int before_gap;         /* the same behind the last of them; of rows with a request key */
-  size_t *inner_newlines; /* bytes of the block that are newlines of values, ascending */
+  int after_gap;            /* rows were left out by the selection before the first of these */
+  int before_gap;           /* the same behind the last of them; of rows with a request key */
+  size_t *inner_newlines;   /* bytes of the block that are newlines of values, ascending */
   size_t n_inner_newlines, inner_newlines_capacity;
   struct mr__bad_row *bad;
   size_t n_bad, bad_capacity;
@@ -118,8 +118,9 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
 int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
                               struct mr__scenarios *all);
 
-/* Whether two records of the request domain, all codes known, differ in what this cell has a say in:
- * of ids with a column of weights both, of a cell that says what is padding all of its sequence. */
+/* Whether two records of the request domain, all codes known, differ in what this cell has a say
+ * in: of ids with a column of weights both, of a cell that says what is padding all of its
+ * sequence. */
 int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
                         const char *b);
 

@@ -1,4 +1,4 @@
-/* Words of 4 bytes: rows become columns (data/loader.c), and columns rows (data/rows.c). */
+/* Words of 4 bytes: rows become columns (data/loader.c), and columns rows (data/row_columns.c). */
 #include <string.h>
 
 #include "kernel/family.h"
