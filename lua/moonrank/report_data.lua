@@ -88,6 +88,9 @@ local function histogram_of(rows)
   return bins
 end
 
+-- A list or a map as it is written in one line.
+local function in_line(value) return (yaml.write({ value }):gsub("%s+$", ""):gsub("^%- ", "")) end
+
 -- Settings by dotted name; lists as they are written.
 local function flatten(values, path, result)
   for _, key in ipairs(sorted_keys(values)) do
@@ -95,17 +98,28 @@ local function flatten(values, path, result)
     if type(value) == "table" and #value == 0 and next(value) ~= nil then
       flatten(value, name, result)
     else
-      result[name] = type(value) == "table" and yaml.write({ value }):gsub("%s+$", "")
-        :gsub("^%- ", "") or tostring(value)
+      result[name] = type(value) == "table" and in_line(value) or tostring(value)
     end
   end
   return result
 end
 
+-- Of the experiment, and of its fields file: the fields each by its name.
 local function settings_of(folder)
-  local node, message = yaml.read(folder .. "/config.yaml")
-  if not node then return nil, message end
-  return flatten(yaml.plain(node), nil, {})
+  local settings = {}
+  for _, name in ipairs { "fields.yaml", "config.yaml" } do
+    local node, message = yaml.read(path_of.join(folder, name))
+    if not node then return nil, message end
+    local values = yaml.plain(node)
+    if name == "fields.yaml" then
+      for _, field in ipairs(values.fields) do
+        settings["fields." .. field.name] = in_line(field)
+      end
+    end
+    values.fields = nil
+    flatten(values, nil, settings)
+  end
+  return settings
 end
 
 -- What the pictures show of a task.
@@ -174,8 +188,7 @@ function M.read(folder, options)
   local opened, split
   opened, message = model_data.open(folder, { pool = options.pool, set = options.set })
   if not opened then return nil, message end
-  local function has(name) return config_split.has({ data = opened.data or {} }, name) end
-  run.data = options.data or has "test" and "test" or has "valid" and "valid" or "train"
+  run.data = options.data or config_split.to_judge { data = opened.data or {} }
   split, message = model_data.split(opened, run.data)
   if not split then return nil, message end
   run.rules = {}

@@ -414,7 +414,7 @@ function M.text(runs)
   section(page, "Size", "What the model files hold.")
   pictures(page, runs, add_tables)
   section(page, "Settings", #runs > 1 and "Those that differ come first, in bold."
-    or "Of the experiment, every default filled in.")
+    or "Of the experiment and its fields file, every default filled in.")
   page[#page + 1] = settings_table(runs)
   page[#page + 1] = "</main></body></html>\n"
   return table.concat(page)

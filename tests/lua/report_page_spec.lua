@@ -211,7 +211,11 @@ describe("moonrank report", function()
     assert.same({ "user", "hour", "ad", "tags" }, names)
     -- 50 users, 24 hours, 30 ads, 5 + 2 tags, and a row for all others; a weight and 16 more.
     assert.same({ 51 * 17, 25 * 17, 31 * 17, 8 * 17 }, numbers)
-    assert.truthy(page:find '<th scope="row">train.optimizer.adam.lr</th><td>0.01</td>')
+    for name, value in pairs { ["train.optimizer.adam.lr"] = "0.01", ["data.test"] = "test.csv",
+      ["defaults.dim"] = "4", ["fields.price"] =
+        "{missing: 0, name: price, side: ad, source: price, transform: log1p, type: number}" } do
+      assert.truthy(page:find(('<th scope="row">%s</th><td>%s</td>'):format(name, value), 1, true))
+    end
   end)
 
   it("puts runs beside each other, those of one name by their folders", function()
@@ -225,10 +229,13 @@ describe("moonrank report", function()
       .. "<td>fm</td></tr>", 1, true))
     assert.truthy(page:find('<tr><th scope="row">train.batch</th><td>256</td><td>256</td></tr>', 1,
       true))
-    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/other/lr"):format(dir, dir))))
+    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --set defaults.dim=8 --out %s/other/lr")
+      :format(dir, dir))))
     page = report(("%s/lr %s/other/lr --data valid"):format(dir, dir))
     assert.truthy(page:find("<th scope=\"col\">" .. dir .. "/other/lr</th>", 1, true))
     assert.truthy(page:find("<p>Data: valid.", 1, true))
+    assert.truthy(page:find('<tr class="differs"><th scope="row">defaults.dim</th><td>4</td>'
+      .. "<td>8</td></tr>", 1, true))
   end)
 
   it("tells how the rows were split and sampled, by data.split and data.rules", function()
