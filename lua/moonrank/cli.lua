@@ -89,6 +89,16 @@ function M.next(...)
   return table.concat(words, " ")
 end
 
+--- The command line that judges a run: where it has no test data, on what it has.
+-- @tparam string folder  of the run
+-- @tparam table values  its resolved fields configuration
+-- @treturn string
+function M.next_eval(folder, values)
+  local what = require "moonrank.config_split".to_judge(values)
+  if what == "test" then return M.next("eval", folder) end
+  return M.next("eval", folder, "--data", what)
+end
+
 --- The names of the sub-commands that exist, sorted.
 -- @treturn {string,...}
 function M.commands() return require "moonrank.path".modules(place.modules .. "cli") end

@@ -16,7 +16,9 @@ local function open(where, what, data, pool)
 end
 
 local function logits_of(opened, task, pool)
+  local names = {}
   for i, known in ipairs(opened.model.tasks) do
+    names[i] = known.name
     if known.name == task then
       local predictor = Predictor.new(opened.model, pool)
       local logits = predictor:logits(opened.split, i)
@@ -24,7 +26,8 @@ local function logits_of(opened, task, pool)
       return logits
     end
   end
-  return nil, ('%s has no task "%s"'):format(opened.file, task)
+  return nil, ('%s has no task "%s", but %s'):format(opened.file, task,
+    table.concat(names, ", "))
 end
 
 -- The slices that are asked for: { { field, slices }, ... }.

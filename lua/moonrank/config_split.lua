@@ -78,6 +78,13 @@ function M.has(values, name)
     or split ~= nil and (split[name] ~= nil or split[name .. "_from"] ~= nil)
 end
 
+--- The data to judge a trained model on: test where there is some, else valid, else train.
+-- @tparam table values  a resolved fields configuration
+-- @treturn string
+function M.to_judge(values)
+  return M.has(values, "test") and "test" or M.has(values, "valid") and "valid" or "train"
+end
+
 local function by_of(split)
   local C = require "moonrank.ffi".C
   if split.by == "random" then return C.MR_BY_CHANCE end

@@ -1,6 +1,7 @@
 --- A trained model and the data to hold it against, for the commands eval and predict.
 -- @module moonrank.model_data
 local config = require "moonrank.config"
+local config_split = require "moonrank.config_split"
 local Dataset = require "moonrank.dataset"
 local C = require "moonrank.ffi".C
 local path_of = require "moonrank.path"
@@ -100,6 +101,15 @@ local function describe(opened, what)
   return data
 end
 
+local function absent(opened, what)
+  local has = {}
+  for _, name in ipairs { "train", "valid", "test" } do
+    if config_split.has(opened, name) then has[#has + 1] = name end
+  end
+  return ("the run of %s has no %s data; name other data with --data: %s or a file"):format(
+    opened.file, what, table.concat(has, ", "))
+end
+
 --- Open data for a model: a split of the run's own data, or files, whose cache is not kept.
 -- @tparam table opened  as of open()
 -- @tparam string what  train, valid, test, or a path or pattern
@@ -115,7 +125,7 @@ function M.split(opened, what)
   end
   local split
   split, message = data:split(what)
-  if not split then return nil, message or ("the run has no %s data"):format(what) end
+  if not split then return nil, message or absent(opened, what) end
   return split
 end
 

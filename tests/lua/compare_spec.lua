@@ -48,4 +48,38 @@ describe("moonrank compare", function()
     assert.same({ 2, "", "moonrank: missing argument \"second\"; try: moonrank help compare\n" },
       { helper.run(("compare %s/lr"):format(dir)) })
   end)
+
+  it("is of models of the same tasks", function()
+    local folder = helper.make_project { rows = 100 }
+    helper.write(folder .. "/fields.yaml", (helper.read(folder .. "/fields.yaml")
+      :gsub("label: click", "label: {opened: click}")))
+    helper.write(folder .. "/opened.lua", 'return { name = "opened", options = {}, build = '
+      .. 'function(m) m:task("opened", m:linear()) end }\n')
+    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --set model.script=%s/opened.lua "
+      .. "--out %s/lr"):format(folder, folder, folder))))
+    assert.same({ 1, "", ('moonrank: %s/lr/model.mr has no task "ctr", but opened\n')
+      :format(folder) }, { helper.run(("compare %s/lr %s/lr"):format(dir, folder)) })
+  end)
+end)
+
+describe("a run without test data", function()
+  it("is judged on what it has, as train says in the end", function()
+    local folder = helper.make_project { rows = 100 }
+    local fields = helper.read(folder .. "/fields.yaml")
+    for has, named in pairs { ["train, valid"] = ", test: test.csv",
+      train = ", valid: valid.csv, test: test.csv" } do
+      helper.write(folder .. "/fields.yaml", (fields:gsub(named, "")))
+      local run = ("%s/%d"):format(folder, #has)
+      local status, out = helper.run(("train %s/lr.yaml --out %s"):format(folder, run))
+      assert.equal(0, status)
+      local next_words = ("eval %s --data %s"):format(run, has:match "%a+$")
+      assert.equal("next: moonrank " .. next_words, out:match "([^\n]+)\n$")
+      assert.equal(0, (helper.run(next_words)))
+      local message = ("moonrank: the run of %s/model.mr has no test data; name other data with "
+        .. "--data: %s or a file\n"):format(run, has)
+      for _, words in ipairs { "eval %s", "compare %s %s", "report %s --data test" } do
+        assert.same({ 1, "", message }, { helper.run((words:gsub("%%s", run))) })
+      end
+    end
+  end)
 end)

@@ -319,7 +319,7 @@ local function train_once(options, asked)
   cli.guard(out.sync_metrics, out)
   cli.need(run:save(out:model()))
   say ""
-  say("next: " .. cli.next("eval", folder))
+  say("next: " .. cli.next_eval(folder, configuration.fields))
   cli.need(out:close())
   figures = figures or data.valid and cli.guard(run.evaluate, run, data.valid)
   local tasks = run.model:task_names()

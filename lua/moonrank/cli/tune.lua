@@ -188,7 +188,7 @@ local function print_header(say, options, tune, trials, data)
     options.threads == 1 and "" or "s"))
 end
 
-local function print_best(say, tune, trials, report)
+local function print_best(say, tune, trials, report, fields)
   local cli = require "moonrank.cli"
   local ranked = require "moonrank.tune".ranked(trials)
   say(("\nthe best of them\n%s"):format(report.heading()))
@@ -199,7 +199,7 @@ local function print_best(say, tune, trials, report)
     cli.fail("no trial came to its end; trial %d: %s", first.number, first.failed)
   end
   say(("\nbest     trial %d\n\n%s"):format(best.number, settings(best.values)))
-  say("next: " .. cli.next("eval", best.folder))
+  say("next: " .. cli.next_eval(best.folder, fields))
   say("      " .. cli.next("train", best.folder .. "/config.yaml", "--repeat", "3"))
 end
 
@@ -248,7 +248,7 @@ function M.run(words)
     say("\nstopped; go on with: " .. resume_command(options, folder))
     return 130
   end
-  print_best(say, tune, trials, report)
+  print_best(say, tune, trials, report, configuration.fields)
   return 0
 end
 
