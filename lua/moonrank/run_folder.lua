@@ -46,12 +46,8 @@ function RunFolder.default(configuration)
   return ("runs/%s-%s"):format(configuration.name, Dataset.sum_of(text):sub(1, 8))
 end
 
---- Write config.yaml and fields.yaml, with paths as seen from the folder.
--- @tparam string path  of the folder
--- @tparam table configuration  as of config.experiment
--- @treturn ?boolean true
--- @treturn ?string what is wrong
-function RunFolder.write(path, configuration)
+-- What config.yaml and fields.yaml hold, with paths as seen from the folder.
+local function texts_of(path, configuration)
   local values, fields = copy(configuration.experiment), copy(configuration.fields)
   values.fields = "fields.yaml"
   if values.model.script:find "%.lua$" then
@@ -61,9 +57,24 @@ function RunFolder.write(path, configuration)
   if warm_start then warm_start.model = path_of.relative(path, warm_start.model) end
   fields.data.root = path_of.relative(path, fields.data.root)
   fields.data.cache = path_of.relative(path, fields.data.cache)
-  local ok, message = Sink.write_file(path .. "/config.yaml", yaml.write(values))
-  if not ok then return nil, message end
-  return Sink.write_file(path .. "/fields.yaml", yaml.write(fields))
+  return { ["config.yaml"] = yaml.write(values), ["fields.yaml"] = yaml.write(fields) }
+end
+
+local function write_texts(path, texts)
+  for _, name in ipairs { "config.yaml", "fields.yaml" } do
+    local ok, message = Sink.write_file(("%s/%s"):format(path, name), texts[name])
+    if not ok then return nil, message end
+  end
+  return true
+end
+
+--- Write config.yaml and fields.yaml, with paths as seen from the folder.
+-- @tparam string path  of the folder
+-- @tparam table configuration  as of config.experiment
+-- @treturn ?boolean true
+-- @treturn ?string what is wrong
+function RunFolder.write(path, configuration)
+  return write_texts(path, texts_of(path, configuration))
 end
 
 --- The folder that holds a run's checkpoints.
@@ -80,6 +91,12 @@ local function open_files(self, mode)
   return self
 end
 
+local function remove_model(self)
+  local ok, message, code = os.remove(self:model())
+  if not ok and code ~= ENOENT then return nil, message end
+  return true
+end
+
 -- The first bytes of a file, "" where there is none.
 local function first_bytes(path, size)
   local file, message, code = io.open(path, "rb")
@@ -94,23 +111,39 @@ local function first_bytes(path, size)
   return text or ""
 end
 
+-- Have config.yaml say what the run now does, where that is more epochs than before, or other ways
+-- of saving; the model of before is then gone until there is a new one.
+local function renew_texts(self, configuration)
+  local texts = texts_of(self.path, configuration)
+  local ok
+  local now, message = first_bytes(self.path .. "/config.yaml", #texts["config.yaml"] + 1)
+  if not now then return nil, message end
+  if now == texts["config.yaml"] then return true end
+  ok, message = remove_model(self)
+  if not ok then return nil, message end
+  return write_texts(self.path, texts)
+end
+
 --- Go on with the files of a run: what metrics.jsonl holds behind `size` bytes is cut off, since
 -- it will be written again. Where it holds less, which only other hands can bring about, its whole
 -- lines stay and `notice` says so.
 -- @tparam string path
 -- @tparam integer size
+-- @tparam table configuration  as of config.experiment, of the run's sum
 -- @treturn ?RunFolder
 -- @treturn ?string what is wrong
-function RunFolder.reopen(path, size)
+function RunFolder.reopen(path, size, configuration)
   local self = setmetatable({ path = path, synced = size }, RunFolder)
-  local kept, message = first_bytes(path .. "/metrics.jsonl", size)
+  local ok, message = renew_texts(self, configuration)
+  if not ok then return nil, message end
+  local kept
+  kept, message = first_bytes(path .. "/metrics.jsonl", size)
   if not kept then return nil, message end
   if #kept < size then
     self.notice = ("metrics.jsonl has %d bytes and had %d at the checkpoint: lines are missing")
       :format(#kept, size)
     kept = kept:match "^.*\n" or ""
   end
-  local ok
   ok, message = Sink.write_file(path .. "/metrics.jsonl", kept)
   if not ok then return nil, message end
   return open_files(self, "ab")
@@ -140,9 +173,8 @@ function RunFolder.new(path, configuration)
   local ok, message = path_of.make_folder(path)
   if not ok then return nil, message end
   -- An old model must never stand beside a new configuration.
-  local code
-  ok, message, code = os.remove(self:model())
-  if not ok and code ~= ENOENT then return nil, message end
+  ok, message = remove_model(self)
+  if not ok then return nil, message end
   ok, message = Checkpoints.new(self:checkpoints()):clear()
   if not ok then return nil, message end
   ok, message = RunFolder.write(path, configuration)

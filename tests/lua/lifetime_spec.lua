@@ -179,8 +179,9 @@ describe("an object of the library", function()
     closed(("the file %s/text is closed already"):format(dir), sink.write, sink, "more")
     closed(("the file %s/text is closed already"):format(dir), sink.close, sink)
 
-    helper.write(dir .. "/metrics.jsonl", "")
-    local folder = assert(require "moonrank.run_folder".reopen(dir, 0))
+    local project = helper.make_project {}
+    local configuration = assert(require "moonrank.config".experiment(project .. "/lr.yaml"))
+    local folder = assert(require "moonrank.run_folder".new(project .. "/run", configuration))
     assert(folder:close())
     assert(folder:close())
     closed("the run folder is closed", folder.log, folder, "line")

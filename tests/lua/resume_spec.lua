@@ -143,6 +143,20 @@ kill -INT $run; wait $run]]):format(command, helper.quote(dir .. "/interrupted/c
       .. "--resume, or with another --out\n"):format(dir), err)
   end)
 
+  it("may be longer than it was told to be, which config.yaml then says, and no shorter", function()
+    assert.equal(0, (train(dir, "longer", "--set train.epochs=3")))
+    assert.equal(0, (train(dir, "longer", "--resume")))
+    same(dir, "longer")
+    assert.equal(helper.read(dir .. "/whole/config.yaml"),
+      helper.read(dir .. "/longer/config.yaml"))
+    -- Interrupted behind the new configuration, it has no model of the old one.
+    assert.equal(0, (train(dir, "longer", "--resume --set train.epochs=7 --stop-after 6")))
+    assert.is_false(helper.exists(dir .. "/longer/model.mr"))
+    assert.same({ 1, "", ("moonrank: %s/longer holds a run of 6 epochs, and train.epochs is 5; "
+      .. "train without --resume, or with another --out\n"):format(dir) },
+      { train(dir, "longer", "--resume") })
+  end)
+
   -- Change the last byte of a file.
   local function spoil(path)
     local text = helper.read(path)

@@ -240,7 +240,12 @@ local function open_folder(path, configuration, run, options, cli)
       cli.fail("%s holds a run of another configuration; train without --resume, or with another "
         .. "--out", path)
     end
-    out = cli.need(RunFolder.reopen(path, state.metrics_size))
+    local epochs = configuration.experiment.train.epochs
+    if run.epoch > epochs then
+      cli.fail("%s holds a run of %d epochs, and train.epochs is %d; train without --resume, or "
+        .. "with another --out", path, run.epoch, epochs)
+    end
+    out = cli.need(RunFolder.reopen(path, state.metrics_size, configuration))
   else
     local finished = require "lfs".attributes(RunFolder.model(at), "mode") ~= nil
     if any and not finished and not options.restart and not options.resume then
