@@ -488,7 +488,8 @@ function Builder:task(name, logit)
     if task.name == name then found = task end
   end
   if not found then
-    fail(('no task "%s"%s'):format(tostring(name), suggest.phrase(tostring(name), names)))
+    fail(('no task "%s", the label has %s%s'):format(tostring(name), table.concat(names, ", "),
+      suggest.phrase(tostring(name), names)))
   end
   local ops = Builder.ops()
   check_inputs(self, ops.logloss, { logit })

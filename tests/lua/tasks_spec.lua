@@ -360,5 +360,7 @@ describe("tasks", function()
       "{click: click, buy: {column: buy, when: clock}}")
     fails("DIR/fields.yaml:4:34: label.buy.when leads back to itself",
       "{buy: {column: buy, when: click}, click: {column: click, when: buy}}")
+    fails(helper.root() .. '/models/lr.lua:6: no task "ctr", the label has buy, click', nil,
+      "--set model.script=lr")
   end)
 end)
