@@ -66,12 +66,11 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
   for (int i = 0; i < parser->heading->n_items; i++) {
     struct mr__item item = parser->heading->items[i];
     const struct mr__column *column = &schema->columns[item.column];
+    if (column->weights && item.part == MR__WEIGHTS_CELL) continue; /* looked at with its values */
     struct mr__text text = mr__read_cell(parser, row, item.position);
     double time;
     if (column->type == MR_TIME) {
       if (!mr__cell_time(text, &time)) mr__note_bad_value(parser, row, item, MR__NUMBER_BAD);
-    } else if (column->weights && item.part == MR__WEIGHTS_CELL) {
-      continue; /* the values beside are looked at with it */
     } else if ((mr__column_is_strict(column) && column->sequence < 0) || column->weighted) {
       mr__note_bad_ids(parser, row, item);
     } else if (!mr__column_is_strict(column) && !mr__column_is_number(column) &&

@@ -165,7 +165,7 @@ static int check_lengths(const struct mr__column *column, struct mr__text values
 
 static int put_bag_text(struct mr__batch_column *to, const struct mr__column *column,
                         struct mr__text rest, struct mr__text weights, int64_t row) {
-  struct mr__text piece, weight;
+  struct mr__text piece, weight = {"", 0};
   int64_t most = most_keys(column);
   int is_weighted = column->weighted;
   if (column->weights) MR_TRY(check_lengths(column, rest, weights, row));
