@@ -163,6 +163,13 @@ describe("a padding", function()
       .. "request", data.parse(columns, text))
   end)
 
+  it("is said by ids alone: a sequence of nothing but numbers keeps all of them", function()
+    local rows = assert(data.parse({ { name = "y", type = "label" },
+      { name = "s.gap", source = "gaps", type = "number", sequence = "s" },
+      sequences = { { name = "s", padding = "0" } } }, "y,gaps\n1,0 2 0\n0,0\n"))
+    assert.same({ { 0, 2, 0 }, { 0 } }, data.column(rows, "s.gap"))
+  end)
+
   it("is dropped from pairs of libsvm by its index, from named ones by its text", function()
     local columns = { { name = "y", source = "label", type = "label" },
       { name = "tags", source = "features", type = "ids", weights = ":", padding = "0" } }

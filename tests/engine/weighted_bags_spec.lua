@@ -159,6 +159,9 @@ describe("ids with a column of weights", function()
     fails('FILE:3:9: weight "" of "b" is no number from -1e9 to 1e9 (column "w")', "a|b,1|")
     fails('FILE:3:9: weight "2e9" of "b" is no number from -1e9 to 1e9 (column "w")', "a|b,1|2e9")
     fails('FILE:3:12: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")', '"a|b","1|x"')
+    -- Both cells have quotes in them.
+    fails('FILE:3:13: weight "x"y" of "b"" is no number from -1e9 to 1e9 (column "w")',
+      '"a""|b""","1|x""y"')
     local rows, actual = data.parse({ columns[1], { name = "tags", type = "ids",
       weights_source = "w", separator = "\31" } },
       '{"y": 1, "tags": ["a", "b"], "w": [1, "x"]}\n', { layout = "json" })
