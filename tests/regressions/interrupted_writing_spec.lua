@@ -13,12 +13,12 @@ describe("Ctrl-C while a cache is completed", function()
     return
   end
 
-  -- What a thread calls for so few rows: pwrite64 of the records, sync_file_range to have them
-  -- written to disk, pwrite64 of the columns, then of all that completes the file, ftruncate to its
-  -- size, fsync, rename.
+  -- What a thread calls for so few rows: pwrite64 of the records and of four columns, pread64 and
+  -- pwrite64 of each of these, pwrite64 of all that completes the file, ftruncate to its size,
+  -- sync_file_range, fsync, rename. Others call pread64 twice, to look at the text.
   local CASES = {
-    { "while its parts are put together", at = "sync_file_range", count = 1, delayed = "pwrite64",
-      delayed_count = 6, never = { "ftruncate", "fsync", "rename" } },
+    { "while its parts are put together", at = "pread64", count = 3, delayed = "pwrite64",
+      delayed_count = 8, never = { "ftruncate", "fsync", "rename" } },
     { "before the disk is waited for", at = "pwrite64", count = 4, delayed = "ftruncate",
       delayed_count = 1, never = { "fsync", "rename" } },
     { "when the disk has it", at = "ftruncate", count = 1, delayed = "fsync", delayed_count = 1,
@@ -31,7 +31,7 @@ describe("Ctrl-C while a cache is completed", function()
       -- A signal on entering one call, and another call that takes two seconds, by when the command
       -- has seen the signal.
       local status, out, err = helper.shell(("strace -f -o %s/log "
-        .. "-e trace=pwrite64,sync_file_range,ftruncate,fsync,rename "
+        .. "-e trace=pread64,pwrite64,ftruncate,fsync,rename "
         .. "-e inject=%s:signal=INT:when=%d -e inject=%s:delay_enter=2000000:when=%d "
         .. "luajit moonrank train %s/lr.yaml --quiet --threads 1 --out %s/run"):format(
         helper.quote(dir), case.at, case.count, case.delayed, case.delayed_count,
