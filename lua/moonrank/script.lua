@@ -109,6 +109,18 @@ local function shown(value)
   return type(value) == "string" and ('"%s"'):format(value) or tostring(value)
 end
 
+-- What is wrong with a value that is not of its default's kind: it, or the first item that is not.
+local function wrong_kind(name, default, value)
+  if type(value) == "table" and type(default) == "table" then
+    for i, item in ipairs(value) do
+      if default[1] ~= nil and not same_kind(default[1], item) then
+        return wrong_kind(("%s[%d]"):format(name, i), default[1], item)
+      end
+    end
+  end
+  return ("%s is %s, expected %s"):format(name, shown(value), kind_of(default))
+end
+
 --- A script's options with the given ones in place of the defaults.
 -- @tparam table script  as of load()
 -- @tparam table given
@@ -129,7 +141,7 @@ function M.options(script, given)
       return nil, ('unknown option "%s" of model %s%s'):format(name, script.name,
         suggest.phrase(name, names)), name
     elseif not same_kind(default, value) then
-      return nil, ("%s is %s, expected %s"):format(name, shown(value), kind_of(default)), name
+      return nil, wrong_kind(name, default, value), name
     end
     options[name] = value
   end
