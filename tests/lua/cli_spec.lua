@@ -17,6 +17,10 @@ describe("the command", function()
     assert.equal(require "moonrank.cli.help".usage, out)
     local _, again = helper.run "help --help"
     assert.equal(out, again)
+    for _, name in ipairs(require "moonrank.cli".commands()) do
+      out = select(2, helper.run("help " .. name))
+      assert.equal("usage: moonrank " .. name .. " ", out:match "^usage: moonrank %l+ ", name)
+    end
   end)
 
   it("explains one configuration key, or those below one", function()

@@ -17,9 +17,7 @@ columns, the click formula and what is planted where: docs/simulator.md.]])
   return p
 end
 
-setmetatable(M, { __index = function(_, key)
-  return key == "usage" and parser():get_help() or nil
-end })
+function M.usage() return require "moonrank.args".help(parser()) end
 
 -- Told in rows, as every other command does; exact enough for the eye.
 local function reporter(progress, rows_per_request)
