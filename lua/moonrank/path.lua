@@ -67,7 +67,9 @@ function M.quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 -- @treturn ?boolean
 -- @treturn ?string what is wrong
 function M.make_folder(path)
-  if lfs.attributes(path, "mode") == "directory" then return true end
+  local mode = lfs.attributes(path, "mode")
+  if mode == "directory" then return true end
+  if mode then return nil, path .. ": Not a directory" end
   local above = M.folder(path)
   if above ~= path and above ~= "." then
     local made, message = M.make_folder(above)

@@ -1,5 +1,6 @@
 --- The folder of a run: config.yaml and fields.yaml (resolved, so that the run can be repeated from
--- them), log.txt, metrics.jsonl (a line an epoch), checkpoints/ and model.mr.
+-- them), log.txt, metrics.jsonl (a line an epoch), checkpoints/ and model.mr; and the file lock,
+-- which the process that trains there holds.
 --
 -- What survives a power cut: config.yaml and fields.yaml before the first step; of metrics.jsonl
 -- what a checkpoint speaks of, and at the end all; checkpoints and models once they are in place.
@@ -162,6 +163,26 @@ function RunFolder:sync_metrics()
   end
   return size
 end
+
+--- Make the folder where it is missing and hold it, until this process ends or calls release(): two
+-- trainings in one folder would write over each other's checkpoints.
+-- @tparam string path
+-- @treturn ?integer what release() takes
+-- @treturn ?string what is wrong
+function RunFolder.hold(path)
+  local ok, message = path_of.make_folder(path)
+  if not ok then return nil, message end
+  local lock = mr.new "int32_t[1]"
+  local status = mr.C.mr_lock_take(lock, path .. "/lock")
+  ok, message = mr.ok(status)
+  if not ok then return nil, message end
+  if status == mr.C.MR_END then return nil, ("%s: another training runs there"):format(path) end
+  return lock[0]
+end
+
+--- Let go of a folder.
+-- @tparam integer lock  as of hold()
+function RunFolder.release(lock) mr.C.mr_lock_release(lock) end
 
 --- Make the folder and begin its files. What an earlier run of the same name left is replaced.
 -- @tparam string path

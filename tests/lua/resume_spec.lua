@@ -226,6 +226,29 @@ kill -INT $run; wait $run]]):format(command, helper.quote(dir .. "/interrupted/c
     assert.is_true(helper.read(dir .. "/lines/model.mr") == helper.read(dir .. "/whole/model.mr"))
   end)
 
+  it("is alone in its folder", function()
+    local mr = require "moonrank.ffi"
+    local lock = mr.new "int32_t[1]"
+    assert(require "moonrank.path".make_folder(dir .. "/held"))
+    assert.equal(0, mr.C.mr_lock_take(lock, dir .. "/held/lock"))
+    for _, more in ipairs { "", "--resume", "--restart" } do
+      assert.same({ 1, "", ("moonrank: %s/held: another training runs there\n"):format(dir) },
+        { train(dir, "held", more) })
+    end
+    mr.C.mr_lock_release(lock[0])
+    -- A training holds it: the second comes while the first one is halted.
+    local out = helper.quote(dir .. "/held")
+    local _, _, err = helper.shell(([[./moonrank train %s --out %s --quiet \
+  --set train.checkpoint.steps=1 & run=$!
+until ls -d %s/checkpoints/step-????????? || ! kill -0 $run; do sleep 0.01; done >/dev/null 2>&1
+kill -STOP $run
+./moonrank train %s --out %s --quiet --restart
+kill -CONT $run; wait $run]]):format(helper.quote(dir .. "/dnn.yaml"), out, out,
+      helper.quote(dir .. "/dnn.yaml"), out))
+    assert.equal(("moonrank: %s/held: another training runs there\n"):format(dir), err)
+    same(dir, "held")
+  end)
+
   it("starts from the beginning where nothing was saved yet", function()
     assert.equal(0, (train(dir, "fresh", "--resume")))
     same(dir, "fresh")

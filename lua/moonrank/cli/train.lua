@@ -231,6 +231,7 @@ local function open_folder(path, configuration, run, options, cli)
   local RunFolder = require "moonrank.run_folder"
   local sum = RunFolder.sum(configuration)
   local at = { path = path }
+  local lock = cli.need(RunFolder.hold(path))
   run:keep_checkpoints(RunFolder.checkpoints(at))
   local out
   local any = cli.need(run.checkpoints:any())
@@ -257,7 +258,7 @@ local function open_folder(path, configuration, run, options, cli)
   run:on("checkpoint", function(state)
     state.configuration, state.metrics_size = sum, out:sync_metrics()
   end)
-  return out
+  return out, lock
 end
 
 local function resume_command(asked, folder, cli)
@@ -286,7 +287,7 @@ local function train_once(options, asked)
   local resumes = options.resume and cli.need(require "moonrank.checkpoints".new(
     require "moonrank.run_folder".checkpoints { path = folder }):any())
   local taken = not resumes and require "moonrank.experiment".warm_start(opened) or nil
-  local out = open_folder(folder, configuration, run, options, cli)
+  local out, lock = open_folder(folder, configuration, run, options, cli)
   local function say(line)
     out:log(line)
     if not options.quiet then print(line) end
@@ -330,6 +331,7 @@ local function train_once(options, asked)
   local tasks = run.model:task_names()
   run:close()
   data:close()
+  require "moonrank.run_folder".release(lock)
   return 0, figures, tasks
 end
 
