@@ -6,7 +6,8 @@ local function parser()
   local p = args.parser("inspect", "Print what is in a model file.", [[
 Every node of the graph with its domain and width, every table with its rows, every weight with its
 shape, the options of the script, and the configuration of fields and training. No script runs.
-With --data every node's rows in that data too: how often it is computed, once in its domain.]])
+With --data every node's rows in that data too: how often it is computed, once in its domain; "-"
+where it never is, as the inputs of a layer that is computed in parts.]])
   p:argument("model", "a run folder or a model file"):argname "RUN|MODEL"
   p:option("--data", "a file or pattern; or train, valid or test of the run"):argname "DATA"
   p:option("--table", "the rows of this table with the largest norms as well"):argname "NAME"
@@ -36,9 +37,23 @@ local function nodes_of(model, mr)
     local inputs = {}
     for k = 0, info.n_inputs - 1 do inputs[k + 1] = C.mr_graph_input(graph, i, k) end
     nodes[i + 1] = { op = mr.string(info.op), domain = tonumber(info.domain), width = info.width,
-      inputs = table.concat(inputs, " ") }
+      inputs = inputs }
   end
   return nodes
+end
+
+-- Mark the nodes that something predicted or the loss, which has no width, needs.
+local function mark_computed(nodes, tasks)
+  for _, task in ipairs(tasks) do
+    nodes[task.logit.id + 1].computed, nodes[task.probability.id + 1].computed = true, true
+  end
+  for i = #nodes, 1, -1 do -- inputs come before those that read them
+    local node = nodes[i]
+    node.computed = node.computed or node.width == 0
+    for _, input in ipairs(node.computed and node.inputs or {}) do
+      nodes[input + 1].computed = true
+    end
+  end
 end
 
 local function print_graph(model, split, mr)
@@ -49,12 +64,14 @@ local function print_graph(model, split, mr)
   end
   local rows = split and count_rows(split, domains, mr)
   local grouped = require "moonrank.progress".grouped
+  mark_computed(nodes, model.tasks)
   local form = ("%%-5s %%-13s %%-%ds %s%%7s  %%s"):format(widest, rows and "%13s " or "%s")
   local function line(...) print((form:format(...):gsub("%s+$", ""))) end
   line("node", "op", "domain", rows and "rows" or "", "width", "inputs")
   for i, node in ipairs(nodes) do
-    line(i - 1, node.op, domains[node.domain], rows and grouped(rows[node.domain] or 0) or "",
-      node.width > 0 and node.width or "-", node.inputs)
+    line(i - 1, node.op, domains[node.domain],
+      rows and (node.computed and grouped(rows[node.domain] or 0) or "-") or "",
+      node.width > 0 and node.width or "-", table.concat(node.inputs, " "))
   end
 end
 
