@@ -36,16 +36,29 @@ function M.with_set(words, settings)
   return words
 end
 
+-- An empty word is a variable of a shell that was not set; as a path it would be the root, or none.
+local function refuse_empty(words, name)
+  for i, word in ipairs(words) do
+    local option = word:match "^(%-%-[%w-]+)=$"
+    if word == "" or option then
+      local what = option or i > 1 and ('the argument behind "%s"'):format(words[i - 1])
+        or "the first argument"
+      cli.usage_error("%s is empty; try: moonrank help %s", what, name)
+    end
+  end
+end
+
 --- The words as a table; wrong usage stops the command.
 -- @param parser
 -- @tparam {string,...} words
 -- @treturn table
 function M.parse(parser, words)
+  local name = parser:get_usage():match "moonrank (%S+)"
+  refuse_empty(words, name)
   local ok, result = parser:pparse(words)
   if ok then return result end
   local message = tostring(result):gsub("\nDid you mean '(.-)'%?", '; did you mean "%1"?')
   message = message:gsub("'", '"'):gsub("\n.*", "")
-  local name = parser:get_usage():match "moonrank (%S+)"
   cli.usage_error("%s; try: moonrank help %s", message, name)
 end
 
