@@ -319,6 +319,8 @@ const int64_t *mr_dataset_bad_list(const mr_dataset *dataset);
 /* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it was
  * built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
+/* Codes that stand for them in its rows, some of which stand for none. -1: there is no such table. */
+int64_t mr_dataset_codes(const mr_dataset *dataset, int32_t table);
 /* Whether a dataset that was built with `fit` has the texts of a table's keys. */
 int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table);
 /* Values of an MR_ID or MR_IDS column that were made unknown when it was built: that the column
@@ -677,8 +679,10 @@ int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys)
 /* What of that so many rows touch, in pages of the system, and so many keys where a run admits them
  * by their count: what it gives. */
 int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t rows, int64_t keys);
-/* The same at most of rows for all keys, whatever the keys are, at any time until it holds them. */
-int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys);
+/* The same at most of rows for all keys, whatever the keys are, at any time until it holds them, with
+ * slots for so many codes of a dataset (mr_dataset_codes) at once, as a run of it makes them in a
+ * table without rows; 0: as keys come. */
+int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys, int64_t codes);
 /* Where a run's slices are cut: rows at most. */
 int64_t mr_run_slice_rows(const mr_run *run);
 

@@ -6,9 +6,18 @@ local C = mr.C
 
 local M = {}
 
---- Code that is loaded as it is needed, compiled Lua, stacks: measured, at its most where the files
--- of the libraries have just been written.
-M.code = 12 * 2 ^ 20
+-- Compiled Lua, stacks, what the system's allocator keeps: measured, and half more.
+local BESIDE = 2 * 2 ^ 20
+
+--- At most what a training takes of its own, beside its data and model: all of the code; and twice
+-- the memory that Lua needs, since the collector waits for so much.
+-- @treturn number bytes
+function M.program()
+  collectgarbage()
+  local code = require "moonrank.clock".code_memory() or 8 * 2 ^ 20
+  return code + 2 * 1024 * collectgarbage "count" + BESIDE
+end
+
 -- What a training holds of its own beside code: Lua's memory, half of it waiting to be collected,
 -- compiled Lua, stacks, what the system's allocator keeps. Measured.
 local OWN = 4.3 * 2 ^ 20

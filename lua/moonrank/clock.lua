@@ -29,6 +29,27 @@ function M.memory() return status_of "VmRSS" end
 -- @treturn ?number bytes; nil where the system does not tell
 function M.mapped_memory() return status_of "RssFile" end
 
+--- The code that it has mapped, program and libraries: as much of it is in memory at most.
+-- @treturn ?number bytes; nil where the system does not tell
+function M.code_memory()
+  local file = io.open("/proc/self/maps", "r")
+  if not file then return nil end
+  local sizes, is_code = {}, {}
+  for line in file:lines() do
+    local first, last, mode, path = line:match "^(%x+)%-(%x+) (%S+) %x+ %S+ %d+%s+(/.*)$"
+    if path then
+      sizes[path] = (sizes[path] or 0) + tonumber(last, 16) - tonumber(first, 16)
+      is_code[path] = is_code[path] or mode:find "x" ~= nil
+    end
+  end
+  file:close()
+  local bytes = 0
+  for path in pairs(is_code) do
+    if is_code[path] then bytes = bytes + sizes[path] end
+  end
+  return bytes
+end
+
 --- The most that it has had at a time.
 -- @treturn ?number bytes; nil where the system does not tell
 function M.peak_memory() return status_of "VmHWM" end

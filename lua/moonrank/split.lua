@@ -94,6 +94,15 @@ function Split:distinct(name)
   return index < 0 and 0 or math.max(0, tonumber(C.mr_dataset_distinct(handle, index)))
 end
 
+--- Codes that stand for a table's values in rows, some of which stand for none.
+-- @tparam string name  of the table
+-- @treturn integer 0 where there is no such table
+function Split:codes(name)
+  local handle = handle_of(self)
+  local index = C.mr_schema_find_table(self.schema.handle, name)
+  return index < 0 and 0 or math.max(0, tonumber(C.mr_dataset_codes(handle, index)))
+end
+
 --- Values that were made unknown when the cache was built: not listed, or rare in training data.
 -- @tparam Field field  of type id or ids
 -- @treturn integer

@@ -523,9 +523,8 @@ function Trainer:save(path)
   return (self.used or self.model):save(path, self.split)
 end
 
--- At most what finds the rows of a dataset's keys by their codes: 8 bytes a code, and shards of a
--- dictionary are not quite even.
-local function memo_bytes(keys) return 9 * keys + 2048 end
+-- What finds the rows of a dataset's keys by their codes.
+local function memo_bytes(codes) return 8 * codes end
 
 -- What training takes beside tables and the buffers of its steps: the loader, and judging.
 local function add_bytes_of_data(self, d, data)
@@ -556,13 +555,13 @@ function Trainer:describe(data)
   d.table_bytes = 0
   local best = data.valid and self.model:fresh() -- a copy without states of optimizers
   for i, t in ipairs(d.tables) do
-    local keys = data.train:distinct(t.name)
+    local keys, codes = data.train:distinct(t.name), data.train:codes(t.name)
     t.keys = keys
-    d.table_bytes = d.table_bytes + memo_bytes(keys)
-      + tonumber(C.mr_model_table_touched(self.model.handle, i - 1, keys + 1))
+    d.table_bytes = d.table_bytes + memo_bytes(codes)
+      + tonumber(C.mr_model_table_touched(self.model.handle, i - 1, keys + 1, codes))
     if best then
-      d.table_bytes = d.table_bytes + memo_bytes(data.valid:distinct(t.name))
-        + tonumber(C.mr_model_table_touched(best.handle, i - 1, keys + 1))
+      d.table_bytes = d.table_bytes + memo_bytes(data.valid:codes(t.name))
+        + tonumber(C.mr_model_table_touched(best.handle, i - 1, keys + 1, codes))
     end
   end
   if best then best:close() end

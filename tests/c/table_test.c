@@ -227,8 +227,20 @@ static uint64_t spread_key(int i) {
 static uint64_t last_key(int i) { return (uint64_t)i << 32 | 0xfffffffe; }
 static uint64_t either_key(int i) { return i % 2 ? spread_key(i) : last_key(i); }
 
+/* Bytes of a table's slots, and of its rows. */
+static int64_t slots_and_rows(const struct mr__table *table) {
+  int64_t bytes = 0;
+  for (int s = 0; s < MR__SHARDS; s++) {
+    const struct mr__shard *shard = &table->shards[s];
+    bytes += (int64_t)(mr__shard_all_slots(shard) * sizeof(struct mr__slot)) +
+             (int64_t)shard->n_rows * table->stride * (int64_t)sizeof(float);
+  }
+  return bytes;
+}
+
 /* Slots that were reserved: no key moves any more, those that were there are found, also from slots
- * that were being moved, and a table that has many keys already stays as it is. */
+ * that were being moved, and a table that has many keys already stays as it is. Where there were
+ * none they take no more than was said beforehand. */
 static void check_reserved(int n_before) {
   enum { N = 40000 };
   static float *rows[N];
@@ -240,6 +252,9 @@ static void check_reserved(int n_before) {
   }
   for (int i = 0; i < n_before; i++) rows[i] = insert(&table, keys[i]);
   size_t before = table.shards[0].n_slots;
+  int64_t codes = MR__SHARDS * ((int64_t)(most + MR__CODES_IN_LINE - 1) / MR__CODES_IN_LINE) *
+                  MR__CODES_IN_LINE;
+  int64_t said = mr__table_touched_bytes(&table, N, codes);
   NEED(mr__table_reserve(&table, most) == MR_OK);
   size_t n_slots[MR__SHARDS];
   for (int s = 0; s < MR__SHARDS; s++) {
@@ -252,6 +267,11 @@ static void check_reserved(int n_before) {
   for (int s = 0; s < MR__SHARDS && n_before < N / 8; s++)
     CHECK(table.shards[s].n_slots == n_slots[s], "shard %d grew to %zu slots, %zu were reserved", s,
           table.shards[s].n_slots, n_slots[s]);
+  if (n_before == 0) {
+    int64_t took = slots_and_rows(&table);
+    CHECK(took <= said && said < mr__table_touched_bytes(&table, N, 0),
+          "%lld bytes touched, said were %lld", (long long)took, (long long)said);
+  }
   for (int i = 0; i < N; i++)
     CHECK(mr__table_find(&table, keys[i]) == rows[i], "key %d moved or is lost", i);
   static uint64_t all[N], expected[N];
@@ -345,11 +365,6 @@ static void check_waiting(void) {
   mr__waiting_clear(&waiting);
 }
 
-/* Bytes of rows that a shard has come to. */
-static int64_t touched_rows(const struct mr__table *table, const struct mr__shard *shard) {
-  return (int64_t)shard->n_rows * table->stride * (int64_t)sizeof(float);
-}
-
 /* Slots of any size, during a move too, take no more bytes than was said before; nor do they with
  * the rows that are there, at any time until there are so many keys. */
 static void check_bytes(void) {
@@ -358,20 +373,18 @@ static void check_bytes(void) {
   for (int i = 0; i < RANDOM_KEYS; i++) {
     insert(&table, keys[i]);
     if (i % 97) continue;
-    int64_t bytes = 0, touched = 0;
+    int64_t bytes = 0, touched = slots_and_rows(&table);
     for (int s = 0; s < MR__SHARDS; s++) {
       bytes += (int64_t)(mr__shard_all_slots(&table.shards[s]) * sizeof(struct mr__slot));
-      touched += (int64_t)(mr__shard_all_slots(&table.shards[s]) * sizeof(struct mr__slot)) +
-                 touched_rows(&table, &table.shards[s]);
       for (int c = 0; c < MR__CHUNKS && table.shards[s].chunks[c]; c++)
         bytes += ((int64_t)MR__FIRST_CHUNK << c) * table.stride * (int64_t)sizeof(float);
     }
     CHECK(bytes <= mr__table_bytes(&table, i + 1), "%d keys: %lld bytes, said were %lld", i + 1,
           (long long)bytes, (long long)mr__table_bytes(&table, i + 1));
     if (touched > most_touched) most_touched = touched;
-    CHECK(most_touched <= mr__table_touched_bytes(&table, i + 1),
+    CHECK(most_touched <= mr__table_touched_bytes(&table, i + 1, 0),
           "%d keys: %lld bytes touched, said were %lld", i + 1, (long long)most_touched,
-          (long long)mr__table_touched_bytes(&table, i + 1));
+          (long long)mr__table_touched_bytes(&table, i + 1, 0));
   }
   mr__table_clear(&table);
 }

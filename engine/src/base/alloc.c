@@ -182,12 +182,24 @@ char *mr__strdup(const char *text) {
   return copy;
 }
 
+/* Elements of a block that has to hold `need`, and held fewer; 0: too many. Small ones double,
+ * large ones grow by a quarter: the pages that a buffer's largest batch does not reach are few. */
+static size_t grown_capacity(size_t capacity, size_t need, size_t element_size) {
+  enum { LARGE = 4 << 10 };
+  size_t wanted = capacity < 8 ? 8 : capacity, large = LARGE / element_size + 1;
+  while (wanted < need && wanted < large)
+    if (__builtin_mul_overflow(wanted, 2, &wanted)) return 0;
+  if (wanted >= need) return wanted;
+  if (wanted == capacity &&
+      __builtin_add_overflow(capacity, (size_t)((MR__GROWTH - 1) * (double)capacity), &wanted))
+    return 0;
+  return wanted > need ? wanted : need;
+}
+
 int mr__grow(void *block, size_t *capacity, size_t need, size_t element_size) {
   if (need <= *capacity) return MR_OK;
-  size_t bytes, wanted = *capacity < 8 ? 8 : *capacity;
-  while (wanted < need)
-    if (__builtin_mul_overflow(wanted, 2, &wanted)) return mr__fail_memory();
-  if (__builtin_mul_overflow(wanted, element_size, &bytes)) return mr__fail_memory();
+  size_t bytes, wanted = grown_capacity(*capacity, need, element_size);
+  if (!wanted || __builtin_mul_overflow(wanted, element_size, &bytes)) return mr__fail_memory();
   void **slot = block;
   void *grown = mr__realloc(*slot, bytes);
   if (!grown) return mr__fail_memory();

@@ -29,8 +29,10 @@ void mr__free_block(void *block, size_t size); /* accepts NULL */
 
 char *mr__strdup(const char *text);
 
-/* Make room for `need` elements in *block; growth at least doubles, so appending is linear.
- * The old content is kept. On failure everything is as before and the error text is set. */
+/* Make room for `need` elements in *block: for just as many, or so many that appending is linear,
+ * at most MR__GROWTH times as many of a block of some pages, and twice of a smaller one. The old
+ * content is kept. On failure everything is as before and the error text is set. */
+#define MR__GROWTH 1.25
 int mr__grow(void *block, size_t *capacity, size_t need, size_t element_size);
 
 #endif

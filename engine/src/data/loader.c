@@ -731,37 +731,21 @@ int mr_loader_next(mr_loader *loader, mr_batch **out) {
 
 /* ---- how much memory ---- */
 
-/* Bytes of the n largest records of a domain: no batch of n rows has more. */
-static int64_t largest_records(const mr_dataset *dataset, int domain, int64_t n) {
-  enum { SIZES = 2048 }; /* in words; the last stands for all that are longer */
-  const int64_t *offsets = dataset->offsets[domain];
-  int64_t counts[SIZES] = {0}, longest = 0, bytes = 0;
-  if (!offsets) return n * (int64_t)dataset->layout->records[domain].fixed;
-  for (int64_t row = 0; row < dataset->rows[domain]; row++) {
-    uint64_t start = (uint64_t)offsets[row], end = (uint64_t)offsets[row + 1];
-    /* Where it is damaged the loader will say so. */
-    int sound = start <= end && end <= dataset->record_bytes[domain];
-    int64_t size = sound ? (int64_t)(end - start) : 0;
-    counts[size / 4 < SIZES ? size / 4 : SIZES - 1]++;
-    if (size > longest) longest = size;
-  }
-  for (int64_t k = SIZES - 1; k >= 0 && n > 0; n -= counts[k], k--)
-    bytes += (n < counts[k] ? n : counts[k]) * (k == SIZES - 1 ? longest : 4 * k);
-  return bytes;
-}
-
 int64_t mr_loader_bytes(const mr_dataset *dataset, const mr_loader_options *options) {
   mr_loader_options checked = *options;
   if (check_options(&checked) != MR_OK) return -1;
   enum { OWN = 32 }; /* what a batch says of a row beside its values */
+  struct mr__largest largest;
+  mr__dataset_largest(dataset, checked.batch, mr__loader_draws(dataset, &checked), &largest);
   int64_t batch = 0, n = dataset->rows[MR_REQUEST];
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
-    int64_t rows = dataset->rows[domain] < checked.batch ? dataset->rows[domain] : checked.batch;
+    const struct mr__record *shape = &dataset->layout->records[domain];
+    int64_t rows = largest.rows[domain];
     /* Behaviours are numbered by their owners besides. */
-    int64_t times = dataset->layout->records[domain].n_sequences > 0 ? 2 : 1;
-    batch += times * largest_records(dataset, domain, rows) + OWN * rows;
+    int64_t times = shape->n_sequences > 0 ? 2 : 1;
+    batch += times * (rows * (int64_t)shape->fixed + largest.bytes[domain]) + OWN * rows;
   }
   int64_t order = checked.shuffle ? n * (int64_t)(n <= UINT32_MAX ? 4 : 8) : 0;
   if (checked.shuffle_bytes > 0 && order > checked.shuffle_bytes) order = checked.shuffle_bytes;
-  return order + 2 * BATCHES * batch; /* buffers grow by doubling */
+  return order + (int64_t)(MR__GROWTH * BATCHES * (double)batch);
 }

@@ -413,6 +413,11 @@ int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table) {
   return dataset->distinct[table];
 }
 
+int64_t mr_dataset_codes(const mr_dataset *dataset, int32_t table) {
+  if (table < 0 || (size_t)table >= dataset->layout->schema->n_tables) return -1;
+  return dataset->coding.n[table];
+}
+
 int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table) {
   return table >= 0 && (size_t)table < dataset->layout->schema->n_tables &&
          dataset->text_ends[table] != NULL;

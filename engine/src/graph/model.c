@@ -278,9 +278,12 @@ int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t rows
   return rows < 0 || keys < 0 ? 0 : mr__table_filled_bytes(&model->tables[table], rows, keys);
 }
 
-int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys) {
+int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys, int64_t codes) {
   if (check_index("table", table, (size_t)model->n_tables) != MR_OK || keys < 0) return 0;
-  return mr__table_touched_bytes(&model->tables[table], keys);
+  const struct mr__table *own = &model->tables[table];
+  /* Not where rows may never come, nor where there are some, of a checkpoint or another model. */
+  int reserves = own->admit == 0 && own->expire == 0 && mr__table_rows(own) <= MR__ROWS_OF_NONE;
+  return mr__table_touched_bytes(own, keys, reserves ? codes : 0);
 }
 
 int mr_model_part(const mr_model *model, int32_t index, int32_t part, mr_part_info *info) {

@@ -1,10 +1,8 @@
 /* How much memory a run's buffers take: of batches without sequences from the plan alone, of those
  * of a dataset at most, from the sizes of its records. */
+#include "base/alloc.h"
 #include "data/largest.h"
 #include "graph/run.h"
-
-/* Buffers grow by doubling (mr__grow). */
-enum { GROWTH = 2 };
 
 static int64_t more(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -50,13 +48,13 @@ static double key_bytes(const mr_run *run, int column) {
   int t = run->table_of[column];
   if (t < 0) return 0;
   enum { POINTER = 8, NUMBER = 4, NARROW = 8 };
-  if (!run->plan.train) return GROWTH * POINTER;
+  if (!run->plan.train) return MR__GROWTH * POINTER;
   const struct mr__table *table = &run->model->tables[t];
   /* Its row, its place in order of shards, that among distinct keys, its row of the domain, and the
    * distinct row; a copy of the value. */
   double bytes = 2 * POINTER + 3 * NUMBER + (table->width <= NARROW ? 4 * table->width : 0);
   if (table->admit > 0) bytes += NUMBER + POINTER;
-  return GROWTH * bytes;
+  return MR__GROWTH * bytes;
 }
 
 /* Each worker has room for the gradient of the largest share, which has at most an eighth of the
@@ -69,7 +67,7 @@ static double gradient_bytes(const mr_run *run) {
     double bytes = 4.0 * table->width + (double)table->n_parts;
     if (bytes > most) most = bytes;
   }
-  return GROWTH * most * run->n_workers / SHARES;
+  return MR__GROWTH * most * run->n_workers / SHARES;
 }
 
 /* For each byte of a record beyond what all have: what its values or behaviours take at most, and

@@ -380,6 +380,13 @@ static int64_t slots_bytes(int64_t most, int64_t least) {
   return least < old * 3 / 5 + old / MOVED_AT_ONCE ? bytes + bytes / 2 : bytes;
 }
 
+/* The same where slots are reserved for as many as the largest shard has, which may be as few as
+ * `least`: then there are no old ones, but where that makes slots that do not last. */
+static int64_t reserved_bytes(int64_t most, int64_t least) {
+  int64_t bytes = slots_bytes(most, INT64_MAX);
+  return slots_bytes(least, INT64_MAX) == bytes ? bytes : slots_bytes(most, least);
+}
+
 static int64_t waiting_bytes(const struct mr__table *table, int64_t keys) {
   return table->admit > 0 ? mr__waiting_bytes(keys) : 0;
 }
@@ -429,15 +436,25 @@ int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t rows, int6
   return bytes + (table->admit > 0 ? mr__waiting_filled_bytes(keys) : 0);
 }
 
-int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys) {
-  int64_t most = most_of_shard(keys), even = keys / MR__SHARDS;
-  int64_t bytes = slots_bytes(most, 2 * even - most) + touched_bytes(table, most);
-  /* Slots take more just before the last of the old ones are moved than with these keys, perhaps. */
+/* Slots take more just before the last of the old ones are moved than with all keys, perhaps. */
+static int64_t moving_bytes(const struct mr__table *table, int64_t most) {
   int64_t size = FIRST_SLOTS;
   while (most_rows(MR__SHARDS - 1, (size_t)size) < (size_t)most) size *= 2;
   int64_t moving = size / 2 * 3 / 5 + size / 2 / MOVED_AT_ONCE;
-  int64_t before = slots_bytes(moving, 0) + touched_bytes(table, moving);
-  return (moving < most && before > bytes ? before : bytes) + waiting_bytes(table, keys);
+  return moving < most ? slots_bytes(moving, 0) + touched_bytes(table, moving) : 0;
+}
+
+int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys, int64_t codes) {
+  int64_t most = most_of_shard(keys), even = keys / MR__SHARDS;
+  int64_t bytes = slots_bytes(most, 2 * even - most), before = moving_bytes(table, most);
+  int64_t in_shard = codes / MR__SHARDS;
+  if (in_shard >= 2 * MR__CODES_IN_LINE) {
+    most = in_shard + MR__ROWS_OF_NONE;
+    bytes = reserved_bytes(most, in_shard - (MR__CODES_IN_LINE - 1));
+    before = 0;
+  }
+  bytes += touched_bytes(table, most);
+  return (before > bytes ? before : bytes) + waiting_bytes(table, keys);
 }
 
 static int by_key(const void *a, const void *b) {

@@ -44,6 +44,8 @@
 #include "table/waiting.h"
 
 enum { MR__CHUNKS = 27, MR__FIRST_CHUNK = 64, MR__SLOT_SIZES = 32 };
+/* Rows of keys that stand for no value, at most: "unknown", and that of zeros. */
+enum { MR__ROWS_OF_NONE = 2 };
 
 enum mr__start { MR__START_ZERO, MR__START_NORMAL, MR__START_UNIFORM };
 
@@ -223,11 +225,12 @@ int64_t mr__table_rows(const struct mr__table *table);
 /* At most the bytes of slots and chunks once the table holds so many keys, spread evenly, and of
  * their counts where they are admitted. */
 int64_t mr__table_bytes(const struct mr__table *table, int64_t keys);
-/* What of it so many rows touch, and so many keys that are counted: chunks of rows are not full at their end, and pages that were never
- * written take no memory. */
+/* What of it so many rows touch, and so many keys that are counted: chunks of rows are not full at
+ * their end, and pages that were never written take no memory. */
 int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t rows, int64_t keys);
-/* The same at most, on the way to so many keys, too, while slots are moved. */
-int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys);
+/* The same at most, on the way to so many keys, too: while slots are moved, but where they are
+ * reserved at once for so many codes; 0: they are not. */
+int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys, int64_t codes);
 
 /* All keys in ascending order, [mr__table_rows]. */
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys);

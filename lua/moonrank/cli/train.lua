@@ -32,29 +32,30 @@ local function print_warm_start(say, report)
   end
 end
 
--- The most that it will take; `own` is what the program has without data.
-local function print_memory(say, d, data, own)
+-- The most that it will take, and, where that is less, what it took to build the cache.
+local function print_memory(say, d, data)
   local total = 0
   local function megabytes(bytes)
     return require "moonrank.progress".grouped(math.ceil(bytes / 2 ^ 20))
   end
   local parts = {}
-  local check_memory = require "moonrank.check_memory"
+  local check_memory, clock = require "moonrank.check_memory", require "moonrank.clock"
   local dense = check_memory.dense(d.parameters, data.splits.valid ~= nil)
   for _, part in ipairs { { "weights", dense }, { "tables", d.table_bytes }, { "batches", d.bytes },
     { "the loader", d.loader_bytes }, { "evaluation", d.figure_bytes },
-    { "the program", own + check_memory.code } } do
+    { "the program", check_memory.program() } } do
     total = total + part[2]
     parts[#parts + 1] = ("%s %s"):format(part[1], megabytes(part[2]))
   end
-  local mapped = 0
+  local mapped, before = 0, clock.peak_memory() or 0
   for _, split in pairs(data.splits) do mapped = mapped + split.cache_bytes end
   say(("memory   at most %s MB: %s; and up to %s MB of the mapped cache, which the system takes "
-    .. "back when it needs to"):format(megabytes(total), table.concat(parts, ", "),
-    megabytes(mapped)))
+    .. "back when it needs to%s"):format(megabytes(total), table.concat(parts, ", "),
+    megabytes(mapped), before > total + mapped
+      and ("; to build the cache took %s MB"):format(megabytes(before)) or ""))
 end
 
-local function print_header(say, opened, own)
+local function print_header(say, opened)
   local configuration, script = opened.configuration, opened.script
   local data, run = opened.data, opened.run
   local grouped = require "moonrank.progress".grouped
@@ -82,7 +83,7 @@ local function print_header(say, opened, own)
     say(("tables   %d wide (keys): %s"):format(width, table.concat(names[width], ", ")))
   end
   if run.frozen then say("frozen   " .. table.concat(run.frozen, ", ")) end
-  print_memory(say, d, data, own)
+  print_memory(say, d, data)
 end
 
 -- Figures for metrics.jsonl: without those by task where there is only one.
@@ -278,7 +279,6 @@ local function train_once(options, asked)
   local progress = require "moonrank.progress".new { quiet = options.quiet }
   local stop_after = require "moonrank.args".whole("--stop-after", options.stop_after, 1, 1e9)
   require "moonrank.libc".return_blocks()
-  local own = require "moonrank.clock".memory() or 0 -- before there is a model or any data
   local opened = require "moonrank.experiment".open(options, progress,
     options.no_test and { "train", "valid" } or { "train", "valid", "test" })
   local configuration, data, run = opened.configuration, opened.data, opened.run
@@ -294,7 +294,7 @@ local function train_once(options, asked)
   end
 
   if out.notice then say(out.notice) end
-  print_header(say, opened, own)
+  print_header(say, opened)
   print_warm_start(say, taken)
   report_labels(say, data)
   report_bad_rows(say, data, out, resumes)
