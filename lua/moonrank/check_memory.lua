@@ -20,7 +20,9 @@ end
 
 -- What a training holds of its own beside code: Lua's memory, half of it waiting to be collected,
 -- compiled Lua, stacks, what the system's allocator keeps. Measured.
-local OWN = 4.3 * 2 ^ 20
+local OWN = 2.0 * 2 ^ 20
+-- Of the pages that tables lie in (mr__calloc_block).
+local HUGE_PAGE = 2 ^ 21
 
 --- Bytes of dense weights: themselves, an optimizer's two states, packed as forward and backward
 -- products read them; and the best model so far, packed too, where there is one.
@@ -42,6 +44,20 @@ local function rows_of(report, t, own, keys, epochs)
   return report.table_counts[t]:distinct(math.max(often, own.min_count))
 end
 
+-- Rows of the best model so far: it may be that of any epoch, so between those of the first and the
+-- last.
+local function best_rows(report, t, own, keys, epochs)
+  return (rows_of(report, t, own, keys, 1) + rows_of(report, t, own, keys, epochs)) / 2
+end
+
+-- What a table takes while it is saved, beside its rows: their keys in order, a stretch of rows,
+-- and the keys that wait, in order and once more.
+local ROWS_SAVED, WAITING_SAVED = 4096, 32
+local function saving_bytes(t, own, rows, keys)
+  local waiting = own and own.admit and keys - rows or 0
+  return math.max(8 * rows + 4 * t.width * math.min(rows, ROWS_SAVED), WAITING_SAVED * waiting)
+end
+
 -- At most the keys of a table that a split has.
 local function keys_of(survey, t)
   local keys = 0
@@ -51,23 +67,36 @@ local function keys_of(survey, t)
   return keys
 end
 
--- Tables with the states of their optimizers, the best so far without, and what finds their rows.
+-- The same in whole pages, huge ones where the system gives such; what was freed at their start, as
+-- a table's first slots, is not used again.
+local function in_pages(bytes)
+  local file = io.open("/sys/kernel/mm/transparent_hugepage/enabled", "r")
+  local is_given = file and not file:read "*a":find("[never]", 1, true)
+  if file then file:close() end
+  return is_given and math.ceil(bytes / HUGE_PAGE + 1 / 8) * HUGE_PAGE or bytes
+end
+
+-- Tables with the states of their optimizers, the best so far without, what finds their rows, and
+-- what saving the largest takes.
 local function table_bytes(opened, report, described)
   local run, model, valid = opened.run, opened.model, report.surveys.valid
   local configured = model.fields_config and model.fields_config.tables or {}
-  local bytes, best = 0, valid and model:fresh()
+  local bytes, saving, best = 0, 0, valid and model:fresh()
   for i, t in ipairs(described.tables) do
     local keys = (report.table_rows[t.name] or 0) + 1 -- with that of unknown values
-    local rows = rows_of(report, t.name, configured[t.name], keys, run.options.epochs)
+    local own, epochs = configured[t.name], run.options.epochs
+    local rows = rows_of(report, t.name, own, keys, epochs)
+    saving = math.max(saving, saving_bytes(t, own, rows, keys))
     bytes = bytes + memo_bytes(keys)
       + tonumber(C.mr_model_table_filled(model.handle, i - 1, rows, keys))
     if best then
       bytes = bytes + memo_bytes(math.min(keys, keys_of(valid, t.name)))
-        + tonumber(C.mr_model_table_filled(best.handle, i - 1, rows, 0))
+        + tonumber(C.mr_model_table_filled(best.handle, i - 1,
+          best_rows(report, t.name, own, keys, epochs), 0))
     end
   end
   if best then best:close() end
-  return bytes
+  return in_pages(bytes) + saving
 end
 
 -- ---- batches: a run is given one as the data has them, and then says what it holds ----

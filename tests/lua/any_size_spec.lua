@@ -99,8 +99,8 @@ describe("the memory that is printed at the start", function()
     if os.getenv "MOONRANK_BUILD" then return end -- sanitizers take memory of their own
     local log = helper.read(dir .. "/" .. name .. "/log.txt")
     local total, parts, mapped, built = log:match("memory   at most (%d+) MB: (weights %d+, "
-      .. "tables %d+, batches %d+, the loader %d+, evaluation %d+, the program %d+); and up to (%d+) MB of "
-      .. "the mapped cache, which the system takes back when it needs to([^\n]*)\n")
+      .. "tables %d+, batches %d+, the loader %d+, evaluation %d+, the program %d+); and up to "
+      .. "(%d+) MB of the mapped cache, which the system takes back when it needs to([^\n]*)\n")
     local sum, took = 0, 0
     for part in parts:gmatch "%d+" do sum = sum + part end
     assert(sum >= tonumber(total) and sum <= total + 6, parts) -- each is rounded up

@@ -269,6 +269,8 @@ describe("moonrank check", function()
     end
   end
   local IDS = "fields: [{name: [a, b], side: ad, type: id}]\n"
+  local ADMIT = "tables: {a: {admit: {count: 2}}, b: {admit: {count: 5}}}\n"
+  local FM = "model: {script: fm, dim: 32}\n"
 
   -- Shapes of data, in each of which another part of the memory is the largest: a header and a row,
   -- of which a request has some; and an experiment.
@@ -280,11 +282,12 @@ describe("moonrank check", function()
     ["layers over few rows"] = { rows = 20000, header = "click,a,b", row = ids(2000),
       fields = IDS, experiment = "model: {script: dnn, hidden: [64, 32]}\n", threads = 2 },
     ["two tables of many keys"] = { rows = 200000, header = "click,a,b", row = ids(400000),
-      fields = IDS, experiment = "model: {script: fm, dim: 32}\n" },
-    -- Without validation data: the best model so far may be that of an epoch with fewer rows.
+      fields = IDS, experiment = FM },
     ["keys that are admitted by count"] = { rows = 300000, header = "click,a,b", row = ids(200000),
-      data = "data: {train: train.csv}\n", fields = IDS .. "tables: {a: {admit: {count: 2}}, "
-        .. "b: {admit: {count: 5}}}\n", experiment = "model: {script: fm, dim: 32}\n" },
+      data = "data: {train: train.csv}\n", fields = IDS .. ADMIT, experiment = FM },
+    -- The best model so far is that of an epoch with fewer rows, or not.
+    ["keys that are admitted, and the best model"] = { rows = 300000, header = "click,a,b",
+      row = ids(200000), fields = IDS .. ADMIT, experiment = FM },
     ["histories under attention"] = { rows = 12000, of_request = 4, header = "rid,past,ad,click",
       row = function(random)
         return ("%d,%d"):format(random(3000), random(2) - 1)

@@ -413,26 +413,38 @@ static int64_t count_pages(int64_t each, int64_t used, int64_t page) {
   return pages;
 }
 
-/* Pages of the rows of shards that have so many each. */
+/* Pages of the rows of shards that have so many each. Small blocks share huge pages: all of one is
+ * there when any of it is. */
 static int64_t touched_bytes(const struct mr__table *table, int64_t of_shard) {
-  int64_t bytes = 0, first = 0;
+  int64_t bytes = 0, first = 0, stride = table->stride * (int64_t)sizeof(float);
   for (int chunk = 0; first < of_shard; chunk++) {
     int64_t rows = (int64_t)MR__FIRST_CHUNK << chunk,
-            block = (int64_t)chunk_block_bytes(table, chunk);
-    int64_t page = block < MR__HUGE_PAGE ? 4096 : MR__HUGE_PAGE;
-    int64_t used =
-        (of_shard - first < rows ? of_shard - first : rows) * table->stride * (int64_t)sizeof(float);
-    int64_t pages = count_pages(block / MR__SHARDS, used, page) * page;
+            block = (int64_t)chunk_block_bytes(table, chunk), pages = block;
+    int64_t used = (of_shard - first < rows ? of_shard - first : rows) * stride;
+    if (block >= MR__HUGE_PAGE)
+      pages = count_pages(block / MR__SHARDS, used, MR__HUGE_PAGE) * MR__HUGE_PAGE;
     bytes += pages < block ? pages : block;
     first += rows;
   }
   return bytes;
 }
 
+/* What shards take beyond that, as hashes are not even: some have a row or more in the next chunk,
+ * and each of these a page. */
+static int64_t uneven_bytes(const struct mr__table *table, int64_t even) {
+  int64_t first = 0, chunk = 0;
+  while (first < even) first += (int64_t)MR__FIRST_CHUNK << chunk++;
+  double deviations = (double)(first - even) / sqrt((double)even + 1);
+  int64_t shards = (int64_t)(MR__SHARDS * erfc(deviations / sqrt(2)) / 2 + 0.5);
+  int64_t block = (int64_t)chunk_block_bytes(table, (int)chunk), pages = shards * MR__HUGE_PAGE;
+  return pages < block ? pages : block;
+}
+
 int64_t mr__table_filled_bytes(const struct mr__table *table, int64_t rows, int64_t keys) {
   int64_t even = rows / MR__SHARDS + 1;
   int is_reserved = table->admit == 0 && table->expire == 0; /* then no slots move */
-  int64_t bytes = slots_bytes(even, is_reserved ? INT64_MAX : even) + touched_bytes(table, even);
+  int64_t bytes = slots_bytes(even, is_reserved ? INT64_MAX : even) + touched_bytes(table, even) +
+                  uneven_bytes(table, even);
   return bytes + (table->admit > 0 ? mr__waiting_filled_bytes(keys) : 0);
 }
 
