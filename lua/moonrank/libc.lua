@@ -37,6 +37,10 @@ function M.read(number, most, milliseconds)
   return ffi.string(buffer, n)
 end
 
+--- Do nothing for a while, or until a signal comes.
+-- @tparam integer milliseconds
+function M.wait(milliseconds) ffi.C.poll(nil, 0, milliseconds) end
+
 --- Have blocks of 256 KB and more come from the system and go back to it, and all threads share the
 -- room of others. By itself, glibc keeps what was freed, of up to 32 MB at a time and for each
 -- thread, and buffers that grow leave holes that nothing fits. For a process whose buffers live

@@ -9,7 +9,9 @@
 local Checkpoints = require "moonrank.checkpoints"
 local Dataset = require "moonrank.dataset"
 local Sink = require "moonrank.sink"
+local clock = require "moonrank.clock"
 local json = require "moonrank.json"
+local libc = require "moonrank.libc"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
 local yaml = require "moonrank.yaml"
@@ -18,6 +20,7 @@ local RunFolder = {}
 RunFolder.__index = RunFolder
 
 local ENOENT = 2
+local SECONDS_TO_END = 2 -- of a training that was killed
 
 local function copy(value)
   if type(value) ~= "table" then return value end
@@ -165,7 +168,8 @@ function RunFolder:sync_metrics()
 end
 
 --- Make the folder where it is missing and hold it, until this process ends or calls release(): two
--- trainings in one folder would write over each other's checkpoints.
+-- trainings in one folder would write over each other's checkpoints. One that has just been killed
+-- may take a moment to end: it is waited for.
 -- @tparam string path
 -- @treturn ?integer what release() takes
 -- @treturn ?string what is wrong
@@ -173,7 +177,12 @@ function RunFolder.hold(path)
   local ok, message = path_of.make_folder(path)
   if not ok then return nil, message end
   local lock = mr.new "int32_t[1]"
-  local status = mr.C.mr_lock_take(lock, path .. "/lock")
+  local status
+  local last = clock.now() + SECONDS_TO_END
+  repeat
+    status = mr.C.mr_lock_take(lock, path .. "/lock")
+    if status == mr.C.MR_END then libc.wait(20) end
+  until status ~= mr.C.MR_END or clock.now() > last or mr.C.mr_signals_seen() > 0
   ok, message = mr.ok(status)
   if not ok then return nil, message end
   if status == mr.C.MR_END then return nil, ("%s: another training runs there"):format(path) end

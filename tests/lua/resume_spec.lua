@@ -249,6 +249,18 @@ kill -CONT $run; wait $run]]):format(helper.quote(dir .. "/dnn.yaml"), out, out,
     same(dir, "held")
   end)
 
+  -- kill -9, and at once the next: the first one's threads may still be ending.
+  it("waits a moment for a folder whose training ends", function()
+    assert(require "moonrank.path".make_folder(dir .. "/ending"))
+    local out = helper.quote(dir .. "/ending")
+    local status, _, err = helper.shell(([[(flock 9; touch %s/taken; sleep 0.5) 9>%s/lock &
+until [ -e %s/taken ]; do sleep 0.01; done
+./moonrank train %s --out %s --quiet]]):format(out, out, out, helper.quote(dir .. "/dnn.yaml"),
+      out))
+    assert.same({ 0, "" }, { status, err })
+    same(dir, "ending")
+  end)
+
   it("starts from the beginning where nothing was saved yet", function()
     assert.equal(0, (train(dir, "fresh", "--resume")))
     same(dir, "fresh")
