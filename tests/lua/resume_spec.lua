@@ -120,8 +120,9 @@ kill -INT $run; wait $run]]):format(command, helper.quote(dir .. "/interrupted/c
       .. helper.quote(dir .. "/killed")
     local kills, finished = 0, 0
     while kills < KILLS do
-      local status = helper.shell(("timeout -s KILL %.3f ./moonrank train %s --resume"):format(
-        0.03 + 0.25 * random(), quoted))
+      -- Waited for: the run folder belongs to a process until all of it has ended.
+      local status = helper.shell(("./moonrank train %s --resume & run=$!; sleep %.3f; "
+        .. "kill -KILL $run 2>/dev/null; wait $run"):format(quoted, 0.03 + 0.25 * random()))
       if status == 0 then -- it came to its end: compare, and begin again
         same(dir, "killed")
         finished = finished + 1
