@@ -118,4 +118,39 @@ function M.check_training(train, label, context, stop)
   end
 end
 
+-- A word as YAML has it: quoted where it may mean something else; nil where that is not plain.
+local function word(text)
+  if text:find "^[%w_+-][%w_.+-]*$" then return text end
+  return not text:find '["\\%c]' and ('"%s"'):format(text) or nil
+end
+
+-- What takes a label for 1: a text, or this number and more, from 1 on.
+local function takes(text)
+  local number = tonumber(text)
+  if not number or not text:find "%d" then
+    local is = word(text)
+    return is and "is: " .. is, ('"%s"'):format(text)
+  end
+  local least = ("%.14g"):format(math.max(number, 1))
+  return "from: " .. least, least .. " and more"
+end
+
+--- A message about a label that is neither 0 nor 1, with what in the configuration would take such.
+-- @tparam string message
+-- @tparam table label  resolved
+-- @treturn string the message alone where it is about something else
+function M.hint(message, label)
+  local text, column = message:match 'label "([^"]+)" in column "([^"]+)", expected 0 or 1$'
+  if not text or #text > 40 then return message end -- longer ones are not shown whole
+  for _, task in ipairs(sorted_keys(label)) do
+    local rule, what = takes(text)
+    local name = word(column)
+    if label[task] == column and rule and name then
+      return ("%s; label: {%s: {column: %s, %s}} takes %s for 1"):format(message, task, name, rule,
+        what)
+    end
+  end
+  return message
+end
+
 return M

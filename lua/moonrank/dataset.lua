@@ -221,6 +221,9 @@ function methods:open_files(paths, name, options)
   if spool then path_of.remove_folder(spool) end
   if not ran then error(ok, 0) end
   if self.kept and message then message = message:gsub("^" .. self.kept.path, "standard input") end
+  if message then
+    message = require "moonrank.config_labels".hint(message, self.config.label or {})
+  end
   return split, message
 end
 

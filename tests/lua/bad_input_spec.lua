@@ -90,8 +90,15 @@ describe("refused is", function()
   end)
 
   it("a label that is neither 0 nor 1", function()
-    for _, label in ipairs { "2", "", "0.5", "-1", "yes", "nan" } do
-      refuses(('train.csv:22:1: label "%s" in column "click", expected 0 or 1'):format(label),
+    local long = ("b"):rep(41)
+    for label, hint in pairs { ["2"] = "from: 2}} takes 2 and more", [""] = false,
+      ["0.5"] = "from: 1}} takes 1 and more", ["-1"] = "from: 1}} takes 1 and more",
+      ["4.25"] = "from: 4.25}} takes 4.25 and more", yes = 'is: yes}} takes "yes"',
+      nan = 'is: nan}} takes "nan"', [" >50K"] = 'is: " >50K"}} takes " >50K"',
+      ["a\\b"] = false, [long] = false } do
+      refuses(('train.csv:22:1: label "%s" in column "click", expected 0 or 1%s'):format(
+        label == long and label:sub(1, 40) .. "..." or label,
+        hint and ("; label: {ctr: {column: click, %s for 1"):format(hint) or ""),
         GOOD .. label .. ",u1,a1,3\n")
     end
   end)

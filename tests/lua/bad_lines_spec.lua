@@ -100,10 +100,12 @@ describe("JSON lines: refused is", function()
   end)
 
   it("a label that is neither 0 nor 1", function()
-    for _, label in ipairs { "2", "0.5", "-1", '"yes"' } do
+    for label, hint in pairs { ["2"] = "from: 2}} takes 2 and more",
+      ["0.5"] = "from: 1}} takes 1 and more", ["-1"] = "from: 1}} takes 1 and more",
+      ['"yes"'] = 'is: yes}} takes "yes"' } do
       local place, text = label:find '"' and 11 or 10, label:gsub('"', "")
-      says((':21:%d: label "%s" in column "click", expected 0 or 1'):format(place, text),
-        row { click = label })
+      says((':21:%d: label "%s" in column "click", expected 0 or 1; label: {ctr: {column: click, '
+        .. "%s for 1"):format(place, text, hint), row { click = label })
     end
     says(':21:10: label "" in column "click", expected 0 or 1', row { click = "null" })
     says(':21:10: label "" in column "click", expected 0 or 1', row { click = "NaN" })
