@@ -317,3 +317,23 @@ describe("wrong rows", function()
       assert.is_true(tonumber(first) > 0 and rest == expected .. "nan\nnan\n")
     end)
 end)
+
+describe("a JSON member that no line has", function()
+  it("is named when a training begins, and so is a column without values", function()
+    local dir, lines = helper.temp_dir(), {}
+    for i = 1, 20 do
+      lines[i] = ('{"click":%d,"user":"u%d","blank":"","rare":"r%d","past":[]}\n'):format(i % 2,
+        i, i)
+    end
+    helper.write(dir .. "/train.jsonl", table.concat(lines))
+    helper.write(dir .. "/fields.yaml", "data: {train: train.jsonl}\nlabel: click\nfields:\n"
+      .. "  - {name: [usr, user, blank], side: ad, type: id}\n"
+      .. "  - {name: rare, side: ad, type: id}\ntables: {rare: {min_count: 2}}\n"
+      .. "sequences: [{name: p, side: ad, of: {user: past}}]\n")
+    helper.write(dir .. "/lr.yaml", "fields: fields.yaml\nmodel: {script: lr}\n")
+    local status, out, err = helper.run("train lr.yaml --out run", dir)
+    assert.same({ 0, "" }, { status, err })
+    assert.equal("empty    no row of train has a value: usr, blank",
+      out:match "(empty [^\n]*)")
+  end)
+end)

@@ -158,6 +158,19 @@ local function report_bad_rows(say, data, out, resumes)
   if counts and not resumes then out:metrics { bad_rows = counts } end
 end
 
+-- Fields that the training data has no value of: a wrong name, as often as not.
+local function report_empty(say, data)
+  local names = {}
+  for _, field in ipairs(data.schema:id_fields()) do
+    if data.train:distinct(field.table) == 0 and data.train:unseen(field) == 0 then
+      names[#names + 1] = field.name
+    end
+  end
+  if names[1] then
+    say(("empty    no row of train has a value: %s"):format(table.concat(names, ", ")))
+  end
+end
+
 -- Values of the training data that are rare or not listed.
 local function report_unknown(say, data)
   local parts, grouped = {}, require "moonrank.progress".grouped
@@ -298,6 +311,7 @@ local function train_once(options, asked)
   print_warm_start(say, taken)
   report_labels(say, data)
   report_bad_rows(say, data, out, resumes)
+  report_empty(say, data)
   report_unknown(say, data)
   fit(run, data, configuration, out, say, progress, stop_after)
   report_keys(say, run)
