@@ -14,6 +14,7 @@ local M = {}
 
 local FEW = 32      -- values of a column of whole numbers that is then taken for an id
 local SKEWED = 2    -- skewness from which on log1p is wanted
+local WIDE = 100    -- numbers beyond are normalised, as `moonrank check` wants them to be
 local LONG_TEXT = 60 -- bytes of a cell on average: free text
 local LEAST_ROWS = 50 -- to say what has another value in every row
 local LEAST_TOLD = 10 -- rows of each label, to say that values tell it
@@ -212,6 +213,8 @@ local function as_number(column, what)
   if look.min >= -look.max / 100 and look.skew > SKEWED and look.max > 10 then
     column.transform = "log1p"
     column.why = column.why .. ", skewed"
+  elseif math.max(look.max, -look.min) > WIDE then
+    column.normalize = true
   end
 end
 
@@ -524,6 +527,24 @@ local function make_sequence(group, columns, others, why)
   return sequence
 end
 
+-- Of two aligned lists the values and their weights: fractions beside values that are no history,
+-- whose fractions are a number of each behaviour.
+local function weights_of(group, columns)
+  local values, weights = group[1], group[2]
+  if values.list.decimals then values, weights = weights, values end
+  if #group ~= 2 or values.list.decimals or not weights.list.decimals or values.padding then
+    return nil
+  end
+  if names.is_list(values.name) or counterpart(values, columns) then return nil end
+  return values, weights
+end
+
+local function take_weights(values, weights)
+  values.weights = weights.source
+  values.why = ("%s, their weights in %s"):format(values.why, weights.name)
+  weights.role, weights.why = "weights", nil
+end
+
 -- Lists of equal lengths in every row are aligned: one behaviour at each place.
 local function find_sequences(columns)
   local sequences, lists = {}, {}
@@ -541,8 +562,10 @@ local function find_sequences(columns)
           group[#group + 1] = lists[k]
         end
       end
-      local field = counterpart(column, columns)
-      if #group > 1 then
+      local field, values, weights = counterpart(column, columns), weights_of(group, columns)
+      if values then
+        take_weights(values, weights)
+      elseif #group > 1 then
         sequences[#sequences + 1] = make_sequence(group, columns, sequences,
           "equally many values in every row: columns of one sequence")
       elseif field and names.is_list(column.name) and not column.weighted then

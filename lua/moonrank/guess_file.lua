@@ -49,8 +49,9 @@ end
 -- Columns that are described by the same words stand in one entry, if they need no source.
 local function alike(a, b)
   return a.side == b.side and a.type == b.type and a.transform == b.transform
+    and a.normalize == b.normalize
     and a.separator == b.separator and a.padding == b.padding and a.width == b.width
-    and a.table == b.table and a.weighted == b.weighted
+    and a.table == b.table and not a.weights and not b.weights and a.weighted == b.weighted
     and a.weight_separator == b.weight_separator
     and a.side_why == b.side_why
     and a.name == a.source and b.name == b.source
@@ -110,8 +111,9 @@ local function field_entry(group)
     { "table", first.table },
     { "separator", first.type ~= "number" and first.separator or nil },
     { "padding", padding_of(first) }, { "width", first.width },
-    { "weighted", first.weighted }, { "weight_separator", first.weight_separator },
-    { "transform", first.transform } }
+    { "weights", first.weights }, { "weighted", first.weighted },
+    { "weight_separator", first.weight_separator },
+    { "transform", first.transform }, { "normalize", first.normalize } }
   local list = yaml.write { { name = #names > 1 and names or names[1] } }:match "^%- {(.*)}\n$"
   local all = {}
   for piece in (list .. ", "):gmatch "(.-), " do all[#all + 1] = piece end

@@ -207,7 +207,7 @@ describe("moonrank check", function()
     assert.equal(0, (helper.run("init train.csv", own)))
     local text = helper.read(own .. "/fields.yaml")
     assert.truthy(text:find("{name: n, side: ad, type: number, transform: log1p}", 1, true), text)
-    assert.truthy(text:find("{name: far, side: ad, type: number}", 1, true), text)
+    assert.truthy(text:find("{name: far, side: ad, type: number, normalize: true}", 1, true), text)
   end)
 
   it("finds what was not known yet: times after the row's own, and after now", function()

@@ -525,6 +525,50 @@ fields:
     trains(dir)
   end)
 
+  it("normalises numbers that are far from 1, so that check wants nothing of them", function()
+    local dir = helper.temp_dir()
+    write(dir .. "/train.csv", { "click", "item_id", "duration", "depth", "ratio" }, 600,
+      function(_, random)
+        return { random(2) - 1, "i" .. random(40), ("%.1f"):format(4000 + 900 * random()),
+          ("%.1f"):format(-500 * random()), ("%.2f"):format(99 * random()) }
+      end, ",")
+    local fields, text = init(dir, "train.csv")
+    assert.same({ true, true }, { field(fields, "duration").normalize,
+      field(fields, "depth").normalize })
+    assert.is_nil(field(fields, "ratio").normalize)
+    assert(text:find("type: number, normalize: true}", 1, true), text)
+    local status, out, err = helper.run("check lr.yaml", dir)
+    assert.same({ 0, "" }, { status, err })
+    assert.is_nil(out:find("wide range", 1, true), out)
+    trains(dir)
+  end)
+
+  it("guesses weights in a column beside, but not numbers of a history", function()
+    local dir = helper.temp_dir()
+    local function joined(list, separator) return table.concat(list, separator) end
+    write(dir .. "/train.csv", { "click", "user_id", "item_id", "tags", "strength", "seen_items",
+      "prices" }, 600, function(i, random)
+      local tags, strength, seen, prices = {}, {}, {}, {}
+      for k = 1, random(4) do
+        tags[k], strength[k] = "t" .. random(30), ("%.2f"):format(random())
+      end
+      for k = 1, random(3) do
+        seen[k], prices[k] = "i" .. random(40), ("%.1f"):format(9 * random())
+      end
+      return { random(2) - 1, "u" .. i % 50, "i" .. random(40), joined(tags, "|"),
+        joined(strength, "|"), joined(seen, ";"), joined(prices, ";") }
+    end, ",")
+    local fields, text = init(dir, "train.csv")
+    local tags = field(fields, "tags")
+    assert.same({ "ids", "strength" }, { tags.type, tags.weights })
+    assert.is_nil(field(fields, "strength"))
+    assert(text:find("# lists of up to 4, 30 different, their weights in strength; ", 1, true))
+    assert(text:find('separator: "|", weights: strength}', 1, true), text)
+    assert.equal(1, #fields.sequences)
+    assert.equal("prices", fields.sequences[1].of.prices.column)
+    trains(dir)
+  end)
+
   it("guesses weights in lists of JSON", function()
     local dir = helper.temp_dir()
     local random, lines = helper.random(3), {}
