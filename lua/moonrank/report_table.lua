@@ -96,14 +96,29 @@ function M.lines(report, row, tasks)
   return lines
 end
 
---- Which values a model does not know, as a line for people.
+local MOST_UNSEEN = 10 -- fields that a line names
+
+--- Which values a model does not know, as a line for people: of many fields those with the largest
+-- shares.
 -- @tparam ?{table,...} unseen  of the figures of Predictor:evaluate
 -- @treturn ?string such as "ad_id 3.10 % of 1,000 values"; nil where there are none
 function M.unseen(unseen)
   local parts, grouped = {}, require "moonrank.progress".grouped
-  for i, one in ipairs(unseen or {}) do
+  local shown = { unpack(unseen or {}) }
+  local others = #shown - MOST_UNSEEN
+  if others > 0 then
+    table.sort(shown, function(a, b)
+      local of_a, of_b = a.unseen / a.values, b.unseen / b.values
+      return of_a > of_b or of_a == of_b and a.field < b.field
+    end)
+  end
+  for i = 1, math.min(#shown, MOST_UNSEEN) do
+    local one = shown[i]
     parts[i] = ("%s %.2f %% of %s values"):format(one.field, 100 * one.unseen / one.values,
       grouped(one.values))
+  end
+  if others > 0 then
+    parts[#parts + 1] = ("less in %d other%s"):format(others, others == 1 and "" or "s")
   end
   return parts[1] and table.concat(parts, ", ")
 end

@@ -95,3 +95,24 @@ describe("progress", function()
     assert.equal("1 h 03 min", Progress.duration(3800))
   end)
 end)
+
+describe("the line of values that a model does not know", function()
+  local unseen = require "moonrank.report_table".unseen
+
+  it("names every field in their order, and of many the ten with the largest shares", function()
+    local list, parts = {}, {}
+    assert.is_nil(unseen(nil))
+    assert.is_nil(unseen {})
+    for i = 1, 10 do
+      list[i] = { field = "f" .. i, unseen = i, values = 2000 }
+      parts[i] = ("f%d %.2f %% of 2,000 values"):format(i, i / 20)
+    end
+    assert.equal(table.concat(parts, ", "), unseen(list))
+    for i = 1, 5 do parts[i], parts[11 - i] = parts[11 - i], parts[i] end
+    list[11] = { field = "f11", unseen = 0.5, values = 2000 }
+    assert.equal(table.concat(parts, ", ") .. ", less in 1 other", unseen(list))
+    list[12] = { field = "g", unseen = 1, values = 2000 } -- as f1, and behind it by its name
+    assert.equal(table.concat(parts, ", ") .. ", less in 2 others", unseen(list))
+    assert.equal("f1", list[1].field) -- the figures keep their order
+  end)
+end)
