@@ -64,7 +64,7 @@ function Split:bad_rows()
 end
 
 --- The same as a line for people, nil where there are none.
--- @treturn ?string such as "train: 3 wrong rows left out (1 cells, 2 number)"
+-- @treturn ?string such as "train: 3 wrong rows left out (cells 1, number 2)"
 function Split:bad_rows_line()
   local n, by_reason = self:bad_rows()
   return Split.bad_line(self.name, n, by_reason)
@@ -79,7 +79,7 @@ function Split.bad_line(name, n, by_reason)
   if n == 0 then return nil end
   local parts = {}
   for i, reason in ipairs(sorted_keys(by_reason)) do
-    parts[i] = ("%d %s"):format(by_reason[reason], reason)
+    parts[i] = ("%s %d"):format(reason, by_reason[reason])
   end
   return ("%s: %d wrong row%s left out (%s)"):format(name, n, n == 1 and "" or "s",
     table.concat(parts, ", "))

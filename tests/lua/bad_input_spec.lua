@@ -145,7 +145,7 @@ describe("refused is", function()
     refuses("train.csv:24: 2 cells, expected 4 (as in the header); at most 2 wrong rows are left "
       .. "out", wrong, "--set data.bad_rows=skip --set data.bad_rows_limit=2")
     assert.same({ 0, "", "" }, { train "--set data.bad_rows=skip --set data.bad_rows_limit=3" })
-    assert.equal("train: 3 wrong rows left out (1 cells, 1 label, 1 number)",
+    assert.equal("train: 3 wrong rows left out (cells 1, label 1, number 1)",
       helper.read(dir .. "/out/log.txt"):match "train: [^\n]*")
   end)
 end)

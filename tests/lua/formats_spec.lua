@@ -303,7 +303,7 @@ describe("wrong rows", function()
       run(train, dir)
       assert.is_true(helper.read(dir .. "/clean/model.mr") == helper.read(dir .. "/skip/model.mr"))
       assert.truthy(helper.read(dir .. "/skip/log.txt"):find(
-        "train: 3 wrong rows left out (1 cells, 1 label, 1 number)\n", 1, true))
+        "train: 3 wrong rows left out (cells 1, label 1, number 1)\n", 1, true))
       assert.equal('{"bad_rows":{"train":{"cells":1,"label":1,"number":1}}}',
         helper.read(dir .. "/skip/metrics.jsonl"):match "[^\n]*")
       helper.write(dir .. "/clean.csv", good)
@@ -311,7 +311,7 @@ describe("wrong rows", function()
       -- Without labels a wrong one is none.
       local out
       status, out, err = helper.run("predict skip --data train.csv", dir)
-      assert.same({ 0, "moonrank: data: 2 wrong rows left out (1 cells, 1 number); their "
+      assert.same({ 0, "moonrank: data: 2 wrong rows left out (cells 1, number 1); their "
         .. "predictions are nan\n" }, { status, err })
       local first, rest = out:match "^([^\n]*\n)(.*)$"
       assert.is_true(tonumber(first) > 0 and rest == expected .. "nan\nnan\n")

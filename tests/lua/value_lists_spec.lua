@@ -127,7 +127,7 @@ describe("values that a model does not know", function()
     assert.same({ 0, "" }, { status, err })
     local others = 0
     for _, row in ipairs(rows.train) do others = others + (row.place == "other" and 1 or 0) end
-    assert.truthy(out:find(("\ntrain: %d wrong rows left out (%d id)\n"):format(others, others), 1,
+    assert.truthy(out:find(("\ntrain: %d wrong rows left out (id %d)\n"):format(others, others), 1,
       true), out)
   end)
 
