@@ -1,5 +1,6 @@
 --- Tasks in the configuration: `label` of a fields file, and what `train` says of tasks.
 -- @module moonrank.config_labels
+local stop = require "moonrank.config_error".stop
 local joined = require "moonrank.joined"
 local monitors = require "moonrank.monitor"
 local sorted_keys = require "moonrank.sorted_keys"
@@ -8,7 +9,7 @@ local suggest = require "moonrank.suggest"
 local M = {}
 
 -- The task that decides where `task` has labels: named itself, or by its column.
-local function decider(tasks, columns, task, context, stop)
+local function decider(tasks, columns, task, context)
   local named = tasks[task].when
   local when = tasks[named] and named or columns[named]
   if when then return when end
@@ -16,7 +17,7 @@ local function decider(tasks, columns, task, context, stop)
     named, suggest.phrase(named, sorted_keys(tasks)))
 end
 
-local function check_circles(tasks, context, stop)
+local function check_circles(tasks, context)
   for _, task in ipairs(sorted_keys(tasks)) do
     local at, seen = task, {}
     while type(tasks[at]) == "table" do
@@ -32,10 +33,9 @@ end
 --- `label` in one form.
 -- @param label  text, a list or a map, as given
 -- @tparam table context  places of values
--- @tparam function stop  stop(place, format, ...) ends it with a message
 -- @treturn table by task its column, or { column, when = the task that decides, is = {texts that
 -- are 1}, from = the least number that is }
-function M.resolve(label, context, stop)
+function M.resolve(label, context)
   if type(label) == "string" then return { ctr = label } end
   if not next(label) then stop(context.places.label, "label is an empty map") end
   local tasks, columns = {}, {}
@@ -64,10 +64,10 @@ function M.resolve(label, context, stop)
   end
   for _, task in ipairs(sorted_keys(tasks)) do
     if type(tasks[task]) == "table" and tasks[task].when then
-      tasks[task].when = decider(tasks, columns, task, context, stop)
+      tasks[task].when = decider(tasks, columns, task, context)
     end
   end
-  check_circles(tasks, context, stop)
+  check_circles(tasks, context)
   return tasks
 end
 
@@ -75,8 +75,7 @@ end
 -- @tparam table data
 -- @tparam table label  resolved
 -- @tparam table context  places of keys
--- @tparam function stop  as of resolve
-function M.check_rates(data, label, context, stop)
+function M.check_rates(data, label, context)
   local rates = type(data.sample_rate) == "table" and data.sample_rate or {}
   for _, task in ipairs(sorted_keys(rates)) do
     if not label[task] then
@@ -91,8 +90,7 @@ end
 -- @tparam table train
 -- @tparam table label  resolved
 -- @tparam table context  places of values and keys
--- @tparam function stop  as of resolve
-function M.check_training(train, label, context, stop)
+function M.check_training(train, label, context)
   local tasks, known = sorted_keys(label), {}
   local names = monitors.names(tasks)
   for _, name in ipairs(names) do known[name] = true end

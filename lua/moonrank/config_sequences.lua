@@ -1,6 +1,7 @@
 --- The sequences of a fields file, resolved: each member with its column, type and all that a field
 -- of its type has, taken from the field of its name where it does not say otherwise.
 -- @module moonrank.config_sequences
+local stop = require "moonrank.config_error".stop
 local config_keys = require "moonrank.config_keys"
 local sorted_keys = require "moonrank.sorted_keys"
 local suggest = require "moonrank.suggest"
@@ -23,13 +24,13 @@ local FIELD = keys_of "fields"
 local function check_name(self, sequence, path)
   local name, place = sequence.name, self.context.places[path .. ".name"]
   if name:find "[%c%s:.]" or #name > 255 then
-    self.stop(place, '%s.name is "%s", expected text without spaces, colons and dots', path, name)
+    stop(place, '%s.name is "%s", expected text without spaces, colons and dots', path, name)
   elseif TAKEN[name] then
-    self.stop(place, '%s.name is "%s", which is the name of a side or domain', path, name)
+    stop(place, '%s.name is "%s", which is the name of a side or domain', path, name)
   elseif self.fields[name] then
-    self.stop(place, '%s.name is "%s", which is a field', path, name)
+    stop(place, '%s.name is "%s", which is a field', path, name)
   elseif self.seen[name] then
-    self.stop(place, 'sequence "%s" is described twice', name)
+    stop(place, 'sequence "%s" is described twice', name)
   end
   self.seen[name] = true
 end
@@ -39,7 +40,7 @@ local function type_of(self, name, member, field, path)
   local kind = member.type or field and field.type
   if kind then return kind end
   local hint = suggest.phrase(name, sorted_keys(self.fields))
-  return self.stop(self.context.key_places[path], "%s needs a type: no field has this name%s", path,
+  return stop(self.context.key_places[path], "%s needs a type: no field has this name%s", path,
     hint)
 end
 
@@ -53,7 +54,7 @@ local function value_of(self, key, kind, member, field, path)
     if field and field[key.name] ~= nil then return field[key.name] end
     return key.default
   elseif member[key.name] ~= nil then
-    self.stop(self.context.places[path .. "." .. key.name],
+    stop(self.context.places[path .. "." .. key.name],
       "%s.%s is for type %s, this member is of type %s", path, key.name,
       table.concat(key.only, " and "), kind)
   end
@@ -64,22 +65,22 @@ local function expand_member(self, sequence, name, path)
   local place = self.context.key_places[path]
   local member = type(given) == "table" and given or { column = given }
   if name:find "[%c%s:]" or #name > 255 then
-    self.stop(place, '%s: the name is "%s", expected text without spaces and colons', path, name)
+    stop(place, '%s: the name is "%s", expected text without spaces and colons', path, name)
   elseif self.fields[sequence.name .. "." .. name] then
-    self.stop(place, '%s is called "%s.%s", which is a field', path, sequence.name, name)
+    stop(place, '%s is called "%s.%s", which is a field', path, sequence.name, name)
   end
   local one = { column = member.column, type = type_of(self, name, member, field, path) }
   if field and one.type == "number"
     and (field.normalize or field.buckets or type(field.missing) == "string") then
-    self.stop(place, "%s: what is fitted to the numbers of its field is not for sequences; give "
+    stop(place, "%s: what is fitted to the numbers of its field is not for sequences; give "
       .. "the member another name", path)
   end
   if field and field.cross and (one.type == "id" or one.type == "ids") then
-    self.stop(place, "%s: its field is a cross, which sequences have none of; give the member "
+    stop(place, "%s: its field is a cross, which sequences have none of; give the member "
       .. "another name", path)
   end
   if field and field.weighted and one.type == "ids" then
-    self.stop(place, "%s: ids of a sequence have no weights, and its field does; give the member "
+    stop(place, "%s: ids of a sequence have no weights, and its field does; give the member "
       .. "another name", path)
   end
   for _, key in ipairs(FIELD.keys) do
@@ -89,15 +90,15 @@ local function expand_member(self, sequence, name, path)
   local has_keys = one.type == "id" or one.type == "ids"
   one.table = has_keys and (one.table or name) or nil
   if one.type == "vector" and not one.width then
-    self.stop(place, "%s.width is missing: how many numbers each behaviour has", path)
+    stop(place, "%s.width is missing: how many numbers each behaviour has", path)
   end
   self.named[path] = member.table
   local separator = one.separator
   if separator and #separator ~= 1 then
-    self.stop(self.context.places[path .. ".separator"],
+    stop(self.context.places[path .. ".separator"],
       '%s.separator is "%s", expected one character', path, separator)
   elseif separator == sequence.separator then
-    self.stop(place, '%s: "%s" stands between its values and between behaviours as well', path,
+    stop(place, '%s: "%s" stands between its values and between behaviours as well', path,
       separator)
   end
   return one
@@ -108,7 +109,7 @@ local function check_padding(self, sequence, path)
   local has_ids = false
   for _, member in pairs(sequence.of) do has_ids = has_ids or member.table ~= nil end
   if sequence.padding and not has_ids then
-    self.stop(self.context.places[path .. ".padding"], "%s.padding: no member is of type id or "
+    stop(self.context.places[path .. ".padding"], "%s.padding: no member is of type id or "
       .. "ids, which would tell what is padding", path)
   end
   sequence.padding = text_format.padding(has_ids, sequence.padding, self.defaults)
@@ -129,7 +130,7 @@ local function check_tables(self, values)
   for _, path in ipairs(sorted_keys(self.named)) do
     local name = self.named[path]
     if not known[name] then
-      self.stop(self.context.places[path .. ".table"], '%s.table is "%s", but no field uses such '
+      stop(self.context.places[path .. ".table"], '%s.table is "%s", but no field uses such '
         .. "a table%s", path, name, suggest.phrase(name, sorted_keys(known)))
     end
   end
@@ -138,11 +139,10 @@ end
 --- Write out the members of each sequence.
 -- @tparam table values  of a fields file, its fields expanded
 -- @tparam table context  places and key_places of the given values
--- @tparam function stop  stop(place, format, ...) raises what is wrong
 -- @treturn ?{table,...} nil where there are no sequences
-function M.expand(values, context, stop)
+function M.expand(values, context)
   if not values.sequences then return nil end
-  local self = { context = context, stop = stop, fields = {}, seen = {}, named = {},
+  local self = { context = context, fields = {}, seen = {}, named = {},
     is_json = values.data.format == "jsonl", defaults = values.defaults }
   for _, field in ipairs(values.fields) do self.fields[field.name] = field end
   for i, sequence in ipairs(values.sequences) do

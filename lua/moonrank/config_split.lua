@@ -1,12 +1,14 @@
 --- How the files of `data.train` are split into training, validation and test data.
 -- @module moonrank.config_split
+local stop = require "moonrank.config_error".stop
+
 local M = {}
 
 local text_format = require "moonrank.text_format"
 
 local COLUMN_OF = { time = "time", group = "group" }
 
-local function check_cuts(split, data, context, stop)
+local function check_cuts(split, data, context)
   local by_share, from = false, {}
   for _, name in ipairs { "valid", "test" } do
     local border = name .. "_from"
@@ -41,11 +43,10 @@ end
 --- Check `data.split` and fill in what follows from other keys.
 -- @tparam table values  a fields file that was held against the descriptions
 -- @tparam table context  with places
--- @tparam function stop  stop(place, format, ...) raises
-function M.resolve(values, context, stop)
+function M.resolve(values, context)
   local split = values.data.split
   if not split then return end
-  check_cuts(split, values.data, context, stop)
+  check_cuts(split, values.data, context)
   local key = COLUMN_OF[split.by]
   if key and not text_format.has_cells(values.data.format) and values.data.format ~= "jsonl" then
     stop(context.places["data.split.by"], "data.split.by is %s, and rows of %s, which have no "
