@@ -167,6 +167,17 @@ function RunFolder:sync_metrics()
   return size
 end
 
+-- A file that is of no run and would be written over, as where a project's own folder is given.
+local function foreign(path)
+  local lfs = require "lfs"
+  for _, name in ipairs { "log.txt", "metrics.jsonl", "checkpoints" } do
+    if lfs.attributes(path .. "/" .. name, "mode") then return nil end
+  end
+  for _, name in ipairs { "config.yaml", "fields.yaml", "model.mr" } do
+    if lfs.attributes(path .. "/" .. name, "mode") then return name end
+  end
+end
+
 --- Make the folder where it is missing and hold it, until this process ends or calls release(): two
 -- trainings in one folder would write over each other's checkpoints. One that has just been killed
 -- may take a moment to end: it is waited for.
@@ -174,6 +185,11 @@ end
 -- @treturn ?integer what release() takes
 -- @treturn ?string what is wrong
 function RunFolder.hold(path)
+  local name = foreign(path)
+  if name then
+    return nil, ("%s/%s is of no run and would be written over; choose another folder"):format(path,
+      name)
+  end
   local ok, message = path_of.make_folder(path)
   if not ok then return nil, message end
   local lock = mr.new "int32_t[1]"
@@ -207,9 +223,12 @@ function RunFolder.new(path, configuration)
   if not ok then return nil, message end
   ok, message = Checkpoints.new(self:checkpoints()):clear()
   if not ok then return nil, message end
+  -- Before the configuration, so that one that is killed here leaves what is seen to be a run's.
+  ok, message = open_files(self, "wb")
+  if not ok then return nil, message end
   ok, message = RunFolder.write(path, configuration)
   if not ok then return nil, message end
-  return open_files(self, "wb")
+  return self
 end
 
 --- The first run in a folder of runs, as train --repeat and tune make them.

@@ -68,6 +68,22 @@ describe("moonrank train", function()
     assert.equal(2, #names)
   end)
 
+  it("writes over no file that is of no run", function()
+    local here = helper.make_project { rows = 200 }
+    for _, name in ipairs { "fields.yaml", "config.yaml", "model.mr" } do
+      local folder = name == "fields.yaml" and here or helper.temp_dir()
+      if folder ~= here then helper.write(folder .. "/" .. name, "mine") end
+      local before = helper.read(folder .. "/" .. name)
+      for _, more in ipairs { "", " --resume", " --restart" } do
+        assert.same({ 1, "", ("moonrank: %s/%s is of no run and would be written over; choose "
+          .. "another folder\n"):format(folder, name) },
+          { helper.run(("train %s/lr.yaml --out %s%s"):format(here, folder, more)) })
+      end
+      assert.equal(before, helper.read(folder .. "/" .. name))
+      assert.is_false(helper.exists(folder .. "/lock"))
+    end
+  end)
+
   it("says in one line what is wrong", function()
     local function says(message, arguments)
       local result = { helper.run("train " .. arguments:gsub("LR", dir .. "/lr.yaml")) }
