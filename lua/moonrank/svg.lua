@@ -99,7 +99,11 @@ end
 local function ticks_of(given, least, most)
   local ticks, step
   if given.tight then
-    if most == least then least, most = least - 0.5, most + 0.5 end
+    if most == least then -- a tenth around a figure, half a step around a count
+      local around = not given.whole and 0.1 * math.abs(least) or 0.5
+      if around == 0 then around = 0.5 end
+      least, most = least - around, most + around
+    end
     ticks, step = even_ticks(least, most)
     if given.whole and step < 1 then
       ticks, step = {}, 1
@@ -141,12 +145,14 @@ local function axis_of(given, panel, indices)
     end
   end
   if least > most then error(('panel "%s" has no points'):format(panel.title), 0) end
-  local ticks, texts = ticks_of(given, math.min(least, given.from or least), most)
+  local from = given.from
+  if from then least, most = math.min(least, from), math.max(most, from) end
+  local ticks, texts = ticks_of(given, least, most)
   local scale = given.log and math.log10 or function(value) return value end
-  local from, to = scale(ticks[1]), scale(ticks[#ticks])
-  if to == from then to = from + 1 end
+  local first, last = scale(ticks[1]), scale(ticks[#ticks])
+  if last == first then last = first + 1 end
   return { ticks = ticks, texts = texts,
-    place = function(value) return (scale(value) - from) / (to - from) end }
+    place = function(value) return (scale(value) - first) / (last - first) end }
 end
 
 local MARKERS = {
@@ -199,7 +205,9 @@ local function draw_panel(add, panel, left, top)
   local room = 0 -- for the texts beside the frame, between it and the axis's title
   for _, text in ipairs(y_axis.texts) do room = math.max(room, 26 + CHARACTER * letters(text)) end
   local x0, y0 = left + math.max(PANEL.left, room), top + PANEL.height - PANEL.bottom
-  local width = left + PANEL.width - PANEL.right - x0
+  -- The last number of the axis below is centred at the frame's end.
+  local right = math.max(PANEL.right, 1 + CHARACTER * letters(x_axis.texts[#x_axis.texts]) / 2)
+  local width = left + PANEL.width - right - x0
   local height = PANEL.height - PANEL.top - PANEL.bottom - lines * LEGEND_LINE
   local function x_of(value) return x0 + width * x_axis.place(value) end
   local function y_of(value) return y0 - height * y_axis.place(value) end

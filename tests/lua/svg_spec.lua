@@ -81,6 +81,26 @@ describe("a picture", function()
     assert.truthy(text:find("h" .. 402 - (ends + 6), 1, true)) -- and ends where it did
   end)
 
+  it("has room for half of the last number below", function()
+    local text = svg.picture(picture { x = { title = "predicted", tight = true },
+      series = { { name = "one", { 0.49951, 0.1 }, { 0.50147, 0.2 } } } })
+    local place, number = text:match '<text x="([%d.]+)" y="[%d.]+" text%-anchor="middle">(0.5015)<'
+    assert.is_true(tonumber(place) + 7 * #number / 2 <= 420)
+  end)
+
+  it("has an axis around a number that stays as it is", function()
+    for value, expected in pairs { [1] = "0.90 0.95 1.00 1.05 1.10", [0.25] =
+      "0.22 0.23 0.24 0.25 0.26 0.27 0.28",
+      [0] = "-0.6 -0.4 -0.2 0.0 0.2 0.4 0.6" } do
+      local text, numbers = svg.picture(picture { y = { title = "GAUC", tight = true },
+        series = { { name = "one", { 10, value }, { 100, value } } } }), {}
+      for number in text:gmatch 'text%-anchor="end">([-%d.]+)<' do
+        numbers[#numbers + 1] = number
+      end
+      assert.equal(expected, table.concat(numbers, " "))
+    end
+  end)
+
   it("is well-formed, whatever the words in it", function()
     local given = picture { title = 'a < b & "c" > d' }
     given.panels[1].series[1].name = "<script>"
@@ -173,6 +193,20 @@ describe("a picture of bars", function()
     assert.truthy(text:find('<rect x="14" y="29" width="26" height="10"/>\n<text x="46" y="38">lr<',
       1, true))
     assert.is_nil(bars({ names = { "lr" } }):find('height="10"/>', 1, true))
+  end)
+
+  it("has where bars begin on its axis, where all values are on one side of it", function()
+    for _, values in ipairs { { 0.3, 0.2 }, { 0.6, 0.7 } } do
+      local text = bars { names = { "lr" },
+        rows = { { name = "feed", values[1] }, { name = "search", values[2] } } }
+      local begins, ends = text:match 'M([%d.]+) .*M([%d.]+) %d+V'
+      local n = 0
+      for x, width in text:gmatch '<rect x="([%d.]+)" y="[%d.]+" width="([%d.]+)" height="12"/>' do
+        n = n + 1
+        assert.is_true(x - begins > -0.1 and x + width - ends < 0.1)
+      end
+      assert.equal(2, n)
+    end
   end)
 
   it("shortens names at a letter, not within one", function()
