@@ -33,6 +33,8 @@ local TABLES = {
   grocery = { of = "grocery", data = "grocery", experiments = { "base", "din" } },
   movielens_random = { of = "movielens_random", data = "movielens_random",
     experiments = { "lr", "fm", "dnn" } },
+  movielens_random_tuned = { of = "movielens_random", data = "movielens_random",
+    experiments = { "lr_tuned" } },
   census = { of = "census", data = "census", experiments = { "lr", "mlr" } },
   frappe = { of = "frappe", data = "frappe_x1", experiments = { "lr", "fm", "dnn", "wide_deep",
     "deepfm", "dcn", "dcn_v2" } },
@@ -197,8 +199,8 @@ end
 
 local function main(words)
   local p = require "argparse"("results", "Train and print a table of docs/results.md.")
-  p:argument("table", "exchange, baselines, movielens, movielens_date, movielens_random, beauty, "
-    .. "grocery, census, criteo_10k, frappe or frappe_tuned")
+  p:argument("table", "exchange, baselines, movielens, movielens_date, movielens_random, "
+    .. "movielens_random_tuned, beauty, grocery, census, criteo_10k, frappe or frappe_tuned")
   p:option("--data", "the folder of folders of data", "data")
   p:option("--out", "where the runs go", "runs/results")
   p:option("--repeat", "seeds", "3"):argname "N":target "times":convert(tonumber)

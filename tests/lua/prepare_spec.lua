@@ -72,7 +72,7 @@ local function check_experiments(example, out)
   local n = 0
   for _, file in ipairs(path_of.glob(("examples/%s/*.yaml"):format(example))) do
     local name = path_of.stem(file)
-    if name ~= "fields" and name ~= "common" then
+    if not name:find "^fields" and name ~= "common" then
       n = n + 1
       assert.same({ 0, "", "" }, { helper.run(("train %s --quiet --set data.root=%s --out %s/%s "
         .. "--set data.train=test.tsv.zst --set train.epochs=1 --set train.monitor=logloss")
