@@ -68,9 +68,13 @@ describe("JSON lines", function()
 
   it("have texts with every escape", function()
     local texts = { '"', "\\", "/", "\b\f\n\r\t", "é", "€", "😀", "a\nb", "\239\191\189x", "\0",
-      "x" }
+      "x", "\127\194\128", "\223\191\224\160\128", "\239\191\191\240\144\128\128",
+      "\244\143\191\191", "\237\159\191\238\128\128", "\239\191\189", ("\239\191\189"):rep(2) }
     local written = { [["\""]], [["\\"]], [["\/"]], [["\b\f\n\r\t"]], [["\u00e9"]], [["\u20AC"]],
-      [["\ud83d\uDE00"]], [["a\nb"]], [["\ud83dx"]], [["\u0000"]], [["\u0078"]] }
+      [["\ud83d\uDE00"]], [["a\nb"]], [["\ud83dx"]], [["\u0000"]], [["\u0078"]],
+      -- The first and the last of each length, of pairs, and beside those that are of pairs.
+      [["\u007f\u0080"]], [["\u07ff\u0800"]], [["\uffff\ud800\udc00"]], [["\udbff\udfff"]],
+      [["\ud7ff\ue000"]], [["\udfff"]], [["\udc00\udc01"]] }
     local lines = { [0] = row { seen = "1", gaps = "1", words = "1" } }
     for i, text in ipairs(written) do lines[i] = row { user = text } end
     local rows, schema = assert(parse(columns, table.concat(lines, "", 0)))
@@ -80,6 +84,15 @@ describe("JSON lines", function()
     -- A name may have them, too.
     rows = assert(parse(columns, lines[0] .. '{"cl\\u0069ck":1,"\\u0075ser":"a"}\n'))
     assert.equal(data.key(schema, "user", "a"), rows[2].user)
+  end)
+
+  it("have names of 255 bytes, dots and all, and skip longer ones", function()
+    local outer = ("o"):rep(200)
+    local inner = ("i"):rep(54)
+    local function line(name, value) return ('{"%s":{"%s":%d}}\n'):format(outer, name, value) end
+    local rows = assert(parse({ { name = "x", source = outer .. "." .. inner, type = "number",
+      missing = -1 } }, line(inner, 3) .. line(inner .. "i", 4) .. line(inner:sub(2), 5)))
+    assert.same({ 3, -1, -1 }, data.column(rows, "x"))
   end)
 
   it("have lists as bags, as sequences, and lists of lists as sequences of bags", function()
@@ -224,6 +237,8 @@ describe("JSON lines", function()
     says(12, "2, expected , or ] behind a value of a list", '{"tags":[1 2]}\n')
     says(9, "a [ is not closed", '{"tags":[1,\n')
     says(10, 'the value "a?b" of a list has the separator in it', '{"tags":["a\\u001fb"]}\n')
+    says(11, 'the value "a?b" of a list has the separator in it', '{"words":["a\\u001eb"]}\n')
+    says(12, 'the value "a?b" of a list has the separator in it', '{"words":[["a\\u001eb"]]}\n')
     says(6, "a { is not closed", '{"a":{"b":[1]\n')
     says(8, "], expected }", '{"a":{ ]}\n')
     says(70, "lists and objects are nested more than 64 deep", '{"a":' .. ("["):rep(65) .. "\n")

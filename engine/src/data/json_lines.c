@@ -351,27 +351,30 @@ static int is_in(struct mr__text text, int byte) {
   return byte >= 0 && text.size > 0 && memchr(text.at, byte, text.size) != NULL;
 }
 
-/* The values of a list to `*out`, the separator in between; inner: that of lists in it, or -1. */
-static int put_list(struct row *row, char **out, int separator, int inner) {
+/* The values of a list to `*out`, the separator in between. A cell's values have none of its separators
+ * in them; depth: 0 of a list, 1 of one in it. */
+static int put_list(struct row *row, char **out, const struct mr__json_cell *cell, int depth) {
+  const int separator = depth == 0 ? cell->separator : cell->inner;
+  const int may_nest = depth == 0 && cell->inner >= 0;
   const char *start = row->at++;
   for (int n = 0; !comes(row, ']'); n++) {
     if (n > 0 && !take(row, ',', ", or ] behind a value of a list")) return 0;
     skip_blanks(row);
     if (n > 0) *(*out)++ = (char)separator;
     int c = row->at < row->end ? *row->at : 0;
-    if (c == '[' && inner >= 0) {
-      if (!put_list(row, out, inner, -1)) return 0;
+    if (c == '[' && may_nest) {
+      if (!put_list(row, out, cell, 1)) return 0;
       continue;
     }
     if (c == '[' || c == '{')
       return fail(row, row->at, "%s in a list, expected single values%s",
-                  c == '[' ? "a list" : "an object", inner >= 0 ? " or lists of them" : "");
+                  c == '[' ? "a list" : "an object", may_nest ? " or lists of them" : "");
     size_t size;
     const char *at = row->at;
     if (row->at == row->end) return fail(row, start, "a [ is not closed");
     if (!put_scalar(row, *out, &size)) return 0;
     struct mr__text value = {*out, size};
-    if (is_in(value, separator) || is_in(value, inner)) {
+    if (is_in(value, cell->separator) || is_in(value, cell->inner)) {
       char shown[MR__EXCERPT_BYTES];
       return fail(row, at, "the value \"%s\" of a list has the separator in it",
                   mr__excerpt(shown, value));
@@ -398,7 +401,7 @@ static int make_cell(struct row *row, int position, struct mr__text name) {
                 cell->separator < 0 ? "one value" : "a list or one value");
   char *out = row->writable + (row->at - row->text) + (is_list || *row->at == '"'), *end = out;
   size_t size = 0;
-  if (is_list && !put_list(row, &end, cell->separator, cell->inner)) return 0;
+  if (is_list && !put_list(row, &end, cell, 0)) return 0;
   if (!is_list && !put_scalar(row, out, &size)) return 0;
   place(row, position, out, is_list ? (size_t)(end - out) : size);
   return 1;
