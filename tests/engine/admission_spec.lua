@@ -207,18 +207,19 @@ describe("a table that admits keys", function()
   end)
 
   it("may read zeros for those that wait", function()
-    local schema = g.schema {}
+    local schema = g.schema { { name = "one", type = "number" } }
     mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", { name = "ad",
       type = C.MR_ID, domain = C.MR_SAMPLE, unseen = C.MR_UNSEEN_ZERO })))
-    schema.columns.ad = 0
+    schema.columns.ad = 1
     local b = g.builder(schema)
     local x = b:lookup { column = "ad", dim = 3, start = "normal", scale = 1 }
-    b:probe(b:sum(x), b:sum(x))
+    b:probe(b:sum(x), b:column { column = "one" })
     local model = g.model(b)
     local run = g.run(model, { admit = mr.new("int32_t[1]", 2), rates = { lr = 0.25 } })
     for step = 1, 3 do
       local batch = g.batch(schema, 1)
-      C.mr_batch_keys(batch, 0)[0] = key_of(5)
+      C.mr_batch_keys(batch, 1)[0] = key_of(5)
+      g.fill(batch, schema, "one", 1, function() return 1 end)
       local loss = g.gradient(run, batch)
       assert.equal(step < 3, loss == 0)
       g.update(run)
@@ -271,7 +272,7 @@ end)
 describe("a checkpoint", function()
   it("has what was counted, and when keys came last", function()
     for _, options in ipairs { { admit = { t = 5, small = 2 } }, { expire = { t = 8 } },
-      { admit = { t = 4 }, expire = { t = 6, small = 4 } } } do
+      { admit = { t = 12 }, expire = { t = 6, small = 4 } } } do
       check(options, function(schema, run, given)
         local dir, state = helper.temp_dir(), mr.new "char *[1]"
         mr.check(C.mr_run_save(run.handle, dir .. "/saved", ""))

@@ -639,6 +639,26 @@ describe("the gradient of a maximum", function()
   end)
 end)
 
+describe("the gradient of weights that rows are pooled by", function()
+  -- y[q] = sum w x and z[q] = sum w, so dw = d (x + 1); z runs backward first.
+  it("is added to that of their other readers", function()
+    local schema = g.schema { { name = "x", type = "number" }, { name = "w", type = "number" },
+      { name = "r", type = "number", domain = "request" } }
+    local b = g.builder(schema)
+    local x, w = b:column { column = "x" }, b:column { column = "w" }
+    b:watch(w)
+    local y = b:pool_weighted(x, w)
+    b:probe(b:add { y, b:pool(w, { kind = "sum" }) }, b:column { column = "r" })
+    local batch, values = g.batch(schema, { 2, 1, 1 }), { 1, -3, 0.5, 2 }
+    g.fill(batch, schema, "x", 4, function(i) return values[i + 1] end)
+    g.fill(batch, schema, "w", 4, function(i) return 10 + i end)
+    g.fill(batch, schema, "r", 3, function(i) return 4 * (i + 1) end)
+    local run = g.run(g.model(b))
+    g.gradient(run, batch)
+    helper.all_near({ 2 * 2, 2 * -2, 2 * 1.5, 3 * 3 }, C.mr_run_watched(run.handle, w.id), 0)
+  end)
+end)
+
 -- ---- batch norm over requests ----
 
 describe("batch norm of a request-side value", function()

@@ -313,6 +313,22 @@ describe("the gradient of rows", function()
     end)
   end
 
+  it("of a largest number that several ids have goes to the first of them in the bag", function()
+    local schema = g.schema { { name = "tags", type = "ids" }, { name = "r", type = "number" } }
+    local b = g.builder(schema)
+    b:probe(b:lookup { column = "tags", dim = 1, pool = "max" }, b:column { column = "r" })
+    local model, batch, gradient = g.model(b), g.batch(schema, 4), mr.new "float[1]"
+    for key, value in ipairs { 5, 5, 3 } do row_of(model, key)[0] = value end
+    g.set_bags(batch, schema, "tags", { { 3, 2, 1 }, { 1, 2 }, { 3, 1 }, { 2, 2, 1 } })
+    g.fill(batch, schema, "r", 4, function(i) return 4 * 2 ^ i end)
+    local run = g.run(model)
+    g.gradient(run, batch)
+    for key, expected in ipairs { 2 + 4, 1 + 8, 0 } do
+      mr.check(C.mr_run_row_gradient(run.handle, 0, key, gradient))
+      assert.equal(expected, gradient[0])
+    end
+  end)
+
   it("adds up the occurrences of a key in their order, also where rows are wide", function()
     for _, family in ipairs(g.families()) do
       mr.check(C.mr_isa_set(family))
