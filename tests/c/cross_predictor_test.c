@@ -14,7 +14,8 @@ enum { ROWS = 400, IN_REQUEST = 4, TEXT = 16 };
 
 static const char *const listed[] = {"feed", "search"};
 static const char *const of_user[] = {"user", "place"}, *const of_ad[] = {"place", "ad", "user"},
-                         *const of_tags[] = {"tags", "place"}, *const of_both[] = {"ad", "tags"};
+                         *const of_tags[] = {"tags", "place"}, *const of_both[] = {"ad", "tags"},
+                         *const of_words[] = {"user", "words"};
 
 static const mr_column_spec columns[] = {
     {.name = "user", .type = MR_ID, .domain = MR_REQUEST},
@@ -35,18 +36,33 @@ static const mr_column_spec columns[] = {
      .max = 2,
      .cross = of_both,
      .n_cross = 2},
+    {.name = "words",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .separator = '|',
+     .weight_separator = ':'},
+    {.name = "user_words",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .max = 2,
+     .cross = of_words,
+     .n_cross = 2},
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST}};
-enum { USER, PLACE, AD, USER_PLACE, AD_PLACE_USER, TAGS, TAGS_PLACE, AD_TAGS, CLICK, RID, COLUMNS };
+enum { USER, PLACE, AD, USER_PLACE, AD_PLACE_USER, TAGS, TAGS_PLACE, AD_TAGS, WORDS };
+enum { USER_WORDS = WORDS + 1, CLICK, RID, COLUMNS };
 
 static char users[ROWS][TEXT], places[ROWS][TEXT], ads[ROWS][TEXT];
-enum { MOST_TAGS = 3 };
+enum { MOST_TAGS = 3, MOST_WORDS = 3 };
 static char tags[ROWS][TEXT], shares[ROWS][TEXT];
+static char words[ROWS][MOST_WORDS * 6 + 1]; /* "w1:-3|w0:2" */
 
 static void make_data(void) {
   static const char *const names[] = {"feed", "search", "cart", ""};
   for (int r = 0; r < ROWS; r++) {
     snprintf(ads[r], TEXT, "a%u", draw(9));
+    for (unsigned i = 0, n = draw(MOST_WORDS + 1); i < n; i++)
+      snprintf(words[r] + strlen(words[r]), 7, "%sw%u:%d", i ? "|" : "", draw(6), (int)draw(9) - 3);
     if (r % IN_REQUEST) {
       memcpy(users[r], users[r - 1], TEXT);
       memcpy(places[r], places[r - 1], TEXT);
@@ -67,10 +83,10 @@ static void make_data(void) {
 static void write_text(int clicks) {
   FILE *file = fopen(text_path, "w");
   NEED(file);
-  fprintf(file, "rid,ad,place,user,tags,shares%s\n", clicks ? ",click" : "");
+  fprintf(file, "rid,ad,place,user,tags,shares,words%s\n", clicks ? ",click" : "");
   for (int r = 0; r < ROWS; r++) {
-    fprintf(file, "%d,%s,\"%s\",%s,%s,%s", r / IN_REQUEST, ads[r], places[r], users[r], tags[r],
-            shares[r]);
+    fprintf(file, "%d,%s,\"%s\",%s,%s,%s,%s", r / IN_REQUEST, ads[r], places[r], users[r], tags[r],
+            shares[r], words[r]);
     fprintf(file, clicks ? ",%d\n" : "\n", r % 2);
   }
   NEED(fclose(file) == 0);
@@ -105,8 +121,9 @@ static void check_batch(const mr_schema *schema, mr_batch *batch) {
 /* A model of nothing but the crosses. */
 static int32_t add_inputs(mr_graph *graph) {
   int32_t x[] = {lookup(graph, "user_place", 3), lookup(graph, "ad_place_user", 4),
-                 lookup(graph, "tags_place", 5), lookup(graph, "ad_tags", 6)};
-  return add(graph, "concat", 4, x, 0, NULL);
+                 lookup(graph, "tags_place", 5), lookup(graph, "ad_tags", 6),
+                 lookup(graph, "user_words", 3)};
+  return add(graph, "concat", 5, x, 0, NULL);
 }
 
 /* The tags of a row as keys. */
@@ -123,6 +140,19 @@ static int32_t keys_of_tags(const mr_schema *schema, int r, uint64_t *keys, floa
   return n;
 }
 
+/* The words of a row as keys. */
+static int32_t keys_of_words(const mr_schema *schema, int r, uint64_t *keys, float *weights) {
+  int32_t n = 0;
+  for (const char *word = words[r]; *word; n++) {
+    size_t size = strcspn(word, ":");
+    keys[n] = mr_schema_key(schema, WORDS, word, size);
+    weights[n] = strtof(word + size + 1, NULL);
+    word += strcspn(word, "|");
+    word += *word != 0;
+  }
+  return n;
+}
+
 static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
   const mr_schema *schema = mr_predictor_schema(predictor);
   mr_scratch *scratch;
@@ -135,21 +165,30 @@ static void score_requests(mr_predictor *predictor, int as_keys, float *out) {
     uint64_t keys[IN_REQUEST], tag_keys[MOST_TAGS];
     float weights[MOST_TAGS];
     int32_t offsets[] = {0, keys_of_tags(schema, r, tag_keys, weights)};
+    const char *word_texts[IN_REQUEST];
+    uint64_t word_keys[IN_REQUEST * MOST_WORDS];
+    float word_weights[IN_REQUEST * MOST_WORDS];
+    int32_t words_at[IN_REQUEST + 1] = {0};
     for (int i = 0; i < IN_REQUEST; i++) {
+      word_texts[i] = words[r + i];
+      int32_t at = words_at[i];
+      words_at[i + 1] = at + keys_of_words(schema, r + i, word_keys + at, word_weights + at);
       texts[i] = ads[r + i];
       keys[i] = mr_schema_key(schema, AD, texts[i], strlen(texts[i]));
     }
     mr_values request[] = {{.column = USER}, {.column = PLACE}, {.column = TAGS}};
-    mr_values candidates = {.column = AD};
+    mr_values candidates[] = {{.column = AD}, {.column = WORDS}};
     if (as_keys) {
-      request[0].keys = &of_request[0], request[1].keys = &of_request[1], candidates.keys = keys;
+      request[0].keys = &of_request[0], request[1].keys = &of_request[1], candidates[0].keys = keys;
       request[2].keys = tag_keys, request[2].offsets = offsets, request[2].weights = weights;
+      candidates[1].keys = word_keys, candidates[1].offsets = words_at;
+      candidates[1].weights = word_weights;
     } else {
-      request[0].texts = &user, request[1].texts = &place, candidates.texts = texts;
-      request[2].texts = &tag, request[2].weight_texts = &share;
+      request[0].texts = &user, request[1].texts = &place, candidates[0].texts = texts;
+      request[2].texts = &tag, request[2].weight_texts = &share, candidates[1].texts = word_texts;
     }
     NEED(mr_predictor_prepare(scratch, request, 3) == MR_OK);
-    NEED(mr_predictor_score(scratch, IN_REQUEST, &candidates, 1, out + r) == MR_OK);
+    NEED(mr_predictor_score(scratch, IN_REQUEST, candidates, 2, out + r) == MR_OK);
   }
   mr_scratch_free(scratch);
 }
