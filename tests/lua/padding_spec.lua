@@ -125,8 +125,9 @@ describe("lists that are filled up", function()
       value[name == "tags" and "offsets" or "behaviours"] = name ~= "ad" and starts or nil
       if name == "gaps" then
         for k, piece in ipairs(list) do list[k] = tonumber(piece) end
-        value.floats = ffi.new("float[?]", #list, list)
-        return { starts, value.floats }
+        local floats = ffi.new("float[?]", #list, list) -- value.floats alone does not hold it
+        value.floats = floats
+        return { starts, floats }
       end
       local keys = ffi.new("uint64_t[?]", #list)
       for k, piece in ipairs(list) do
