@@ -170,11 +170,30 @@ describe("a cache", function()
     assert.equal("data.cache data.cache.lock data.csv", files())
   end)
 
-  it("is for its own schema only", function()
-    assert(data.build(data.schema(columns), source, cache))
-    local other = data.schema { { name = "click", type = "label" } }
-    local _, message = data.open(other, cache)
-    assert.equal(cache .. ": the cache was built with another schema; build it again", message)
+  it("is for its own schema only: anything else that changes what is read makes another", function()
+    local function changed(index, key, value)
+      local list = { sequences = { { name = "s", padding = "0", max = 5 } },
+        { name = "y", type = "label" }, { name = "user", type = "id", values = { "a", "b" } },
+        { name = "tags", type = "ids", separator = "|", weights_source = "w", max = 4 },
+        { name = "words", type = "ids", separator = " ", weights = ":", padding = "0" },
+        { name = "both", type = "ids", max = 9, cross = { "user", "tags" } },
+        { name = "s.ad", source = "ads", type = "id", sequence = "s" },
+        { name = "age", type = "number", missing = 1 } }
+      if index then (index == "s" and list.sequences[1] or list[index])[key] = value end
+      return data.schema(list)
+    end
+    helper.write(source, "y,user,tags,w,words,ads,age\n1,a,x|y,1|2,p:1 q:2,d e,5\n0,b,,,,,\n")
+    assert(data.build(changed(), source, cache))
+    assert(data.open(changed(), cache))
+    for _, change in ipairs { { 2, "values", { "a", "c" } }, { 2, "unseen", "zero" },
+      { 3, "weights_source", "v" }, { 3, "max", 3 }, { 3, "separator", ";" },
+      { 4, "weights", "=" }, { 4, "padding", "none" }, { 5, "cross", { "user", "words" } },
+      { 5, "max", 8 }, { "s", "padding", "none" }, { "s", "max", 6 }, { 6, "source", "seen" },
+      { 7, "missing", 2 }, { 7, "log1p", true } } do
+      local dataset, message = data.open(changed(unpack(change)), cache)
+      assert.is_nil(dataset, table.concat({ tostring(change[1]), change[2] }, " "))
+      assert.equal(cache .. ": the cache was built with another schema; build it again", message)
+    end
   end)
 
   it("keeps what it points into", function()
