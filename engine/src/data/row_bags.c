@@ -193,7 +193,7 @@ int mr__copy_bags(struct mr__row_parser *parser, int domain) {
       for (size_t end = bags->n + count; bags->n < end; bags->n++, at += 4)
         MR_TRY(mr__put_code(parser, shape->bags[b], list->rows[i], bags->keys[bags->n],
                             bags->codes[bags->n], at));
-      if (mr__bag_width(shape, b) == 1) continue;
+      if (count == 0 || mr__bag_width(shape, b) == 1) continue; /* no weights: perhaps no array */
       mr__append_words(records + at, bags->weights + (bags->n - count), count);
       at += 4 * (size_t)count;
     }
