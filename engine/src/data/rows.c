@@ -331,7 +331,7 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
   }
   if (block->problem.status != MR_OK &&
       (problem->status == MR_OK ||
-       (problem->status == MR_EDATA && block->problem.at < problem->at)))
+       (problem->status == MR_EDATA && block->problem.at <= problem->at)))
     *problem = block->problem;
   return &parser->rows;
 }
