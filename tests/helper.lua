@@ -89,6 +89,13 @@ function M.run(arguments, folder)
     M.quote(M.root() .. "/moonrank"), arguments))
 end
 
+--- The command that `run` calls, as lines that say what to type next have it.
+-- @treturn string
+function M.command()
+  local path = M.root() .. "/moonrank"
+  return path:find "^[%w_./-]+$" and path or M.quote(path)
+end
+
 --- Whether strace can make system calls fail: not where it is missing or not allowed, and not under
 -- the sanitizers of `make check`, which refuse to be traced.
 function M.can_trace()

@@ -75,12 +75,33 @@ function M.guard(f, ...)
   error(results[2], 0)
 end
 
+-- Whether the shell would run a file that has this path.
+local function is_program(path)
+  local attributes = require "lfs".attributes(path)
+  return attributes ~= nil and attributes.mode == "file" and attributes.permissions:find "x" ~= nil
+end
+
+-- What to type to call this command again: its name alone where the shell, asked for that, comes to
+-- the file that runs, else the path that it was called by.
+local function called()
+  local path = arg and arg[0] or "moonrank"
+  -- A rock's command is called by a script of LuaRocks, which knows where other rocks are.
+  local tree = path:match "^(.*)/lib/luarocks/rocks[^/]*/"
+  if tree and is_program(tree .. "/bin/moonrank") then path = tree .. "/bin/moonrank" end
+  local name = path:match "[^/]*$"
+  if path == name then return "./" .. name end -- luajit moonrank
+  for folder in (os.getenv "PATH" or ""):gmatch "[^:]+" do
+    local found = (folder .. "/" .. name):gsub("//+", "/")
+    if is_program(found) then return found == path:gsub("//+", "/") and name or path end
+  end
+  return path
+end
+
 --- A command line to type next: the command as it was called, words in quotes where they need it.
 -- @param ... words
 -- @treturn string
 function M.next(...)
-  local called = arg and arg[0] or ""
-  local words = { called:find "^[^/]+/" and called or "moonrank", ... }
+  local words = { called(), ... }
   for i, word in ipairs(words) do
     if not word:find "^[%w_./:=,+@%%-]+$" then
       words[i] = require "moonrank.path".quote(word)

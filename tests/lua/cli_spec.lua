@@ -120,10 +120,54 @@ end)
 
 describe("the next command to type", function()
   local cli = require "moonrank.cli"
+  local quote = helper.quote
+
+  local function next_of(called, ...)
+    local before = arg
+    _G.arg = called and { [0] = called }
+    local line = cli.next(...)
+    _G.arg = before
+    return line
+  end
 
   it("has quotes where the shell needs them", function()
-    assert.equal("moonrank eval runs/lr-1", cli.next("eval", "runs/lr-1"))
-    assert.equal([[moonrank eval 'it'\''s a run']], cli.next("eval", "it's a run"))
+    assert.equal("./moonrank eval runs/lr-1", next_of("./moonrank", "eval", "runs/lr-1"))
+    assert.equal([['a b/moonrank' eval 'it'\''s a run']], next_of("a b/moonrank", "eval",
+      "it's a run"))
+  end)
+
+  it("is the command as it was called, and works", function()
+    local root, dir = helper.root(), helper.temp_dir() .. "/a b"
+    local rows = { "click,user_id,age" }
+    for i = 1, 200 do rows[i + 1] = ("%d,u%d,%d"):format(i % 3 == 0 and 1 or 0, i % 20, i % 7) end
+    os.execute("mkdir -p " .. quote(dir .. "/bin") .. " " .. quote(dir .. "/other"))
+    helper.write(dir .. "/train.csv", table.concat(rows, "\n") .. "\n")
+    os.execute(("ln -s %s %s && ln -s %s %s"):format(quote(root .. "/moonrank"),
+      quote(dir .. "/bin/moonrank"), quote(root .. "/moonrank"), quote(dir .. "/mr")))
+    helper.write(dir .. "/other/moonrank", "") -- not a program
+    local function check(expected, typed, path)
+      local status, out, err = helper.shell(("cd %s && PATH=%s && %s init train.csv --force")
+        :format(quote(dir), path or '"$PATH"', typed))
+      assert.same({ 0, "" }, { status, err })
+      assert.equal(("next: %s train lr.yaml"):format(expected), out:match "([^\n]*)\n$")
+      assert.equal(0, (helper.shell(("cd %s && PATH=%s && %s --version"):format(quote(dir),
+        path or '"$PATH"', expected))))
+    end
+    local whole = quote(root .. "/moonrank")
+    check(helper.command(), whole)
+    check("./mr", "./mr")
+    check("bin/moonrank", "bin/moonrank")
+    -- Found by the shell, also behind a file of its name that is no program.
+    check("moonrank", "moonrank", quote(dir .. "/bin") .. ':"$PATH"')
+    check("moonrank", "moonrank", quote(dir .. "/other") .. ":" .. quote(dir .. "/bin/")
+      .. ':"$PATH"')
+    -- There is another one that the shell would find.
+    check(quote(dir .. "/mr"), quote(dir .. "/mr"))
+    check("bin/moonrank", "bin/moonrank", '"$PATH"')
+    os.execute(("ln -s %s %s"):format(whole, quote(dir .. "/moonrank")))
+    check(quote(dir .. "/moonrank"), quote(dir .. "/moonrank"), quote(dir .. "/bin")
+      .. ':"$PATH"')
+    check("./moonrank", "luajit moonrank")
   end)
 end)
 

@@ -73,7 +73,7 @@ describe("a run without test data", function()
       local status, out = helper.run(("train %s/lr.yaml --out %s"):format(folder, run))
       assert.equal(0, status)
       local next_words = ("eval %s --data %s"):format(run, has:match "%a+$")
-      assert.equal("next: moonrank " .. next_words, out:match "([^\n]+)\n$")
+      assert.equal(("next: %s %s"):format(helper.command(), next_words), out:match "([^\n]+)\n$")
       assert.equal(0, (helper.run(next_words)))
       local message = ("moonrank: the run of %s/model.mr has no test data; name other data with "
         .. "--data: %s or a file\n"):format(run, has)

@@ -79,9 +79,8 @@ describe("moonrank init", function()
       assert.truthy(text:find(line .. "\n", 1, true), line .. "\nis not in\n" .. text)
     end
     assert.equal("fields.yaml: 8 columns of train.csv, 8 left out, the label is click\n"
-      .. "lr.yaml: a first experiment\n\nnext: " .. require "moonrank.path".quote(
-      helper.root() .. "/moonrank"):gsub("^'(.*)'$", "%1") .. " train lr.yaml\n",
-      (out:gsub("next: %S+ ", "next: " .. helper.root() .. "/moonrank ")))
+      .. "lr.yaml: a first experiment\n\nnext: " .. helper.command() .. " train lr.yaml\n",
+      out)
     assert.truthy(trains(dir):find "\ntest +300 ")
   end)
 

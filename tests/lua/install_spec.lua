@@ -229,6 +229,9 @@ describe("luarocks make", function()
     must(("cd %s && env -u MOONRANK_BUILD %s train lr.yaml --quiet --out there"):format(dir,
       command))
     assert.is_true(helper.read(dir .. "/here/model.mr") == helper.read(dir .. "/there/model.mr"))
+    -- What is to be typed next is LuaRocks' own script, which knows where other rocks are.
+    assert.truthy(must(("cd %s && %s init train.csv --out mine/fields.yaml"):format(dir, command))
+      :find("\nnext: " .. command .. " train mine/lr.yaml\n", 1, true))
   end)
 
   it("has the modules where the version of its Lua has them", function()

@@ -44,8 +44,8 @@ describe("moonrank train --repeat", function()
   end)
 
   it("says that a report of all is next, and other commands ask for one of the runs", function()
-    assert.equal(("next: moonrank report %s/three/seed-4 %s/three/seed-5 %s/three/seed-6"):format(
-      dir, dir, dir), out:match "([^\n]*)\n$")
+    assert.equal(("next: %s report %s/three/seed-4 %s/three/seed-5 %s/three/seed-6"):format(
+      helper.command(), dir, dir, dir), out:match "([^\n]*)\n$")
     local message = ("%s/three holds several runs: name one of them, such as %s/three/seed-4\n")
       :format(dir, dir)
     for _, command in ipairs { "eval %s/three", "compare %s/one %s/three", "report %s/three/",
@@ -85,9 +85,9 @@ describe("moonrank train --repeat", function()
       :format(dir, dir))
     assert.same({ 1, "", ("moonrank: %s/part/seed-1 has no model yet: its training is not "
       .. "finished\n"):format(dir) }, { helper.run(("eval %s/part/seed-1"):format(dir)) })
-    local command = text:match "go on with: moonrank (train [^\n]*)\n"
+    local command = text:match "go on with: ([^\n]*)\n"
     assert.truthy(command:find(" --repeat 2 --resume", 1, true))
-    assert.equal(0, (helper.run(command .. " --quiet")))
+    assert.equal(0, (helper.shell(command .. " --quiet")))
     assert.equal(2, #read_json(dir .. "/part/seeds.json").seeds)
   end)
 

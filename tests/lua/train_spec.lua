@@ -28,7 +28,7 @@ describe("moonrank train", function()
     assert.truthy(text:find "\n    1 +0%.%d+ +0%.%d+ +0%.%d+ +0%.%d+ ")
     assert.truthy(text:find "\n    2 +0%.%d+ +0%.%d+ +0%.%d+ +0%.%d+ ")
     assert.truthy(text:find "\ntest +500 +0%.%d+ ")
-    assert.equal(("next: moonrank eval %s/run"):format(dir), lines[#lines])
+    assert.equal(("next: %s eval %s/run"):format(helper.command(), dir), lines[#lines])
   end)
 
   it("writes a run folder", function()

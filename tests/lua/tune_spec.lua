@@ -228,8 +228,8 @@ describe("moonrank tune", function()
     end
     local lr, dim = best.values["train.optimizer.adam.lr"], best.values["model.dim"]
     assert.truthy(out:find(("\nbest     trial %d\n\nmodel:\n  dim: %d\ntrain:\n  optimizer:\n"
-      .. "    adam:\n      lr: %s\n\nnext: moonrank eval %s/t/trial-%03d\n"):format(best.trial, dim,
-      lr, dir, best.trial), 1, true), out)
+      .. "    adam:\n      lr: %s\n\nnext: %s eval %s/t/trial-%03d\n"):format(best.trial, dim,
+      lr, helper.command(), dir, best.trial), 1, true), out)
     assert.truthy(out:find(("\n%5d       2 %5d  %.6f  %.6f  %.6f +%%d+%%.%%d  %d +%s\n"):format(
       best.trial, best.best_epoch, best.valid.auc, best.valid.gauc, best.valid.logloss, dim, lr)))
     -- Ready to use, with as many threads as there are.
