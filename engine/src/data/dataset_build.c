@@ -133,48 +133,35 @@ static int excerpt_cell(const struct hand *hand, struct mr__text raw, char out[M
 
 static uint64_t hash_cell(struct mr__text raw) { return mr__hash(raw.at, raw.size, 0); }
 
-/* Whether the problem is that columns of a sequence of the request are not as long as one another. */
-static int is_of_lengths(const struct hand *hand) {
-  const mr_schema *schema = hand->build->layout->schema;
-  for (size_t s = 0; s < schema->n_sequences; s++)
-    if (schema->sequences[s].domain == MR_SAMPLE && hand->rows->uneven >> s & 1) return 0;
-  return hand->rows->uneven && hand->rows->problem.reason == MR_BAD_SEQUENCE;
-}
-
-/* The block goes on with the open request: its first row must say the same. Of what is wrong at one
- * place, as members of JSON are that are not there, the column that comes first is named. */
+/* The block goes on with the open request: its first row must say the same. Where another row does
+ * not, the message shows what the request began with. */
 static int check_border(struct hand *hand) {
   struct build *build = hand->build;
-  struct mr__problem *problem = &hand->rows->problem;
+  const mr_schema *schema = build->layout->schema;
+  struct mr__rows *rows = hand->rows;
+  struct mr__problem *problem = &rows->problem;
   const struct mr__heading *heading = hand->block.heading;
-  const char *record = hand->rows->sides[MR_REQUEST].records;
-  const struct mr__column *columns = build->layout->schema->columns;
-  int comes_before = is_of_lengths(hand); /* whether a column that comes is before the problem's */
+  const char *record = rows->sides[MR_REQUEST].records;
+  if (problem->status == MR_EDATA && problem->is_border_difference) {
+    int cell = mr__item_cell(schema, problem->item);
+    mr__describe_difference(problem, schema, build->open.texts[cell]);
+  }
   for (int i = 0; i < heading->n_items; i++) {
     struct mr__item item = heading->items[i];
-    if (columns[item.column].domain != MR_REQUEST) continue;
-    int s = columns[item.column].sequence;
-    if (s >= 0 && (hand->rows->uneven >> s & 1)) { /* that is its problem */
-      comes_before = 0;
-      continue;
-    }
-    if (!mr__request_differs(build->layout, item, record, build->open.record)) continue;
-    int cell = mr__item_cell(build->layout->schema, item);
-    struct mr__text raw = hand->rows->first_cells[cell];
-    if (hash_cell(raw) == build->open.hashes[cell]) continue; /* the column's other cell it is */
+    int cell = mr__item_cell(schema, item);
+    if (schema->columns[item.column].domain != MR_REQUEST || rows->first_wrong[cell]) continue;
+    struct mr__text raw = rows->first_cells[cell];
     size_t at = (size_t)(raw.at - hand->block.text.text);
-    int is_tie = comes_before && problem->at == at;
-    if (problem->status != MR_OK && problem->at <= at + raw.size && !is_tie)
-      break; /* before it or in it */
-    char now[MR__EXCERPT_BYTES];
-    MR_TRY(excerpt_cell(hand, raw, now));
+    if (!mr__is_before_problem(problem, at, item) ||
+        !mr__request_differs(build->layout, item, record, build->open.record, rows->first_wrong) ||
+        hash_cell(raw) == build->open.hashes[cell]) /* the column's other cell it is */
+      continue;
+    MR_TRY(excerpt_cell(hand, raw, problem->now));
     problem->status = MR_EDATA;
     problem->at = at;
+    problem->item = item;
     problem->whole_row = 0;
-    mr__describe_difference(problem->text, sizeof problem->text,
-                            mr__item_source(build->layout->schema, item), now,
-                            build->open.texts[cell]);
-    break;
+    mr__describe_difference(problem, schema, build->open.texts[cell]);
   }
   return MR_OK;
 }

@@ -34,6 +34,7 @@ int mr__split_bag(struct mr__bags *bags, const struct mr__column *column, int la
                   struct mr__bag_text bag, uint32_t *count, int *bad) {
   struct mr__text piece, weight;
   uint32_t n = 0, max = column->max > 0 ? (uint32_t)column->max : UINT32_MAX;
+  int is_strict = mr__column_is_strict(column);
   *bad = mr__bag_lengths_differ(column, bag);
   while (n < max && mr__bag_next_value(&bag, layout, column, &piece, &weight)) {
     if (bags->n == bags->keys_capacity)
@@ -42,7 +43,9 @@ int mr__split_bag(struct mr__bags *bags, const struct mr__column *column, int la
       MR_TRY(mr__grow(&bags->weights, &bags->weights_capacity, bags->n + 1, sizeof *bags->weights));
       *bad |= !mr__value_weight(weight, &bags->weights[bags->n]);
     }
-    bags->keys[bags->n++] = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
+    uint64_t key = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
+    *bad |= is_strict && key == MR__UNLISTED_KEY;
+    bags->keys[bags->n++] = key;
     n++;
   }
   *count = n;
@@ -94,13 +97,6 @@ int mr__find_combination(struct mr__row_parser *parser, int c, size_t row, uint6
   return MR_OK;
 }
 
-/* Whether one of the last `count` keys is that of values that are not listed. */
-static int lists_unlisted(const struct mr__bags *bags, uint32_t count) {
-  for (size_t i = bags->n - count; i < bags->n; i++)
-    if (bags->keys[i] == MR__UNLISTED_KEY) return 1;
-  return 0;
-}
-
 static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   const struct mr__row_list *list = &parser->lists[column->domain];
@@ -111,8 +107,7 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
     struct mr__bag_text bag = mr__read_bag(parser, list->rows[i], item.column, item.position);
     int bad;
     MR_TRY(mr__split_bag(bags, column, parser->format.layout, bag, &bags->counts[i], &bad));
-    if (bad || (mr__column_is_strict(column) && lists_unlisted(bags, bags->counts[i])))
-      mr__note_bad_ids(parser, list->rows[i], item);
+    if (bad) mr__note_bad_ids(parser, list->rows[i], item);
   }
   MR_TRY(mr__grow(&bags->codes, &bags->codes_capacity, bags->n, sizeof *bags->codes));
   mr__dictionary_find(parser->recent, column->table, bags->keys, bags->n, bags->codes);

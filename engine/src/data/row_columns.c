@@ -28,14 +28,14 @@ enum mr__number mr__parse_float(const struct mr__row_parser *parser,
   return mr__cell_number(column, text, value);
 }
 
-int mr__parse_vector(struct mr__row_parser *parser, size_t row, struct mr__item item) {
+int mr__parse_vector(struct mr__row_parser *parser, size_t row, struct mr__item item, int *bad) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
-  struct mr__bad_vector bad;
+  struct mr__bad_vector trouble;
   MR_TRY(mr__grow(&parser->vector, &parser->vector_capacity, mr__column_words(column),
                   sizeof *parser->vector));
   struct mr__text text = mr__read_cell(parser, row, item.position);
-  if (mr__cell_vector(column, text, parser->vector, &bad) != MR__NUMBER_OK)
-    mr__note_bad_vector(parser, row, item, &bad);
+  *bad = mr__cell_vector(column, text, parser->vector, &trouble) != MR__NUMBER_OK;
+  if (*bad) mr__note_bad_vector(parser, row, item, &trouble);
   return MR_OK;
 }
 
@@ -282,7 +282,8 @@ static int take_vectors(struct mr__row_parser *parser, struct mr__item item) {
   const struct mr__row_list *list = &parser->lists[column->domain];
   char *records = parser->rows.sides[column->domain].records + parser->layout->at[item.column];
   for (size_t i = 0; i < list->n; i++) {
-    MR_TRY(mr__parse_vector(parser, list->rows[i], item));
+    int bad;
+    MR_TRY(mr__parse_vector(parser, list->rows[i], item, &bad));
     memcpy(records + list->record_at[i], parser->vector, 4 * mr__column_words(column));
   }
   return MR_OK;

@@ -82,7 +82,8 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
       MR_TRY(mr__find_picks(parser, row, column->sequence, &picks));
       MR_TRY(mr__add_cell(parser, behaviours, row, item, picks));
     } else if (column->type == MR_VECTOR && column->n_sources == 0) {
-      MR_TRY(mr__parse_vector(parser, row, item));
+      int bad;
+      MR_TRY(mr__parse_vector(parser, row, item, &bad));
     } else {
       float value = 0;
       enum mr__number kind = mr__parse_float(parser, column, text, &value);
@@ -100,7 +101,7 @@ static int leave_out(struct mr__row_parser *parser, size_t row) {
   int64_t number = rows->n_lines + (int64_t)row - rows->n_empty;
   rows->bad[rows->n_bad++] = (struct mr__bad_row){number, rows->problem};
   rows->problem = (struct mr__problem){.status = MR_OK};
-  rows->uneven = 0;
+  memset(rows->first_wrong, 0, (size_t)parser->layout->schema->n_cells);
   return MR_OK;
 }
 

@@ -200,7 +200,8 @@ int mr__bag_next_piece(struct mr__bag_text *rest, int layout, const struct mr__c
 int mr__bag_next_value(struct mr__bag_text *rest, int layout, const struct mr__column *column,
                        struct mr__text *piece, struct mr__text *weight);
 
-/* Append the keys of one cell; *count of them. *bad: whether the weights are wrong. */
+/* Append the keys of one cell; *count of them. *bad: whether the weights are wrong, or one is of no
+ * value that the column lists where it must. */
 int mr__split_bag(struct mr__bags *bags, const struct mr__column *column, int layout,
                   struct mr__bag_text bag, uint32_t *count, int *bad);
 
@@ -233,8 +234,9 @@ enum mr__number mr__parse_float(const struct mr__row_parser *parser,
                                 const struct mr__column *column, struct mr__text text,
                                 float *value);
 
-/* The vector of a cell into the parser's own, and note what is wrong with it. */
-int mr__parse_vector(struct mr__row_parser *parser, size_t row, struct mr__item item);
+/* The vector of a cell into the parser's own, and note what is wrong with it. *bad: whether
+ * something is. */
+int mr__parse_vector(struct mr__row_parser *parser, size_t row, struct mr__item item, int *bad);
 
 int mr__take_columns(struct mr__row_parser *parser);
 
@@ -251,7 +253,8 @@ int mr__compare_columns(struct mr__row_parser *parser);
 
 /* ---- row_problems.c ---- */
 
-/* Each notes a problem, unless one stands before it in the text. */
+/* Each notes a problem, unless one stands before it in the text. Of the block's first row they keep
+ * besides which cells something is wrong with. */
 
 void mr__note_bad_value(struct mr__row_parser *parser, size_t row, struct mr__item item,
                         enum mr__number kind);

@@ -7,16 +7,43 @@
 
 #include "data/json_lines.h"
 
+static const struct mr__item no_item = {.position = -1, .column = -1};
+
 /* Returns whether this is the first problem in the order of the text; then its text is to be
  * written. */
-static int is_first_problem(struct mr__row_parser *parser, size_t at, int whole_row) {
+static int is_first_problem(struct mr__row_parser *parser, size_t at, struct mr__item item) {
   struct mr__problem *problem = &parser->rows.problem;
-  if (problem->status != MR_OK && problem->at <= at) return 0;
+  if (!mr__is_before_problem(problem, at, item)) return 0;
   problem->status = MR_EDATA;
   problem->reason = MR_BAD_CELLS;
   problem->at = at;
-  problem->whole_row = whole_row;
+  problem->item = item;
+  problem->whole_row = 0;
+  problem->is_border_difference = 0;
   return 1;
+}
+
+static int is_first_of_row(struct mr__row_parser *parser, size_t at) {
+  if (!is_first_problem(parser, at, no_item)) return 0;
+  parser->rows.problem.whole_row = 1;
+  return 1;
+}
+
+static int is_first_row(const struct mr__row_parser *parser, size_t row) {
+  return parser->first_row + row == 0;
+}
+
+/* Something is wrong with a cell of a row. */
+static void mark_cell(struct mr__row_parser *parser, size_t row, struct mr__item item) {
+  if (is_first_row(parser, row))
+    parser->rows.first_wrong[mr__item_cell(parser->layout->schema, item)] = 1;
+}
+
+/* The same of all cells of a column. */
+static void mark_column(struct mr__row_parser *parser, size_t row,
+                        const struct mr__column *column) {
+  if (is_first_row(parser, row))
+    memset(parser->rows.first_wrong + column->first_cell, 1, (size_t)mr__column_cells(column));
 }
 
 static size_t cell_place(const struct mr__row_parser *parser, size_t row, int position) {
@@ -61,7 +88,8 @@ void mr__note_bad_value(struct mr__row_parser *parser, size_t row, struct mr__it
                         enum mr__number kind) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
+  mark_cell(parser, row, item);
+  if (!is_first_problem(parser, cell_place(parser, row, item.position), item)) return;
   problem->reason = column->type == MR_LABEL ? MR_BAD_LABEL : MR_BAD_NUMBER;
   char shown[MR__EXCERPT_BYTES];
   mr__excerpt(shown, mr__read_cell(parser, row, item.position));
@@ -97,7 +125,7 @@ static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr
   struct mr__problem *problem = &parser->rows.problem;
   size_t at = column->weights ? place_of(parser, row, parser->weight_positions[item.column], weight)
                               : place_of(parser, row, item.position, piece);
-  if (!is_first_problem(parser, at, 0)) return;
+  if (!is_first_problem(parser, at, item)) return;
   char text[160];
   problem->reason = MR_BAD_NUMBER;
   mr__describe_weight(text, sizeof text, column, piece, weight);
@@ -105,11 +133,12 @@ static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr
            column->weights ? column->weights : column->source);
 }
 
-static void note_lengths(struct mr__row_parser *parser, size_t row, int c,
+static void note_lengths(struct mr__row_parser *parser, size_t row, struct mr__item item,
                          struct mr__bag_text bag) {
-  const struct mr__column *column = &parser->layout->schema->columns[c];
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, cell_place(parser, row, parser->weight_positions[c]), 0)) return;
+  size_t at = cell_place(parser, row, parser->weight_positions[item.column]);
+  if (!is_first_problem(parser, at, item)) return;
   uint32_t values = mr__count_behaviours(bag.values, column->separator);
   uint32_t weights = mr__count_behaviours(bag.weights, column->separator);
   problem->reason = MR_BAD_NUMBER;
@@ -123,7 +152,8 @@ void mr__note_bad_ids(struct mr__row_parser *parser, size_t row, struct mr__item
   struct mr__bag_text rest = mr__read_bag(parser, row, item.column, item.position);
   struct mr__text piece = rest.values, weight;
   if (mr__bag_lengths_differ(column, rest)) {
-    note_lengths(parser, row, item.column, rest);
+    mark_column(parser, row, column);
+    note_lengths(parser, row, item, rest);
     return;
   }
   int found = column->type == MR_ID && is_unlisted(column, piece);
@@ -132,12 +162,14 @@ void mr__note_bad_ids(struct mr__row_parser *parser, size_t row, struct mr__item
   for (uint32_t n = 0; column->type == MR_IDS && !found && n < max; n++) {
     if (!mr__bag_next_value(&rest, parser->format.layout, column, &piece, &weight)) break;
     if (column->weighted && !mr__value_weight(weight, &value)) {
+      mark_column(parser, row, column);
       note_bad_weight(parser, row, item, piece, weight);
       return;
     }
     found = mr__column_is_strict(column) && is_unlisted(column, piece);
   }
-  if (!found || !is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
+  if (found) mark_column(parser, row, column);
+  if (!found || !is_first_problem(parser, cell_place(parser, row, item.position), item)) return;
   char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES];
   struct mr__problem *problem = &parser->rows.problem;
   problem->reason = MR_BAD_ID;
@@ -149,7 +181,8 @@ void mr__note_bad_vector(struct mr__row_parser *parser, size_t row, struct mr__i
                          const struct mr__bad_vector *bad) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, place_of(parser, row, item.position, bad->text), 0)) return;
+  mark_cell(parser, row, item);
+  if (!is_first_problem(parser, place_of(parser, row, item.position, bad->text), item)) return;
   problem->reason = MR_BAD_NUMBER;
   char text[128];
   mr__describe_vector(text, sizeof text, column, bad);
@@ -160,7 +193,8 @@ void mr__note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct mr
                             const struct mr__bad_behaviour *bad) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, place_of(parser, row, item.position, bad->text), 0)) return;
+  mark_cell(parser, row, item);
+  if (!is_first_problem(parser, place_of(parser, row, item.position, bad->text), item)) return;
   int unlisted = bad->kind == MR__ID_UNLISTED;
   problem->reason = unlisted ? MR_BAD_ID : MR_BAD_NUMBER;
   char shown[MR__EXCERPT_BYTES], list[MR__LIST_BYTES], text[MR__LIST_BYTES + MR__EXCERPT_BYTES];
@@ -171,6 +205,13 @@ void mr__note_bad_behaviour(struct mr__row_parser *parser, size_t row, struct mr
              unlisted ? mr__list_phrase(list, column) : mr__number_trouble(bad->kind));
   snprintf(problem->text, sizeof problem->text, "%s (column \"%s\", behaviour %u)", text,
            column->source, bad->number);
+}
+
+/* All columns of a sequence in a row. */
+static void mark_sequence(struct mr__row_parser *parser, size_t row, int s) {
+  const mr_schema *schema = parser->layout->schema;
+  for (size_t c = 0; c < schema->n_columns; c++)
+    if (schema->columns[c].sequence == s) mark_column(parser, row, &schema->columns[c]);
 }
 
 int mr__check_lengths(struct mr__row_parser *parser, size_t row, int s) {
@@ -187,8 +228,8 @@ int mr__check_lengths(struct mr__row_parser *parser, size_t row, int s) {
     if (!first) first = column, wanted = n;
     if (n == wanted) continue;
     struct mr__problem *problem = &parser->rows.problem;
-    if (parser->first_row + row == 0) parser->rows.uneven |= UINT32_C(1) << s;
-    if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return 0;
+    mark_sequence(parser, row, s);
+    if (!is_first_problem(parser, cell_place(parser, row, item.position), item)) return 0;
     problem->reason = MR_BAD_SEQUENCE;
     snprintf(problem->text, sizeof problem->text,
              "sequence \"%s\": column \"%s\" has %u behaviour%s, column \"%s\" has %u",
@@ -201,7 +242,7 @@ int mr__check_lengths(struct mr__row_parser *parser, size_t row, int s) {
 void mr__note_cell_count(struct mr__row_parser *parser, size_t row) {
   const struct mr__scan *scan = &parser->scan;
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, scan->starts[row], 1)) return;
+  if (!is_first_of_row(parser, scan->starts[row])) return;
   uint32_t n = mr__count_cells(scan, row);
   snprintf(problem->text, sizeof problem->text, "%u cell%s, expected %d (%s)", n, n == 1 ? "" : "s",
            parser->heading->n_cells,
@@ -211,7 +252,7 @@ void mr__note_cell_count(struct mr__row_parser *parser, size_t row) {
 void mr__note_quotes(struct mr__row_parser *parser) {
   const struct mr__scan *scan = &parser->scan;
   size_t start = scan->n_ends ? scan->ends[scan->n_ends - 1] + 1 : scan->starts[0];
-  if (!is_first_problem(parser, start, 0)) return;
+  if (!is_first_problem(parser, start, no_item)) return;
   size_t stop = scan->broken ? scan->broken_at + 1 : scan->size;
   struct mr__text rest = {scan->text + start, stop - start};
   const char *trouble = mr__quote_trouble(rest);
@@ -219,34 +260,35 @@ void mr__note_quotes(struct mr__row_parser *parser) {
            trouble ? trouble : "a quoted cell is not closed");
 }
 
-void mr__describe_difference(char *out, size_t size, const char *column, const char *now,
+void mr__describe_difference(struct mr__problem *problem, const mr_schema *schema,
                              const char *before) {
-  snprintf(out, size, "column \"%s\" is \"%s\", but \"%s\" in an earlier row of the same request",
-           column, now, before);
+  snprintf(problem->text, sizeof problem->text,
+           "column \"%s\" is \"%s\", but \"%s\" in an earlier row of the same request",
+           mr__item_source(schema, problem->item), problem->now, before);
 }
 
 void mr__note_trouble(struct mr__row_parser *parser, const struct mr__row_trouble *trouble) {
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, (size_t)(trouble->at - parser->scan.text), 0)) return;
+  if (!is_first_problem(parser, (size_t)(trouble->at - parser->scan.text), no_item)) return;
   problem->reason = parser->heading->sparse ? MR_BAD_PAIR : MR_BAD_CELLS;
   snprintf(problem->text, sizeof problem->text, "%s", trouble->text);
 }
 
 void mr__note_difference(struct mr__row_parser *parser, size_t row, struct mr__item item) {
   struct mr__problem *problem = &parser->rows.problem;
-  if (!is_first_problem(parser, cell_place(parser, row, item.position), 0)) return;
+  if (!is_first_problem(parser, cell_place(parser, row, item.position), item)) return;
+  problem->is_border_difference = parser->request_of[row] == 0;
   /* One after the other: reading the second may overwrite the text of the first. */
   int cell = mr__item_cell(parser->layout->schema, item);
-  char now[MR__EXCERPT_BYTES], before[MR__EXCERPT_BYTES];
-  mr__excerpt(now, mr__read_cell(parser, row, item.position));
+  char before[MR__EXCERPT_BYTES];
+  mr__excerpt(problem->now, mr__read_cell(parser, row, item.position));
   mr__excerpt(before, mr__read_raw(parser, parser->rows.last_request[cell]));
-  mr__describe_difference(problem->text, sizeof problem->text,
-                          mr__item_source(parser->layout->schema, item), now, before);
+  mr__describe_difference(problem, parser->layout->schema, before);
 }
 
 void mr__note_long_row(struct mr__row_parser *parser, size_t row_bytes) {
   const struct mr__scan *scan = &parser->scan;
-  if (!is_first_problem(parser, scan->starts[scan->n_rows], 1)) return;
+  if (!is_first_of_row(parser, scan->starts[scan->n_rows])) return;
   snprintf(parser->rows.problem.text, sizeof parser->rows.problem.text,
            "a row is longer than %zu bytes%s", row_bytes,
            parser->format.quotes ? "; is a quote missing?" : "");

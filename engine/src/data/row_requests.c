@@ -20,17 +20,30 @@ static int column_differs(const struct mr__layout *layout, int column, const cha
          memcmp(of_a.words, of_b.words, 4 * of_a.n_words) != 0;
 }
 
+/* The same of the weights alone, which follow the codes. */
+static int weights_differ(const struct mr__layout *layout, int column, const char *a,
+                          const char *b) {
+  struct mr__stored of_a = mr__record_stored(layout, column, a);
+  struct mr__stored of_b = mr__record_stored(layout, column, b);
+  return of_a.n_words != of_b.n_words ||
+         memcmp(of_a.words + 4 * of_a.n_codes, of_b.words + 4 * of_b.n_codes,
+                4 * (of_a.n_words - of_a.n_codes)) != 0;
+}
+
 int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
-                        const char *b) {
+                        const char *b, const unsigned char *wrong) {
   const mr_schema *schema = layout->schema;
   const struct mr__column *spec = &schema->columns[item.column];
   if (spec->type == MR_REQUEST_KEY) return 0;
   size_t at = layout->at[item.column] + 4 * (size_t)item.part;
   if (spec->n_sources > 0) return memcmp(a + at, b + at, 4) != 0;
+  if (spec->weights && item.part == MR__WEIGHTS_CELL)
+    return weights_differ(layout, item.column, a, b);
   int differs = column_differs(layout, item.column, a, b);
   if (spec->sequence < 0 || !mr__says_padding(schema, spec)) return differs;
   for (size_t c = 0; !differs && c < schema->n_columns; c++)
-    differs = schema->columns[c].sequence == spec->sequence && column_differs(layout, (int)c, a, b);
+    differs = schema->columns[c].sequence == spec->sequence &&
+              !wrong[schema->columns[c].first_cell] && column_differs(layout, (int)c, a, b);
   return differs;
 }
 
@@ -46,9 +59,10 @@ static int same_words(const void *a, const char *b, size_t n) {
   return n == 0 || memcmp(a, b, 4 * n) == 0;
 }
 
-/* Whether the behaviours of a cell are not those of the record. */
+/* Whether the behaviours of a cell are not those of the record; *is_wrong: what they are cannot be
+ * said. */
 static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct mr__item item,
-                             const char *record, int *differs) {
+                             const char *record, int *differs, int *is_wrong) {
   const struct mr__layout *layout = parser->layout;
   const struct mr__column *column = &layout->schema->columns[item.column];
   struct mr__behaviours *now = &parser->other_behaviours;
@@ -63,7 +77,8 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   /* In this order, as in a row that starts a request: of two problems at one place the first stays.
    */
   if (bad.kind != MR__NUMBER_OK) mr__note_bad_behaviour(parser, row, item, &bad);
-  if (!mr__check_lengths(parser, row, column->sequence) || bad.kind != MR__NUMBER_OK) return MR_OK;
+  *is_wrong = !mr__check_lengths(parser, row, column->sequence) || bad.kind != MR__NUMBER_OK;
+  if (*is_wrong) return MR_OK;
   *differs = now->n != mr__record_word(record + layout->at[item.column], 0) ||
              now->cells[0].words != before.n_words;
   if (*differs) return MR_OK;
@@ -82,15 +97,17 @@ static int sequence_differs(struct mr__row_parser *parser, size_t row, struct mr
   const struct mr__heading *heading = parser->heading;
   const mr_schema *schema = parser->layout->schema;
   const struct mr__column *column = &schema->columns[item.column];
-  MR_TRY(behaviours_differ(parser, row, item, record, differs));
-  if (!mr__says_padding(schema, column)) return MR_OK;
+  int is_wrong;
+  MR_TRY(behaviours_differ(parser, row, item, record, differs, &is_wrong));
+  if (is_wrong || !mr__says_padding(schema, column)) return MR_OK;
   for (int i = 0; !*differs && i < heading->n_items; i++)
     if (schema->columns[heading->items[i].column].sequence == column->sequence)
-      MR_TRY(behaviours_differ(parser, row, heading->items[i], record, differs));
+      MR_TRY(behaviours_differ(parser, row, heading->items[i], record, differs, &is_wrong));
   return MR_OK;
 }
 
-/* Whether a cell says something else than the record of its request. */
+/* Whether a cell says something else than the record of its request. What is wrong with it is
+ * noted: then that is told, and no difference. */
 static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__item item,
                         const char *record, int *differs) {
   const struct mr__layout *layout = parser->layout;
@@ -104,8 +121,9 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     if (kind > MR__NUMBER_MISSING) mr__note_bad_value(parser, row, item, kind);
     *differs = memcmp((const char *)&value, stored, 4) != 0; /* bit by bit */
   } else if (column->type == MR_VECTOR) {
-    MR_TRY(mr__parse_vector(parser, row, item));
-    *differs = !same_words(parser->vector, stored, mr__column_words(column));
+    int bad;
+    MR_TRY(mr__parse_vector(parser, row, item, &bad));
+    *differs = !bad && !same_words(parser->vector, stored, mr__column_words(column));
   } else if (column->type == MR_IDS) {
     struct mr__bags *bags = &parser->other_bag;
     uint32_t n;
@@ -117,14 +135,18 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
     struct mr__bag_text bag = mr__read_bag(parser, row, item.column, values.position);
     MR_TRY(mr__split_bag(bags, column, parser->format.layout, bag, &n, &bad));
     struct mr__stored before = mr__record_stored(layout, item.column, record);
-    *differs = n != before.n_codes ||
-               !are_codes_of(parser, column->table, before.codes, bags->keys, n) ||
-               !same_words(bags->weights, before.codes + 4 * (size_t)n, before.n_words - n);
+    int is_of_weights = column->weights && item.part == MR__WEIGHTS_CELL;
+    *differs =
+        n != before.n_codes ||
+        !same_words(bags->weights, before.codes + 4 * (size_t)n, before.n_words - n) ||
+        (!is_of_weights && !are_codes_of(parser, column->table, before.codes, bags->keys, n));
     if (bad) mr__note_bad_ids(parser, row, values), *differs = 0;
   } else {
     uint64_t key = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
                                  : !are_codes_of(parser, column->table, stored, &key, 1);
+    if (key == MR__UNLISTED_KEY && mr__column_is_strict(column))
+      mr__note_bad_ids(parser, row, item), *differs = 0;
   }
   return MR_OK;
 }
@@ -147,6 +169,10 @@ static const char *request_record(const struct mr__row_parser *parser, int64_t r
   return side->records + mr__side_at(side, &parser->layout->records[MR_REQUEST], request);
 }
 
+static int is_same_text(struct mr__text a, struct mr__text b) {
+  return a.size == b.size && memcmp(a.at, b.at, a.size) == 0;
+}
+
 static int compare_column(struct mr__row_parser *parser, struct mr__item item, int counted) {
   const struct mr__row_list *list = &parser->lists[MR_REQUEST];
   int cell = mr__item_cell(parser->layout->schema, item);
@@ -159,7 +185,9 @@ static int compare_column(struct mr__row_parser *parser, struct mr__item item, i
       next++;
     } else {
       const char *record = request_record(parser, parser->request_of[row]);
-      int differs = raw.size != above.size || memcmp(raw.at, above.at, raw.size) != 0;
+      /* As the request began: what has changed is another cell that has a say in the column. */
+      int differs =
+          !is_same_text(raw, above) && !is_same_text(raw, parser->rows.last_request[cell]);
       if (differs) MR_TRY(cell_differs(parser, row, item, record, &differs));
       if (differs) mr__note_difference(parser, row, item);
       if (counted) count_again(parser, item.column, record);

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -45,12 +46,13 @@ int mr__row_parser_new(struct mr__row_parser **out, const struct mr__layout *lay
   parser->above = mr__calloc(n_cells, sizeof *parser->above);
   parser->rows.last_request = mr__calloc(n_cells, sizeof *parser->rows.last_request);
   parser->rows.first_cells = mr__calloc(n_cells, sizeof *parser->rows.first_cells);
+  parser->rows.first_wrong = mr__calloc(n_cells, sizeof *parser->rows.first_wrong);
   parser->rows.views = mr__calloc((size_t)layout->n_views, sizeof *parser->rows.views);
   parser->rows.new_keys = mr__calloc(layout->schema->n_tables, sizeof *parser->rows.new_keys);
   int status = MR_OK;
   if (!parser->bags || !parser->behaviours || !parser->above || !parser->rows.last_request ||
-      !parser->rows.first_cells || !parser->rows.views || !parser->rows.new_keys ||
-      !parser->weight_positions)
+      !parser->rows.first_cells || !parser->rows.first_wrong || !parser->rows.views ||
+      !parser->rows.new_keys || !parser->weight_positions)
     status = mr__fail_memory();
   if (status == MR_OK) status = list_parts(parser);
   if (status == MR_OK) status = mr__recent_new(&parser->recent, dictionary);
@@ -84,6 +86,7 @@ static void free_rows(struct mr__rows *rows, const struct mr__layout *layout) {
   mr__free(rows->inner_newlines);
   mr__free(rows->last_request);
   mr__free(rows->first_cells);
+  mr__free(rows->first_wrong);
 }
 
 void mr__row_parser_free(struct mr__row_parser *parser) {
@@ -302,7 +305,7 @@ static void start_block(struct mr__row_parser *parser, const struct mr__heading 
     rows->new_keys[t].n = rows->new_keys[t].texts.n = 0;
   rows->n_lines = rows->n_empty = 0;
   rows->n_bad = rows->n_inner_newlines = 0;
-  rows->uneven = 0;
+  memset(rows->first_wrong, 0, (size_t)parser->layout->schema->n_cells);
   rows->problem = (struct mr__problem){.status = MR_OK};
   mr__scan_start(&parser->scan, block->text, block->size, parser->format.delimiter,
                  parser->format.quotes);

@@ -44,12 +44,27 @@ struct mr__new_keys {
 
 /* What is wrong in a block: the first wrong cell in the order of the text. */
 struct mr__problem {
-  int status;    /* MR_OK: nothing; no place is known unless it is MR_EDATA */
-  int reason;    /* MR_BAD_CELLS .., of a row that may be left out */
-  size_t at;     /* byte of the block */
-  int whole_row; /* the message names a line, not a cell */
+  int status;           /* MR_OK: nothing; no place is known unless it is MR_EDATA */
+  int reason;           /* MR_BAD_CELLS .., of a row that may be left out */
+  size_t at;            /* byte of the block */
+  struct mr__item item; /* whose it is; that of a row has no position */
+  int whole_row;        /* the message names a line, not a cell */
+  /* The item's cell is not that of the block's first request, which may begin in a block before. */
+  int is_border_difference;
+  char now[MR__EXCERPT_BYTES]; /* of that cell */
   char text[320];
 };
+
+/* Whether this place of an item comes before the problem. At one place, as where several columns
+ * read one cell or members of JSON are not there, items have the order of the heading: what is told
+ * does not depend on which is looked at first. */
+static inline int mr__is_before_problem(const struct mr__problem *problem, size_t at,
+                                        struct mr__item item) {
+  if (problem->status != MR_EDATA) return problem->status == MR_OK;
+  if (at != problem->at) return at < problem->at;
+  if (item.position != problem->item.position) return item.position < problem->item.position;
+  return item.column < problem->item.column;
+}
 
 /* A row that was left out. */
 struct mr__bad_row {
@@ -70,11 +85,11 @@ struct mr__rows {
   size_t last_at;                /* byte of the block where the last request's first row starts */
   struct mr__text *last_request; /* [cells] raw cells of the last request's first row */
   struct mr__text *first_cells;  /* [cells] raw cells of the first row */
-  uint32_t uneven; /* bit s: in the first row, columns of sequence s have different lengths */
-  int64_t n_lines, n_empty; /* of the block; lines that are no rows */
-  int after_gap;            /* rows were left out by the selection before the first of these */
-  int before_gap;           /* the same behind the last of them; of rows with a request key */
-  size_t *inner_newlines;   /* bytes of the block that are newlines of values, ascending */
+  unsigned char *first_wrong; /* [cells] of the first row: what is wrong is told, no difference */
+  int64_t n_lines, n_empty;   /* of the block; lines that are no rows */
+  int after_gap;              /* rows were left out by the selection before the first of these */
+  int before_gap;             /* the same behind the last of them; of rows with a request key */
+  size_t *inner_newlines;     /* bytes of the block that are newlines of values, ascending */
   size_t n_inner_newlines, inner_newlines_capacity;
   struct mr__bad_row *bad;
   size_t n_bad, bad_capacity;
@@ -119,13 +134,13 @@ int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *la
                               struct mr__scenarios *all);
 
 /* Whether two records of the request domain, all codes known, differ in what this cell has a say
- * in: of ids with a column of weights both, of a cell that says what is padding all of its
- * sequence. */
+ * in: of ids their weights too, of a cell that says what is padding all of its sequence but for
+ * what is `wrong` [cells]. */
 int mr__request_differs(const struct mr__layout *layout, struct mr__item item, const char *a,
-                        const char *b);
+                        const char *b, const unsigned char *wrong);
 
-/* The text of the message for that; `now` and `before` are excerpts of the cells. */
-void mr__describe_difference(char *out, size_t size, const char *column, const char *now,
+/* Write the message for that: `now` of the problem, and `before`, are excerpts of the cells. */
+void mr__describe_difference(struct mr__problem *problem, const mr_schema *schema,
                              const char *before);
 
 #endif

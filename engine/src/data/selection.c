@@ -119,6 +119,7 @@ static void note_problem(struct mr__selection *selection, struct mr__block *bloc
   mr__excerpt(shown, read_cell(selection, row, position));
   size_t start = (size_t)(raw_cell(selection, row, position).at - scan->text);
   problem->status = MR_EDATA;
+  problem->item.position = -1; /* before all that reads the cell */
   problem->at = at + (start - scan->starts[row]);
   if (is_by_time(&selection->rule))
     snprintf(problem->text, sizeof problem->text,
