@@ -143,11 +143,16 @@ static void next_window(struct mr_loader *loader) {
   shuffle(loader);
 }
 
+/* Of the order of all requests. */
+static int64_t order_bytes(const mr_dataset *dataset) {
+  int64_t n = dataset->rows[MR_REQUEST];
+  return n * (n <= UINT32_MAX ? 4 : 8);
+}
+
 /* What is read at random where all requests are: their records, and their order. */
 static double random_bytes(const mr_dataset *dataset) {
-  int64_t n = dataset->rows[MR_REQUEST];
   return (double)dataset->record_bytes[MR_SAMPLE] + (double)dataset->record_bytes[MR_REQUEST] +
-         (double)n * (n <= UINT32_MAX ? 4 : 8);
+         (double)order_bytes(dataset);
 }
 
 int mr__loader_draws(const mr_dataset *dataset, const mr_loader_options *options) {
@@ -737,7 +742,7 @@ int64_t mr_loader_bytes(const mr_dataset *dataset, const mr_loader_options *opti
   enum { OWN = 32 }; /* what a batch says of a row beside its values */
   struct mr__largest largest;
   mr__dataset_largest(dataset, checked.batch, mr__loader_draws(dataset, &checked), &largest);
-  int64_t batch = 0, n = dataset->rows[MR_REQUEST];
+  int64_t batch = 0;
   for (int domain = 0; domain < MR_DOMAINS; domain++) {
     const struct mr__record *shape = &dataset->layout->records[domain];
     int64_t rows = largest.rows[domain];
@@ -745,7 +750,7 @@ int64_t mr_loader_bytes(const mr_dataset *dataset, const mr_loader_options *opti
     int64_t times = shape->n_sequences > 0 ? 2 : 1;
     batch += times * (rows * (int64_t)shape->fixed + largest.bytes[domain]) + OWN * rows;
   }
-  int64_t order = checked.shuffle ? n * (int64_t)(n <= UINT32_MAX ? 4 : 8) : 0;
+  int64_t order = checked.shuffle ? order_bytes(dataset) : 0;
   if (checked.shuffle_bytes > 0 && order > checked.shuffle_bytes) order = checked.shuffle_bytes;
   return order + (int64_t)(MR__GROWTH * BATCHES * (double)batch);
 }
