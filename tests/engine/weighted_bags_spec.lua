@@ -106,6 +106,19 @@ local function check_requests(tags_of_request, text, refused)
   end
 end
 
+-- Of four rows two have wrong weights, and are left out; a of weight 1 and b of weight 3 stay.
+local function check_left_out(columns, text)
+  local dir, schema = helper.temp_dir(), data.schema(columns)
+  local path = helper.write(dir .. "/data.csv", text)
+  assert(data.build(schema, path, dir .. "/cache", { bad_rows = 5 }))
+  local counts, list = data.bad_rows(schema, dir .. "/cache")
+  assert.same({ 0, 0, 2, 0, 0, 0 }, counts)
+  assert.same({ 1, 2 }, list)
+  local rows = assert(data.rows(schema, columns, dir .. "/cache"))
+  assert.same({ data.bag(schema, "tags", { "a" }, { 1 }),
+    data.bag(schema, "tags", { "b" }, { 3 }) }, data.column(rows, "tags"))
+end
+
 describe("ids with a column of weights", function()
   it("are those that have them behind, wherever a block is cut", function()
     local one, two, lines = two_forms(300)
@@ -167,15 +180,7 @@ describe("ids with a column of weights", function()
       '{"y": 1, "tags": ["a", "b"], "w": [1, "x"]}\n', { layout = "json" })
     helper.fails_with('FILE:1:40: weight "x" of "b" is no number from -1e9 to 1e9 (column "w")',
       rows, actual)
-    local dir, schema = helper.temp_dir(), data.schema(columns)
-    local path = helper.write(dir .. "/data.csv", "y,tags,w\n1,a,1\n0,a,\n1,b|c,1|x\n0,b,3\n")
-    assert(data.build(schema, path, dir .. "/cache", { bad_rows = 5 }))
-    local counts, list = data.bad_rows(schema, dir .. "/cache")
-    assert.same({ 0, 0, 2, 0, 0, 0 }, counts)
-    assert.same({ 1, 2 }, list)
-    rows = assert(data.rows(schema, columns, dir .. "/cache"))
-    assert.same({ data.bag(schema, "tags", { "a" }, { 1 }),
-      data.bag(schema, "tags", { "b" }, { 3 }) }, data.column(rows, "tags"))
+    check_left_out(columns, "y,tags,w\n1,a,1\n0,a,\n1,b|c,1|x\n0,b,3\n")
     helper.fails_with('FILE:1: column "w" is missing; did you mean "W"? (columns: y, tags, W)',
       data.parse(columns, "y,tags,W\n1,a,1\n"))
   end)
@@ -254,15 +259,7 @@ describe("ids with weights", function()
     fails('FILE:3:3: ":2" is not value:weight (column "tags")', ":2")
     fails('FILE:3:3: weight "1e39" of "a" is no number from -1e9 to 1e9 (column "tags")',
       "a:1e39|x")
-    local dir, schema = helper.temp_dir(), data.schema(columns)
-    local path = helper.write(dir .. "/data.csv", "y,tags\n1,a:1\n0,a:x\n1,b:1|c\n0,b:3\n")
-    assert(data.build(schema, path, dir .. "/cache", { bad_rows = 5 }))
-    local counts, list = data.bad_rows(schema, dir .. "/cache")
-    assert.same({ 0, 0, 2, 0, 0, 0 }, counts)
-    assert.same({ 1, 2 }, list)
-    local rows = assert(data.rows(schema, columns, dir .. "/cache"))
-    assert.same({ data.bag(schema, "tags", { "a" }, { 1 }),
-      data.bag(schema, "tags", { "b" }, { 3 }) }, data.column(rows, "tags"))
+    check_left_out(columns, "y,tags\n1,a:1\n0,a:x\n1,b:1|c\n0,b:3\n")
   end)
 
   it("are the values of pairs in libsvm, libffm and behind named texts", function()
