@@ -132,12 +132,14 @@ describe("a pipe of ten times the memory allowed", function()
     assert.equal(0, (helper.run("predict run train.csv --out scores", dir)))
     -- The body's rows over and over, and so are their predictions.
     local times = math.ceil(10 * LIMIT_KB * 1024 / #body)
+    local limit = os.getenv "MOONRANK_BUILD" and "" -- sanitizers take memory of their own
+      or ("ulimit -d %d; "):format(LIMIT_KB)
     local status, out, err = helper.shell(([[cd %s
 repeat_file() { i=0; while [ $i -lt %d ]; do cat $1; i=$((i+1)); done; }
 { printf '%%s' '%s'; repeat_file body; } |
-  (ulimit -d %d; exec %s predict run - --threads 1 >long); echo $?
+  (%sexec %s predict run - --threads 1 >long); echo $?
 repeat_file scores | cmp - long && echo same
-]]):format(dir, times, header, LIMIT_KB, moonrank))
+]]):format(dir, times, header, limit, moonrank))
     assert.same({ 0, "0\nsame\n", "" }, { status, out, err })
   end)
 end)
