@@ -123,7 +123,6 @@ describe("a label of other words", function()
       out[i] = evaluate("run" .. i .. " --data test", dir)
         .. evaluate(("run%d --data %d-valid.csv"):format(i, i), dir)
     end
-    for i = 1, 3 do out[i] = out[i]:gsub("%d+%.%d\n", "seconds\n") end
     assert.truthy(out[1]:find "0%.%d+")
     assert.equal(out[1], out[2])
     assert.equal(out[1], out[3])
