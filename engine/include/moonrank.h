@@ -327,6 +327,9 @@ int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table);
  * does not list; and with `fit` those that are rare. Of the request's side each counts once a
  * request. */
 int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column);
+/* Whether a row has any value of a column with a table, rare and unlisted ones counted; 0 of others.
+ * Looks at the rows up to the first that has. */
+int32_t mr_dataset_has_values(const mr_dataset *dataset, int32_t column);
 /* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
  * Labels, weights and numbers: one float a sample. Groups: one key a sample. */
 const float *mr_dataset_floats(const mr_dataset *dataset, int32_t column);

@@ -110,6 +110,13 @@ function Split:unseen(field)
   return tonumber(C.mr_dataset_unseen(handle_of(self), field.column))
 end
 
+--- Whether any row has a value of a field, rare and unlisted ones counted.
+-- @tparam Field field  of type id or ids
+-- @treturn boolean
+function Split:has_values(field)
+  return C.mr_dataset_has_values(handle_of(self), field.column) ~= 0
+end
+
 --- The numbers or labels of a sample-side column, one a sample.
 -- @param column  name or number
 -- @return `const float *` from 0, valid until the split is closed; nil where the column has none

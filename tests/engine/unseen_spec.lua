@@ -143,6 +143,27 @@ describe("a list of values", function()
     assert.same({ place = 1, tags = 2, ["past.place"] = 0, ["past.tags"] = 0 }, counts)
   end)
 
+  it("is found in a column by its first row that has one, listed, rare or not", function()
+    local rows = { place = "1,feed,,,,1\n", tags = "0,,|x,,,2\n", ["past.place"] = "0,,, cart, ,3\n",
+      ["past.tags"] = "0,,, , x,4\n" }
+    local blank = ("0,,,,,5\n"):rep(3)
+    for _, unseen in ipairs { "unknown", "zero" } do
+      for _, here in ipairs(NAMES) do
+        for _, options in ipairs { {}, { fit = true } } do
+          local schema, cache = build(columns_with(unseen, VALUES), HEADER .. blank .. rows[here],
+            options, { place = 2, tags = 2 })
+          local dataset = data.open(schema, cache)
+          for _, name in ipairs(NAMES) do
+            assert.equal(name == here and 1 or 0,
+              C.mr_dataset_has_values(dataset, C.mr_schema_find(schema, name)), name)
+          end
+          assert.equal(0, C.mr_dataset_has_values(dataset, -1))
+          assert.equal(0, C.mr_dataset_has_values(dataset, C.mr_schema_find(schema, "click")))
+        end
+      end
+    end
+  end)
+
   it("may make all others wrong, which is told with the place or left out", function()
     local columns = columns_with("error", { "feed", "search", "cart" })
     local cases = {

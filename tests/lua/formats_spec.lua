@@ -325,18 +325,25 @@ describe("a JSON member that no line has", function()
   it("is named when a training begins, and so is a column without values", function()
     local dir, lines = helper.temp_dir(), {}
     for i = 1, 20 do
-      lines[i] = ('{"click":%d,"user":"u%d","blank":"","rare":"r%d","past":[]}\n'):format(i % 2,
-        i, i)
+      lines[i] = ('{"click":%d,"user":"u%d","blank":"","rare":"r%d","past":[],"last":%s}\n')
+        :format(i % 2, i, i, i == 20 and '["", "u9"]' or "[]")
     end
     helper.write(dir .. "/train.jsonl", table.concat(lines))
     helper.write(dir .. "/fields.yaml", "data: {train: train.jsonl}\nlabel: click\nfields:\n"
       .. "  - {name: [usr, user, blank], side: ad, type: id}\n"
-      .. "  - {name: rare, side: ad, type: id}\ntables: {rare: {min_count: 2}}\n"
+      .. "  - {name: friend, table: user, side: ad, type: id, unseen: zero}\n"
+      .. "  - {name: lst, table: user, side: ad, type: ids}\n"
+      .. "  - {name: last, table: user, side: ad, type: ids, max: 3}\n"
+      .. "  - {name: plce, side: ad, type: id, values: [feed, search]}\n"
+      .. "  - {name: place, source: user, side: ad, type: id, values: [feed, search]}\n"
+      .. "  - {name: age, side: ad, type: number, buckets: quantile(2)}\n"
+      .. "  - {name: [rare, rarer], table: rare, side: ad, type: id}\n"
+      .. "tables: {rare: {min_count: 2}}\n"
       .. "sequences: [{name: p, side: ad, of: {user: past}}]\n")
     helper.write(dir .. "/lr.yaml", "fields: fields.yaml\nmodel: {script: lr}\n")
     local status, out, err = helper.run("train lr.yaml --out run", dir)
     assert.same({ 0, "" }, { status, err })
-    assert.equal("empty    no row of train has a value: usr, blank",
+    assert.equal("empty    no row of train has a value: usr, blank, friend, lst, plce, rarer, p.user",
       out:match "(empty [^\n]*)")
   end)
 end)

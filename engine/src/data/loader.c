@@ -317,22 +317,9 @@ static int fail_row(const struct gather *gather, int64_t row) {
   return fail_damaged(gather->loader, gather->domain == MR_SAMPLE ? "row" : "request", row);
 }
 
-/* Where a record is. With bags, that it lies in its section and is as long as its counts say. */
 static int find_record(const struct gather *gather, int64_t row, const char **out) {
-  const mr_dataset *dataset = gather->dataset;
-  const char *records = dataset->records[gather->domain];
-  const int64_t *offsets = dataset->offsets[gather->domain];
-  if (!offsets) {
-    *out = records + (uint64_t)row * gather->shape->fixed;
-    return MR_OK;
-  }
-  uint64_t start = (uint64_t)offsets[row], end = (uint64_t)offsets[row + 1];
-  if (start > end || end > dataset->record_bytes[gather->domain] || start % 4 != 0 ||
-      end == start ||
-      mr__record_bytes(gather->shape, records + start, records + end) != end - start)
-    return fail_row(gather, row);
-  *out = records + start;
-  return MR_OK;
+  *out = mr__dataset_record(gather->dataset, gather->domain, row);
+  return *out ? MR_OK : fail_row(gather, row);
 }
 
 static void copy_keys(const struct gather *gather, const char *const *records, int64_t first,

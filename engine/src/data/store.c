@@ -436,6 +436,28 @@ int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column) {
   return dataset->unseen[column];
 }
 
+/* Whether a key says something, however rare it is. */
+static int is_value(const mr_dataset *dataset, int table, uint32_t code) {
+  if ((int64_t)code >= dataset->coding.n[table]) return 0; /* damaged, as the loader will say */
+  uint64_t key = dataset->coding.keys[table][code];
+  return key != MR__UNKNOWN_KEY && key != MR__NOTHING_KEY;
+}
+
+int32_t mr_dataset_has_values(const mr_dataset *dataset, int32_t column) {
+  const struct mr__layout *layout = dataset->layout;
+  if (column < 0 || (size_t)column >= layout->schema->n_columns) return 0;
+  const struct mr__column *spec = &layout->schema->columns[column];
+  if (spec->table < 0 || dataset->unseen[column] > 0) return spec->table >= 0;
+  for (int64_t row = 0; row < dataset->rows[spec->domain]; row++) {
+    const char *record = mr__dataset_record(dataset, spec->domain, row);
+    if (!record) continue;
+    struct mr__stored stored = mr__record_stored(layout, column, record);
+    for (size_t i = 0; i < stored.n_codes; i++)
+      if (is_value(dataset, spec->table, mr__record_word(stored.codes, i))) return 1;
+  }
+  return 0;
+}
+
 static const void *find_view(const mr_dataset *dataset, int32_t column) {
   int view = dataset->layout->view_of[column];
   return view >= 0 ? dataset->views[view] : NULL;

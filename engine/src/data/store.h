@@ -135,6 +135,20 @@ int mr__dataset_new(mr_dataset **out, const mr_schema *schema, const char *path)
 /* The text of a code of a table that has them; "" where the file is damaged. */
 const char *mr__dataset_text(const mr_dataset *dataset, int table, uint32_t code, size_t *size);
 
+/* Where the record of a row is; NULL where the file is damaged. With bags, it lies in its section
+ * and is as long as its counts say. */
+static inline const char *mr__dataset_record(const mr_dataset *dataset, int domain, int64_t row) {
+  const struct mr__record *shape = &dataset->layout->records[domain];
+  const char *records = dataset->records[domain];
+  const int64_t *offsets = dataset->offsets[domain];
+  if (!offsets) return records + (uint64_t)row * shape->fixed;
+  uint64_t start = (uint64_t)offsets[row], end = (uint64_t)offsets[row + 1];
+  if (start > end || end > dataset->record_bytes[domain] || start % 4 != 0 || end == start ||
+      mr__record_bytes(shape, records + start, records + end) != end - start)
+    return NULL;
+  return records + start;
+}
+
 /* Take a reference, given back with mr_dataset_close. */
 mr_dataset *mr__dataset_retain(const mr_dataset *dataset);
 

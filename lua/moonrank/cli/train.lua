@@ -162,9 +162,7 @@ end
 local function report_empty(say, data)
   local names = {}
   for _, field in ipairs(data.schema:id_fields()) do
-    if data.train:distinct(field.table) == 0 and data.train:unseen(field) == 0 then
-      names[#names + 1] = field.name
-    end
+    if not data.train:has_values(field) then names[#names + 1] = field.name end
   end
   if names[1] then
     say(("empty    no row of train has a value: %s"):format(table.concat(names, ", ")))
