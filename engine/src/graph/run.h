@@ -134,6 +134,13 @@ struct mr_run {
  * in order, so that what is found first came first. */
 int mr__run_train(mr_run *run, mr__task task, void *job, int64_t n_tasks);
 
+/* run_slices.c: cut a batch into slices, share these among the lanes, and make room for them. */
+int mr__run_cut(mr_run *run, const mr_batch *batch);
+/* One slice, whatever the plan says, and room for it. */
+int mr__run_cut_whole(mr_run *run, const mr_batch *batch);
+/* Workspaces for slices of as many rows of each region, at least of as many as planned. */
+int mr__run_grow_workspaces(mr_run *run, const int64_t most[MR__REGIONS]);
+
 /* run_update.c */
 int mr__run_prepare_update(mr_run *run);
 /* Bring what backward needs of the weights up to date. */
