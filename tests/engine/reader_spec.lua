@@ -580,6 +580,29 @@ describe("a label", function()
   end)
 end)
 
+describe("scenarios", function()
+  local columns = { { name = "y", type = "label" }, { name = "place", type = "scenario" } }
+
+  it("are refused at the first that is too many, on any number of threads", function()
+    local lines, pool = {}, data.pool(3)
+    for i = 1, 4300 do lines[i] = "1,s" .. i end
+    local function refused(message)
+      local text = "y,place\n" .. table.concat(lines, "\n") .. "\n"
+      for _, block in ipairs { 0, 40, 90, 200, 400 } do
+        local options = { block = block, pool = block > 0 and pool or nil }
+        helper.fails_with(message, data.parse(columns, text, options))
+      end
+    end
+    refused('FILE:4098:3: scenario "s4097" in column "place" is one more than the 4096 that are '
+      .. "allowed")
+    lines[4098] = "7,s1"
+    refused('FILE:4098:3: scenario "s4097" in column "place" is one more than the 4096 that are '
+      .. "allowed")
+    lines[4097] = "7,s4097"
+    refused('FILE:4098:1: label "7" in column "y", expected 0 or 1')
+  end)
+end)
+
 describe("a bag", function()
   local tags = { { name = "x", type = "id" }, { name = "tags", type = "ids", separator = "|" },
     { name = "few", type = "ids", max = 2 } }

@@ -247,11 +247,11 @@ static int append(struct hand *hand) {
                 build->open.is_open && build->open.key == rows->first_key;
   if (goes_on) MR_TRY(check_border(hand));
   MR_TRY(count_bad_rows(hand));
+  MR_TRY(mr__rows_settle_scenarios(rows, build->layout, build->heading, &build->scenarios));
   if (rows->problem.status != MR_OK) return report(hand, &rows->problem);
   build->line += rows->n_lines;
   if (rows->before_gap) build->open.is_open = 0;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
-  MR_TRY(mr__rows_settle_scenarios(rows, build->layout, &build->scenarios));
   MR_TRY(fit_columns(build, rows));
   MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
   if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));

@@ -139,18 +139,24 @@ int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
 }
 
 int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
-                              struct mr__scenarios *all) {
-  if (layout->schema->scenario < 0) return MR_OK;
+                              const struct mr__heading *heading, struct mr__scenarios *all) {
+  int column = layout->schema->scenario;
+  if (column < 0 || (rows->problem.status != MR_OK && rows->problem.status != MR_EDATA))
+    return MR_OK;
   int32_t map[MR__MOST_SCENARIOS];
   for (size_t i = 0; i < rows->scenarios->n; i++) {
     const struct mr__scenario *own = &rows->scenarios->list[i];
     struct mr__text name = {own->name, strlen(own->name)};
-    MR_TRY(mr__scenarios_find(all, own->key, name, &map[i]));
-    if (map[i] == MR__MOST_SCENARIOS)
-      return mr__fail(MR_EDATA, "scenario column \"%s\" has more than %d values",
-                      layout->schema->columns[layout->schema->scenario].source, MR__MOST_SCENARIOS);
+    size_t at = rows->scenarios->at[i];
+    MR_TRY(mr__scenarios_find(all, own->key, name, at, &map[i]));
+    if (map[i] < MR__MOST_SCENARIOS) continue;
+    /* Those of blocks before are among all, and those of this one are in the order of the text. */
+    struct mr__item item = {.position = mr__heading_position(heading, column), .column = column};
+    mr__note_scenario(rows, layout->schema, at, item, name);
+    break;
   }
-  struct mr__view *view = &rows->views[layout->view_of[layout->schema->scenario]];
+  if (rows->problem.status != MR_OK) return MR_OK;
+  struct mr__view *view = &rows->views[layout->view_of[column]];
   int32_t *numbers = (int32_t *)(void *)view->data;
   for (int64_t i = 0; i < rows->sides[MR_SAMPLE].n; i++) numbers[i] = map[numbers[i]];
   return MR_OK;

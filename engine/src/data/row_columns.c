@@ -328,10 +328,11 @@ static int take_scenarios(struct mr__row_parser *parser, struct mr__item item) {
   for (size_t row = 0; row < parser->n_rows; row++) {
     struct mr__text text = mr__read_cell(parser, row, item.position);
     uint64_t key = mr__hash(text.at, text.size, seed);
-    MR_TRY(mr__scenarios_find(&parser->scenarios, key, text, &out[row]));
+    size_t at = (size_t)(mr__raw_cell(parser, row, item.position).at - parser->scan.text);
+    MR_TRY(mr__scenarios_find(&parser->scenarios, key, text, at, &out[row]));
     if (out[row] == MR__MOST_SCENARIOS) {
       out[row] = 0;
-      mr__note_bad_value(parser, row, item, MR__NUMBER_BAD);
+      mr__note_scenario(&parser->rows, parser->layout->schema, at, item, text);
     }
   }
   return MR_OK;

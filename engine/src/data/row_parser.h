@@ -259,6 +259,10 @@ int mr__compare_columns(struct mr__row_parser *parser);
 void mr__note_bad_value(struct mr__row_parser *parser, size_t row, struct mr__item item,
                         enum mr__number kind);
 
+/* A scenario that is one more than there may be. */
+void mr__note_scenario(struct mr__rows *rows, const mr_schema *schema, size_t at,
+                       struct mr__item item, struct mr__text text);
+
 /* The first value of a cell that has a wrong weight or that a strict column does not list, if
  * any. */
 void mr__note_bad_ids(struct mr__row_parser *parser, size_t row, struct mr__item item);

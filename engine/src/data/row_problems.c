@@ -11,8 +11,8 @@ static const struct mr__item no_item = {.position = -1, .column = -1};
 
 /* Returns whether this is the first problem in the order of the text; then its text is to be
  * written. */
-static int is_first_problem(struct mr__row_parser *parser, size_t at, struct mr__item item) {
-  struct mr__problem *problem = &parser->rows.problem;
+static int begin_problem(struct mr__rows *rows, size_t at, struct mr__item item) {
+  struct mr__problem *problem = &rows->problem;
   if (!mr__is_before_problem(problem, at, item)) return 0;
   problem->status = MR_EDATA;
   problem->reason = MR_BAD_CELLS;
@@ -21,6 +21,10 @@ static int is_first_problem(struct mr__row_parser *parser, size_t at, struct mr_
   problem->whole_row = 0;
   problem->is_border_difference = 0;
   return 1;
+}
+
+static int is_first_problem(struct mr__row_parser *parser, size_t at, struct mr__item item) {
+  return begin_problem(&parser->rows, at, item);
 }
 
 static int is_first_of_row(struct mr__row_parser *parser, size_t at) {
@@ -106,13 +110,19 @@ void mr__note_bad_value(struct mr__row_parser *parser, size_t row, struct mr__it
   else if (column->type == MR_TIME)
     snprintf(problem->text, sizeof problem->text,
              "time \"%s\" in column \"%s\", expected a number of seconds", shown, column->source);
-  else if (column->type == MR_SCENARIO)
-    snprintf(problem->text, sizeof problem->text,
-             "scenario \"%s\" in column \"%s\" is one more than the %d that are allowed", shown,
-             column->source, MR__MOST_SCENARIOS);
   else
     snprintf(problem->text, sizeof problem->text, "\"%s\" is %s (column \"%s\")", shown,
              mr__number_trouble(kind), mr__column_source(column, item.part));
+}
+
+void mr__note_scenario(struct mr__rows *rows, const mr_schema *schema, size_t at,
+                       struct mr__item item, struct mr__text text) {
+  if (!begin_problem(rows, at, item)) return;
+  char shown[MR__EXCERPT_BYTES];
+  rows->problem.reason = MR_BAD_NUMBER;
+  snprintf(rows->problem.text, sizeof rows->problem.text,
+           "scenario \"%s\" in column \"%s\" is one more than the %d that are allowed",
+           mr__excerpt(shown, text), schema->columns[item.column].source, MR__MOST_SCENARIOS);
 }
 
 static int is_unlisted(const struct mr__column *column, struct mr__text text) {

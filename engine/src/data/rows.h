@@ -129,9 +129,10 @@ struct mr__rows *mr__row_parser_run(struct mr__row_parser *parser,
 int mr__rows_settle(struct mr__rows *rows, const struct mr__layout *layout,
                     struct mr__dictionary *dictionary);
 
-/* From the parser's numbers of scenarios to those of all parsers. In the order of the blocks. */
+/* From the parser's numbers of scenarios to those of all parsers; one too many is a problem of the
+ * rows. In the order of the blocks. */
 int mr__rows_settle_scenarios(struct mr__rows *rows, const struct mr__layout *layout,
-                              struct mr__scenarios *all);
+                              const struct mr__heading *heading, struct mr__scenarios *all);
 
 /* Whether two records of the request domain, all codes known, differ in what this cell has a say
  * in: of ids their weights too, of a cell that says what is padding all of its sequence but for
