@@ -199,7 +199,8 @@ function Slices.by_frequency(split, train, name)
   local names = { least > 1 and ("fewer than %d"):format(least) or "none" }
   for i = 0, n - 1 do
     local count, bucket = tonumber(counts[numbers[n_train + i]]), 0
-    while count >= 10 ^ bucket do bucket = bucket + 1 end
+    -- A rare value is known nevertheless where other columns of its table have it too.
+    while count >= math.max(10 ^ bucket, least) do bucket = bucket + 1 end
     buckets[i] = bucket
     for k = #names + 1, bucket + 1 do
       names[k] = ("%d to %d"):format(math.max(10 ^ (k - 2), least), 10 ^ (k - 1) - 1)

@@ -141,6 +141,30 @@ fields:
     end
   end)
 
+  it("by frequency count the rows of the field alone where its table has other columns", function()
+    local dir = helper.temp_dir()
+    local lines, counts = { "ad,seen,click" }, { a = 1, b = 2, c = 3, d = 19, e = 20 }
+    for ad, n in pairs(counts) do -- each is often in the other column, and so known
+      for i = 1, 30 do lines[#lines + 1] = ("%s,%s,%d"):format(i <= n and ad or "", ad, i % 2) end
+    end
+    helper.write(dir .. "/train.csv", table.concat(lines, "\n") .. "\n")
+    helper.write(dir .. "/test.csv", "ad,seen,click\na,a,0\nb,a,1\nc,a,0\nd,a,1\ne,a,0\nf,a,1\n")
+    for least, rows in pairs { [3] = { ["fewer than 3"] = { 0, 1, 5 }, ["3 to 9"] = { 2 },
+      ["10 to 99"] = { 3, 4 } }, [20] = { ["fewer than 20"] = { 0, 1, 2, 3, 5 },
+      ["20 to 99"] = { 4 } } } do
+      helper.write(dir .. "/fields.yaml", ([[
+data: {train: train.csv, test: test.csv, cache: cache%d}
+defaults: {min_count: %d}
+label: click
+fields:
+  - {name: ad, side: ad, type: id}
+  - {name: seen, side: user, type: id, table: ad}
+]]):format(least, least))
+      local data = assert(Dataset.open(dir .. "/fields.yaml", { threads = 1 }))
+      assert.same(rows, picked(assert(Slices.by_frequency(data.test, data.train, "ad")), 6))
+    end
+  end)
+
   it("say what there is instead", function()
     local split = make_data()
     helper.fails_with('there is no field "scenes" of one value a row; did you mean "scene"?',
