@@ -465,6 +465,23 @@ describe("a prediction", function()
     end
   end)
 
+  it("has the softmax of numbers whose exponentials a float cannot hold", function()
+    local schema = new_schema()
+    local b = g.builder(schema)
+    local weight = b:softmax(b:column { column = "click.gap" })
+    b:logloss(b:dense(b:pool(weight, { kind = "sum" }), { out = 1 }), b:column { column = "label" })
+    local model, requests = g.model(b), draw_requests(5, 3)
+    local gaps = { { 1000, 998, -1000, 999 }, { -500, -501 }, { 3e38, -3e38 } }
+    for i, list in ipairs(gaps) do
+      requests[i].click = {}
+      for k, gap in ipairs(list) do requests[i].click[k] = { ad = "a1", tags = {}, gap = gap } end
+    end
+    local e = math.exp(1)
+    local all, two = 1 + e ^ -1 + e ^ -2, 1 + e ^ -1
+    helper.all_near({ 1 / all, e ^ -2 / all, 0, e ^ -1 / all, 1 / two, e ^ -1 / two, 1, 0 },
+      predict(model, make_batch(schema, requests), { weight }), 1e-6)
+  end)
+
   it("of 10,000 candidates with 10,000 behaviours needs no room for their pairs", function()
     local schema = g.schema({ { name = "x", type = "number" },
       { name = "click.x", type = "number", domain = "request", sequence = "click" } },
