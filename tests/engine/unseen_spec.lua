@@ -144,8 +144,8 @@ describe("a list of values", function()
   end)
 
   it("is found in a column by its first row that has one, listed, rare or not", function()
-    local rows = { place = "1,feed,,,,1\n", tags = "0,,|x,,,2\n", ["past.place"] = "0,,, cart, ,3\n",
-      ["past.tags"] = "0,,, , x,4\n" }
+    local rows = { place = "1,feed,,,,1\n", tags = "0,,|x,,,2\n",
+      ["past.place"] = "0,,, cart, ,3\n", ["past.tags"] = "0,,, , x,4\n" }
     local blank = ("0,,,,,5\n"):rep(3)
     for _, unseen in ipairs { "unknown", "zero" } do
       for _, here in ipairs(NAMES) do

@@ -343,7 +343,8 @@ describe("a JSON member that no line has", function()
     helper.write(dir .. "/lr.yaml", "fields: fields.yaml\nmodel: {script: lr}\n")
     local status, out, err = helper.run("train lr.yaml --out run", dir)
     assert.same({ 0, "" }, { status, err })
-    assert.equal("empty    no row of train has a value: usr, blank, friend, lst, plce, rarer, p.user",
+    assert.equal("empty    no row of train has a value: usr, blank, friend, lst, plce, rarer, "
+      .. "p.user",
       out:match "(empty [^\n]*)")
   end)
 end)
