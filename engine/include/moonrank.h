@@ -177,9 +177,10 @@ typedef struct mr_column_spec {
                            an empty cell of one is none either */
   const char *sequence; /* MR_ID, MR_IDS, MR_NUMBER, MR_VECTOR: the sequence that it is a part of;
                            NULL: none */
-  /* MR_ID: a cross, whose value is the combination of those of 2 to 8 other MR_ID columns, added
-   * before and neither crosses nor of sequences: it is no column of files. Where one of them is
-   * empty or not among those it lists, the cross is unknown. MR_IDS: the same where some of the
+  /* MR_ID: a cross, whose value is the combination of those of 2 to 8 other MR_ID or MR_BUCKET
+   * columns, added before and neither crosses nor of sequences: it is no column of files. Where one
+   * of them is empty or not among those it lists, the cross is unknown; a bucket always is one. With
+   * buckets text is read twice where they are to be fitted. MR_IDS: the same where some of the
    * columns are MR_IDS, the combinations of each of their values, the first `max` of them, which is
    * not 0; with the weights of the one that has such, if any. NULL: none */
   const char *const *cross;

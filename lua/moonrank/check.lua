@@ -15,7 +15,31 @@ local SPLITS = { "train", "valid", "test" }
 -- What changes values on their way into the cache.
 local CHANGES = { "normalize", "clip", "buckets", "transform", "values", "unseen" }
 
--- The configuration that reads numbers as they are written and keeps every value.
+-- Crosses have the parts that they have, but numbers that are read as they are written have no
+-- buckets: fields of other names have these, which are in no report.
+local function keep_buckets(copy, values)
+  local fields, hidden = {}, {}
+  for _, field in ipairs(values.fields) do fields[field.name] = field end
+  local function part_of(name)
+    if not fields[name].buckets then return name end
+    local one, other = {}, name .. ":buckets"
+    if hidden[other] then return other end
+    for key, value in pairs(fields[name]) do one[key] = value end
+    one.name, one.table, hidden[other] = other, other, true
+    copy.fields[#copy.fields + 1] = one
+    copy.tables[other] = { dim = values.tables[fields[name].table].dim, min_count = 1 }
+    return other
+  end
+  for i, field in ipairs(values.fields) do
+    local cross = {}
+    for k, name in ipairs(field.cross or {}) do cross[k] = part_of(name) end
+    if field.cross then copy.fields[i].cross = cross end
+  end
+  return hidden
+end
+
+-- The configuration that reads numbers as they are written and keeps every value, and the names of
+-- its fields that are not asked for.
 local function bare(values, cache)
   local copy = {}
   for key, value in pairs(values) do copy[key] = value end
@@ -47,7 +71,7 @@ local function bare(values, cache)
   end
   for key, value in pairs(values.data) do copy.data[key] = value end
   copy.data.cache = cache
-  return copy
+  return copy, keep_buckets(copy, values)
 end
 
 -- By table its distinct keys that come min_count times or more, which all have a row after a
@@ -91,8 +115,8 @@ end
 function M.look(values, options)
   options = options or {}
   local folder = new_folder(values.data.cache)
-  local data, message = Dataset.open(bare(values, folder), { pool = options.pool,
-    places = options.places })
+  local config, hidden = bare(values, folder)
+  local data, message = Dataset.open(config, { pool = options.pool, places = options.places })
   if not data then return nil, message end
   local report = { names = {}, surveys = {} }
   local ok, trouble = pcall(function()
@@ -103,7 +127,8 @@ function M.look(values, options)
         if not split then return wrong end
         report.names[#report.names + 1] = name
         report.surveys[name] = check_columns.survey(split, { schema = data.schema,
-          train = report.surveys.train, pool = data.pool, progress = options.progress })
+          hidden = hidden, train = report.surveys.train, pool = data.pool,
+          progress = options.progress })
       end
     end
     report.cache_bytes = 0

@@ -41,14 +41,16 @@ local function column_of(field, sequence, most)
   return c
 end
 
-local function columns_of(schema)
+local function columns_of(schema, hidden)
   local list, n = {}, #schema.fields
   for _, sequence in ipairs(schema.sequences) do n = n + #sequence.members end
   local most = math.max(4096, math.min(MOST_KEYS, math.floor(ALL_KEYS / math.max(n, 1))))
   for _, field in ipairs(schema.fields) do
-    local c = column_of(field, nil, most)
-    c.domain = field.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE
-    list[#list + 1] = c
+    if not (hidden and hidden[field.name]) then
+      local c = column_of(field, nil, most)
+      c.domain = field.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE
+      list[#list + 1] = c
+    end
   end
   for s, sequence in ipairs(schema.sequences) do
     for _, member in ipairs(sequence.members) do
@@ -405,8 +407,9 @@ end
 
 --- Look at a split.
 -- @tparam Split split  of a schema without transforms, see above
--- @tparam table options  schema; train: the survey of the training data, where this is another;
--- pool; progress: told the split's name and the rows of each batch
+-- @tparam table options  schema; hidden: by name the fields that are left out; train: the survey of
+-- the training data, where this is another; pool; progress: told the split's name and the rows of
+-- each batch
 -- @treturn table rows, requests, tasks (n, positives and parts, ten of the file, by name), columns
 -- (in the order of fields and members: name, type, table, rows, empty, keys, looked and unseen
 -- (where there is `train`), lengths, number (n, mean, m2, m3, min, max), auc (of training data),
@@ -415,7 +418,8 @@ end
 function M.survey(split, options)
   local schema = options.schema
   local survey = { rows = split:samples(), requests = split:requests(), tasks = {},
-    columns = columns_of(schema), progress = options.progress, times = times_of(split) }
+    columns = columns_of(schema, options.hidden), progress = options.progress,
+    times = times_of(split) }
   local labels = {}
   for i, task in ipairs(schema.tasks) do
     labels[i] = split:floats(task.column)
@@ -429,7 +433,7 @@ function M.survey(split, options)
     local figures, columns = survey.tasks[task.name], survey.columns
     if figures.positives > 0 and figures.positives < figures.n then
       if i > 1 then -- keys have room for one task's labels
-        columns = columns_of(schema)
+        columns = columns_of(schema, options.hidden)
         first_pass({}, split, columns, labels[i])
       end
       local aucs = second_pass(split, without_vectors(columns), labels[i],

@@ -138,9 +138,9 @@ local function check_part(context, field, path, i, fields)
   if not part then
     stop(place, '%s.cross: there is no field "%s"%s', path, name,
       suggest.phrase(name, sorted_keys(fields)))
-  elseif part.type ~= "id" and part.type ~= "ids" or part.cross then
-    stop(place, '%s.cross: field "%s" is %s, expected fields of type id or ids', path, name,
-      part.cross and "a cross itself" or "of type " .. part.type)
+  elseif part.cross or not (part.type == "id" or part.type == "ids" or part.buckets) then
+    stop(place, '%s.cross: field "%s" is %s, expected fields of type id or ids, or numbers with '
+      .. "buckets", path, name, part.cross and "a cross itself" or "of type " .. part.type)
   elseif part.side == "ad" and field.side and field.side ~= "ad" then
     stop(context.places[path .. ".side"], '%s.side is %s, expected ad, since "%s" is the ad\'s',
       path, field.side, name)

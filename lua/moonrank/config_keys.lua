@@ -150,9 +150,9 @@ local FIELD = { type = "map", keys = {
     doc = "the embedding table, shared by all fields that name it; default: the field's name; of a "
       .. "number only with buckets" }),
   key("cross", { type = "list", of = { type = "text" }, only = { "id", "ids" },
-    doc = "2 to 8 fields of type id or ids, wherever they stand; this one is no column of the "
-      .. "file then: its values are the combinations of theirs; of type ids where one of them is, "
-      .. "with max" }),
+    doc = "2 to 8 fields of type id or ids, or numbers with buckets, wherever they stand; this one "
+      .. "is no column of the file then: its values are the combinations of theirs; of type ids "
+      .. "where one of them is, with max" }),
   key("separator", { type = "text", only = { "ids", "vector" }, default = ",",
     doc = "the character between values; of lists in jsonl there is none to be said" }),
   key("width", { type = "whole", min = 1, max = 1048576, only = { "vector" },

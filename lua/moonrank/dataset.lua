@@ -108,10 +108,11 @@ local function keep_stdin(self)
 end
 
 -- The files of one entry: a path or a pattern, relative to the root, or standard input.
--- `selected`: other splits read it, too.
-local function find_files(self, name, entry, place, found, selected)
+-- `again`: it is read more than once, for other splits or for what is fitted.
+local function find_files(self, name, entry, place, found, again)
   local root = self.config.data.root
-  if entry == STDIN and selected then
+  if entry == STDIN and again then
+    self.stdin = name
     if not self.kept then
       local ok, message = keep_stdin(self)
       if not ok then return nil, message end
@@ -142,11 +143,11 @@ local function find_files(self, name, entry, place, found, selected)
   return true
 end
 
-local function files_of(self, name, selected)
+local function files_of(self, name, again)
   local entries, found = self.config.data[name], {}
   local place = self.places["data." .. name] or ("data." .. name)
   for _, entry in ipairs(type(entries) == "table" and entries or { entries }) do
-    local ok, message = find_files(self, name, entry, place, found, selected)
+    local ok, message = find_files(self, name, entry, place, found, again)
     if not ok then return nil, message end
   end
   return found
@@ -252,7 +253,8 @@ function methods:split(name)
   end
   if not config_split.has(self.config, name) then return nil end
   local selection = config_split.selection(self.config, name)
-  local paths, message = files_of(self, selection and "train" or name, selection ~= nil)
+  local again = selection ~= nil or name == "train" and self.schema.reads_twice
+  local paths, message = files_of(self, selection and "train" or name, again)
   if not paths then return nil, message end
   local split
   split, message = self:open_files(paths, name, { fit = name == "train", selection = selection })

@@ -167,6 +167,18 @@ local function add_labels(self, config)
   end
 end
 
+-- Whether a cross has a part with buckets.
+local function crosses_buckets(config)
+  local buckets = {}
+  for _, field in ipairs(config.fields) do buckets[field.name] = field.buckets end
+  for _, field in ipairs(config.fields) do
+    for _, part in ipairs(field.cross or {}) do
+      if buckets[part] then return true end
+    end
+  end
+  return false
+end
+
 --- Describe data to the engine.
 -- @tparam table config  a resolved fields configuration (moonrank.config)
 -- @tparam[opt] table options  labels = false: without labels and what else figures need, for data
@@ -176,7 +188,8 @@ end
 -- `sequences` (list of { name, side, domain = of its owner, members }; a member is like a field, in
 -- the domain of the sequence's name, with the `field` of the same name and table, if any),
 -- `tasks` (list of { name, column, column_name, source = its column in the file }), `group`,
--- `weight`, `scenario`, `time` (columns or nil), `columns` (numbers by name, counted from 0) and
+-- `weight`, `scenario`, `time` (columns or nil), `columns` (numbers by name, counted from 0),
+-- `reads_twice` (whether training data is read for what is fitted, and then for its rows) and
 -- `config`
 -- @raise when the engine refuses the configuration
 function Schema.new(config, options)
@@ -191,6 +204,7 @@ function Schema.new(config, options)
     end
   end
   self.fields.schema = self
+  self.reads_twice = crosses_buckets(config)
   for _, field in ipairs(config.fields) do self.fits = self.fits or is_fitted(field) or nil end
   add_fields(self, config)
   for i, sequence in ipairs(config.sequences or {}) do

@@ -61,6 +61,7 @@ describe("a schema", function()
     assert(add { name = "session", type = "request_key" })
     assert(add { name = "w", type = "weight" })
     assert(add { name = "level", type = "bucket", buckets = 2 })
+    assert(add { name = "price", type = "number" })
     assert(add_table("rare", 3))
     assert(data.add_sequence(schema, { name = "past" }))
     assert(add { name = "ad", type = "id" })
@@ -116,8 +117,10 @@ describe("a schema", function()
         'column "x": there is no column "place" to cross' },
       { { name = "x", type = "id", cross = { "user", "user" } },
         'column "x" crosses "user" twice' },
-      { { name = "x", type = "id", cross = { "user", "level" } },
-        'column "x": "level" is no id, and a cross is of ids' },
+      { { name = "x", type = "id", cross = { "user", "price" } },
+        'column "x": "price" is a number without buckets, and a cross is of ids' },
+      { { name = "x", type = "id", cross = { "user", "w" } },
+        'column "x": "w" is no id, and a cross is of ids' },
       { { name = "x", type = "id", cross = { "user", "both" } },
         'column "x": "both" is a cross itself, and a cross is of ids' },
       { { name = "x", type = "id", cross = { "user", "past.ad" } },
@@ -144,7 +147,7 @@ describe("a schema", function()
       -- The sign of a NaN is the machine's own.
       helper.fails_with(case[2], ok, (message:gsub("%-nan", "nan")))
     end
-    assert.equal(9, C.mr_schema_columns(schema))
+    assert.equal(10, C.mr_schema_columns(schema))
   end)
 
   it("refuses a transform or a domain that it does not know", function()

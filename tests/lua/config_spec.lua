@@ -327,7 +327,7 @@ describe("a wrong fields file", function()
     wrong('fields.yaml:7:49: fields[4].cross: there is no field "adx"; did you mean "ad"?',
       "side: ad, type: id, cross: [user, adx]")
     wrong('fields.yaml:7:49: fields[4].cross: field "n" is of type number, expected fields of type '
-      .. "id or ids", "side: ad, type: id, cross: [user, n]")
+      .. "id or ids, or numbers with buckets", "side: ad, type: id, cross: [user, n]")
     wrong('fields.yaml:7:49: fields[4].cross has "user" twice',
       "side: ad, type: id, cross: [user, user]")
     wrong("fields.yaml:7:42: fields[4].cross names 1 field, expected 2 to 8",
@@ -360,7 +360,7 @@ describe("a wrong fields file", function()
     wrong_bag("fields.yaml:7:63: fields[4].separator does not go with cross",
       "type: ids, cross: [user, b], max: 9, separator: ';'")
     fields_fail('fields.yaml:7:49: fields[4].cross: field "x" is a cross itself, expected fields '
-      .. "of type id or ids", more("  - {name: ad, side: ad, type: id}\n"
+      .. "of type id or ids, or numbers with buckets", more("  - {name: ad, side: ad, type: id}\n"
         .. "  - {name: x, side: ad, type: id, cross: [user, ad]}\n"
         .. "  - {name: y, side: ad, type: id, cross: [user, x]}"))
     fields_fail("fields.yaml:8:35: sequences[1].of.x: its field is a cross, which sequences have "

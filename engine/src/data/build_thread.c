@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/pool.h"
+#include "data/fit.h"
 #include "data/source.h"
 #include "moonrank.h"
 
@@ -42,8 +43,9 @@ static void *work(void *argument) {
 /* Files that cannot be looked at are a failure of the building. */
 static int64_t total_of(const mr_build *build) {
   const mr_selection *rule = build->format.selection;
-  int64_t total = mr__sources_bytes(build->paths, build->n_paths);
-  return rule && rule->by == MR_BY_TIME_SHARE ? 2 * total : total;
+  int64_t times = rule && rule->by == MR_BY_TIME_SHARE ? 2 : 1;
+  if (build->fit && mr__schema_crosses_unfitted(build->schema)) times *= 2;
+  return times * mr__sources_bytes(build->paths, build->n_paths);
 }
 
 static int start(mr_build *build) {

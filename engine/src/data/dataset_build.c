@@ -8,7 +8,11 @@
  * so one thread reads while others parse (and another decompresses, data/ahead.h), memory is
  * bounded by one block per thread, and everything that depends on the order of blocks happens in
  * that order. The first trouble in the order of the files is the one that is reported, whoever
- * found it first. */
+ * found it first.
+ *
+ * Where a cross combines buckets the text is read twice: what is fitted comes of the first pass,
+ * which writes nothing, and rows of the second, since the combinations that come, how often and in
+ * which order cannot be told from numbers whose buckets are not known. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -42,7 +46,7 @@ struct build {
   const struct mr__layout *layout;
   mr_text_format format;
   struct mr__dictionary *dictionary;
-  struct mr__store_writer *writer;
+  struct mr__store_writer *writer; /* NULL: nothing is written, but what is to be fitted is */
 
   pthread_mutex_t reading; /* guards reader, selection and next_block */
   struct mr__reader *reader;
@@ -253,7 +257,8 @@ static int append(struct hand *hand) {
   if (rows->before_gap) build->open.is_open = 0;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   MR_TRY(fit_columns(build, rows));
-  MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
+  if (build->writer)
+    MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
   if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));
   return MR_OK;
 }
@@ -269,7 +274,7 @@ static int work_on_block(struct hand *hand, int read_status) {
   end_turn(hand, status);
   if (!my_turn) return MR_END; /* someone else's failure is the one to report */
   MR_TRY(status);
-  if (hand->rows->sides[MR_SAMPLE].n == 0) return MR_OK;
+  if (!build->writer || hand->rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   return mr__store_writer_write(build->writer, &hand->segment, hand->rows);
 }
 
@@ -306,9 +311,16 @@ static int check_rows(const struct build *build, const char *const *paths, int32
   return mr__fail_no_rows(&build->format, paths, n_paths, (int64_t)build->bad.n);
 }
 
-static int run(struct build *build, const mr_schema *schema, const char *const *paths,
-               int32_t n_paths, const char *cache_path, int32_t fit, uint64_t fingerprint,
-               mr_pool *pool) {
+static void begin(struct build *build, const struct mr__layout *layout,
+                  const mr_text_format *format) {
+  *build = (struct build){.layout = layout, .format = *format};
+  pthread_mutex_init(&build->reading, NULL);
+  pthread_mutex_init(&build->appending, NULL);
+  pthread_cond_init(&build->turned, NULL);
+}
+
+static int open_files(struct build *build, const mr_schema *schema, const char *const *paths,
+                      int32_t n_paths, int32_t fit) {
   build->open.texts = mr__calloc((size_t)schema->n_cells, sizeof *build->open.texts);
   build->open.hashes = mr__calloc((size_t)schema->n_cells, sizeof *build->open.hashes);
   if (!build->open.texts || !build->open.hashes) return mr__fail_memory();
@@ -318,8 +330,19 @@ static int run(struct build *build, const mr_schema *schema, const char *const *
                         build->format.bytes_read));
   if (build->format.selection)
     MR_TRY(mr__selection_new(&build->selection, schema, &build->format, paths, n_paths));
+  return MR_OK;
+}
+
+static int read_blocks(struct build *build, mr_pool *pool) {
+  return mr__pool_run(pool, work, build, mr__pool_threads(pool));
+}
+
+static int write_cache(struct build *build, const mr_schema *schema, const char *const *paths,
+                       int32_t n_paths, const char *cache_path, int32_t fit, uint64_t fingerprint,
+                       mr_pool *pool) {
+  MR_TRY(open_files(build, schema, paths, n_paths, fit));
   MR_TRY(mr__store_writer_open(&build->writer, build->layout, cache_path, build->format.stop));
-  MR_TRY(mr__pool_run(pool, work, build, mr__pool_threads(pool)));
+  MR_TRY(read_blocks(build, pool));
   MR_TRY(check_rows(build, paths, n_paths));
   if (build->fit) MR_TRY(mr__fit_finish(build->fit, build->layout->schema));
   build->kept.dictionary = build->dictionary;
@@ -344,6 +367,18 @@ static void clear(struct build *build) {
   pthread_cond_destroy(&build->turned);
   pthread_mutex_destroy(&build->appending);
   pthread_mutex_destroy(&build->reading);
+}
+
+/* The first of two passes. A text without rows is told of by the second. */
+static int fit_first(const struct mr__layout *layout, const mr_text_format *format,
+                     const char *const *paths, int32_t n_paths, mr_pool *pool) {
+  struct build build;
+  begin(&build, layout, format);
+  int status = open_files(&build, layout->schema, paths, n_paths, 1);
+  if (status == MR_OK) status = read_blocks(&build, pool);
+  if (status == MR_OK) status = mr__fit_finish(build.fit, layout->schema);
+  clear(&build);
+  return status;
 }
 
 /* What decides the content besides the schema; of the format only what changes the meaning. */
@@ -423,9 +458,10 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
                      mr_pool *pool) {
   uint64_t fingerprint;
   int lock = -1, is_given = mr__schema_fits(schema) && !mr__schema_unfitted(schema);
-  struct build build = {.format = *format};
+  struct build build;
+  mr_text_format checked = *format;
   MR_TRY(check_arguments(schema, n_paths));
-  MR_TRY(mr__text_format_check(&build.format, schema));
+  MR_TRY(mr__text_format_check(&checked, schema));
   if (format->selection) MR_TRY(mr__selection_check(format->selection, format->layout));
   MR_TRY(fingerprint_sources(format, paths, n_paths, fit != 0, &fingerprint));
   int status = check_cache(schema, cache_path, fingerprint);
@@ -441,12 +477,12 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
   status = check_cache(schema, cache_path, fingerprint); /* another process may have built it */
   if (status == MR_END) {
     status = mr__layout_new(&layout, schema);
-    build.layout = layout;
-    pthread_mutex_init(&build.reading, NULL);
-    pthread_mutex_init(&build.appending, NULL);
-    pthread_cond_init(&build.turned, NULL);
+    begin(&build, layout, &checked);
+    if (status == MR_OK && mr__schema_crosses_unfitted(schema))
+      status = fit_first(layout, &checked, paths, n_paths, pool);
     if (status == MR_OK)
-      status = run(&build, schema, paths, n_paths, cache_path, fit, fingerprint, pool);
+      status = write_cache(&build, schema, paths, n_paths, cache_path, fit, fingerprint, pool);
+    if (status != MR_OK && layout && !is_given) mr__schema_unfit(layout->schema);
     clear(&build);
     mr__layout_free(layout);
   }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/cell.h"
 
 enum { LEVELS = 48 };
 
@@ -39,6 +40,19 @@ int mr__schema_fits(const mr_schema *schema) {
   for (size_t c = 0; c < schema->n_columns; c++)
     if (mr__column_fits(&schema->columns[c])) return 1;
   return 0;
+}
+
+int mr__schema_crosses_unfitted(const mr_schema *schema) {
+  for (size_t c = 0; c < schema->n_columns; c++)
+    for (int k = 0; k < schema->columns[c].n_parts; k++) {
+      const struct mr__column *part = &schema->columns[schema->columns[c].parts[k]];
+      if (mr__column_fits(part) && !part->is_fitted) return 1;
+    }
+  return 0;
+}
+
+void mr__schema_unfit(mr_schema *schema) {
+  for (size_t c = 0; c < schema->n_columns; c++) schema->columns[c].is_fitted = 0;
 }
 
 const struct mr__column *mr__schema_unfitted(const mr_schema *schema) {
@@ -82,6 +96,12 @@ int mr__bucket_of(const struct mr__column *column, float stored) {
       high = middle;
   }
   return low;
+}
+
+int mr__bucket_of_text(const struct mr__column *column, const char *text, size_t size) {
+  float stored = 0;
+  mr__cell_number(column, (struct mr__text){text, size}, &stored);
+  return mr__bucket_of(column, stored);
 }
 
 uint64_t mr__bucket_key(const struct mr__column *column, int bucket) {

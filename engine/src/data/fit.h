@@ -24,12 +24,19 @@ enum { MR__SKETCH = 16384, MR__MOST_BUCKETS = 1000 };
 int mr__column_fits(const struct mr__column *column);
 int mr__schema_fits(const mr_schema *schema);
 
+/* Whether the buckets of a cross's part are still to be fitted: until they are nothing is known of
+ * its values. */
+int mr__schema_crosses_unfitted(const mr_schema *schema);
+
 /* The first column that is still to be fitted, or NULL; and the failure that says so. */
 const struct mr__column *mr__schema_unfitted(const mr_schema *schema);
 int mr__fail_unfitted(const struct mr__column *column);
 
 /* Whether two columns make the same of every number. */
 int mr__same_transform(const struct mr__column *a, const struct mr__column *b);
+
+/* Forget what was fitted. */
+void mr__schema_unfit(mr_schema *schema);
 
 /* What a number becomes that was stored as mr__cell_number gives it. */
 float mr__fitted_number(const struct mr__column *column, float stored);
@@ -38,6 +45,8 @@ float mr__fitted_number(const struct mr__column *column, float stored);
 int mr__bucket_of(const struct mr__column *column, float stored);
 int mr__buckets(const struct mr__column *column);
 uint64_t mr__bucket_key(const struct mr__column *column, int bucket);
+/* The bucket of a cell's number, as stored; of one that is none that of 0. */
+int mr__bucket_of_text(const struct mr__column *column, const char *text, size_t size);
 /* Which numbers of the text fall into it: "below 2", "2 to 7" (7 aside), "7 or more", "missing". */
 void mr__bucket_name(char *out, size_t size, const struct mr__column *column, int bucket);
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "data/crossing.h"
+#include "data/fit.h"
 #include "data/sparse.h"
 
 int mr__bag_next_piece(struct mr__bag_text *rest, int layout, const struct mr__column *column,
@@ -63,7 +64,10 @@ static int split_part(struct mr__row_parser *parser, size_t row, int part, struc
                          mr__read_bag(parser, row, part, position), &n, &bad);
   struct mr__text text = mr__read_cell(parser, row, position);
   MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, 1, sizeof *bags->keys));
-  bags->keys[bags->n++] = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
+  bags->keys[bags->n++] =
+      column->type == MR_BUCKET
+          ? mr__bucket_key(column, mr__bucket_of_text(column, text.at, text.size))
+          : mr__listed_key(column, mr__key(text.at, text.size, column->seed));
   return MR_OK;
 }
 

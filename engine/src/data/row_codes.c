@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/fit.h"
 
 /* The value of a bag that has this key, if any. */
 static int find_value(const struct mr__column *column, int layout, struct mr__text cell,
@@ -53,9 +54,16 @@ static struct mr__text text_of(struct mr__row_parser *parser, int index, size_t 
   return there ? found : (struct mr__text){"", 0};
 }
 
-/* The text of the n-th value of a part. */
-static struct mr__text text_of_part(struct mr__row_parser *parser, size_t row, int part, size_t n) {
+/* The text of the n-th value of a part; of a bucket its name, in `room`. */
+static struct mr__text text_of_part(struct mr__row_parser *parser, size_t row, int part, size_t n,
+                                    char room[MR__EXCERPT_BYTES]) {
   const struct mr__column *column = &parser->layout->schema->columns[part];
+  if (column->type == MR_BUCKET) {
+    struct mr__text cell = cell_of(parser, row, part);
+    int bucket = mr__bucket_of_text(column, cell.at, cell.size);
+    mr__bucket_name(room, MR__EXCERPT_BYTES, column, bucket);
+    return (struct mr__text){room, strlen(room)};
+  }
   struct mr__bag_text rest =
       mr__read_bag(parser, row, part, mr__heading_position(parser->heading, part));
   struct mr__text piece = rest.values, weight;
@@ -79,7 +87,8 @@ static int keep_text(struct mr__row_parser *parser, struct mr__texts *texts, int
   struct mr__crossing crossing;
   MR_TRY(mr__find_combination(parser, index, row, key, &crossing));
   for (int i = 0; i < column->n_parts && key != MR__UNKNOWN_KEY; i++) {
-    text = text_of_part(parser, row, column->parts[i], crossing.at[i]);
+    char room[MR__EXCERPT_BYTES];
+    text = text_of_part(parser, row, column->parts[i], crossing.at[i], room);
     if (i > 0) MR_TRY(mr__texts_add(joined, MR__CROSS_SIGN, strlen(MR__CROSS_SIGN)));
     MR_TRY(mr__texts_add(joined, text.at, text.size));
   }

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "data/fit.h"
 #include "kernel/family.h"
 
 enum mr__number mr__parse_float(const struct mr__row_parser *parser,
@@ -267,6 +268,7 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
   int view = parser->layout->view_of[item.column];
   char *out = view < 0 ? NULL : parser->rows.views[view].data + 4 * parser->rows.sides[MR_SAMPLE].n;
   uint32_t *codes = column->type == MR_BUCKET ? codes_of(parser, item.column) : NULL;
+  uint64_t *keys = parser->part_places[item.column] >= 0 ? part_keys_of(parser, item.column) : NULL;
   for (size_t i = 0; i < list->n; i++) {
     struct mr__text text = mr__read_cell(parser, list->rows[i], item.position);
     float value = 0;
@@ -274,6 +276,7 @@ static void take_floats(struct mr__row_parser *parser, struct mr__item item) {
     if (kind > MR__NUMBER_MISSING) mr__note_bad_value(parser, list->rows[i], item, kind);
     memcpy(codes ? (char *)&codes[i] : records + list->record_at[i] + at, &value, 4);
     if (out) memcpy(out + 4 * i, &value, 4);
+    if (keys) keys[i] = mr__bucket_key(column, mr__bucket_of(column, value));
   }
 }
 

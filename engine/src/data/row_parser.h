@@ -60,7 +60,7 @@ struct mr__row_parser {
   uint32_t *marks;                   /* [2 * n_rows] of one column's cells */
   int *weight_positions;             /* [columns] of the block's cells of weights */
   uint64_t *keys;                    /* [MR__QUERIES, n_rows] of columns */
-  int *part_places; /* [columns] of the parts of crosses that are one id: which, or -1 */
+  int *part_places; /* [columns] of the parts of crosses with one value: which, or -1 */
   size_t n_parts;
   uint64_t *part_keys;         /* [n_parts, n_rows] of the rows of each one's list */
   uint64_t *part_last_keys;    /* [n_parts] of the last request before the step */

@@ -25,7 +25,7 @@ static int list_parts(struct mr__row_parser *parser) {
   for (size_t c = 0; c < schema->n_columns; c++)
     for (int k = 0; k < schema->columns[c].n_parts; k++) {
       int part = schema->columns[c].parts[k], *place = &parser->part_places[part];
-      if (schema->columns[part].type == MR_ID && *place < 0) *place = (int)parser->n_parts++;
+      if (schema->columns[part].type != MR_IDS && *place < 0) *place = (int)parser->n_parts++;
     }
   return MR_OK;
 }

@@ -391,12 +391,13 @@ static int check_part(const mr_schema *schema, const mr_column_spec *spec, int i
     return mr__fail(MR_EINVAL, "column \"%s\": there is no column \"%s\" to cross", spec->name,
                     spec->cross[i]);
   const struct mr__column *part = &schema->columns[c];
-  if ((part->type != MR_ID && part->type != MR_IDS) || part->sequence >= 0 || part->n_parts > 0)
+  if (part->table < 0 || part->sequence >= 0 || part->n_parts > 0)
     return mr__fail(MR_EINVAL, "column \"%s\": \"%s\" is %s, and a cross is of ids", spec->name,
                     part->name,
-                    part->n_parts > 0     ? "a cross itself"
-                    : part->sequence >= 0 ? "of a sequence"
-                                          : "no id");
+                    part->n_parts > 0         ? "a cross itself"
+                    : part->sequence >= 0     ? "of a sequence"
+                    : part->type == MR_NUMBER ? "a number without buckets"
+                                              : "no id");
   if (part->domain == MR_SAMPLE && spec->domain != MR_SAMPLE)
     return mr__fail(MR_EINVAL, "column \"%s\" is of the request, but its part \"%s\" of the sample",
                     spec->name, part->name);
