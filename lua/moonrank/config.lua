@@ -18,6 +18,8 @@ local caught, stop = config_error.caught, config_error.stop
 local M = {}
 
 local MAX_BASES = 8
+-- Of larger numbers another one than was written may be what is read.
+local LARGEST_WHOLE = 2 ^ 53 - 1
 
 -- ---- words for messages ----
 
@@ -27,15 +29,19 @@ local function names_of(keys)
   return names
 end
 
+local function shown(limit)
+  return (math.abs(limit) <= LARGEST_WHOLE and limit % 1 == 0 and "%.0f" or "%.10g"):format(limit)
+end
+
 local function range_of(description, noun)
   local min, max, above = description.min, description.max, description.above
-  if above and max then return ("%s > %.10g and <= %.10g"):format(noun, above, max) end
-  if above then return ("%s > %.10g"):format(noun, above) end
+  if above and max then return ("%s > %s and <= %s"):format(noun, shown(above), shown(max)) end
+  if above then return ("%s > %s"):format(noun, shown(above)) end
   if min and max then
-    if min == max then return ("%.10g"):format(min) end
-    return ("%s %.10g to %.10g"):format(noun, min, max)
+    if min == max then return shown(min) end
+    return ("%s %s to %s"):format(noun, shown(min), shown(max))
   end
-  if min then return ("%s >= %.10g"):format(noun, min) end
+  if min then return ("%s >= %s"):format(noun, shown(min)) end
   return noun
 end
 
@@ -221,7 +227,7 @@ end
 
 local SCALARS = {
   whole = function(description, node)
-    return node.type == "number" and node.value % 1 == 0 and math.abs(node.value) <= 2 ^ 53
+    return node.type == "number" and node.value % 1 == 0 and math.abs(node.value) <= LARGEST_WHOLE
       and in_range(description, node.value)
   end,
   number = function(description, node)
@@ -242,6 +248,11 @@ local function check_scalar(context, description, node, path)
   if not SCALARS[description.type](description, node) then
     local hint = description.words and node.type == "text"
       and suggest.phrase(node.value, description.words)
+    local large = node.type == "number" and node.value > LARGEST_WHOLE and node.value < math.huge
+    if large and description.type == "whole" then
+      description = { type = "whole", min = description.min,
+        max = math.min(description.max or math.huge, LARGEST_WHOLE) }
+    end
     wrong(node, path, description, hint or "")
   end
   context.places[path] = yaml.where(node)

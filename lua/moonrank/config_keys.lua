@@ -338,7 +338,8 @@ M.experiment = { type = "map", keys = {
       doc = "a name in models/, or the path of a .lua file, relative to this file" }),
   } }),
   key("train", { type = "map", doc = "how to train", keys = {
-    key("batch", { type = "whole", min = 1, default = 4096, doc = "samples per update" }),
+    key("batch", { type = "whole", min = 1, max = 2147483647, default = 4096,
+      doc = "samples per update" }),
     key("epochs", { type = "whole", min = 1, default = 1, doc = "passes over the training data" }),
     key("seed", { type = "whole", min = 0, default = 1,
       doc = "of start values, order and dropout; same seed, same model, whatever the threads" }),
@@ -353,9 +354,9 @@ M.experiment = { type = "map", keys = {
       .. "epoch, a function of seed and epoch", forms = {
       { type = "boolean" },
       { type = "map", keys = {
-        key("memory", { type = "whole", min = 1, required = true, doc = "megabytes: a cache with "
-          .. "more rows than fit is shuffled by blocks, some of about a megabyte at a time, that "
-          .. "much together; default: any" }),
+        key("memory", { type = "whole", min = 1, max = 1000000000, required = true,
+          doc = "megabytes: a cache with more rows than fit is shuffled by blocks, some of about a "
+            .. "megabyte at a time, that much together; default: any" }),
       } },
     } }),
     optimizer("optimizer", "of dense weights, and of tables that have none of their own",
@@ -451,7 +452,8 @@ M.experiment = { type = "map", keys = {
     } }),
   } }),
   key("eval", { type = "map", doc = "how to evaluate and predict", keys = {
-    key("batch", { type = "whole", min = 1, default = 4096, doc = "samples at a time" }),
+    key("batch", { type = "whole", min = 1, max = 2147483647, default = 4096,
+      doc = "samples at a time" }),
   } }),
   key("tune", { type = "map", optional = true,
     doc = "what moonrank tune searches; to all else it is as if it were not there", keys = {

@@ -22,6 +22,7 @@ Trainer.__index = Trainer
 
 local PROGRESS_SECONDS = 0.1
 local LEAST_GAIN = 1e-6 -- of the monitor, to count as an improvement
+local MOST_ROWS = 2147483647 -- of a batch, for the engine
 
 local OPTIONS = { "batch", "epochs", "seed", "threads", "lanes", "shuffle", "optimizer", "tables",
   "dense", "monitor", "patience", "reduce_on_plateau", "eval_batch", "checkpoint", "schedule",
@@ -110,10 +111,10 @@ local function one_of(words, value, what)
     table.concat(words, ", ")), 4)
 end
 
-local function whole(value, least, what)
-  if type(value) ~= "number" or value % 1 ~= 0 or value < least then
-    error(("%s is %s, expected a whole number of at least %d"):format(what, tostring(value), least),
-      4)
+local function whole(value, what, least, most)
+  if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
+    error(("%s is %s, expected a whole number %d to %.0f"):format(what, tostring(value), least,
+      most), 4)
   end
 end
 
@@ -133,9 +134,10 @@ end
 
 -- What a script may get wrong; the command's configuration was checked before.
 local function check_options(o, model)
-  whole(o.batch, 1, "batch")
-  whole(o.seed, 0, "seed")
-  whole(o.epochs, 1, "epochs")
+  whole(o.batch, "batch", 1, MOST_ROWS)
+  if o.eval_batch then whole(o.eval_batch, "eval_batch", 1, MOST_ROWS) end
+  whole(o.seed, "seed", 0, 2 ^ 53 - 1)
+  whole(o.epochs, "epochs", 1, 2 ^ 53 - 1)
   local names = monitors.names(model:task_names())
   if type(o.monitor) == "table" then
     names_of(o.monitor, names, "monitor")
@@ -156,7 +158,7 @@ local function check_options(o, model)
   if o.clip then names_of(o.clip, { "value", "row", "norm" }, "clip") end
   if type(o.shuffle) == "table" then
     names_of(o.shuffle, { "memory" }, "shuffle")
-    whole(o.shuffle.memory, 1, "shuffle.memory")
+    whole(o.shuffle.memory, "shuffle.memory", 1, 1e9)
   end
   if o.checkpoint then names_of(o.checkpoint, { "minutes", "steps", "keep" }, "checkpoint") end
 end

@@ -26,7 +26,7 @@ describe("the command", function()
   it("explains one configuration key, or those below one", function()
     assert.same({ 0, [[
 The experiment file.
-  train.batch: a whole number >= 1; default 4096
+  train.batch: a whole number 1 to 2147483647; default 4096
       samples per update
 ]], "" }, { helper.run "help config train.batch" })
     local reference = require "moonrank.config_reference"

@@ -116,14 +116,27 @@ describe("a wrong experiment file", function()
   end)
 
   it("says what was found and what is allowed", function()
-    fails('lr.yaml:3:16: train.batch is "many", expected a whole number >= 1',
+    fails('lr.yaml:3:16: train.batch is "many", expected a whole number 1 to 2147483647',
       head .. "train: {batch: many}")
-    fails("lr.yaml:3:16: train.batch is 0, expected a whole number >= 1",
+    fails("lr.yaml:3:16: train.batch is 0, expected a whole number 1 to 2147483647",
       head .. "train: {batch: 0}")
-    fails("lr.yaml:3:16: train.batch is 1.5, expected a whole number >= 1",
+    fails("lr.yaml:3:16: train.batch is 1.5, expected a whole number 1 to 2147483647",
       head .. "train: {batch: 1.5}")
-    fails("lr.yaml:3:15: train.seed is 1e20, expected a whole number >= 0",
-      head .. "train: {seed: 1e20}")
+    fails("lr.yaml:3:15: train.seed is -1, expected a whole number >= 0",
+      head .. "train: {seed: -1}")
+    -- Of these another number may be read than the one that was written.
+    for _, large in ipairs { "1e20", "9007199254740993", "9007199254740992" } do
+      fails(("lr.yaml:3:15: train.seed is %s, expected a whole number 0 to 9007199254740991")
+        :format(large), head .. ("train: {seed: %s}"):format(large))
+    end
+    fails("lr.yaml:3:16: train.batch is 1e20, expected a whole number 1 to 2147483647",
+      head .. "train: {batch: 1e20}")
+    fails("lr.yaml:3:16: train.batch is 2147483648, expected a whole number 1 to 2147483647",
+      head .. "train: {batch: 2147483648}")
+    fails("lr.yaml:3:15: eval.batch is 2147483648, expected a whole number 1 to 2147483647",
+      head .. "eval: {batch: 2147483648}")
+    fails("lr.yaml:3:27: train.shuffle.memory is 1000000001, expected a whole number 1 to "
+      .. "1000000000", head .. "train: {shuffle: {memory: 1000000001}}")
     fails("lr.yaml:3:8: train is a list, expected a map", head .. "train: []")
     fails('lr.yaml:3:18: train.shuffle is "no", expected true or false or a map',
       head .. "train: {shuffle: no}")
@@ -139,7 +152,7 @@ describe("a wrong experiment file", function()
       .. "momentum or ftrl", head .. "train: {optimizer: {adam: {}, sgd: {}}}")
     fails("lr.yaml:3:22: train.tables.l2 is .nan, expected a number >= 0",
       head .. "train: {tables: {l2: .nan}}")
-    fails("lr.yaml:3:14: train.batch is empty, expected a whole number >= 1",
+    fails("lr.yaml:3:14: train.batch is empty, expected a whole number 1 to 2147483647",
       head .. "train: {batch}")
     fails("lr.yaml:3:18: train.monitor is an empty map", head .. "train: {monitor: {}}")
   end)
@@ -224,7 +237,8 @@ describe("--set", function()
   it("is named by what is wrong with it", function()
     fails('--set train.bacth=5: unknown key "bacth" in train; did you mean "batch"?', nil,
       { "train.bacth=5" })
-    fails('--set train.batch=many: train.batch is "many", expected a whole number >= 1', nil,
+    fails('--set train.batch=many: train.batch is "many", expected a whole number 1 to '
+      .. "2147483647", nil,
       { "train.batch=many" })
     fails('--set trian.batch=5: unknown key "trian"; did you mean "train"?', nil,
       { "trian.batch=5" })
@@ -234,7 +248,7 @@ describe("--set", function()
     fails("--set train..batch=1: expected NAME=VALUE, such as train.batch=1024", nil,
       { "train..batch=1" })
     fails("--set train.batch=[1: did not find expected ',' or ']'", nil, { "train.batch=[1" })
-    fails("--set train.batch=: train.batch is empty, expected a whole number >= 1", nil,
+    fails("--set train.batch=: train.batch is empty, expected a whole number 1 to 2147483647", nil,
       { "train.batch=" })
   end)
 end)

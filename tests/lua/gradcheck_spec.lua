@@ -213,7 +213,7 @@ describe("moonrank gradcheck", function()
     says("--set hidden=3: hidden is 3, expected a list of numbers", "dnn --set hidden=3")
     says("--set hidden: expected OPTION=VALUE, such as hidden=[16,8]", "dnn --set hidden")
     says("nowhere.yaml: No such file or directory", "dnn --fields nowhere.yaml")
-    says('--seed is "x", expected a whole number 0 to 9007199254740992', "dnn --seed x", 2)
+    says('--seed is "x", expected a whole number 0 to 9007199254740991', "dnn --seed x", 2)
     says('unknown option "--feilds"; did you mean "--fields"?; try: moonrank help gradcheck',
       "dnn --feilds x", 2)
     says('missing argument "script"; try: moonrank help gradcheck', "", 2)

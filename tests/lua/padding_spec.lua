@@ -197,7 +197,7 @@ describe("a padding", function()
 sequences:
   - {name: s, side: ad, of: {ad: x, b: {column: y, separator: "|"},
      c: {column: z, type: ids, separator: "|"}}}
-  - {name: t, side: ad, padding: 9007199254740992, of: {ad: x}}
+  - {name: t, side: ad, padding: 9007199254740991, of: {ad: x}}
   - {name: u, side: ad, of: {n: {column: x, type: number}}}
 ]], "defaults: {padding: -1}\n"))
     local fields, sequences = config.fields, config.sequences
@@ -206,7 +206,7 @@ sequences:
     assert.same({ "-1", "none", "-1" },
       { sequences[1].padding, sequences[1].of.b.padding, sequences[1].of.c.padding })
     assert.is_nil(sequences[1].of.ad.padding)
-    assert.same({ "9007199254740992" }, { sequences[2].padding, sequences[3].padding })
+    assert.same({ "9007199254740991" }, { sequences[2].padding, sequences[3].padding })
     -- Listed values are written as padding is: in all of their digits.
     assert.same({ "100000000000000" },
       assert(resolve "  - {name: a, side: ad, type: id, values: [100000000000000]}\n").fields[2]

@@ -149,3 +149,20 @@ describe("reduce_on_plateau", function()
     helper.all_near({ 0.25, 0.5, 0.25, 0.5 * 0.25 * 0.1, 0.5 * 0.125 * 0.1 }, taken, 2e-5)
   end)
 end)
+
+describe("the options of a trainer", function()
+  it("have ranges, which a message names", function()
+    local model = mr.model("lr", { fields = data.fields })
+    local function says(message, options) helper.raises(message, mr.trainer, model, options) end
+    for _, name in ipairs { "batch", "eval_batch" } do
+      for _, wrong in ipairs { 0, 1.5, 2147483648 } do
+        says(("%s is %s, expected a whole number 1 to 2147483647"):format(name, tostring(wrong)),
+          { [name] = wrong })
+      end
+    end
+    says("seed is -1, expected a whole number 0 to 9007199254740991", { seed = -1 })
+    says("epochs is 0, expected a whole number 1 to 9007199254740991", { epochs = 0 })
+    says("shuffle.memory is 1e+30, expected a whole number 1 to 1000000000",
+      { shuffle = { memory = 1e30 } })
+  end)
+end)

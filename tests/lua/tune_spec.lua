@@ -147,7 +147,8 @@ tune:
     local cases = {
       { "model.dim: [2, 4]\n    train.bach: [1]",
         '7:5: unknown key "bach" in train; did you mean "batch"?' },
-      { "train.batch: [64, 0]", "6:23: train.batch is 0, expected a whole number >= 1" },
+      { "train.batch: [64, 0]",
+        "6:23: train.batch is 0, expected a whole number 1 to 2147483647" },
       { "train.optimizer.adam.lr: {min: 0, max: 1}",
         "6:30: train.optimizer.adam.lr is 0, expected a number > 0 and <= 1000000" },
       { "train.batch: {min: 4, max: 4, whole: true}",
@@ -157,7 +158,7 @@ tune:
       { "train.batch: {min: 1.5, max: 4, whole: true}", "6:18: tune.over.train.batch.min to max "
         .. "is 1.5 to 4, expected whole numbers where whole is true" },
       { "train.batch: {min: 1.5, max: 4}",
-        "6:18: train.batch is 1.5, expected a whole number >= 1" },
+        "6:18: train.batch is 1.5, expected a whole number 1 to 2147483647" },
       { "train.batch: {min: 2}", "6:18: tune.over.train.batch.max is missing" },
       { "train.batch: 64", "6:18: tune.over.train.batch is 64, expected a list or a map" },
       { "train.batch: []", "6:18: tune.over.train.batch is an empty list" },

@@ -80,7 +80,7 @@ function M.run(words)
   local pool = require "moonrank.pool".new(args.whole("--threads", options.threads, 1, 256))
   local what = options.data or "test"
   local compared = cli.need(cli.guard(require "moonrank.comparison", options.first, options.second,
-    what, { draws = draws, seed = args.whole("--seed", options.seed, 0, 2 ^ 53), pool = pool,
+    what, { draws = draws, seed = args.whole("--seed", options.seed, 0, 2 ^ 53 - 1), pool = pool,
       by = options.by, frequency = options.frequency }))
   print(("first    %s"):format(options.first))
   print(("second   %s"):format(options.second))

@@ -72,7 +72,7 @@ end
 function M.run(words)
   local cli, args = require "moonrank.cli", require "moonrank.args"
   local given = args.parse(parser(), words)
-  local seed = args.whole("--seed", given.seed, 0, 2 ^ 53)
+  local seed = args.whole("--seed", given.seed, 0, 2 ^ 53 - 1)
   local script = cli.need(require "moonrank.script".load(given.script))
   local options = options_of(script, given.set)
   local gradcheck = require "moonrank.gradcheck"
