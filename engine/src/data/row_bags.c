@@ -71,13 +71,10 @@ static int split_part(struct mr__row_parser *parser, size_t row, int part, struc
   return MR_OK;
 }
 
-/* Begin with the combinations of a row, that have no part in `taken`, where others stand already.
- */
+/* Add the parts of a row to its combinations; those in `taken` are there already. */
 static int split_parts(struct mr__row_parser *parser, size_t row, int c, const unsigned char *taken,
                        struct mr__crossing *crossing) {
   const struct mr__column *columns = parser->layout->schema->columns, *cross = &columns[c];
-  memset(crossing->at, 0, sizeof crossing->at);
-  crossing->begun = 0;
   for (int k = 0; k < cross->n_parts; k++) {
     struct mr__bags *bags = &parser->part_bags[k];
     if (taken[k]) continue;
@@ -134,7 +131,7 @@ static int cross_bags(struct mr__row_parser *parser, int c) {
     taken[k] = part->type == MR_IDS && (part->domain == cross->domain || schema->request_key < 0);
   }
   for (size_t i = 0; i < list->n; i++) {
-    struct mr__crossing crossing;
+    struct mr__crossing crossing = {.begun = 0};
     size_t before = to->n, most = (size_t)cross->max;
     for (int k = 0; k < cross->n_parts; k++) {
       const struct mr__bags *from = &parser->bags[cross->parts[k]];

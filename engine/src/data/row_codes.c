@@ -84,7 +84,7 @@ static int keep_text(struct mr__row_parser *parser, struct mr__texts *texts, int
     return mr__texts_add(texts, text.at, text.size);
   }
   joined->n = 0;
-  struct mr__crossing crossing;
+  struct mr__crossing crossing = {.begun = 0};
   MR_TRY(mr__find_combination(parser, index, row, key, &crossing));
   for (int i = 0; i < column->n_parts && key != MR__UNKNOWN_KEY; i++) {
     char room[MR__EXCERPT_BYTES];

@@ -205,7 +205,7 @@ int mr__bag_next_value(struct mr__bag_text *rest, int layout, const struct mr__c
 int mr__split_bag(struct mr__bags *bags, const struct mr__column *column, int layout,
                   struct mr__bag_text bag, uint32_t *count, int *bad);
 
-/* The combination of a row that has this key. */
+/* The combination of a row that has this key. `crossing` is all zeros before. */
 int mr__find_combination(struct mr__row_parser *parser, int c, size_t row, uint64_t key,
                          struct mr__crossing *crossing);
 
