@@ -1,14 +1,17 @@
 --- Rows and bytes a second of each format, over rows of a label and 39 ids: from text to the column
--- cache, and from the cache as batches. A line a format:
+-- cache, and from the cache as batches. The table of docs/performance.md, a line a format:
 --
---     format  file MB  text MB | to the cache: rows/s, text GB/s, file GB/s, cpu s | rows/s from it
+--     format  file MB  text MB | to the cache: cpu s, rows a cpu s, rows/s, text GB/s, file GB/s |
+--     from it: rows/s, GB/s | with --cold the same from disk
 --
---     luajit bench/format_speed.lua [--rows 1000000] [--threads 1] [--repeat 3]
---                                    [--generate PROGRAM]
+--     luajit bench/format_speed.lua [--rows 1000000] [--threads 1] [--repeat 3] [--cold]
+--                                    [--dir DIR] [--generate PROGRAM]
 --
--- The rows are those of bench/generate.c, which is compiled unless --generate names it. Files are
--- in the page cache, column caches are made anew; formats take turns, and the best of the rounds
--- is what counts. libsvm is read as one bag a row, libffm as 39 ids.
+-- The rows are those of bench/generate.c, which is compiled unless --generate names it. They lie in
+-- a folder of their own in DIR, or among the system's temporary files. Column caches are made anew;
+-- formats take turns, and the best of the rounds is what counts. libsvm is read as one bag a row,
+-- libffm as 39 ids. Files are in memory; with --cold each is on disk alone when it is read, and so
+-- is the column cache, which is read once as it was written, in memory, and once from disk.
 local root = debug.getinfo(1, "S").source:match "^@(.*)bench/[^/]*$" or ""
 package.path = root .. "lua/?.lua;" .. root .. "lua/?/init.lua;" .. root .. "bench/?.lua;"
   .. package.path
@@ -19,8 +22,9 @@ local mr = require "moonrank"
 local path_of = require "moonrank.path"
 
 local FIELDS = 39
-local given = words.parse(arg, { rows = 1e6, threads = 1, ["repeat"] = 3, generate = "" })
-local dir = path_of.temporary_folder()
+local given = words.parse(arg, { rows = 1e6, threads = 1, ["repeat"] = 3, cold = false, dir = "",
+  generate = "" })
+local dir = path_of.temporary_folder(given.dir ~= "" and given.dir or nil)
 
 local function run(command, ...)
   command = command:format(...)
@@ -74,20 +78,89 @@ local FORMATS = {
   { "libffm", "train.ffm", "pairs" },
 }
 
--- Seconds, and those of all processors, of building the cache; seconds of reading it.
+-- Write a file to disk and take it out of memory: posix_fadvise, by way of dd. File systems that
+-- are memory themselves keep it.
+local function forget(path)
+  run("dd of='%s' oflag=nocache conv=notrunc,fdatasync count=0 2>%s/said", path, dir)
+  local pipe = io.popen(("fincore --bytes --noheadings --output res '%s'"):format(path))
+  local left = tonumber(pipe:read "*a")
+  pipe:close()
+  if not left then error("fincore does not say what is in memory of " .. path, 0) end
+  if left > 0 then
+    error(("%d bytes of %s stay in memory: --cold wants a --dir on a disk"):format(left, path), 0)
+  end
+end
+
+local function open(format, cache)
+  return assert(mr.dataset(("%s/%s.yaml"):format(dir, format[3]), { threads = given.threads,
+    set = { "data.train=" .. format[2], "data.cache=" .. cache } }))
+end
+
+-- Seconds of reading a cache.
+local function read(data)
+  local split = data.train
+  local start = clock.now()
+  for _ in split:loader { batch = 4096 } do end
+  local seconds = clock.now() - start
+  data:close()
+  return seconds
+end
+
+-- Its column cache, alone among locks.
+local function cache_file(cache)
+  for entry in lfs.dir(cache) do
+    if entry:find "%.columns$" then return cache .. "/" .. entry end
+  end
+end
+
+-- Seconds, and those of all processors, of building the cache; seconds of reading it, and of
+-- reading it from disk; its bytes.
 local function measure(format)
   local cache = dir .. "/cache"
-  local data = assert(mr.dataset(("%s/%s.yaml"):format(dir, format[3]), { threads = given.threads,
-    set = { "data.train=" .. format[2], "data.cache=" .. cache } }))
+  if given.cold then forget(dir .. "/" .. format[2]) end
+  local data = open(format, cache)
   local start, cpu = clock.now(), clock.processor()
   local split = data.train
-  local built, built_cpu = clock.now(), clock.processor()
+  local figures = { build = clock.now() - start, cpu = clock.processor() - cpu }
   assert(split:samples() == given.rows)
-  for _ in split:loader { batch = 4096 } do end
-  local read = clock.now()
-  data:close()
+  figures.read = read(data)
+  local file = cache_file(cache)
+  figures.bytes = lfs.attributes(file, "size")
+  if given.cold then
+    forget(file)
+    figures.read_cold = read(open(format, cache))
+  end
   path_of.remove_folder(cache)
-  return built - start, built_cpu - cpu, read - built
+  return figures
+end
+
+-- 7070123 as 7,070,000.
+local function thousands(rate)
+  local text = ("%d"):format(math.floor(rate / 1000 + 0.5)):reverse():gsub("(%d%d%d)", "%1,")
+  return text:reverse():gsub("^,", "") .. ",000"
+end
+
+local function print_table(best)
+  local head = { "format", "file MB", "text MB", "to the cache, processor s",
+    "rows a processor second", "rows/s", "text GB/s", "file GB/s", "from the cache, rows/s",
+    "GB/s" }
+  if given.cold then
+    head[#head + 1], head[#head + 2] = "cache on disk, rows/s", "GB/s"
+  end
+  print("| " .. table.concat(head, " | ") .. " |")
+  print("|---|" .. ("---:|"):rep(#head - 1))
+  for i, format in ipairs(FORMATS) do
+    local file, text, b = size(format[2]), size(format[4] or format[2]), best[i]
+    local line = { format[1], ("%.0f"):format(file / 1e6), ("%.0f"):format(text / 1e6),
+      ("%.2f"):format(b.cpu), thousands(given.rows / b.cpu), thousands(given.rows / b.build),
+      ("%.3f"):format(text / b.build / 1e9), ("%.3f"):format(file / b.build / 1e9),
+      thousands(given.rows / b.read), ("%.2f"):format(b.bytes / b.read / 1e9) }
+    if given.cold then
+      line[#line + 1] = thousands(given.rows / b.read_cold)
+      line[#line + 1] = ("%.2f"):format(b.bytes / b.read_cold / 1e9)
+    end
+    print("| " .. table.concat(line, " | ") .. " |")
+  end
 end
 
 local ok, message = pcall(function()
@@ -98,19 +171,12 @@ local ok, message = pcall(function()
   local best = {}
   for _ = 1, given["repeat"] do
     for i, format in ipairs(FORMATS) do
-      local figures = { measure(format) }
+      local figures = measure(format)
       best[i] = best[i] or figures
-      for k, value in ipairs(figures) do best[i][k] = math.min(best[i][k], value) end
+      for name, value in pairs(figures) do best[i][name] = math.min(best[i][name], value) end
     end
   end
-  print(("%-8s %8s %8s  %9s %9s %9s %6s  %10s"):format("format", "file MB", "text MB", "rows/s",
-    "text GB/s", "file GB/s", "cpu s", "from cache"))
-  for i, format in ipairs(FORMATS) do
-    local file, text, b = size(format[2]), size(format[4] or format[2]), best[i]
-    print(("%-8s %8.1f %8.1f  %9.0f %9.3f %9.3f %6.2f  %10.0f"):format(format[1], file / 1e6,
-      text / 1e6, given.rows / b[1], text / b[1] / 1e9, file / b[1] / 1e9, b[2],
-      given.rows / b[3]))
-  end
+  print_table(best)
 end)
 path_of.remove_folder(dir)
 if not ok then

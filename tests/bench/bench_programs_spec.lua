@@ -111,21 +111,37 @@ describe("bench/generate", function()
     assert.is_nil(figures.cached_rows_per_s)
   end)
 
-  it("feeds the program of formats: the same rows in each", function()
-    local status, out = helper.shell(("luajit bench/format_speed.lua --generate %s --rows 500 "
-      .. "--repeat 1"):format(program))
-    assert.equal(0, status)
+  -- The lines of its table, each of which has so many figures.
+  local function formats_of(options, expected)
+    local status, out = helper.shell(("luajit bench/format_speed.lua --generate %s --rows 1000 "
+      .. "--repeat 1 %s"):format(program, options))
+    assert.equal(0, status, out)
     local names = {}
     for line in out:gmatch "[^\n]+" do
-      local name, rest = line:match "^(%S+)%s+(.*)$"
-      names[#names + 1] = name
+      local name, rest = line:match "^| (%S+) |(.*)$"
+      names[#names + 1] = name -- none of the line below the head
       local figures = {}
-      for figure in rest:gmatch "[%d.]+" do figures[#figures + 1] = tonumber(figure) end
-      if #names > 1 then assert(#figures == 7 and figures[3] > 0 and figures[7] > 0, line) end
+      for figure in (rest or ""):gmatch " ([%d.,]+) |" do
+        figures[#figures + 1] = tonumber((figure:gsub(",", "")))
+      end
+      if name and #names > 1 then
+        assert.equal(expected, #figures, line)
+        for i = 3, #figures do assert(figures[i] >= 0, line) end
+      end
     end
-    assert.same({ "format", "csv", "csv.gz", "csv.zst", "csv.lz4", "tsv", "jsonl", "libsvm",
-      "libffm" },
-      names)
+    return names
+  end
+  local NAMES = { "format", "csv", "csv.gz", "csv.zst", "csv.lz4", "tsv", "jsonl", "libsvm",
+    "libffm" }
+
+  it("feeds the program of formats: the same rows in each", function()
+    assert.same(NAMES, formats_of("", 9))
+  end)
+
+  it("feeds it from disk, where a temporary folder is on one", function()
+    local kind = select(2, helper.shell("stat -f -c %T " .. helper.quote(folder)))
+    if kind:find "tmpfs" then return pending "temporary files are in memory" end
+    assert.same(NAMES, formats_of("--cold --dir " .. helper.quote(folder), 11))
   end)
 
   it("feeds the program of text twice, where the cache is to be compared", function()
