@@ -12,6 +12,7 @@
 -- @module moonrank.cli
 local M = {}
 
+local interrupt = require "moonrank.interrupt"
 local libc = require "moonrank.libc"
 local suggest = require "moonrank.suggest"
 
@@ -37,9 +38,6 @@ function M.need(value, message, ...)
   return value, message, ...
 end
 
--- What LuaJIT raises at Ctrl-C.
-local function is_interrupt(message) return message:find "interrupted!$" end
-
 -- Messages of Lua itself: a bug in the code where they are raised.
 local function is_bug(message)
   return message:find "^attempt to " or message:find "^bad argument #%d+ to '"
@@ -63,7 +61,7 @@ end
 function M.guard(f, ...)
   local function handler(err)
     if type(err) ~= "string" then return err end
-    if is_interrupt(err) then return M.explain(err) end
+    if interrupt.is(err) then return M.explain(err) end
     local path, rest = err:match "^([^\n:]*%.lua):%d+: (.*)$"
     if not path or not is_own(path) then return { status = TROUBLE, message = err } end
     if is_bug(rest) then return M.explain(err) end
@@ -142,7 +140,7 @@ end
 function M.explain(err)
   if type(err) == "table" and err.status then return err end
   local text = tostring(err)
-  if is_interrupt(text) then
+  if interrupt.is(text) then
     return { status = INTERRUPTED, message = "interrupted" }
   end
   local module = text:match "module '([%w_.]+)' not found"
@@ -169,12 +167,7 @@ local function flush_output()
   return nil, "standard output: " .. (reason or "not all could be written")
 end
 
---- Run a command line.
--- @tparam {string,...} words  everything after `moonrank`
--- @param[opt=io.stderr] stderr  where complaints go
--- @treturn integer the exit status
-function M.main(words, stderr)
-  stderr = stderr or io.stderr
+local function run(words, stderr)
   local list = {}
   for i = 1, #words do list[i] = words[i] end
   local name = table.remove(list, 1)
@@ -198,7 +191,7 @@ function M.main(words, stderr)
 
   local written, trouble = flush_output()
   local progress = package.loaded["moonrank.progress"]
-  if progress then progress.clear_all() end
+  if type(progress) == "table" then progress.clear_all() end -- else Ctrl-C came while it was loaded
   if ok and message then ok, status = false, { status = TROUBLE, message = message } end
   if ok and not written then
     ok, status = false, { status = TROUBLE, message = trouble }
@@ -207,6 +200,19 @@ function M.main(words, stderr)
   stderr:write("moonrank: ", status.message, "\n")
   if status.traceback then stderr:write(status.traceback, "\n") end
   return status.status
+end
+
+--- Run a command line.
+-- @tparam {string,...} words  everything after `moonrank`
+-- @param[opt=io.stderr] stderr  where complaints go
+-- @treturn integer the exit status
+function M.main(words, stderr)
+  stderr = stderr or io.stderr
+  local ok, status = pcall(run, words, stderr)
+  if ok then return status end
+  if not interrupt.is(status) then error(status, 0) end
+  stderr:write "moonrank: interrupted\n" -- it came when all was done but the end
+  return INTERRUPTED
 end
 
 return M

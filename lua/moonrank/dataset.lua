@@ -9,6 +9,7 @@
 local clock = require "moonrank.clock"
 local config = require "moonrank.config"
 local config_split = require "moonrank.config_split"
+local interrupt = require "moonrank.interrupt"
 local libc = require "moonrank.libc"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
@@ -100,7 +101,7 @@ local function keep_stdin(self)
   end)
   path_of.remove_folder(spool)
   if not ok then
-    if tostring(trouble):find "interrupted!$" then error(trouble, 0) end
+    if interrupt.is(trouble) then error(trouble, 0) end
     return nil, "a copy of standard input: " .. tostring(trouble):gsub("^[^\n]-%.lua:%d+: ", "")
   end
   self.kept = { file = file, path = ("/proc/self/fd/%d"):format(libc.number(file)) }
@@ -308,7 +309,7 @@ function Dataset.open(source, options)
     values.data.root = options.root
     values.data.cache = path_of.join(options.root, ".moonrank-cache")
   end
-  local ok, schema = pcall(Schema.new, values, { labels = options.labels })
+  local ok, schema = interrupt.pcall(Schema.new, values, { labels = options.labels })
   if not ok then return nil, (tostring(schema):gsub("^[^\n]-%.lua:%d+: ", "")) end
   return setmetatable({ config = values, places = places, schema = schema, splits = {},
     fields = schema.fields, pool = options.pool or Pool.new(options.threads),

@@ -1,6 +1,7 @@
 --- A model: the graph that a script described, with its weights and tables.
 -- @classmod moonrank.Model
 local Builder = require "moonrank.builder"
+local interrupt = require "moonrank.interrupt"
 local json = require "moonrank.json"
 local mr = require "moonrank.ffi"
 local C = mr.C
@@ -154,7 +155,7 @@ local function said_of(text, path)
   -- What is for people alone is printed one day: it must be plain values.
   if type(said) ~= "table" or type(said.fields) ~= "table" or type(said.model) ~= "table"
     or said.training ~= nil and type(said.training) ~= "table"
-    or not pcall(json.encode, { said.model, said.training }) then
+    or not interrupt.pcall(json.encode, { said.model, said.training }) then
     return nil, ("%s: its description is damaged%s"):format(path, message and ": " .. message or "")
   end
   said.fields, message =

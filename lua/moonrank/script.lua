@@ -4,6 +4,7 @@
 -- It is trusted code; its environment only guards against mistakes (a global that was meant to be
 -- local).
 -- @module moonrank.script
+local interrupt = require "moonrank.interrupt"
 local path_of = require "moonrank.path"
 local suggest = require "moonrank.suggest"
 
@@ -71,7 +72,7 @@ function M.load(name, folder)
   local chunk
   chunk, message = load(text, "@" .. path, "t", guarded_environment())
   if not chunk then return nil, message end
-  local ok, script = pcall(chunk)
+  local ok, script = interrupt.pcall(chunk)
   if not ok then return nil, tostring(script) end
   ok, message = check_shape(script, path)
   if not ok then return nil, message end

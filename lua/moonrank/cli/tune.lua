@@ -46,7 +46,9 @@ local function check_trials(path, trials, pool)
   for _, trial in ipairs(trials) do
     local ok, err = pcall(require "moonrank.experiment".check, trial.configuration, pool)
     if not ok then
-      if type(err) == "table" and err.message:sub(1, #path + 1) ~= path .. ":" then
+      local told = type(err) == "table" and (err.status == 130
+        or err.message:sub(1, #path + 1) == path .. ":")
+      if type(err) == "table" and not told then
         err.message = ("%s: trial %d (%s): %s"):format(path, trial.number, line_of(trial.values),
           err.message)
       end
