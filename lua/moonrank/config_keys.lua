@@ -253,8 +253,8 @@ M.fields = { type = "map", keys = {
     key("split", { type = "map", optional = true, doc = "take validation and test data out of the "
       .. "files of train instead; requests stay whole; default: not", keys = {
       key("by", { type = "word", words = { "random", "time", "group" }, default = "random",
-        doc = "random: rows, or whole requests; time: the last ones; group: all rows with one "
-          .. "value of a column on one side" }),
+        doc = "random: rows, or whole requests; time: the last ones, of requests by the times of "
+          .. "their first rows; group: all rows with one value of a column on one side" }),
       key("column", { type = "text",
         doc = "what time or group goes by; default: the column that the key of that name names" }),
       key("seed", { type = "whole", min = 0, doc = "of random and group; default: 1" }),

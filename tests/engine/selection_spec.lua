@@ -164,6 +164,19 @@ describe("a split", function()
     assert.equal(N, #part(plain, { by = C.MR_BY_TIME_SHARE, column = "time", from = 0, to = 1 }))
   end)
 
+  it("by time goes by the first row of a request, whose others may be later", function()
+    local wanted, session, first = {}, nil, nil
+    for i, r in ipairs(rows) do r.time = r.time + (i % 5) * 20000 end
+    helper.write(dir .. "/data.csv", text_of(rows))
+    for _, r in ipairs(rows) do
+      if r.session ~= session then session, first = r.session, r.time end
+      if first >= 60000 then wanted[#wanted + 1] = r.row end
+    end
+    assert.same(wanted, part(grouped, { by = C.MR_BY_TIME, column = "time", from = 60000,
+      to = math.huge }))
+    assert(#wanted > 100)
+  end)
+
   it("is another one in another file of the same list", function()
     helper.write(dir .. "/more.csv", text_of(rows))
     local schema = data.schema(plain)
