@@ -10,6 +10,7 @@ local clock = require "moonrank.clock"
 local config = require "moonrank.config"
 local config_split = require "moonrank.config_split"
 local interrupt = require "moonrank.interrupt"
+local lfs = require "lfs"
 local libc = require "moonrank.libc"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
@@ -135,6 +136,14 @@ local function find_files(self, name, entry, place, found, again)
       return nil, ('%s: no file matches "%s" in %s'):format(place, entry, root)
     end
     for _, file in ipairs(matching) do found[#found + 1] = file end
+    return true
+  end
+  if lfs.attributes(path, "mode") == "named pipe" then -- to be opened by who reads it alone
+    if again then
+      return nil, ('%s: %s is a pipe, which can be read only once; standard input, "-", is kept '
+        .. "to be read again"):format(place, path)
+    end
+    found[#found + 1] = path
     return true
   end
   local file, message = io.open(path, "rb")

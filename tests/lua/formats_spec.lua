@@ -244,6 +244,24 @@ describe("standard input", function()
     end
   end)
 
+  it("may be a pipe with a name, which is read once", function()
+    helper.write(dir .. "/parts.yaml", (helper.read(dir .. "/fields.yaml"):gsub("data: [^\n]*",
+      "data: {train: train.csv, split: {valid: 0.2}}")))
+    assert.equal(0, os.execute("mkfifo " .. helper.quote(dir .. "/pipe")))
+    -- What nobody reads of the pipe is taken out of it.
+    local function trained(more)
+      return { helper.shell(("cd %s && (cat train.csv >pipe & timeout 60 %s train lr.yaml --quiet "
+        .. "--set data.train=pipe --set data.format=csv %s; code=$?; "
+        .. "dd if=pipe iflag=nonblock of=/dev/null 2>/dev/null; wait; exit $code)"):format(dir,
+          helper.quote(helper.root() .. "/moonrank"), more)) }
+    end
+    assert.same({ 0, "", "" }, trained "--out of_pipe")
+    assert.equal(expected, run("predict of_pipe --data test.csv", dir))
+    assert.same({ 1, "", "moonrank: --set data.train=pipe: pipe is a pipe, which can be read only "
+      .. 'once; standard input, "-", is kept to be read again\n' },
+      trained "--set fields=parts.yaml --out of_parts")
+  end)
+
   it("is split as its file is, at random and by a share of the time", function()
     for i, rule in ipairs { "{valid: 0.2, test: 0.1, seed: 3}",
       "{by: time, column: price, valid: 0.2, test: 0.1}" } do
