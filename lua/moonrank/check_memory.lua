@@ -52,7 +52,7 @@ end
 
 -- What a table takes while it is saved, beside its rows: their keys in order, a stretch of rows,
 -- and the keys that wait, in order and once more.
-local ROWS_SAVED, WAITING_SAVED = 4096, 32
+local ROWS_SAVED, WAITING_SAVED = 1024, 32
 local function saving_bytes(t, own, rows, keys)
   local waiting = own and own.admit and keys - rows or 0
   return math.max(8 * rows + 4 * t.width * math.min(rows, ROWS_SAVED), WAITING_SAVED * waiting)

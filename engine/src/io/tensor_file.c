@@ -14,7 +14,8 @@
 #include "base/alloc.h"
 #include "kernel/vec.h"
 
-enum { ROWS_AT_ONCE = 4096, NAME_BYTES = 300 };
+enum { ROWS_AT_ONCE = 1024, NAME_BYTES = 300 };
+enum { AHEAD = 16 }; /* rows and slots are asked for so long before they are used */
 
 static const char SUMS[] = "sums";
 
@@ -142,12 +143,14 @@ int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
 static int put_vectors(struct mr__tensor_writer *writer, const struct mr__table *table,
                        const uint64_t *keys, int64_t n, int vector, float *buffer) {
   size_t width = (size_t)table->width;
+  float *rows[ROWS_AT_ONCE];
   for (int64_t first = 0; first < n; first += ROWS_AT_ONCE) {
     int64_t some = n - first < ROWS_AT_ONCE ? n - first : ROWS_AT_ONCE;
-    for (int64_t r = 0; r < some; r++)
-      memcpy(buffer + (size_t)r * width,
-             mr__table_find(table, keys[first + r]) + (size_t)vector * width,
-             width * sizeof *buffer);
+    mr__table_find_all(table, keys + first, some, rows);
+    for (int64_t r = 0; r < some; r++) {
+      if (r + AHEAD < some) __builtin_prefetch(rows[r + AHEAD] + (size_t)vector * width);
+      memcpy(buffer + (size_t)r * width, rows[r] + (size_t)vector * width, width * sizeof *buffer);
+    }
     if (vector == 0 && !mr__all_finite(buffer, (size_t)some * width))
       return mr__fail(MR_ENAN, "a row of table \"%s\" is not finite; nothing was written",
                       table->name);
@@ -320,21 +323,28 @@ int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name,
   return MR_OK;
 }
 
+static uint64_t key_of(const struct mr__tensor_file *file, const struct mr__tensor *keys,
+                       int64_t row) {
+  uint64_t key;
+  memcpy(&key, file->data + keys->begin + (size_t)row * sizeof key, sizeof key);
+  return key;
+}
+
 static int read_rows(const struct mr__tensor_file *file, const struct mr__tensor *keys,
                      const struct mr__tensor *const *vectors, const struct mr__tensor *dates,
                      struct mr__table *table, int states) {
   size_t width = (size_t)table->width;
   uint64_t last = 0;
-  for (int64_t r = 0; r < keys->shape[0]; r++) {
-    uint64_t key;
-    memcpy(&key, file->data + keys->begin + (size_t)r * sizeof key, sizeof key);
+  int64_t n = keys->shape[0];
+  MR_TRY(mr__table_reserve(table, (size_t)n / MR__SHARDS));
+  for (int64_t r = 0; r < n; r++) {
+    uint64_t key = key_of(file, keys, r);
     if (r > 0 && key <= last)
       return mr__fail(MR_EDATA, "the keys of table \"%s\" do not ascend", table->name);
     last = key;
-    struct mr__slot *slot;
-    MR_TRY(mr__table_insert(table, key, &slot));
-    float *row = mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1,
-                               table->stride);
+    if (r + AHEAD < n) mr__table_prefetch(table, key_of(file, keys, r + AHEAD));
+    float *row;
+    MR_TRY(mr__table_put(table, key, &row));
     for (int v = 0; v <= states; v++)
       memcpy(row + (size_t)v * width,
              file->data + vectors[v]->begin + (size_t)r * width * sizeof(float),

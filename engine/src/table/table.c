@@ -2,11 +2,11 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "base/sort.h"
 #include "kernel/family.h"
 
 /* MOVED_AT_ONCE: old slots moved by each insert. They are at most 3/5 full when it begins and take
@@ -129,9 +129,8 @@ static void start_states(const struct mr__table *table, float *row) {
   if (table->counted) mr__set_row_count(table, row, 0);
 }
 
-static void start_row(const struct mr__table *table, uint64_t key, float *row) {
+static void start_values(const struct mr__table *table, uint64_t key, float *row) {
   memset(row, 0, (size_t)table->width * sizeof(float));
-  start_states(table, row);
   /* An id never seen adds nothing rather than noise. */
   if (key == MR__UNKNOWN_KEY || (table->has_nothing && key == MR__NOTHING_KEY)) return;
   for (size_t p = 0; p < table->n_parts; p++)
@@ -300,7 +299,9 @@ static int fail_mapped(const struct mr__table *table) {
   return mr__fail(MR_EINVAL, "table \"%s\" is that of a file, which is only read", table->name);
 }
 
-int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **out) {
+/* Without start values. */
+static int insert(struct mr__table *table, uint64_t key, struct mr__slot **out, int *is_new) {
+  *is_new = 0;
   if (table->mapped.keys) return fail_mapped(table);
   struct mr__shard *shard = &table->shards[mr__shard_of(key)];
   if (shard->old) move_slots(table, shard);
@@ -313,10 +314,29 @@ int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **ou
   uint32_t row = shard->n_rows;
   int chunk = 31 - __builtin_clz(row / MR__FIRST_CHUNK + 1);
   if (!shard->chunks[chunk]) MR_TRY(add_chunk(table, shard, chunk));
-  start_row(table, key, mr__shard_row(shard, row, table->stride));
+  start_states(table, mr__shard_row(shard, row, table->stride));
   shard->n_rows++;
   *out = mr__shard_probe(shard, key);
   **out = (struct mr__slot){.key = key, .row_plus_1 = row + 1};
+  *is_new = 1;
+  return MR_OK;
+}
+
+int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot) {
+  int is_new;
+  MR_TRY(insert(table, key, slot, &is_new));
+  if (is_new)
+    start_values(
+        table, key,
+        mr__shard_row(&table->shards[mr__shard_of(key)], (*slot)->row_plus_1 - 1, table->stride));
+  return MR_OK;
+}
+
+int mr__table_put(struct mr__table *table, uint64_t key, float **row) {
+  struct mr__slot *slot = NULL;
+  int is_new;
+  MR_TRY(insert(table, key, &slot, &is_new));
+  *row = mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride);
   return MR_OK;
 }
 
@@ -469,11 +489,6 @@ int64_t mr__table_touched_bytes(const struct mr__table *table, int64_t keys, int
   return (before > bytes ? before : bytes) + waiting_bytes(table, keys);
 }
 
-static int by_key(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return x < y ? -1 : x > y;
-}
-
 void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys) {
   if (table->mapped.keys) {
     memcpy(keys, table->mapped.keys, (size_t)table->mapped.n * sizeof *keys);
@@ -484,7 +499,7 @@ void mr__table_sorted_keys(const struct mr__table *table, uint64_t *keys) {
     uint64_t *first = keys;
     for (size_t i = 0; i < mr__shard_all_slots(shard); i++)
       if (mr__shard_slot(shard, i)->row_plus_1) *keys++ = mr__shard_slot(shard, i)->key;
-    qsort(first, (size_t)(keys - first), sizeof *keys, by_key);
+    mr__sort_keys(first, (size_t)(keys - first));
   }
 }
 
@@ -519,15 +534,14 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
     for (size_t i = 0; i < mr__shard_all_slots(&old.shards[s]); i++) {
       const struct mr__slot *slot = mr__shard_slot(&old.shards[s], i);
       if (!slot->row_plus_1) continue;
-      struct mr__slot *copy;
-      int status = mr__table_insert(table, slot->key, &copy);
+      float *row;
+      int status = mr__table_put(table, slot->key, &row);
       if (status != MR_OK) { /* give up the new layout, keep the old one */
         free_rows(table);
         *table = old;
         return status;
       }
-      memcpy(mr__shard_row(&table->shards[s], copy->row_plus_1 - 1, table->stride),
-             mr__shard_row(&old.shards[s], slot->row_plus_1 - 1, old.stride),
+      memcpy(row, mr__shard_row(&old.shards[s], slot->row_plus_1 - 1, old.stride),
              (size_t)table->width * sizeof(float));
     }
   free_rows(&old);
@@ -536,10 +550,15 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
 
 /* Floats `to` to `to` + n of a key's row become `values`. */
 static int assign_row(struct mr__table *table, uint64_t key, int to, int n, const float *values) {
-  struct mr__slot *slot;
-  MR_TRY(mr__table_insert(table, key, &slot));
-  memcpy(mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride) + to,
-         values, (size_t)n * sizeof *values);
+  float *row;
+  if (n == table->width) {
+    MR_TRY(mr__table_put(table, key, &row));
+  } else {
+    struct mr__slot *slot;
+    MR_TRY(mr__table_insert(table, key, &slot));
+    row = mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride);
+  }
+  memcpy(row + to, values, (size_t)n * sizeof *values);
   return MR_OK;
 }
 
@@ -554,8 +573,10 @@ static int reserve_as(struct mr__table *table, const struct mr__table *from) {
 static int assign_rows(struct mr__table *table, int to, const struct mr__table *from, int first,
                        int n) {
   MR_TRY(reserve_as(table, from));
-  for (int64_t r = 0; r < from->mapped.n; r++)
+  for (int64_t r = 0; r < from->mapped.n; r++) {
+    if (r + GROUP < from->mapped.n) mr__table_prefetch(table, from->mapped.keys[r + GROUP]);
     MR_TRY(assign_row(table, from->mapped.keys[r], to, n, mapped_row(from, r) + first));
+  }
   for (int s = 0; s < MR__SHARDS; s++) {
     const struct mr__shard *shard = &from->shards[s];
     for (size_t i = 0; i < mr__shard_all_slots(shard); i++) {

@@ -208,6 +208,10 @@ void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int
 /* The slot of a key in its shard, with a new row where the key is new. */
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
 
+/* A key's row whose values the caller writes, all of them, at once: a new one has none, and only its
+ * states begin as they should. */
+int mr__table_put(struct mr__table *table, uint64_t key, float **row);
+
 /* Slots for so many keys in each shard at once, where a table has few keys so far: then none need to
  * move while they come. */
 int mr__table_reserve(struct mr__table *table, size_t keys_of_shard);

@@ -1,7 +1,6 @@
 /* The texts of a table's keys, out of the dataset that it is trained on. */
-#include <stdlib.h>
-
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "data/store.h"
 #include "table/table.h"
 #include "table/table_texts.h"
@@ -11,11 +10,6 @@ struct coded_key {
   uint32_t code;
 };
 
-static int by_key(const void *a, const void *b) {
-  const struct coded_key *x = a, *y = b;
-  return (x->key > y->key) - (x->key < y->key);
-}
-
 /* The keys of a dataset's codes, ascending; codes that no key has are left out. */
 static size_t sort_codes(const mr_dataset *dataset, int table, struct coded_key *out) {
   size_t n = 0;
@@ -23,7 +17,7 @@ static size_t sort_codes(const mr_dataset *dataset, int table, struct coded_key 
     uint64_t key = dataset->coding.keys[table][code];
     if (key != MR__UNKNOWN_KEY) out[n++] = (struct coded_key){key, (uint32_t)code};
   }
-  if (n > 0) qsort(out, n, sizeof *out, by_key);
+  mr__sort_keyed(out, n);
   return n;
 }
 

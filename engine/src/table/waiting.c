@@ -1,9 +1,9 @@
 #include "table/waiting.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 
 enum { FIRST_SLOTS = 64 }; /* at most 3/5 of the slots are taken */
 
@@ -73,16 +73,11 @@ int64_t mr__waiting_below(const struct mr__waiting *waiting, uint32_t count) {
   return n;
 }
 
-static int by_key(const void *a, const void *b) {
-  const struct mr__waiting_key *x = a, *y = b;
-  return (x->key > y->key) - (x->key < y->key);
-}
-
 void mr__waiting_sorted(const struct mr__waiting *waiting, struct mr__waiting_key *out) {
   size_t n = 0;
   for (size_t i = 0; i < waiting->n_slots; i++)
     if (waiting->slots[i].key) out[n++] = waiting->slots[i];
-  if (n > 0) qsort(out, n, sizeof *out, by_key);
+  mr__sort_keyed(out, n);
 }
 
 int64_t mr__waiting_filled_bytes(int64_t keys) {
