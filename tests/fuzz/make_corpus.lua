@@ -266,6 +266,8 @@ local cache_columns = {
     weights_source = "gaps" },
   { name = "all", table = "both", type = "ids", max = 7,
     cross = { "strong", "seen", "tags", "user" } },
+  { name = "aged", type = "id", side = "request", cross = { "level", "user" } },
+  { name = "tags.aged", table = "aged", type = "ids", max = 4, cross = { "tags", "level" } },
   { name = "rid", type = "request_key", side = "request" },
 }
 

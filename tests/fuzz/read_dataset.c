@@ -12,7 +12,8 @@ static const mr_sequence_spec sequences[] = {
 
 static const char *const kinds[] = {"x", "a1", "a2"}, *const bits[] = {"0", "1"},
                          *const crossed[] = {"user", "ad", "sure"},
-                         *const bags[] = {"strong", "seen", "tags", "user"};
+                         *const bags[] = {"strong", "seen", "tags", "user"},
+                         *const aged[] = {"level", "user"}, *const aged_bags[] = {"tags", "level"};
 
 static const mr_column_spec specs[] = {
     {.name = "click", .type = MR_LABEL, .domain = MR_SAMPLE},
@@ -113,6 +114,14 @@ static const mr_column_spec specs[] = {
      .max = 7,
      .cross = bags,
      .n_cross = 4},
+    {.name = "aged", .type = MR_ID, .domain = MR_REQUEST, .cross = aged, .n_cross = 2},
+    {.name = "tags.aged",
+     .table = "aged",
+     .type = MR_IDS,
+     .domain = MR_SAMPLE,
+     .max = 4,
+     .cross = aged_bags,
+     .n_cross = 2},
     {.name = "rid", .type = MR_REQUEST_KEY, .domain = MR_REQUEST},
 };
 enum { COLUMNS = sizeof specs / sizeof *specs };
