@@ -24,7 +24,7 @@ local path_of = require "moonrank.path"
 local FIELDS = 39
 local given = words.parse(arg, { rows = 1e6, threads = 1, ["repeat"] = 3, cold = false, dir = "",
   generate = "" })
-local dir = path_of.temporary_folder(given.dir ~= "" and given.dir or nil)
+local dir = assert(path_of.temporary_folder(given.dir ~= "" and given.dir or nil))
 
 local function run(command, ...)
   command = command:format(...)

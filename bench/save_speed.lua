@@ -78,7 +78,7 @@ local report = report_table.new {
   { "of the processors", "%.2f", function(c) return c.processor end },
   { "MB/s", ",", function(c) return c.rate end, width = 7 },
 }
-local folder = path_of.temporary_folder(given.folder ~= "" and given.folder or nil)
+local folder = assert(path_of.temporary_folder(given.folder ~= "" and given.folder or nil))
 local ok, lines = pcall(measure, given, folder)
 path_of.remove_folder(folder)
 if not ok then error(lines, 0) end

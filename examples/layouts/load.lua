@@ -33,7 +33,7 @@ local function count_ones(labels, n)
   return ones
 end
 
-local cache = path_of.temporary_folder()
+local cache = assert(path_of.temporary_folder())
 local ok, message = pcall(function()
   for _, file in ipairs(path_of.glob(here .. "fields_*.yaml")) do
     local fields = assert(config.fields(file))

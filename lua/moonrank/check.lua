@@ -97,13 +97,6 @@ local function rows_of_tables(values, survey, split)
   return rows, counts
 end
 
--- A folder for caches that nobody else has.
-local function new_folder(cache)
-  local name = os.tmpname()
-  os.remove(name)
-  return path_of.join(cache, "check-" .. path_of.base(name))
-end
-
 --- Look at the data.
 -- @tparam table values  a resolved fields configuration
 -- @tparam[opt] table options  pool; places: of the values, for messages; progress: told a split's
@@ -114,7 +107,7 @@ end
 -- @treturn ?string what is wrong
 function M.look(values, options)
   options = options or {}
-  local folder = new_folder(values.data.cache)
+  local folder = path_of.new(values.data.cache, "check-") -- for caches that nobody else has
   local config, hidden = bare(values, folder)
   local data, message = Dataset.open(config, { pool = options.pool, places = options.places })
   if not data then return nil, message end

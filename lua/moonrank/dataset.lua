@@ -93,7 +93,9 @@ local function keep_stdin(self)
   local folder = self.config.data.cache
   local made, message = path_of.make_folder(folder)
   if not made then return nil, message end
-  local spool = path_of.temporary_folder(folder)
+  local spool
+  spool, message = path_of.temporary_folder(folder)
+  if not spool then return nil, message end
   local file
   local ok, trouble = pcall(function()
     file = assert(io.open(path_of.join(spool, "input"), "w+b"))
@@ -193,6 +195,11 @@ local function build(self, name, ...)
   return done, message
 end
 
+local function cannot_keep(message)
+  return ("cannot keep column caches in %s; choose a folder with --set data.cache=DIR"):format(
+    message)
+end
+
 local methods = {}
 
 --- Read files into a cache and open it.
@@ -206,14 +213,14 @@ function methods:open_files(paths, name, options)
   options = options or {}
   local folder, spool = options.folder or self.config.data.cache, nil
   local made, message = path_of.make_folder(folder)
-  if not made then
-    return nil, ("cannot keep column caches in %s; choose a folder with --set data.cache=DIR")
-      :format(message)
-  end
+  if not made then return nil, cannot_keep(message) end
   for _, path in ipairs(paths) do
     -- Nobody else can use this cache; it is gone when it is closed.
     local is_stdin = path == STDIN or self.kept and path == self.kept.path
-    if is_stdin and not spool then spool = path_of.temporary_folder(folder) end
+    if is_stdin and not spool then
+      spool, message = path_of.temporary_folder(folder)
+      if not spool then return nil, message end
+    end
   end
   folder = spool or folder
   local file = ("%s-%s.columns"):format(name,
@@ -231,6 +238,10 @@ function methods:open_files(paths, name, options)
   end
   if spool then path_of.remove_folder(spool) end
   if not ran then error(ok, 0) end
+  local locked = cache .. ".lock: " -- it could not be
+  if message and message:sub(1, #locked) == locked then
+    message = cannot_keep(("%s: %s"):format(folder, message:sub(#locked + 1)))
+  end
   if self.kept and message then message = message:gsub("^" .. self.kept.path, "standard input") end
   if message then
     message = require "moonrank.config_labels".hint(message, self.config.label or {})

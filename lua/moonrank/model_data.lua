@@ -69,7 +69,8 @@ local function find_files(pattern)
 end
 
 local function open_files(data, paths)
-  local folder = path_of.temporary_folder()
+  local folder, trouble = path_of.temporary_folder()
+  if not folder then return nil, trouble end
   local ok, split, message = pcall(data.open_files, data, paths, "data", { folder = folder })
   -- The cache stays readable while it is open; nothing is left behind, whatever happens.
   path_of.remove_folder(folder)

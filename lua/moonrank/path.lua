@@ -80,16 +80,37 @@ function M.make_folder(path)
   return nil, ("%s: %s"):format(path, (message or "cannot be made"):gsub("^.-: ", ""))
 end
 
---- Make an empty folder of a name that nothing else has, among the system's temporary files.
--- @tparam[opt] string parent  in this folder instead, hidden
--- @treturn string
-function M.temporary_folder(parent)
-  local path = os.tmpname()
-  os.remove(path)
-  if parent then path = M.join(parent, "." .. M.base(path)) end
-  assert(lfs.mkdir(path))
-  return path
+local names_given = 0
+
+-- A name that hardly anything else has: addresses are others in each process.
+local function new_name()
+  names_given = names_given + 1
+  return ("moonrank-%x-%s-%d"):format(os.time(), tostring {}:match "0x0*(%x+)", names_given)
 end
+
+--- Make an empty folder of a name that nothing else has, among the system's temporary files: in the
+-- folder TMPDIR, or /tmp.
+-- @tparam[opt] string parent  in this folder instead, hidden
+-- @treturn ?string
+-- @treturn ?string what is wrong
+function M.temporary_folder(parent)
+  local folder = parent or os.getenv "TMPDIR" or "/tmp"
+  for _ = 1, 100 do
+    local path = M.join(folder, (parent and "." or "") .. new_name())
+    local made, message = lfs.mkdir(path)
+    if made then return path end
+    if not lfs.attributes(path) then
+      return nil, ("cannot make a folder in %s: %s"):format(folder, (message:gsub("^.-: ", "")))
+    end
+  end
+  return nil, ("cannot make a folder in %s: every name is taken"):format(folder)
+end
+
+--- The path of a file or folder that is not there, in a folder that need not be there yet.
+-- @tparam string folder
+-- @tparam string first  what its name begins with
+-- @treturn string
+function M.new(folder, first) return M.join(folder, first .. new_name()) end
 
 --- Remove a folder and the files in it (not folders in it).
 function M.remove_folder(path)

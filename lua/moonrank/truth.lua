@@ -52,7 +52,8 @@ end
 -- @treturn ?table logloss, auc, gauc, calibration, rows, groups
 -- @treturn ?string what is wrong
 function M.figures(dir, name, split, pool)
-  local folder = path_of.temporary_folder()
+  local folder, trouble = path_of.temporary_folder()
+  if not folder then return nil, trouble end
   local function steps()
     local path = ("%s/truth/%s.tsv.zst"):format(dir, name)
     local field = { name = "p", source = "p", side = "ad", type = "number", transform = "none",

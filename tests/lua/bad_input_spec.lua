@@ -262,3 +262,40 @@ describe("a disk that is full while a cache is built", function()
     assert.same({ 0, "", "" }, { train(set) })
   end)
 end)
+
+describe("a folder that nothing can be written into", function()
+  it("is told where column caches would be, with what helps", function()
+    local home = helper.make_project { rows = 60 }
+    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/run"):format(home, home))))
+    -- Permissions do not bind root; a lock that is a folder cannot be opened by anybody.
+    helper.shell(("cd %s/.moonrank-cache && rm *.columns && for f in *.lock; do rm $f; mkdir $f; "
+      .. "done"):format(home))
+    local message = ("moonrank: cannot keep column caches in %s/.moonrank-cache: Is a directory; "
+      .. "choose a folder with --set data.cache=DIR\n"):format(home)
+    for _, command in ipairs { "train %s/lr.yaml --quiet --out %s/other", "eval %s/run" } do
+      assert.same({ 1, "", message }, { helper.run((command:gsub("%%s", home))) })
+    end
+    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/other --set data.cache=%s/c")
+      :format(home, home, home))))
+  end)
+
+  it("is told where the cache of a file would be, and needs to be none for a check", function()
+    local home = helper.make_project { rows = 60 }
+    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/run"):format(home, home))))
+    local function with(folder, words)
+      return { helper.shell(("TMPDIR=%s ./moonrank %s"):format(folder, words)) }
+    end
+    local message = "moonrank: cannot make a folder in /nowhere: No such file or directory\n"
+    assert.same({ 1, "", message },
+      with("/nowhere", ("eval %s/run --data %s/test.csv"):format(home, home)))
+    assert.equal(0, with(home, ("eval %s/run --data %s/test.csv"):format(home, home))[1])
+    for name in require "lfs".dir(home) do
+      assert.is_nil(name:match "^moonrank", "nothing is left behind")
+    end
+    local undo = stub(os, "tmpname", function() error "unable to generate a unique filename" end)
+    local config = assert(require "moonrank.config".fields(home .. "/fields.yaml"))
+    local report = require "moonrank.check".look(config)
+    undo:revert()
+    assert.same({ "train", "valid", "test" }, report.names)
+  end)
+end)
