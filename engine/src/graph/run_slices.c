@@ -192,12 +192,16 @@ static int grow_kept(mr_run *run, const mr_batch *batch) {
   return MR_OK;
 }
 
+static int make_room(mr_run *run, const mr_batch *batch, const int64_t most[MR__REGIONS]) {
+  MR_TRY(mr__run_grow_workspaces(run, most));
+  return grow_kept(run, batch);
+}
+
 int mr__run_cut(mr_run *run, const mr_batch *batch) {
   int64_t most[MR__REGIONS] = {0};
   MR_TRY(cut_slices(run, batch, most));
   share_slices(run);
-  MR_TRY(mr__run_grow_workspaces(run, most));
-  return grow_kept(run, batch);
+  return make_room(run, batch, most);
 }
 
 int mr__run_cut_whole(mr_run *run, const mr_batch *batch) {
@@ -205,6 +209,5 @@ int mr__run_cut_whole(mr_run *run, const mr_batch *batch) {
   const struct stretch all = {.end = {batch->rows[MR_REQUEST], batch->rows[MR_SAMPLE]}};
   run->n_slices = 0;
   MR_TRY(add_slice(run, batch, &all, most));
-  MR_TRY(mr__run_grow_workspaces(run, most));
-  return grow_kept(run, batch);
+  return make_room(run, batch, most);
 }

@@ -322,13 +322,15 @@ static int insert(struct mr__table *table, uint64_t key, struct mr__slot **out, 
   return MR_OK;
 }
 
+static float *row_of(const struct mr__table *table, const struct mr__slot *slot) {
+  return mr__shard_row(&table->shards[mr__shard_of(slot->key)], slot->row_plus_1 - 1,
+                       table->stride);
+}
+
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot) {
   int is_new;
   MR_TRY(insert(table, key, slot, &is_new));
-  if (is_new)
-    start_values(
-        table, key,
-        mr__shard_row(&table->shards[mr__shard_of(key)], (*slot)->row_plus_1 - 1, table->stride));
+  if (is_new) start_values(table, key, row_of(table, *slot));
   return MR_OK;
 }
 
@@ -336,7 +338,7 @@ int mr__table_put(struct mr__table *table, uint64_t key, float **row) {
   struct mr__slot *slot = NULL;
   int is_new;
   MR_TRY(insert(table, key, &slot, &is_new));
-  *row = mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride);
+  *row = row_of(table, slot);
   return MR_OK;
 }
 
@@ -550,14 +552,11 @@ int mr__table_set_states(struct mr__table *table, int n_states, const float *sta
 
 /* Floats `to` to `to` + n of a key's row become `values`. */
 static int assign_row(struct mr__table *table, uint64_t key, int to, int n, const float *values) {
-  float *row;
-  if (n == table->width) {
-    MR_TRY(mr__table_put(table, key, &row));
-  } else {
-    struct mr__slot *slot;
-    MR_TRY(mr__table_insert(table, key, &slot));
-    row = mr__shard_row(&table->shards[mr__shard_of(key)], slot->row_plus_1 - 1, table->stride);
-  }
+  struct mr__slot *slot = NULL;
+  int is_new;
+  MR_TRY(insert(table, key, &slot, &is_new));
+  float *row = row_of(table, slot);
+  if (is_new && n < table->width) start_values(table, key, row);
   memcpy(row + to, values, (size_t)n * sizeof *values);
   return MR_OK;
 }
