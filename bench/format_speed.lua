@@ -20,6 +20,7 @@ local clock = require "moonrank.clock"
 local lfs = require "lfs"
 local mr = require "moonrank"
 local path_of = require "moonrank.path"
+local Progress = require "moonrank.progress"
 
 local FIELDS = 39
 local given = words.parse(arg, { rows = 1e6, threads = 1, ["repeat"] = 3, cold = false, dir = "",
@@ -135,10 +136,7 @@ local function measure(format)
 end
 
 -- 7070123 as 7,070,000.
-local function thousands(rate)
-  local text = ("%d"):format(math.floor(rate / 1000 + 0.5)):reverse():gsub("(%d%d%d)", "%1,")
-  return text:reverse():gsub("^,", "") .. ",000"
-end
+local function thousands(rate) return Progress.grouped(math.floor(rate / 1000 + 0.5) * 1000) end
 
 local function print_table(best)
   local head = { "format", "file MB", "text MB", "to the cache, processor s",

@@ -73,7 +73,7 @@ end
 local given = words.parse(arg, { keys = 5e6, dim = 16, folder = "", threads = 2 })
 small_run.print_machine(given.threads)
 local report = report_table.new {
-  { ("%d keys"):format(given.keys), "%-22s", function(c) return c.what end, width = -22 },
+  { ("%d keys"):format(given.keys), "%s", function(c) return c.what end, width = 22 },
   { "seconds", "%.2f", function(c) return c.seconds end },
   { "of the processors", "%.2f", function(c) return c.processor end },
   { "MB/s", ",", function(c) return c.rate end, width = 7 },

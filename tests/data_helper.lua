@@ -117,6 +117,22 @@ function M.build(schema, paths, cache, options)
     options.pool), held)
 end
 
+--- Build a cache of training data by one and by four threads, with blocks of several sizes: all
+-- must have the same bytes.
+-- @tparam function make  gives a schema for each
+function M.check_same_bytes(make, path, cache)
+  local first
+  for _, threads in ipairs { 1, 4 } do
+    local pool = M.pool(threads)
+    for _, block in ipairs { 0, 60, 3000 } do
+      assert(M.build(make(), path, cache, { fit = true, pool = pool, block = block }))
+      local bytes = helper.read(cache)
+      first = first or bytes
+      require "luassert".is_true(bytes == first)
+    end
+  end
+end
+
 --- Read files as a stream, with options as of M.build.
 -- @tparam function each  is called with each part, a dataset
 -- @return true, or nil and the message

@@ -315,6 +315,16 @@ describe("the small programs of bench/", function()
     assert.is_true(tonumber(median) <= tonumber(rare) and rare == longest, rows[1])
   end)
 
+  it("measure saving and loading", function()
+    local rows = rows_of("save_speed.lua --keys 70000 --dim 2",
+      "70000 keys seconds of the processors MB/s")
+    for i, what in ipairs { "save the model", "save a checkpoint", "load the model",
+      "restore the checkpoint" } do
+      assert.truthy(rows[i]:find("^" .. what .. " [%d.]+ [%d.]+ [%d,]+$"), rows[i])
+    end
+    assert.equal(4, #rows)
+  end)
+
   it("measure dense layers", function()
     local rows = rows_of("dense_speed.lua --rows 64 --steps 1",
       "shape rows of a slice forward OpenBLAS backward")

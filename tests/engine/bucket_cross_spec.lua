@@ -33,19 +33,11 @@ end
 
 describe("a cross of buckets", function()
   it("gives the same bytes for any number of threads and any size of block", function()
-    local dir, first = helper.temp_dir(), nil
+    local dir = helper.temp_dir()
     local path = helper.write(dir .. "/text.csv", make_text(3000, 2))
-    for _, threads in ipairs { 1, 4 } do
-      local pool = data.pool(threads)
-      for _, block in ipairs { 0, 60, 3000 } do
-        local schema = data.schema(columns(), { age_price = 5, tags_age = 9 })
-        assert(data.build(schema, path, dir .. "/cache",
-          { fit = true, pool = pool, block = block }))
-        local bytes = helper.read(dir .. "/cache")
-        first = first or bytes
-        assert.is_true(bytes == first)
-      end
-    end
+    data.check_same_bytes(function()
+      return data.schema(columns(), { age_price = 5, tags_age = 9 })
+    end, path, dir .. "/cache")
   end)
 
   it("leaves out what is wrong once, and is fitted to the rest", function()

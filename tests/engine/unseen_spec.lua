@@ -116,18 +116,9 @@ describe("a list of values", function()
     local dir, text = helper.temp_dir(), make_text(900, 2)
     local path = helper.write(dir .. "/text.csv", text)
     for _, unseen in ipairs { "unknown", "zero" } do
-      local first
-      for _, threads in ipairs { 1, 4 } do
-        local pool = data.pool(threads)
-        for _, block in ipairs { 0, 60, 3000 } do
-          local schema = data.schema(columns_with(unseen, VALUES), { place = 40 })
-          assert(data.build(schema, path, dir .. "/cache",
-            { fit = true, pool = pool, block = block }))
-          local bytes = helper.read(dir .. "/cache")
-          first = first or bytes
-          assert.is_true(bytes == first)
-        end
-      end
+      data.check_same_bytes(function()
+        return data.schema(columns_with(unseen, VALUES), { place = 40 })
+      end, path, dir .. "/cache")
     end
   end)
 

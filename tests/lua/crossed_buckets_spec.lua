@@ -1,6 +1,9 @@
 -- Crosses of numbers with buckets, from the fields file to scores: everything is held against the
 -- same data with columns into which a loop wrote the buckets and their combinations beforehand.
+local crosses_helper = require "crosses_helper"
 local helper = require "helper"
+
+local combined = crosses_helper.combined
 
 local dir = helper.temp_dir()
 local AGES, PRICES = 4, 6
@@ -44,14 +47,6 @@ local function name_of(bounds, number)
   if at == 0 then return ("below %.6g"):format(bounds[1]) end
   if at == #bounds then return ("%.6g or more"):format(bounds[at]) end
   return ("%.6g to %.6g"):format(bounds[at], bounds[at + 1])
-end
-
--- The text of a combination, by the rule that says when it is unknown.
-local function combined(...)
-  for i = 1, select("#", ...) do
-    if select(i, ...) == "" then return "" end
-  end
-  return table.concat({ ... }, " & ")
 end
 
 local function float(text) return tonumber(require("ffi").new("float", tonumber(text))) end
@@ -118,23 +113,7 @@ helper.write(dir .. "/crossed.yaml", FIELDS:format("csv", "csv"))
 helper.write(dir .. "/json.yaml", FIELDS:format("jsonl", "jsonl"))
 helper.write(dir .. "/written.yaml", WRITTEN:format("csv", "csv"))
 
-local function run(words)
-  local status, out, err = helper.run(words, dir)
-  assert.same({ 0, "" }, { status, err })
-  return out
-end
-
--- Weights of lr begin at 0, so they do not depend on what keys are called.
-local function train(name, more)
-  helper.write(("%s/lr_%s.yaml"):format(dir, name), ([[
-fields: %s.yaml
-model: {script: lr}
-train:
-  {batch: 128, epochs: 2, seed: 3, tables: {init: {normal: 0}}, optimizer: {adagrad: {lr: 0.1}}}
-]]):format(name))
-  run(("train lr_%s.yaml --quiet --out run_%s %s"):format(name, name, more or ""))
-  return run(("predict run_%s --data test"):format(name))
-end
+local run, train, slices = crosses_helper.commands(dir)
 
 describe("a cross of buckets", function()
   local written = train "written"
@@ -228,11 +207,8 @@ describe("a cross of buckets", function()
     end
     local function check_figures()
       for _, by in ipairs { "price_age", "age_place" } do
-        local function figures(name)
-          return (run(("eval run_%s --data test --by %s"):format(name, by)):gsub("[%d.]+\n", "\n"))
-        end
-        assert.is_truthy(figures("crossed"):find(" & ", 1, true))
-        assert.equal(figures "written", figures "crossed")
+        assert.is_truthy(slices("crossed", by):find(" & ", 1, true))
+        assert.equal(slices("written", by), slices("crossed", by))
       end
     end
     check_figures()

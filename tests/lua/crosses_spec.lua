@@ -1,6 +1,9 @@
 -- Fields that combine others, from the fields file to scores: everything is held against the same
 -- data with a column into which the combinations were written beforehand.
+local crosses_helper = require "crosses_helper"
 local helper = require "helper"
+
+local combined = crosses_helper.combined
 
 local USERS, PLACES = { "u1", "u2", "u, 3", "" }, { "feed", "search", "cart", "" }
 
@@ -22,14 +25,6 @@ local function make_rows(n, seed)
       random(10) <= likes[ad .. request.place] and 1 or 0 }
   end
   return rows
-end
-
--- The text of a combination, by the rule that says when it is unknown.
-local function combined(...)
-  for i = 1, select("#", ...) do
-    if select(i, ...) == "" then return "" end
-  end
-  return table.concat({ ... }, " & ")
 end
 
 local function write_csv(path, rows)
@@ -82,23 +77,7 @@ helper.write(dir .. "/crossed.yaml", FIELDS:format("csv", "csv"))
 helper.write(dir .. "/json.yaml", FIELDS:format("jsonl", "jsonl"))
 helper.write(dir .. "/written.yaml", (FIELDS:format("csv", "csv"):gsub(", cross: %b[]", "")))
 
-local function run(words)
-  local status, out, err = helper.run(words, dir)
-  assert.same({ 0, "" }, { status, err })
-  return out
-end
-
--- Weights of lr begin at 0, so they do not depend on what keys are called.
-local function train(name, more)
-  helper.write(("%s/lr_%s.yaml"):format(dir, name), ([[
-fields: %s.yaml
-model: {script: lr}
-train:
-  {batch: 128, epochs: 2, seed: 3, tables: {init: {normal: 0}}, optimizer: {adagrad: {lr: 0.1}}}
-]]):format(name))
-  run(("train lr_%s.yaml --quiet --out run_%s %s"):format(name, name, more or ""))
-  return run(("predict run_%s --data test"):format(name))
-end
+local run, train, slices = crosses_helper.commands(dir)
 
 local written = train "written"
 
@@ -161,11 +140,8 @@ describe("a cross", function()
     assert.equal(20, #names "crossed")
     assert.same(names "written", names "crossed")
     for _, by in ipairs { "all", "user_place" } do
-      local function figures(name)
-        return (run(("eval run_%s --data test --by %s"):format(name, by)):gsub("[%d.]+\n", "\n"))
-      end
-      assert.is_truthy(figures("crossed"):find(" & ", 1, true))
-      assert.equal(figures "written", figures "crossed")
+      assert.is_truthy(slices("crossed", by):find(" & ", 1, true))
+      assert.equal(slices("written", by), slices("crossed", by))
     end
     train "json"
     assert.is_truthy(run("eval run_json --data test --by all"):find(" & a%d & "))
