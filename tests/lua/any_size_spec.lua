@@ -144,7 +144,7 @@ describe("the memory that is printed at the start", function()
     it("says what the building of the cache took where many threads had more than that", function()
       local rows = {}
       for i = 1, 4000 do rows[i] = ("%d,a%d,%s"):format(i % 2, i, ("b"):rep(250)) end
-      write_again(dir .. "/texts.csv", "click,a,b", rows, 20 * 2 ^ 20)
+      write_again(dir .. "/texts.csv", "click,a,b", rows, 80 * 2 ^ 20)
       helper.write(dir .. "/texts.yaml", "data: {train: texts.csv}\nlabel: click\n"
         .. "fields: [{name: a, side: ad, type: id}]\n")
       local text = "fields: texts.yaml\nmodel: {script: lr}\ntrain: {batch: 256}\n"
