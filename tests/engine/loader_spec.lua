@@ -1,6 +1,7 @@
 -- Batches of whole requests, in order or shuffled: engine/src/data/loader.c.
 local data = require "data_helper"
 local helper = require "helper"
+local lfs = require "lfs"
 local mr = require "moonrank.ffi"
 local C = mr.C
 
@@ -330,25 +331,42 @@ describe("a loader", function()
     assert.equal(1001, expected)
   end)
 
-  -- Two batches are filled at the same time: the second may fail before the first is full.
-  it("hands out every batch before the first that fails", function()
-    local dir = helper.temp_dir()
+  -- A cache of 200 rows, and how to write codes into some of them that nobody has.
+  local function cache_in(dir)
     local list = { { name = "a", type = "id" }, { name = "n", type = "number" } }
     local lines, schema, cache = { "a,n" }, data.schema(list), dir .. "/cache"
     for row = 0, 199 do lines[row + 2] = ("a%d,%d"):format(row % 3, row) end
     assert(data.build(schema, helper.write(dir .. "/data.csv", table.concat(lines, "\n")), cache))
     local bytes, at = helper.read(cache), 0 -- where the records are: the first section
     for i = 8, 1, -1 do at = at * 256 + bytes:byte(136 + 8 + i) end
-    local function damaged(rows)
-      local result = bytes
+    return schema, cache, function(rows)
+      local damaged = bytes
       for _, row in ipairs(rows) do
         local place = at + row * 8
-        result = result:sub(1, place) .. "\255\255\255\255" .. result:sub(place + 5)
+        damaged = damaged:sub(1, place) .. "\255\255\255\255" .. damaged:sub(place + 5)
       end
-      return result
+      helper.write(cache, damaged)
     end
+  end
+
+  it("says all of a message with a long path", function()
+    local dir = helper.temp_dir()
+    for _, letter in ipairs { "a", "b", "c" } do
+      dir = dir .. "/" .. letter:rep(120)
+      assert(lfs.mkdir(dir))
+    end
+    local schema, cache, damage = cache_in(dir)
+    damage { 3 }
+    local loader = data.loader(assert(data.open(schema, cache)), { batch = 10 })
+    helper.fails_with(cache .. ": the cache is damaged at row 3; delete it and build it again",
+      data.next_batch(loader))
+  end)
+
+  -- Two batches are filled at the same time: the second may fail before the first is full.
+  it("hands out every batch before the first that fails", function()
+    local schema, cache, damage = cache_in(helper.temp_dir())
     for first = 5, 195, 10 do -- in batches of ten; others behind it, in the next and far away
-      helper.write(cache, damaged { first, math.min(first + 6, 199), math.min(first + 40, 199) })
+      damage { first, math.min(first + 6, 199), math.min(first + 40, 199) }
       for _ = 1, 5 do
         local loader = data.loader(assert(data.open(schema, cache)), { batch = 10 })
         local n = C.mr_schema_find(schema, "n")

@@ -20,7 +20,7 @@
 
 #include "base/alloc.h"
 
-enum { MAX_THREADS = 256, SPIN_ROUNDS = 4000, TEXT_BYTES = 1024 };
+enum { MAX_THREADS = 256, SPIN_ROUNDS = 4000 };
 
 struct worker {
   pthread_t thread;
@@ -54,8 +54,7 @@ struct mr_pool {
   /* The lowest task that failed, or INT64_MAX; written under the lock. Tasks behind it are dropped,
    * those before it still run: one of them may fail too, and then it is the first. */
   atomic_llong failed_task;
-  int failed_status;
-  char failed_text[TEXT_BYTES];
+  struct mr__failure failure;
 };
 
 int mr__pool_threads(const mr_pool *pool) { return pool ? pool->n_threads : 1; }
@@ -64,8 +63,7 @@ static void note_failure(mr_pool *pool, int64_t task, int status) {
   pthread_mutex_lock(&pool->lock);
   if (task < atomic_load(&pool->failed_task)) {
     atomic_store(&pool->failed_task, task);
-    pool->failed_status = status;
-    strncpy(pool->failed_text, mr_last_error(), TEXT_BYTES - 1);
+    mr__failure_note(&pool->failure, status);
   }
   pthread_mutex_unlock(&pool->lock);
 }
@@ -160,7 +158,7 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   pool->job = job;
   pool->n_tasks = n_tasks;
   atomic_store(&pool->failed_task, INT64_MAX);
-  pool->failed_status = MR_OK;
+  pool->failure.status = MR_OK;
   atomic_store(&pool->finished, 0);
   struct assignment a = {(uint32_t)(atomic_load(&pool->generation) + 1), run, job, n_tasks};
   for (int i = 0, n = count_stretches(pool, n_tasks); i < n; i++)
@@ -175,11 +173,8 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
   for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->finished) != n_tasks; i++) relax();
   pthread_mutex_lock(&pool->lock);
   while (atomic_load(&pool->finished) != n_tasks) pthread_cond_wait(&pool->done, &pool->lock);
-  int status = pool->failed_status;
   pthread_mutex_unlock(&pool->lock);
-  /* A worker's error text is its own: copy it to this thread before returning. */
-  if (status != MR_OK) return mr__fail(status, "%s", pool->failed_text);
-  return MR_OK;
+  return mr__failure_tell(&pool->failure);
 }
 
 int mr__thread_start(pthread_t *out, void *(*run)(void *), void *argument) {

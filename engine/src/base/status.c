@@ -10,9 +10,7 @@
 #undef mr__fail_at
 #undef mr__fail_memory
 
-enum { TEXT_BYTES = 1024 };
-
-static _Thread_local char last_error[TEXT_BYTES];
+static _Thread_local char last_error[MR__ERROR_BYTES];
 
 const char *mr_last_error(void) { return last_error; }
 
@@ -28,7 +26,7 @@ int mr__fail(int code, const char *format, ...) {
 }
 
 int mr__fail_at(int code, const char *format, ...) {
-  char text[TEXT_BYTES], place[TEXT_BYTES];
+  char text[MR__ERROR_BYTES], place[MR__ERROR_BYTES];
   memcpy(text, last_error, sizeof text);
   va_list args;
   va_start(args, format);
@@ -38,3 +36,12 @@ int mr__fail_at(int code, const char *format, ...) {
 }
 
 int mr__fail_memory(void) { return mr__fail(MR_EMEMORY, "memory ran out"); }
+
+void mr__failure_note(struct mr__failure *failure, int status) {
+  failure->status = status;
+  if (status < 0) memcpy(failure->text, last_error, sizeof failure->text);
+}
+
+int mr__failure_tell(const struct mr__failure *failure) {
+  return failure->status < 0 ? mr__fail(failure->status, "%s", failure->text) : failure->status;
+}

@@ -15,6 +15,18 @@ int mr__fail_at(int code, const char *format, ...) __attribute__((format(printf,
 /* Memory ran out. */
 int mr__fail_memory(void);
 
+enum { MR__ERROR_BYTES = 1024 }; /* of a text, its end included */
+
+/* A failure that is told later, or on another thread than it was met on. */
+struct mr__failure {
+  int status; /* MR_OK: none so far; MR_END has no text */
+  char text[MR__ERROR_BYTES];
+};
+
+/* Note how a call on this thread ended, and say it again on whichever thread it is asked for. */
+void mr__failure_note(struct mr__failure *failure, int status);
+int mr__failure_tell(const struct mr__failure *failure);
+
 #ifdef __clang_analyzer__
 /* clang's analyser sees one file at a time and must be told that these give their code. */
 #define mr__fail(code, ...) ((void)mr__fail(code, __VA_ARGS__), (code))
@@ -27,13 +39,6 @@ int mr__fail_memory(void);
   do {                                                                                             \
     int mr_try_status = (call);                                                                    \
     if (mr_try_status != MR_OK) return mr_try_status;                                              \
-  } while (0)
-
-/* As MR_TRY, where something has to be released first: sets `status` and jumps. */
-#define MR_TRY_OR(status, label, call)                                                             \
-  do {                                                                                             \
-    (status) = (call);                                                                             \
-    if ((status) != MR_OK) goto label;                                                             \
   } while (0)
 
 #endif

@@ -3,10 +3,9 @@
  *   [ being taken | full | full | being filled ]      filled - taken buffers are full
  *
  * The thread ends behind a buffer that is not full, or with its failure, which it leaves for the
- * taker: an error text belongs to the thread that it was made on. */
+ * taker. */
 #include "data/ahead.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -26,8 +25,7 @@ struct mr__ahead {
   size_t sizes[BUFFERS];
   int64_t filled, taken;
   int stopping, ended; /* ended: nothing follows buffer filled - 1 */
-  int status;          /* of the thread, then with a text */
-  char text[1024];
+  struct mr__failure failure; /* of the thread */
 
   size_t at; /* of the taker: bytes of buffer `taken` that it has */
 };
@@ -50,8 +48,7 @@ static void hand_over(struct mr__ahead *ahead, int status, size_t size) {
     ahead->ended = size < BUFFER_BYTES;
   } else {
     ahead->ended = 1;
-    ahead->status = status;
-    snprintf(ahead->text, sizeof ahead->text, "%s", mr_last_error());
+    mr__failure_note(&ahead->failure, status);
   }
   pthread_cond_signal(&ahead->changed);
   pthread_mutex_unlock(&ahead->lock);
@@ -141,6 +138,5 @@ int mr__ahead_take(struct mr__ahead *ahead, char *buffer, size_t size, size_t *g
     ahead->at += n;
     if (ahead->at == full) give_back(ahead);
   }
-  if (*got == size || ahead->status == MR_OK) return MR_OK; /* ended: the thread writes no more */
-  return mr__fail(ahead->status, "%s", ahead->text);
+  return *got == size ? MR_OK : mr__failure_tell(&ahead->failure); /* the thread has ended */
 }

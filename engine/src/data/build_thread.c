@@ -1,6 +1,5 @@
 /* mr_build: mr_dataset_build on a thread of its own, watched by whoever started it. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -24,8 +23,7 @@ struct mr_build {
   int has_thread;
   pthread_mutex_t lock; /* guards all below */
   pthread_cond_t ended;
-  int status; /* MR_OK: going on; MR_END: done; a failure with its text */
-  char text[2048];
+  struct mr__failure outcome; /* MR_OK: going on; MR_END: done */
 };
 
 static void *work(void *argument) {
@@ -33,8 +31,7 @@ static void *work(void *argument) {
   int status = mr_dataset_build(build->schema, &build->format, build->paths, build->n_paths,
                                 build->cache_path, build->fit, build->pool);
   pthread_mutex_lock(&build->lock);
-  build->status = status == MR_OK ? MR_END : status;
-  if (status != MR_OK) snprintf(build->text, sizeof build->text, "%s", mr_last_error());
+  mr__failure_note(&build->outcome, status == MR_OK ? MR_END : status);
   pthread_cond_signal(&build->ended);
   pthread_mutex_unlock(&build->lock);
   return NULL;
@@ -93,13 +90,13 @@ int mr_build_wait(mr_build *build, int32_t milliseconds, mr_build_progress *prog
     return mr__fail(MR_EINVAL, "milliseconds is %d, expected 0 or more", (int)milliseconds);
   struct timespec until = mr__time_after(milliseconds);
   pthread_mutex_lock(&build->lock);
-  while (build->status == MR_OK &&
+  while (build->outcome.status == MR_OK &&
          pthread_cond_timedwait(&build->ended, &build->lock, &until) != ETIMEDOUT)
     ;
-  int status = build->status;
+  int status = mr__failure_tell(&build->outcome);
   pthread_mutex_unlock(&build->lock);
   *progress = (mr_build_progress){__atomic_load_n(&build->bytes, __ATOMIC_RELAXED), build->total};
-  return status < 0 ? mr__fail(status, "%s", build->text) : status;
+  return status;
 }
 
 void mr_build_free(mr_build *build) {

@@ -17,7 +17,6 @@
  * memory. Records are gathered in tiles of a few rows: the rows of the next tiles are asked for
  * from memory while one is turned into columns. */
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -68,8 +67,7 @@ struct mr_loader {
   pthread_cond_t changed;
   int64_t taken;
   int64_t end; /* the first batch that there is not */
-  int status;  /* why, with a text where it failed */
-  char text[256];
+  struct mr__failure outcome; /* why: MR_END, or what failed */
   int stopping;
 };
 
@@ -568,8 +566,7 @@ static void hand_over(struct mr_loader *loader, int64_t i, int status) {
     loader->ring[i % BATCHES].is_full = 1;
   } else if (i < loader->end) {
     loader->end = i;
-    loader->status = status;
-    snprintf(loader->text, sizeof loader->text, "%s", mr_last_error());
+    mr__failure_note(&loader->outcome, status);
   }
   pthread_cond_broadcast(&loader->changed);
   pthread_mutex_unlock(&loader->lock);
@@ -710,7 +707,7 @@ int mr_loader_next(mr_loader *loader, mr_batch **out) {
   while (!place->is_full && loader->taken < loader->end)
     pthread_cond_wait(&loader->changed, &loader->lock);
   int has_batch = loader->taken < loader->end;
-  int status = has_batch ? MR_OK : loader->status;
+  int status = has_batch ? MR_OK : mr__failure_tell(&loader->outcome);
   if (has_batch) {
     place->is_full = 0;
     *out = place->batch;
@@ -718,7 +715,7 @@ int mr_loader_next(mr_loader *loader, mr_batch **out) {
   }
   pthread_cond_broadcast(&loader->changed);
   pthread_mutex_unlock(&loader->lock);
-  return status < 0 ? mr__fail(status, "%s", loader->text) : status;
+  return status;
 }
 
 /* ---- how much memory ---- */

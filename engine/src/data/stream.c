@@ -5,7 +5,6 @@
  * The next part is made while the caller works on the one before. A part ends with a request: where
  * the last one of a block may go on, its rows are read once more, with what follows them. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,8 +36,7 @@ struct mr_stream {
   pthread_mutex_t lock; /* guards all below */
   pthread_cond_t changed;
   mr_dataset *part; /* that waits for the caller */
-  int status;       /* once there are no more parts: MR_END, or a failure with its text */
-  char text[2048];
+  struct mr__failure outcome; /* once there are no more parts: MR_END, or why */
 };
 
 /* ---- parts ---- */
@@ -105,11 +103,8 @@ static int wait_for_room(mr_stream *stream) {
 
 static void hand_over(mr_stream *stream, int status, mr_dataset *part) {
   pthread_mutex_lock(&stream->lock);
-  stream->status = status;
-  if (status < 0)
-    snprintf(stream->text, sizeof stream->text, "%s", mr_last_error());
-  else
-    stream->part = part;
+  mr__failure_note(&stream->outcome, status);
+  if (status >= 0) stream->part = part;
   pthread_cond_signal(&stream->changed);
   pthread_mutex_unlock(&stream->lock);
 }
@@ -189,16 +184,16 @@ int mr_stream_next(mr_stream *stream, int32_t milliseconds, mr_dataset **out,
     return mr__fail(MR_EINVAL, "milliseconds is %d, expected 0 or more", (int)milliseconds);
   struct timespec until = mr__time_after(milliseconds);
   pthread_mutex_lock(&stream->lock);
-  while (!stream->part && stream->status == MR_OK &&
+  while (!stream->part && stream->outcome.status == MR_OK &&
          pthread_cond_timedwait(&stream->changed, &stream->lock, &until) != ETIMEDOUT)
     ;
   *out = stream->part;
   stream->part = NULL;
-  int status = *out ? MR_OK : stream->status;
+  int status = *out ? MR_OK : mr__failure_tell(&stream->outcome);
   pthread_cond_signal(&stream->changed);
   pthread_mutex_unlock(&stream->lock);
   *progress = (mr_build_progress){__atomic_load_n(&stream->bytes, __ATOMIC_RELAXED), stream->total};
-  return status < 0 ? mr__fail(status, "%s", stream->text) : status;
+  return status;
 }
 
 void mr_stream_close(mr_stream *stream) {

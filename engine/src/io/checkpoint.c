@@ -444,10 +444,10 @@ int mr_run_save(const mr_run *run, const char *folder, const char *state) {
   int status = write_files(run, making, state);
   if (status == MR_OK) status = put_in_place(making, folder);
   if (status == MR_OK) return mr__sync_folder(parent);
-  char text[1024];
-  snprintf(text, sizeof text, "%s", mr_last_error());
+  struct mr__failure first;
+  mr__failure_note(&first, status);
   mr__remove_folder(making); /* what cannot be removed is removed by the next save */
-  return mr__fail(status, "%s", text);
+  return mr__failure_tell(&first);
 }
 
 static int read_text(const char *path, struct mr__text *out) {
