@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "data/fit.h"
 #include "data/reader.h"
@@ -425,8 +426,7 @@ static int wait_for_lock(int lock, const char *path, const int32_t *stop) {
   struct timespec nap = {0, LOOK_MS * 1000000L};
   for (;;) {
     if (flock(lock, stop ? LOCK_EX | LOCK_NB : LOCK_EX) == 0) return MR_OK;
-    if (errno != EINTR && errno != EWOULDBLOCK)
-      return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+    if (errno != EINTR && errno != EWOULDBLOCK) return mr__fail_file(path);
     MR_TRY(mr__check_stop(stop, path, "waited for"));
     if (errno == EWOULDBLOCK) nanosleep(&nap, NULL);
   }
@@ -440,8 +440,7 @@ static int lock_cache(const char *cache_path, const int32_t *stop, int *lock) {
   if (!path) return mr__fail_memory();
   snprintf(path, size, "%s.lock", cache_path);
   *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  int status = *lock >= 0 ? wait_for_lock(*lock, path, stop)
-                          : mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  int status = *lock >= 0 ? wait_for_lock(*lock, path, stop) : mr__fail_file(path);
   if (status != MR_OK && *lock >= 0) close(*lock);
   mr__free(path);
   return status;

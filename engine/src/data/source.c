@@ -14,6 +14,7 @@
 #include <zstd.h>
 
 #include "base/alloc.h"
+#include "base/files.h"
 #include "data/ahead.h"
 
 enum { INPUT_BYTES = 256 << 10 };
@@ -40,10 +41,6 @@ struct mr__source {
   size_t frame_wants; /* zstd, lz4: 0 between two frames */
 };
 
-static int fail_system(const char *path) {
-  return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
-}
-
 static int64_t nanoseconds(const struct timespec *time) {
   return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
@@ -63,7 +60,7 @@ int mr__file_stamp(const char *path, struct mr__file_stamp *out) {
   struct stat status;
   *out = (struct mr__file_stamp){0};
   if (is_standard_input(path)) return MR_OK;
-  if (stat(path, &status) != 0) return fail_system(path);
+  if (stat(path, &status) != 0) return mr__fail_file(path);
   *out = stamp_of(&status);
   return MR_OK;
 }
@@ -95,7 +92,7 @@ static int read_file(struct mr__source *source, char *buffer, size_t size, size_
     MR_TRY(wait_for_input(source));
     ssize_t n = read(source->file, buffer + *got, size - *got);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail_system(source->path);
+    if (n < 0) return mr__fail_file(source->path);
     if (n == 0) {
       source->at_end = 1;
       break;
@@ -332,7 +329,7 @@ static int open_file(struct mr__source *source, const char *path) {
   source->file = is_standard_input(path) ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                                          : open(path, O_RDONLY | O_CLOEXEC);
   struct stat status;
-  if (source->file < 0 || fstat(source->file, &status) != 0) return fail_system(source->path);
+  if (source->file < 0 || fstat(source->file, &status) != 0) return mr__fail_file(source->path);
   source->is_stream = !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
   source->stamp = stamp_of(&status);
   posix_fadvise(source->file, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -440,7 +437,7 @@ static int skip_plain(struct mr__source *source, int64_t size) {
   if (held > size) held = size;
   source->input_at += (size_t)held;
   if (size > held && lseek(source->file, (off_t)(size - held), SEEK_CUR) < 0)
-    return fail_system(source->path);
+    return mr__fail_file(source->path);
   return MR_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/files.h"
 #include "base/hash.h"
 #include "data/fit.h"
 #include "data/part.h"
@@ -159,19 +160,15 @@ static uint64_t checksum_of(const struct mr__store *store) {
 
 /* ---- looking at a file ---- */
 
-static int fail_system(const char *path) {
-  return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
-}
-
 int mr__store_peek(const char *path, struct mr__store_header *out) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return errno == ENOENT ? MR_END : fail_system(path);
+  if (file < 0) return errno == ENOENT ? MR_END : mr__fail_file(path);
   memset(out, 0, sizeof *out);
   ssize_t n = read(file, out, sizeof *out);
   struct stat status;
   int known = fstat(file, &status) == 0;
   close(file);
-  if (n < 0) return fail_system(path);
+  if (n < 0) return mr__fail_file(path);
   if (n > 0 && memcmp(out->magic, magic, sizeof magic) != 0)
     return mr__fail(MR_EINVAL, "%s: the file is no dataset cache, and is not overwritten", path);
   if (n < (ssize_t)sizeof *out || !known || out->version != MR__STORE_VERSION ||
@@ -191,11 +188,11 @@ void mr__store_sign(struct mr__store *store) {
 
 static int map_file(mr_dataset *dataset) {
   int file = open(dataset->path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return fail_system(dataset->path);
+  if (file < 0) return mr__fail_file(dataset->path);
   struct stat status;
   if (fstat(file, &status) != 0) {
     close(file);
-    return fail_system(dataset->path);
+    return mr__fail_file(dataset->path);
   }
   if (!S_ISREG(status.st_mode) || status.st_size < (off_t)sizeof(struct mr__store_header)) {
     close(file);
@@ -206,7 +203,7 @@ static int map_file(mr_dataset *dataset) {
   int error = errno;
   close(file);
   errno = error;
-  if (map == MAP_FAILED) return fail_system(dataset->path);
+  if (map == MAP_FAILED) return mr__fail_file(dataset->path);
   dataset->map = map;
   return MR_OK;
 }

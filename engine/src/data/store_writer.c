@@ -32,7 +32,7 @@ struct mr__store_writer {
 /* ---- plain files ---- */
 
 static int fail_write(const struct mr__store_writer *writer) {
-  return mr__fail(MR_EIO, "%s: %s", writer->new_path, strerror(errno));
+  return mr__fail_file(writer->new_path);
 }
 
 static int check_stop(const struct mr__store_writer *writer) {
@@ -114,7 +114,7 @@ static int open_nameless(struct mr__store_writer *writer, const char *suffix, in
   if (!path) return mr__fail_memory();
   *file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (*file < 0)
-    mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+    mr__fail_file(path);
   else
     unlink(path);
   mr__free(path);
@@ -522,8 +522,7 @@ static int put_in_place(struct mr__store_writer *writer, uint64_t bytes) {
   MR_TRY(sync_parts(writer, bytes));
   if (fsync(writer->files[MR_SAMPLE]) != 0) return fail_write(writer);
   MR_TRY(check_stop(writer));
-  if (rename(writer->new_path, writer->path) != 0)
-    return mr__fail(MR_EIO, "%s: %s", writer->path, strerror(errno));
+  if (rename(writer->new_path, writer->path) != 0) return mr__fail_file(writer->path);
   writer->has_new_file = 0;
   return mr__sync_folder(folder); /* a rename is on disk only when the folder is */
 }

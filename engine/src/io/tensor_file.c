@@ -1,6 +1,5 @@
 #include "io/tensor_file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "base/files.h"
 #include "kernel/vec.h"
 
 enum { ROWS_AT_ONCE = 1024, NAME_BYTES = 300 };
@@ -279,7 +279,7 @@ int mr__tensor_file_open(struct mr__tensor_file *file, const char *path) {
   /* Without O_NONBLOCK a FIFO in place of the file would wait for a writer. */
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
-  if (fd < 0) return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  if (fd < 0) return mr__fail_file(path);
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size < 8) {
     close(fd);
     return mr__fail(MR_EDATA, "%s is not a file of tensors", path);
@@ -287,7 +287,7 @@ int mr__tensor_file_open(struct mr__tensor_file *file, const char *path) {
   file->size = (size_t)info.st_size;
   void *bytes = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
   close(fd);
-  if (bytes == MAP_FAILED) return mr__fail(MR_EIO, "%s: %s", path, strerror(errno));
+  if (bytes == MAP_FAILED) return mr__fail_file(path);
   file->bytes = bytes;
   int status = mr__tensors_parse(&file->tensors, file->bytes, file->size, file->size);
   file->data = file->bytes + (file->size - file->tensors.data_size);
