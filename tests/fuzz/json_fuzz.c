@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-static void write_value(struct mr__text *out, const struct mr__json *value) {
+static void write_value(struct mr__string *out, const struct mr__json *value) {
   switch (value->kind) {
   case MR__NULL:
     mr__puts(out, "null");
@@ -64,14 +64,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct mr__json value, again;
   int status = mr__json_parse(&value, (const char *)data, size);
   if (status == MR_OK) {
-    struct mr__text text = {0};
+    struct mr__string text = {0};
     write_value(&text, &value);
     FUZZ_CHECK(text.status == MR_OK, "%s", mr_last_error());
     FUZZ_CHECK(mr__json_parse(&again, text.p, text.n) == MR_OK, "%s: %s", mr_last_error(), text.p);
     check_equal(&value, &again);
     look_around(&value);
     mr__json_clear(&again);
-    mr__text_clear(&text);
+    mr__string_clear(&text);
   } else {
     fuzz_check_error(status);
   }

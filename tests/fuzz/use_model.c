@@ -30,8 +30,8 @@ int fuzz_read_graph(mr_graph **graph, const struct mr__json *from) {
   return status;
 }
 
-static void write_graph(struct mr__text *out, const mr_graph *graph) {
-  *out = (struct mr__text){0};
+static void write_graph(struct mr__string *out, const mr_graph *graph) {
+  *out = (struct mr__string){0};
   mr__puts(out, "{\"graph\":");
   mr__graph_write(out, graph);
   mr__puts(out, ",\"schema\":");
@@ -40,7 +40,7 @@ static void write_graph(struct mr__text *out, const mr_graph *graph) {
 }
 
 void fuzz_check_round_trip(const mr_graph *graph) {
-  struct mr__text text, again;
+  struct mr__string text, again;
   struct mr__json json;
   mr_graph *copy;
   write_graph(&text, graph);
@@ -50,8 +50,8 @@ void fuzz_check_round_trip(const mr_graph *graph) {
   FUZZ_CHECK(strcmp(text.p, again.p) == 0, "%s reads back as %s", text.p, again.p);
   mr_graph_free(copy);
   mr__json_clear(&json);
-  mr__text_clear(&text);
-  mr__text_clear(&again);
+  mr__string_clear(&text);
+  mr__string_clear(&again);
 }
 
 /* ---- the batch ---- */

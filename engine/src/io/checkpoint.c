@@ -279,7 +279,7 @@ static const char MANIFEST[] = "manifest.json";
 /* A sum over what must be the same to go on: the graph, the schema, the optimizers. */
 static int fingerprint(const mr_run *run, char sum[SUM_BYTES]) {
   const struct mr__optimizer_list *list = mr__family()->optimizers;
-  struct mr__text text = {0};
+  struct mr__string text = {0};
   mr__schema_write(&text, run->model->graph->schema);
   mr__graph_write(&text, run->model->graph);
   mr__puts(&text, list->optimizers[run->dense_optimizer.index]->name);
@@ -292,7 +292,7 @@ static int fingerprint(const mr_run *run, char sum[SUM_BYTES]) {
   }
   int status = text.status;
   if (status == MR_OK) write_sum(sum, XXH3_128bits(text.p, text.n));
-  mr__text_clear(&text);
+  mr__string_clear(&text);
   return status;
 }
 
@@ -305,7 +305,7 @@ static void own_sum(char end[OWN_SUM_BYTES + 1], const char *text, size_t n) {
   snprintf(end, OWN_SUM_BYTES + 1, ",\"xxh3_128\":\"%s\"}\n", sum);
 }
 
-static int check_own_sum(const struct mr__text *text) {
+static int check_own_sum(const struct mr__string *text) {
   char end[OWN_SUM_BYTES + 1];
   if (text->p && text->n > OWN_SUM_BYTES) {
     own_sum(end, text->p, text->n - OWN_SUM_BYTES);
@@ -315,7 +315,7 @@ static int check_own_sum(const struct mr__text *text) {
 }
 
 static int write_manifest(const mr_run *run, const char *folder, const char *state) {
-  struct mr__text text = {0};
+  struct mr__string text = {0};
   char path[MR__PATH_BYTES], sum[SUM_BYTES];
   int status = MR_OK;
   mr__puts(&text, "{\"files\":[");
@@ -343,7 +343,7 @@ static int write_manifest(const mr_run *run, const char *folder, const char *sta
   if (status == MR_OK) status = mr__path_join(path, folder, MANIFEST);
   if (status == MR_OK) status = mr_sink_open(&sink, path);
   if (status == MR_OK) status = mr_sink_write(sink, text.p, text.n);
-  mr__text_clear(&text);
+  mr__string_clear(&text);
   if (status == MR_OK) return mr_sink_close(sink);
   mr_sink_abort(sink);
   return status;
@@ -367,7 +367,7 @@ static int check_file(const struct mr__json *files, const char *folder, int inde
   return MR_OK;
 }
 
-static int check_manifest(const mr_run *run, const struct mr__text *text,
+static int check_manifest(const mr_run *run, const struct mr__string *text,
                           const struct mr__json *manifest, const char *folder, int64_t *steps,
                           const char **state) {
   const struct mr__json *files;
@@ -450,7 +450,7 @@ int mr_run_save(const mr_run *run, const char *folder, const char *state) {
   return mr__failure_tell(&first);
 }
 
-static int read_text(const char *path, struct mr__text *out) {
+static int read_text(const char *path, struct mr__string *out) {
   enum { MOST = 16 << 20 };
   char buffer[4096];
   uint64_t size;
@@ -479,7 +479,7 @@ static int read_files(mr_run *run, const char *folder) {
 int mr_run_restore(mr_run *run, const char *folder, char **state) {
   *state = NULL;
   if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
-  struct mr__text text = {0};
+  struct mr__string text = {0};
   struct mr__json manifest = {0};
   char path[MR__PATH_BYTES];
   const char *said = NULL;
@@ -495,6 +495,6 @@ int mr_run_restore(mr_run *run, const char *folder, char **state) {
   if (status == MR_OK && !(*state = mr__strdup(said))) status = mr__fail_memory();
   if (status == MR_OK) run->steps = steps;
   mr__json_clear(&manifest);
-  mr__text_clear(&text);
+  mr__string_clear(&text);
   return status;
 }

@@ -10,7 +10,7 @@ enum { MOST_INPUTS = 32768 };
 /* ---- schema ---- */
 
 /* Behind the name, before the separator: keys are sorted where there are any. */
-static void write_transform(struct mr__text *out, const struct mr__column *column) {
+static void write_transform(struct mr__string *out, const struct mr__column *column) {
   int is_plain = !column->clips && !column->normalize && !column->buckets && !column->when_missing;
   if (is_plain) return;
   mr__putf(out, ",\"number\":{\"bounds\":[");
@@ -29,13 +29,13 @@ static void write_transform(struct mr__text *out, const struct mr__column *colum
   mr__putf(out, ",\"normalize\":%d,\"when_missing\":%d}", column->normalize, column->when_missing);
 }
 
-static void write_padding(struct mr__text *out, const char *padding) {
+static void write_padding(struct mr__string *out, const char *padding) {
   if (!padding) return;
   mr__puts(out, ",\"padding\":");
   mr__put_string(out, padding);
 }
 
-static void write_column(struct mr__text *out, const mr_schema *schema,
+static void write_column(struct mr__string *out, const mr_schema *schema,
                          const struct mr__column *column) {
   for (int i = 0; i < column->n_parts; i++) {
     mr__puts(out, i ? "," : "{\"cross\":[");
@@ -84,7 +84,7 @@ static void write_column(struct mr__text *out, const mr_schema *schema,
   mr__putf(out, ",\"width\":%d}", column->width);
 }
 
-static void write_sequences(struct mr__text *out, const mr_schema *schema) {
+static void write_sequences(struct mr__string *out, const mr_schema *schema) {
   for (size_t s = 0; s < schema->n_sequences; s++) {
     const struct mr__sequence *sequence = &schema->sequences[s];
     mr__putf(out, "%s{\"domain\":%d,\"keep\":%d,\"max\":%d,\"name\":", s ? "," : "",
@@ -95,7 +95,7 @@ static void write_sequences(struct mr__text *out, const mr_schema *schema) {
   }
 }
 
-void mr__schema_write(struct mr__text *out, const mr_schema *schema) {
+void mr__schema_write(struct mr__string *out, const mr_schema *schema) {
   mr__puts(out, "{\"columns\":[");
   for (size_t c = 0; c < schema->n_columns; c++) {
     if (c) mr__puts(out, ",");
@@ -257,7 +257,7 @@ int mr__schema_read(mr_schema **out, const struct mr__json *from) {
 
 /* ---- graph ---- */
 
-static void write_option(struct mr__text *out, const struct mr__node *node, int index,
+static void write_option(struct mr__string *out, const struct mr__node *node, int index,
                          const struct mr__option *option) {
   const struct mr__option_value *value = &node->options[index];
   mr__put_string(out, option->name);
@@ -277,7 +277,7 @@ static void write_option(struct mr__text *out, const struct mr__node *node, int 
   }
 }
 
-static void write_node(struct mr__text *out, const struct mr__node *node) {
+static void write_node(struct mr__string *out, const struct mr__node *node) {
   const struct mr__op *op = mr__node_op(node);
   mr__puts(out, "{\"inputs\":[");
   for (int i = 0; i < node->n_inputs; i++) mr__putf(out, "%s%d", i ? "," : "", node->inputs[i]);
@@ -297,7 +297,7 @@ static void write_node(struct mr__text *out, const struct mr__node *node) {
   mr__puts(out, "}}");
 }
 
-void mr__graph_write(struct mr__text *out, const mr_graph *graph) {
+void mr__graph_write(struct mr__string *out, const mr_graph *graph) {
   mr__puts(out, "[");
   for (size_t i = 0; i < graph->n_nodes; i++) {
     if (i) mr__puts(out, ",\n");
@@ -372,7 +372,7 @@ int mr__graph_read(mr_graph **out, const struct mr__json *from, const mr_schema 
 
 /* ---- tasks ---- */
 
-void mr__tasks_write(struct mr__text *out, const mr_graph *graph) {
+void mr__tasks_write(struct mr__string *out, const mr_graph *graph) {
   mr__puts(out, "[");
   for (size_t t = 0; t < graph->n_tasks; t++) {
     mr__putf(out, "%s{\"logit\":%d,\"name\":", t ? "," : "", graph->tasks[t].logit);

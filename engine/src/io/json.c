@@ -260,12 +260,12 @@ int mr__json_whole(const struct mr__json *object, const char *key, int64_t least
 
 /* ---- writing ---- */
 
-void mr__text_clear(struct mr__text *text) {
+void mr__string_clear(struct mr__string *text) {
   mr__free(text->p);
-  *text = (struct mr__text){0};
+  *text = (struct mr__string){0};
 }
 
-void mr__put(struct mr__text *text, const char *bytes, size_t n) {
+void mr__put(struct mr__string *text, const char *bytes, size_t n) {
   if (text->status != MR_OK) return;
   text->status = mr__grow(&text->p, &text->capacity, text->n + n + 1, 1);
   if (text->status != MR_OK) return;
@@ -274,9 +274,9 @@ void mr__put(struct mr__text *text, const char *bytes, size_t n) {
   text->p[text->n] = 0;
 }
 
-void mr__puts(struct mr__text *text, const char *words) { mr__put(text, words, strlen(words)); }
+void mr__puts(struct mr__string *text, const char *words) { mr__put(text, words, strlen(words)); }
 
-void mr__putf(struct mr__text *text, const char *format, ...) {
+void mr__putf(struct mr__string *text, const char *format, ...) {
   char buffer[512];
   va_list args;
   va_start(args, format);
@@ -285,7 +285,7 @@ void mr__putf(struct mr__text *text, const char *format, ...) {
   mr__puts(text, buffer);
 }
 
-void mr__put_string(struct mr__text *text, const char *string) {
+void mr__put_string(struct mr__string *text, const char *string) {
   mr__puts(text, "\"");
   for (; *string; string++) {
     unsigned char c = (unsigned char)*string;
@@ -299,7 +299,7 @@ void mr__put_string(struct mr__text *text, const char *string) {
   mr__puts(text, "\"");
 }
 
-void mr__put_number(struct mr__text *text, double x) {
+void mr__put_number(struct mr__string *text, double x) {
   char buffer[40];
   if (x == floor(x) && fabs(x) < 0x1p53) { /* as people write whole numbers: 100, not 1e+02 */
     mr__putf(text, "%.0f", x);

@@ -36,19 +36,20 @@ int mr__json_as_whole(const struct mr__json *value, int64_t least, int64_t most,
 
 /* ---- writing ---- */
 
-/* A text that grows. Errors stick: check `status` once at the end. */
-struct mr__text {
+/* A text that grows. (mr__text is one that lies somewhere, data/cell.h.) Errors stick: check `status`
+ * once at the end. */
+struct mr__string {
   char *p;
   size_t n, capacity;
   int status;
 };
 
-void mr__text_clear(struct mr__text *text);
-void mr__put(struct mr__text *text, const char *bytes, size_t n);
-void mr__puts(struct mr__text *text, const char *words);
-void mr__putf(struct mr__text *text, const char *format, ...)
+void mr__string_clear(struct mr__string *text);
+void mr__put(struct mr__string *text, const char *bytes, size_t n);
+void mr__puts(struct mr__string *text, const char *words);
+void mr__putf(struct mr__string *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void mr__put_string(struct mr__text *text, const char *string); /* quoted and escaped */
-void mr__put_number(struct mr__text *text, double x); /* the shortest that reads back the same */
+void mr__put_string(struct mr__string *text, const char *string); /* quoted and escaped */
+void mr__put_number(struct mr__string *text, double x); /* the shortest that reads back the same */
 
 #endif

@@ -76,7 +76,7 @@ static int list_tensors(const mr_model *model, const struct mr__texts *texts,
 
 static int open_file(struct mr__tensor_writer *writer, const mr_model *model, const char *path,
                      const char *about) {
-  struct mr__text schema = {0}, graph = {0}, tasks = {0};
+  struct mr__string schema = {0}, graph = {0}, tasks = {0};
   mr__schema_write(&schema, model->graph->schema);
   mr__graph_write(&graph, model->graph);
   mr__tasks_write(&tasks, model->graph);
@@ -88,9 +88,9 @@ static int open_file(struct mr__tensor_writer *writer, const mr_model *model, co
                                 {"schema", schema.p},
                                 {"tasks", tasks.p}};
   if (status == MR_OK) status = mr__writer_open(writer, path, entries, 5);
-  mr__text_clear(&schema);
-  mr__text_clear(&graph);
-  mr__text_clear(&tasks);
+  mr__string_clear(&schema);
+  mr__string_clear(&graph);
+  mr__string_clear(&tasks);
   return status;
 }
 

@@ -65,7 +65,7 @@ int mr__tensors_add(struct mr__tensors *tensors, const char *name, enum mr__dtyp
   return append(tensors, name, dtype, rank, shape);
 }
 
-static void put_tensor(struct mr__text *out, const struct mr__tensor *tensor) {
+static void put_tensor(struct mr__string *out, const struct mr__tensor *tensor) {
   mr__put_string(out, tensor->name);
   mr__putf(out, ":{\"dtype\":\"%s\",\"shape\":[", dtypes[tensor->dtype].name);
   for (int i = 0; i < tensor->rank; i++)
@@ -75,8 +75,8 @@ static void put_tensor(struct mr__text *out, const struct mr__tensor *tensor) {
 }
 
 int mr__tensors_header(const struct mr__tensors *tensors, const struct mr__entry *metadata,
-                       size_t n_metadata, struct mr__text *out) {
-  *out = (struct mr__text){0};
+                       size_t n_metadata, struct mr__string *out) {
+  *out = (struct mr__string){0};
   mr__put(out, "\0\0\0\0\0\0\0\0", 8);
   mr__puts(out, "{\"__metadata__\":{");
   for (size_t i = 0; i < n_metadata; i++) {

@@ -34,7 +34,7 @@ int mr__tensors_add(struct mr__tensors *tensors, const char *name, enum mr__dtyp
 
 /* The header's bytes, length included, with `metadata` as its __metadata__. */
 int mr__tensors_header(const struct mr__tensors *tensors, const struct mr__entry *metadata,
-                       size_t n_metadata, struct mr__text *out);
+                       size_t n_metadata, struct mr__string *out);
 
 /* Read and check a header; `size` is that of the whole file, `bytes` its start, at least
  * 8 + header length long. */

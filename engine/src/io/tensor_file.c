@@ -47,13 +47,13 @@ static int start_sums(struct mr__tensor_writer *writer) {
 
 int mr__writer_open(struct mr__tensor_writer *writer, const char *path,
                     const struct mr__entry *metadata, size_t n_metadata) {
-  struct mr__text header = {0};
+  struct mr__string header = {0};
   int status = start_sums(writer);
   if (status == MR_OK)
     status = mr__tensors_header(&writer->tensors, metadata, n_metadata, &header);
   if (status == MR_OK) status = mr_sink_open(&writer->sink, path);
   if (status == MR_OK) status = mr__writer_put(writer, header.p, header.n);
-  mr__text_clear(&header);
+  mr__string_clear(&header);
   return status;
 }
 
