@@ -3,15 +3,15 @@
  * Most numbers take the path of Clinger (1990): a mantissa below 2^53 times or over a power of ten
  * up to 10^22 is one correctly rounded double. Rounding that double to float is right too, unless
  * it lies exactly between two floats or below the normal range; those, and numbers with more
- * digits, are left to strtof_l on a copy in canonical form. */
+ * digits, are left to strtof on a copy in canonical form. */
 #include "data/cell.h"
 
 #include <float.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/decimal.h"
 
 const char *mr__cell_end(const char *at, const char *end, int delimiter, int quotes) {
   int inside = 0;
@@ -130,7 +130,7 @@ static int quick_value(const struct decimal *number, float *out) {
 
 enum { KEPT = 120, WRITTEN = KEPT + 32 };
 
-/* The same number as "digits e exponent" in the C locale. Halfway cases of float have at most 112
+/* The same number as "digits e exponent". Halfway cases of float have at most 112
  * digits, so 120 of them and one that stands for all others decide every rounding. Returns 0 for
  * zero. */
 static int write_value(const struct decimal *number, char text[WRITTEN]) {
@@ -156,10 +156,7 @@ static int write_value(const struct decimal *number, char text[WRITTEN]) {
 static float careful_value(const struct decimal *number) {
   char text[WRITTEN];
   if (!write_value(number, text)) return 0;
-  locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-  float value = strtof_l(text, NULL, c_locale);
-  freelocale(c_locale);
-  return value;
+  return mr__decimal_float(text);
 }
 
 static int equals(struct mr__text text, const char *word) {
@@ -279,9 +276,7 @@ int mr__cell_time(struct mr__text text, double *out) {
     return 1;
   }
   if (!write_value(&number, written)) return 1;
-  locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-  double value = strtod_l(written, NULL, c_locale);
-  freelocale(c_locale);
+  double value = mr__decimal_double(written);
   *out = number.negative ? -value : value;
   return isfinite(value) != 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/decimal.h"
 #include "base/hash.h"
 #include "data/cell.h"
 
@@ -113,24 +114,29 @@ uint64_t mr__bucket_key(const struct mr__column *column, int bucket) {
   return mr__key(at, (size_t)(text + sizeof text - at), column->seed);
 }
 
+enum { BOUND_BYTES = 32 };
+
 /* A bound as it is before the transform. */
-static double bound_at(const struct mr__column *column, int i) {
+static const char *write_bound(char out[BOUND_BYTES], const struct mr__column *column, int i) {
   double bound = (double)column->bounds[i];
-  if (column->transform != MR_LOG1P) return bound;
-  return bound < 0 ? -expm1(-bound) : expm1(bound);
+  if (column->transform == MR_LOG1P) bound = bound < 0 ? -expm1(-bound) : expm1(bound);
+  mr__decimal_print(out, BOUND_BYTES, 6, bound);
+  return out;
 }
 
 void mr__bucket_name(char *out, size_t size, const struct mr__column *column, int bucket) {
+  char low[BOUND_BYTES], high[BOUND_BYTES];
   if (bucket > column->n_bounds)
     snprintf(out, size, "missing");
   else if (column->n_bounds == 0)
     snprintf(out, size, "any");
   else if (bucket == 0)
-    snprintf(out, size, "below %.6g", bound_at(column, 0));
+    snprintf(out, size, "below %s", write_bound(high, column, 0));
   else if (bucket == column->n_bounds)
-    snprintf(out, size, "%.6g or more", bound_at(column, bucket - 1));
+    snprintf(out, size, "%s or more", write_bound(low, column, bucket - 1));
   else
-    snprintf(out, size, "%.6g to %.6g", bound_at(column, bucket - 1), bound_at(column, bucket));
+    snprintf(out, size, "%s to %s", write_bound(low, column, bucket - 1),
+             write_bound(high, column, bucket));
 }
 
 int mr__column_set_fitted(struct mr__column *column, double mean, double deviation,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/decimal.h"
 
 enum { MOST_DEPTH = 32, MOST_VALUES = 1 << 20 };
 
@@ -121,7 +122,7 @@ static int number(struct cursor *c, double *out) {
   if (n >= sizeof copy) return bad("a number is too long");
   memcpy(copy, start, n);
   copy[n] = 0;
-  *out = strtod(copy, NULL);
+  *out = mr__decimal_double(copy);
   return isfinite(*out) ? MR_OK : bad("a number is too large");
 }
 
@@ -306,8 +307,8 @@ void mr__put_number(struct mr__string *text, double x) {
     return;
   }
   for (int digits_used = 1; digits_used <= 17; digits_used++) {
-    snprintf(buffer, sizeof buffer, "%.*g", digits_used, x);
-    if (strtod(buffer, NULL) == x) break;
+    mr__decimal_print(buffer, sizeof buffer, digits_used, x);
+    if (mr__decimal_double(buffer) == x) break;
   }
   mr__puts(text, buffer);
 }
