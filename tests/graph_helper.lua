@@ -12,7 +12,8 @@ local TYPES = { id = C.MR_ID, ids = C.MR_IDS, number = C.MR_NUMBER, label = C.MR
 local function domain_of(spec) return spec.domain == "request" and C.MR_REQUEST or C.MR_SAMPLE end
 
 --- A schema of the given columns: { name =, type =, width =, table =, domain = "request",
--- sequence =, weighted = }, and sequences { name =, domain = "request", max = }.
+-- sequence =, weighted =, weights =, padding =, values = }, and sequences { name =,
+-- domain = "request", max =, padding = }.
 function M.schema(columns, sequences)
   local out = mr.new "mr_schema *[1]"
   mr.check(C.mr_schema_new(out))
@@ -20,12 +21,16 @@ function M.schema(columns, sequences)
     tasks = {}, sequences = {} }
   for _, sequence in ipairs(sequences or {}) do
     mr.check(C.mr_schema_add_sequence(schema.handle, mr.new("mr_sequence_spec", {
-      name = sequence.name, domain = domain_of(sequence), max = sequence.max or 0 })))
+      name = sequence.name, domain = domain_of(sequence), max = sequence.max or 0,
+      padding = sequence.padding })))
   end
   for i, column in ipairs(columns) do
+    local values = column.values or {}
+    local list = mr.new("const char *[?]", math.max(#values, 1), values)
     mr.check(C.mr_schema_add_column(schema.handle, mr.new("mr_column_spec", {
       name = column.name, table = column.table, type = TYPES[column.type],
-      weight_separator = column.weighted and (":"):byte() or 0,
+      weight_separator = column.weighted and (":"):byte() or 0, weights = column.weights,
+      padding = column.padding, values = list, n_values = #values,
       width = column.width or 0, domain = domain_of(column), sequence = column.sequence,
       normalize = column.normalize and 1 or 0, buckets = column.buckets or 0 })))
     schema.columns[column.name] = i - 1

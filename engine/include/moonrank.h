@@ -627,7 +627,9 @@ typedef struct mr_run_options {
 
 typedef struct mr_run mr_run;
 /* Training: everything that is needed to take steps on a model. Model and pool must outlive it.
- * A model is trained by one run at a time: a new one ends the training by those before it. */
+ * A model is trained by one run at a time: a new one ends the training by those before it. Batches
+ * may be of other schemas than the model's where the columns that it reads have the same places and
+ * are the same: MR_EINVAL names one that is not. */
 int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options);
 /* Predicting only: batch and slice_bytes are used, no optimizer; `nodes` are the outputs wanted. */
 int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,

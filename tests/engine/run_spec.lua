@@ -390,6 +390,41 @@ describe("a batch of another schema", function()
     helper.raises('the data lacks column "tags" as the model was trained on it', g.gradient,
       training, g.batch(g.schema(columns("u", "price", "v")), 2))
   end)
+
+  it("is refused when one has weights, another padding or other values listed", function()
+    local function make(change)
+      return g.schema({ { name = "tags", type = "ids", weighted = change.weighted,
+        weights = change.weights, padding = change.padding, values = change.values },
+      { name = "ad", type = "id", sequence = "past" } },
+      { { name = "past", padding = change.past } })
+    end
+    local function check(change, other, lacking)
+      local own = make(change)
+      local builder = g.builder(own)
+      local tags = builder:lookup { column = "tags", dim = 3 }
+      local past = builder:pool(builder:lookup { column = "ad", dim = 3 })
+      builder:probe(tags, past)
+      local predict_on = predictor(g.model(builder), { tags, past })
+      local function on(made)
+        local batch = g.batch(made, 2)
+        g.fill_bags(batch, made, "tags", { { "a", "b" }, { "c" } })
+        return predict_on(batch)
+      end
+      assert.truthy(on(make(change)))
+      if not lacking then return assert.truthy(on(make(other))) end
+      helper.raises(('the data lacks column "%s" as the model was trained on it'):format(lacking),
+        on, make(other))
+    end
+    check({ weighted = true }, {}, "tags")
+    check({}, { weighted = true }, "tags")
+    check({ weighted = true }, { weights = "w" })
+    check({ padding = "0" }, {}, "tags")
+    check({}, { padding = "0" }, "tags")
+    check({ values = { "a", "b" } }, { values = { "b", "a" } })
+    check({ values = { "a", "b" } }, { values = { "a", "c" } }, "tags")
+    check({ past = "0" }, {}, "ad")
+    check({ past = "0" }, { past = "1" }, "ad")
+  end)
 end)
 
 describe("a graph that has a model", function()

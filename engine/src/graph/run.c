@@ -287,11 +287,16 @@ static void settle(mr_run *run, int unit) {
   }
 }
 
+/* Texts that may be NULL. */
+static int same_text(const char *a, const char *b) {
+  return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static int same_sequence(const mr_schema *a, const mr_schema *b, int s) {
   if (s < 0) return 1;
   const struct mr__sequence *x = &a->sequences[s], *y = &b->sequences[s];
   return strcmp(x->name, y->name) == 0 && x->max == y->max && x->keep == y->keep &&
-         x->separator == y->separator;
+         x->separator == y->separator && same_text(x->padding, y->padding);
 }
 
 static int same_parts(const mr_schema *a, const struct mr__column *of_a, const mr_schema *b,
@@ -300,6 +305,25 @@ static int same_parts(const mr_schema *a, const struct mr__column *of_a, const m
   for (int i = 0; i < of_a->n_parts; i++)
     if (strcmp(a->columns[of_a->parts[i]].name, b->columns[of_b->parts[i]].name) != 0) return 0;
   return 1;
+}
+
+static int same_list(const struct mr__column *a, const struct mr__column *b) {
+  size_t n = (size_t)a->n_values;
+  return a->n_values == b->n_values &&
+         (n == 0 || memcmp(a->listed, b->listed, n * sizeof *a->listed) == 0);
+}
+
+/* Whether values of a column mean the same in two schemas. */
+static int same_column(const mr_schema *a, const struct mr__column *of_a, const mr_schema *b,
+                       const struct mr__column *of_b) {
+  return strcmp(of_a->name, of_b->name) == 0 && of_a->type == of_b->type &&
+         of_a->domain == of_b->domain && of_a->width == of_b->width &&
+         mr__same_transform(of_a, of_b) && of_a->separator == of_b->separator &&
+         of_a->max == of_b->max && of_a->weighted == of_b->weighted &&
+         same_text(of_a->padding, of_b->padding) && of_a->sequence == of_b->sequence &&
+         of_a->unseen == of_b->unseen && same_list(of_a, of_b) &&
+         same_sequence(a, b, of_a->sequence) && same_parts(a, of_a, b, of_b) &&
+         (of_a->table < 0 || a->tables[of_a->table].seed == b->tables[of_b->table].seed);
 }
 
 /* A batch may come from a schema of its own (data without labels, say), as long as the columns
@@ -312,16 +336,7 @@ static int check_schema(const mr_run *run, const mr_schema *schema) {
     if (!run->plan.nodes[i].wanted || !(op->flags & MR__LEAF)) continue;
     size_t c = (size_t)mr__option_number(&graph->nodes[i], 0);
     const struct mr__column *wanted = &graph->schema->columns[c];
-    const struct mr__column *there = c < schema->n_columns ? &schema->columns[c] : NULL;
-    if (!there || strcmp(there->name, wanted->name) != 0 || there->type != wanted->type ||
-        there->domain != wanted->domain || there->width != wanted->width ||
-        !mr__same_transform(there, wanted) || there->separator != wanted->separator ||
-        there->max != wanted->max || there->sequence != wanted->sequence ||
-        there->unseen != wanted->unseen || there->n_values != wanted->n_values ||
-        !same_sequence(schema, graph->schema, wanted->sequence) ||
-        !same_parts(schema, there, graph->schema, wanted) ||
-        (wanted->table >= 0 &&
-         schema->tables[there->table].seed != graph->schema->tables[wanted->table].seed))
+    if (c >= schema->n_columns || !same_column(graph->schema, wanted, schema, &schema->columns[c]))
       return mr__fail(MR_EINVAL, "the data lacks column \"%s\" as the model was trained on it",
                       wanted->name);
   }
