@@ -44,8 +44,9 @@ enum {
 int32_t mr_abi(void);           /* MR_ABI of the library itself */
 const char *mr_version(void);   /* "0.1.0"; valid for good */
 const char *mr_compiler(void);  /* that made the library; valid for good */
-/* The BLAS library of the backward products and its kernels, "OpenBLAS 0.3.21, SkylakeX", valid for
- * good; NULL where it cannot be opened, with the error text. */
+/* The BLAS library that the engine's products are tested and measured against, and its kernels:
+ * "OpenBLAS 0.3.21, SkylakeX", valid for good; NULL where it cannot be opened, with the error text.
+ * Nothing else uses it. */
 const char *mr_blas(void);
 const char *mr_last_error(void); /* valid until the next failure on this thread */
 
@@ -362,8 +363,8 @@ int mr_stream_next(mr_stream *stream, int32_t milliseconds, mr_dataset **out,
                    mr_build_progress *progress);
 void mr_stream_close(mr_stream *stream);
 
-/* The text of one file as it stands, for a look before it is described: plain, gzip or zstd, told by
- * content. */
+/* The text of one file as it stands, for a look before it is described: plain, gzip, zstd or lz4,
+ * told by content. */
 typedef struct mr_peek mr_peek;
 int mr_peek_open(mr_peek **out, const char *path);
 void mr_peek_close(mr_peek *text);
@@ -398,13 +399,15 @@ int mr_batch_new(mr_batch **out, const mr_schema *schema, int64_t n_requests,
 int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_of_request);
 void mr_batch_free(mr_batch *batch);
 int64_t mr_batch_rows(const mr_batch *batch, int32_t domain);
-/* MR_NUMBER, MR_LABEL: [rows]; MR_VECTOR: [rows, width]; weighted MR_IDS: a weight for each key, 1
- * after mr_batch_set_bags. Writable; valid while the batch lives, of bags until they are set. */
+/* MR_NUMBER, MR_LABEL, MR_WEIGHT: [rows]; MR_VECTOR: [rows, width]; weighted MR_IDS: a weight for
+ * each key, 1 after mr_batch_set_bags. Writable; valid while the batch lives, of bags until they are
+ * set. NULL: the column has none. */
 float *mr_batch_floats(mr_batch *batch, int32_t column);
-/* MR_ID, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. The batch of
- * a loader gets its keys only now, which makes steps slower; NULL also when memory runs out. */
+/* MR_ID, MR_BUCKET, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. The
+ * batch of a loader gets its keys only now, which makes steps slower. NULL: the column has none, or
+ * memory ran out. */
 uint64_t *mr_batch_keys(mr_batch *batch, int32_t column);
-/* MR_IDS: [rows + 1], the bag of row r is keys[offsets[r]] up to keys[offsets[r + 1]]. */
+/* MR_IDS: [rows + 1], the bag of row r is keys[offsets[r]] up to keys[offsets[r + 1]]; else NULL. */
 const int32_t *mr_batch_offsets(const mr_batch *batch, int32_t column);
 /* [requests + 1]: request q owns the samples first[q] up to first[q + 1]. */
 const int32_t *mr_batch_first_sample(const mr_batch *batch);
@@ -453,16 +456,23 @@ enum { /* what the value of an option is */
 
 typedef struct mr_op_option_info {
   const char *name, *doc;
-  const char *choices; /* MR_CHOICE: words with blanks between */
-  const char *text;    /* MR_NAME, MR_CHOICE: the preset */
-  double preset, least, most;
-  int32_t kind, required;
+  const char *choices;        /* MR_CHOICE: words with blanks between */
+  const char *text;           /* MR_NAME: the preset */
+  double preset, least, most; /* MR_WHOLE, MR_REAL; MR_CHOICE: the preset is the place of a word */
+  int32_t kind;               /* MR_WHOLE .. */
+  int32_t required;           /* 1: there is no preset */
 } mr_op_option_info;
 
 typedef struct mr_op_info {
-  const char *name, *doc;
-  const char *inputs[4];
-  int32_t n_inputs, variadic, objective, internal, activation, n_options, n_samples;
+  const char *name;
+  const char *doc;         /* what it computes */
+  const char *inputs[4];   /* [n_inputs] their names */
+  int32_t n_inputs;
+  int32_t variadic;        /* 1: any number of inputs, at least one, each called inputs[0] */
+  int32_t objective;       /* 1: adds to the loss and has no value */
+  int32_t internal;        /* 1: the graph inserts it itself; scripts are not offered it */
+  int32_t activation;      /* 1: a function of each number alone, for use between layers */
+  int32_t n_options, n_samples;
 } mr_op_info;
 
 /* How many ops there are; they are numbered from 0. */
@@ -470,6 +480,7 @@ int32_t mr_op_count(void);
 /* Views that are valid for good; MR_EINVAL past the end. */
 int mr_op_describe(int32_t op, mr_op_info *info);
 int mr_op_option_describe(int32_t op, int32_t option, mr_op_option_info *info);
+/* A graph for the gradient test of an op, "3 | out=4" (graph/op.h); NULL past the end. */
 const char *mr_op_sample(int32_t op, int32_t sample);
 
 /* ---- graph ---- */
@@ -482,7 +493,10 @@ typedef struct mr_option {
 
 typedef struct mr_node_info {
   const char *op;
-  int32_t domain, width, n_inputs, n_params;
+  int32_t domain;   /* whose rows its value has */
+  int32_t width;    /* floats a row; 0: an objective, without a value */
+  int32_t n_inputs; /* broadcasts before them included */
+  int32_t n_params; /* its own weights and moving statistics */
 } mr_node_info;
 
 typedef struct mr_graph mr_graph;
@@ -490,7 +504,9 @@ typedef struct mr_graph mr_graph;
 int mr_graph_new(mr_graph **out, const mr_schema *schema);
 void mr_graph_free(mr_graph *graph);
 /* Add a node; its number, counted from 0, goes to *node. An input of an ancestor domain is seen by
- * every row of the node's domain. `name` leads the names of the node's weights. */
+ * every row of the node's domain. `name` leads the names of the node's weights; NULL: op and number
+ * do. MR_ESHAPE where widths or domains do not fit the op, MR_EINVAL for any other mistake; the text
+ * begins with the op's name, and the graph is as before. */
 int mr_graph_add(mr_graph *graph, const char *op, const char *name, const int32_t *inputs,
                  int32_t n_inputs, const mr_option *options, int32_t n_options, int32_t *node);
 int32_t mr_graph_nodes(const mr_graph *graph);
@@ -506,25 +522,28 @@ typedef struct mr_task_info {
 int mr_graph_add_task(mr_graph *graph, const char *name, int32_t logit, int32_t probability);
 int32_t mr_graph_tasks(const mr_graph *graph);
 int mr_graph_task(const mr_graph *graph, int32_t task, mr_task_info *info);
-/* Keep this node's gradient for mr_run_watched. */
+/* Keep this node's gradient for mr_run_watched, in runs that are made from now on. */
 int mr_graph_watch(mr_graph *graph, int32_t node);
 
 /* ---- model ---- */
 
+/* Names are valid while the model lives. */
 typedef struct mr_param_info {
-  const char *name;
-  int32_t rows, columns, trained;
+  const char *name; /* "<node>.<weight>" */
+  int32_t rows, columns;
+  int32_t trained; /* 0: a moving statistic, kept beside the weights */
 } mr_param_info;
 
 typedef struct mr_table_info {
   const char *name;
-  int32_t width, n_parts;
+  int32_t width; /* floats of a row's value, of all parts */
+  int32_t n_parts;
   int64_t rows;
 } mr_table_info;
 
 typedef struct mr_part_info {
   const char *name;
-  int32_t dim, offset;
+  int32_t dim, offset; /* floats, and which of the value is the first */
 } mr_part_info;
 
 typedef struct mr_model mr_model;
@@ -801,7 +820,8 @@ typedef struct mr_scores {
   const uint64_t *groups; /* [n] in any order; read by mr_metric_gauc only */
 } mr_scores;
 
-/* Exact, ties between classes count one half. The same bits for any order of the rows and any
+/* The share of pairs of a positive and a negative row in which the positive one has the higher score
+ * (Hanley and McNeil 1982). Exact, ties between classes count one half. The same bits for any order of the rows and any
  * pool; NULL: no pool. Takes 8 bytes of memory a row. */
 typedef struct mr_auc {
   double auc; /* NaN when a class is missing, which is no failure */
@@ -809,8 +829,8 @@ typedef struct mr_auc {
 } mr_auc;
 int mr_metric_auc(mr_auc *out, const mr_scores *rows, mr_pool *pool);
 
-/* The mean of the AUC inside each group, weighted by the group's rows. Groups of one class have
- * no AUC and are left out. The same bits for any order of the rows and any pool; NULL: no pool.
+/* The mean of the AUC inside each group, weighted by the group's rows (Zhou et al. 2018, eq. 10).
+ * Groups of one class have no AUC and are left out. The same bits for any order of the rows and any pool; NULL: no pool.
  * Takes 16 bytes of memory a row. */
 typedef struct mr_gauc {
   double gauc;           /* NaN when no group has both classes */
@@ -828,7 +848,8 @@ enum { MR_LOGIT = 0, MR_PROBABILITY = 1 };
 /* All NaN for no rows. The same bits for any pool, not for any order of the rows. */
 typedef struct mr_logloss {
   double logloss;            /* mean; infinite when an infinite logit was wrong */
-  double normalised_entropy; /* logloss / that of the mean label; NaN when a class is missing */
+  double normalised_entropy; /* logloss / that of the mean label (He et al. 2014, eq. 1); NaN when a
+                                class is missing */
   double calibration;        /* sum of probabilities / sum of labels; NaN without positives */
   double mean_label;
   double mean_probability;
@@ -846,8 +867,8 @@ typedef struct mr_bin {
 } mr_bin;
 
 typedef struct mr_reliability {
-  double calibration_error; /* expected: |mean probability - mean label| of the bins, weighted by
-                               their rows; NaN for no rows */
+  double calibration_error; /* expected (Naeini et al. 2015): |mean probability - mean label| of the
+                               bins, weighted by their rows; NaN for no rows */
   int32_t n_bins;           /* that hold rows */
 } mr_reliability;
 
@@ -861,8 +882,8 @@ int mr_metric_reliability(mr_reliability *out, mr_bin *bins, int32_t n_bins, con
 int mr_keys_number(uint32_t *numbers, int64_t *distinct, const uint64_t *keys, int64_t n);
 
 /* How two models differ in a figure: that of the first less that of the second, the 95 % interval of
- * the difference and its p value (of no difference), by the bootstrap over groups. NaN where a figure
- * is not defined. */
+ * the difference and its p value (of no difference), by the Poisson bootstrap over groups (Chamandy
+ * et al. 2012). NaN where a figure is not defined. */
 typedef struct mr_difference {
   double first, second, difference, low, high, p;
 } mr_difference;

@@ -8,8 +8,8 @@
 #include "data/source.h"
 #include "data/sparse.h"
 
-/* A block stays in the second-level cache from the copy out of the file to the last cell. */
 enum { LIVE_MS = 20 }; /* of what comes over time: how long a row waits for others */
+/* A block stays in the second-level cache from the copy out of the file to the last cell. */
 static const int64_t default_block = 1 << 20, default_row = 256 << 20, most_bytes = 1 << 30;
 
 struct mr__reader {

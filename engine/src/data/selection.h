@@ -11,7 +11,7 @@
 
 struct mr__selection;
 
-/* `rule` is borrowed. For shares of the time the files are read once here. */
+/* By the format's selection. For shares of the time the files are read once here. */
 int mr__selection_new(struct mr__selection **out, const mr_schema *schema,
                       const mr_text_format *format, const char *const *paths, int32_t n_paths);
 void mr__selection_free(struct mr__selection *selection);

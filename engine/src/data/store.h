@@ -89,7 +89,7 @@ void mr__store_clear(struct mr__store *store);
 size_t mr__store_start(const struct mr__layout *layout);
 
 /* Fill in sections, n_sections and file_bytes from samples, requests, record_bytes, codes and
- * scenarios. * MR_EDATA when they cannot be true. */
+ * scenarios. MR_EDATA when they cannot be true. */
 int mr__store_plan(struct mr__store *store, const struct mr__layout *layout);
 const struct mr__section *mr__store_find(const struct mr__store *store, enum mr__section_kind kind,
                                          int index);
