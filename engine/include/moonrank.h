@@ -41,9 +41,9 @@ enum {
 
 /* ---- base ---- */
 
-int32_t mr_abi(void);           /* MR_ABI of the library itself */
-const char *mr_version(void);   /* "0.1.0"; valid for good */
-const char *mr_compiler(void);  /* that made the library; valid for good */
+int32_t mr_abi(void);          /* MR_ABI of the library itself */
+const char *mr_version(void);  /* "0.1.0"; valid for good */
+const char *mr_compiler(void); /* that made the library; valid for good */
 /* The BLAS library that the engine's products are tested and measured against, and its kernels:
  * "OpenBLAS 0.3.21, SkylakeX", valid for good; NULL where it cannot be opened, with the error text.
  * Nothing else uses it. */
@@ -72,16 +72,16 @@ int mr_limits_measure(mr_limits *out, mr_pool *pool);
 
 double mr_seconds(void); /* a clock that only goes forward */
 
-/* From now on SIGINT and SIGTERM are counted instead of ending the process; a second one ends it. */
+/* From now on SIGINT and SIGTERM are counted instead of ending the process; a second one does. */
 void mr_signals_catch(void);
 int32_t mr_signals_seen(void);
 
-/* Start a program, found by PATH where its name has no slash; a NULL ends `words`. It reads nothing,
- * and what it prints is added to the file `output`. Ctrl-C does not reach it; when the thread that
- * started it ends, however, it gets SIGTERM. */
+/* Start a program, found by PATH where its name has no slash; a NULL ends `words`. It reads
+ * nothing, and what it prints is added to the file `output`. Ctrl-C does not reach it; when the
+ * thread that started it ends, however, it gets SIGTERM. */
 int mr_process_start(int64_t *pid, const char *const *words, const char *output);
-/* Wait so long or until a signal comes. MR_OK: it ended with `status`, 0 to 255, or minus the signal
- * that ended it, and its pid means nothing any more; MR_END: not yet. */
+/* Wait so long or until a signal comes. MR_OK: it ended with `status`, 0 to 255, or minus the
+ * signal that ended it, and its pid means nothing any more; MR_END: not yet. */
 int mr_process_wait(int64_t pid, double seconds, int32_t *status);
 int mr_process_stop(int64_t pid); /* SIGTERM, to one that was not waited for to its end */
 
@@ -90,8 +90,8 @@ int mr_process_stop(int64_t pid); /* SIGTERM, to one that was not waited for to 
 int mr_lock_take(int32_t *lock, const char *path);
 void mr_lock_release(int32_t lock);
 
-/* Memory for programs whose own has a limit: a block of so many bytes, as malloc's, until it is freed;
- * NULL may be freed. */
+/* Memory for programs whose own has a limit: a block of so many bytes, as malloc's, until it is
+ * freed; NULL may be freed. */
 int mr_block_new(void **out, int64_t bytes);
 void mr_block_free(void *block);
 
@@ -101,9 +101,10 @@ int64_t mr_alloc_live(void);
 
 /* ---- schema ---- */
 
-/* Where the rows of a column live. A child sees the values of its parent. Behind these two, sequence
- * s has the domains MR_DOMAINS + 2 s, whose rows are its behaviours, and MR_DOMAINS + 2 s + 1, its
- * pairs: where it belongs to the request, a row for each sample and behaviour of its request. */
+/* Where the rows of a column live. A child sees the values of its parent. Behind these two,
+ * sequence s has the domains MR_DOMAINS + 2 s, whose rows are its behaviours, and MR_DOMAINS + 2 s
+ * + 1, its pairs: where it belongs to the request, a row for each sample and behaviour of its
+ * request. */
 enum { MR_REQUEST = 0, MR_SAMPLE = 1, MR_DOMAINS = 2 };
 
 /* What a column holds. */
@@ -135,31 +136,32 @@ enum { MR_UNSEEN_UNKNOWN = 0, MR_UNSEEN_ZERO = 1, MR_UNSEEN_ERROR = 2 };
 
 enum { MR_KEEP_FIRST = 0, MR_KEEP_LAST = 1 }; /* of a sequence that is longer than its max */
 
-/* A sequence: columns that are aligned, one row a behaviour, any number of them for each owner. In a
- * file each column is a cell of the owner's row, the behaviours' values with the separator between
- * them: all of a row's are equally long, and an empty cell has no behaviours. */
+/* A sequence: columns that are aligned, one row a behaviour, any number of them for each owner. In
+ * a file each column is a cell of the owner's row, the behaviours' values with the separator
+ * between them: all of a row's are equally long, and an empty cell has no behaviours. */
 typedef struct mr_sequence_spec {
   const char *name;
-  int32_t domain;    /* of its owner: MR_REQUEST or MR_SAMPLE */
-  int32_t max;       /* keep at most this many behaviours, of all columns the same; 0: all */
-  int32_t keep;      /* MR_KEEP_FIRST or MR_KEEP_LAST */
-  int32_t separator; /* the byte between behaviours, default ' ' when 0 */
-  const char *padding; /* behaviours of which all MR_ID and MR_IDS columns say this are none, wherever
-                          they stand, and count for nothing; NULL: there are no such */
+  int32_t domain;      /* of its owner: MR_REQUEST or MR_SAMPLE */
+  int32_t max;         /* keep at most this many behaviours, of all columns the same; 0: all */
+  int32_t keep;        /* MR_KEEP_FIRST or MR_KEEP_LAST */
+  int32_t separator;   /* the byte between behaviours, default ' ' when 0 */
+  const char *padding; /* behaviours of which all MR_ID and MR_IDS columns say this are none,
+                          wherever they stand, and count for nothing; NULL: there are no such */
 } mr_sequence_spec;
 
 typedef struct mr_column_spec {
-  const char *name;    /* how the model refers to it */
-  const char *source;  /* the column's name in the file's header; NULL: same as name */
-  const char *table;   /* MR_ID, MR_IDS, MR_BUCKET: the table; NULL: same as name */
-  int32_t type;        /* MR_ID .. */
-  int32_t domain;      /* MR_REQUEST or MR_SAMPLE; in a sequence that of its owner */
-  int32_t separator;   /* MR_IDS, MR_VECTOR: the byte between values, default ',' when 0; in a
-                          sequence not the one between its behaviours */
-  int32_t max;         /* MR_IDS: keep at most this many (the first ones); 0: all */
-  int32_t weight_separator; /* MR_IDS: the byte between a value and its weight, a number from -1e9 to
-                               1e9, of libsvm and libffm any; 0: values have none. Not in a sequence */
-  int32_t width;       /* MR_VECTOR: floats per row */
+  const char *name;   /* how the model refers to it */
+  const char *source; /* the column's name in the file's header; NULL: same as name */
+  const char *table;  /* MR_ID, MR_IDS, MR_BUCKET: the table; NULL: same as name */
+  int32_t type;       /* MR_ID .. */
+  int32_t domain;     /* MR_REQUEST or MR_SAMPLE; in a sequence that of its owner */
+  int32_t separator;  /* MR_IDS, MR_VECTOR: the byte between values, default ',' when 0; in a
+                         sequence not the one between its behaviours */
+  int32_t max;        /* MR_IDS: keep at most this many (the first ones); 0: all */
+  /* MR_IDS: the byte between a value and its weight, a number from -1e9 to 1e9, of libsvm and
+   * libffm any; 0: values have none. Not in a sequence. */
+  int32_t weight_separator;
+  int32_t width; /* MR_VECTOR: floats per row */
   /* MR_ID, MR_IDS: all values there are, each with a row from the start, at most 10000; NULL: any.
    * And what others read, MR_UNSEEN_UNKNOWN .. MR_LABEL: the texts that are 1, all others being 0;
    * NULL: they say 0 and 1, or with `clips` numbers from `least` on are 1 and the others 0. */
@@ -180,8 +182,8 @@ typedef struct mr_column_spec {
                            NULL: none */
   /* MR_ID: a cross, whose value is the combination of those of 2 to 8 other MR_ID or MR_BUCKET
    * columns, added before and neither crosses nor of sequences: it is no column of files. Where one
-   * of them is empty or not among those it lists, the cross is unknown; a bucket always is one. With
-   * buckets text is read twice where they are to be fitted. MR_IDS: the same where some of the
+   * of them is empty or not among those it lists, the cross is unknown; a bucket always is one.
+   * With buckets text is read twice where they are to be fitted. MR_IDS: the same where some of the
    * columns are MR_IDS, the combinations of each of their values, the first `max` of them, which is
    * not 0; with the weights of the one that has such, if any. NULL: none */
   const char *const *cross;
@@ -218,29 +220,29 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec);
  * of a model. Columns that have theirs keep them; MR_EINVAL where `from` has none of a column. */
 int mr_schema_fit(mr_schema *schema, const mr_schema *from);
 int32_t mr_schema_columns(const mr_schema *schema);
-int32_t mr_schema_find(const mr_schema *schema, const char *name); /* index or -1 */
-int32_t mr_schema_find_table(const mr_schema *schema, const char *name); /* index or -1 */
+int32_t mr_schema_find(const mr_schema *schema, const char *name);          /* index or -1 */
+int32_t mr_schema_find_table(const mr_schema *schema, const char *name);    /* index or -1 */
 int32_t mr_schema_find_sequence(const mr_schema *schema, const char *name); /* index or -1 */
 
 /* ---- dataset ---- */
 
-/* How rows lie in text: as cells between delimiters, as pairs behind a label, or as objects of JSON,
- * a line each. Of pairs the source of a column is label, features (all of them), a number (libsvm:
- * of an index; libffm: of a field) or, of libsvm, qid; of objects the name of a member, or of one
- * in an object: user.age. There lists have the separator between their values. MR_PAIRS are cells
- * that the format names and then pairs of a field's name and a text, commas between all; a column's
- * source is a cell or a field. */
+/* How rows lie in text: as cells between delimiters, as pairs behind a label, or as objects of
+ * JSON, a line each. Of pairs the source of a column is label, features (all of them), a number
+ * (libsvm: of an index; libffm: of a field) or, of libsvm, qid; of objects the name of a member, or
+ * of one in an object: user.age. There lists have the separator between their values. MR_PAIRS are
+ * cells that the format names and then pairs of a field's name and a text, commas between all; a
+ * column's source is a cell or a field. */
 enum { MR_CELLS = 0, MR_LIBSVM = 1, MR_LIBFFM = 2, MR_JSON = 3, MR_PAIRS = 4 };
 
 /* Which rows of the files are read, where they are split into parts: each has a place, and those
  * from `from` on and before `to` are read. */
 enum {
-  MR_BY_CHANCE = 0,     /* in [0, 1): of the text of the request key and the seed; without a request
-                           key of the numbers of row and file */
-  MR_BY_VALUE = 1,      /* in [0, 1): of the text of a column and the seed */
-  MR_BY_TIME = 2,       /* the number of a column */
-  MR_BY_TIME_SHARE = 3  /* that number's rank among those of all rows, in [0, 1): rows of equal
-                           times are on one side; of more than 2,000,000 rows to a millionth or so */
+  MR_BY_CHANCE = 0,    /* in [0, 1): of the text of the request key and the seed; without a request
+                          key of the numbers of row and file */
+  MR_BY_VALUE = 1,     /* in [0, 1): of the text of a column and the seed */
+  MR_BY_TIME = 2,      /* the number of a column */
+  MR_BY_TIME_SHARE = 3 /* that number's rank among those of all rows, in [0, 1): rows of equal
+                          times are on one side; of more than 2,000,000 rows to a millionth or so */
 };
 
 /* A request is read whole or not: by its first row. With MR_BY_VALUE its rows have one value. */
@@ -264,14 +266,14 @@ enum {
 };
 
 typedef struct mr_text_format {
-  int32_t delimiter; /* ',' or '\t' */
-  int32_t quotes;    /* 1: RFC 4180 quoting */
+  int32_t delimiter;   /* ',' or '\t' */
+  int32_t quotes;      /* 1: RFC 4180 quoting */
   int64_t block_bytes; /* text read at a time; 0: 1 MB. For tuning and tests: changes no result */
   int64_t row_bytes;   /* the longest row; 0: 256 MB. A block grows up to this for one row */
   const char *const *names; /* of the cells of files without a header, in their order */
   int32_t n_names;          /* 0: the first row of each file names them */
   int64_t bad_rows; /* so many wrong rows are left out, and the next is an error; 0: the first is */
-  int32_t layout;           /* MR_CELLS ..; of the others only block_bytes and row_bytes count */
+  int32_t layout;   /* MR_CELLS ..; of the others only block_bytes and row_bytes count */
   const mr_selection *selection; /* NULL: all rows */
   /* NULL, or what the bytes of the files are added to as they are read, atomically: files whose
    * times are needed first (MR_BY_TIME_SHARE) are read twice. */
@@ -288,10 +290,10 @@ typedef struct mr_dataset mr_dataset;
  * `cache_path`, unless it is there already and was built from the same files and schema.
  * fit: 1 for training data: keys seen less often than their table's min_count become unknown. */
 int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
-                     const char *const *paths, int32_t n_paths, const char *cache_path,
-                     int32_t fit, mr_pool *pool);
+                     const char *const *paths, int32_t n_paths, const char *cache_path, int32_t fit,
+                     mr_pool *pool);
 
-/* The same on a thread of its own, for those who say meanwhile how far it is, or want to stop it. */
+/* The same on a thread of its own, for those who say meanwhile how far it is, or may stop it. */
 typedef struct mr_build mr_build;
 typedef struct mr_build_progress {
   int64_t bytes; /* of the files, read so far */
@@ -318,10 +320,10 @@ int64_t mr_dataset_bad_rows(const mr_dataset *dataset, int32_t reason);
 /* All of them: numbers of rows from 0, ascending, wrong ones counted; valid while the dataset is
  * open, NULL where there are none. */
 const int64_t *mr_dataset_bad_list(const mr_dataset *dataset);
-/* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it was
- * built with `fit` and a min_count above 1. */
+/* Distinct keys of a table, or -1 where there is no such table; of those that are kept, where it
+ * was built with `fit` and a min_count above 1. */
 int64_t mr_dataset_distinct(const mr_dataset *dataset, int32_t table);
-/* Codes that stand for them in its rows, some of which stand for none. -1: there is no such table. */
+/* Codes that stand for them in its rows, some of them for none. -1: there is no such table. */
 int64_t mr_dataset_codes(const mr_dataset *dataset, int32_t table);
 /* Whether a dataset that was built with `fit` has the texts of a table's keys. */
 int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table);
@@ -329,8 +331,8 @@ int32_t mr_dataset_has_texts(const mr_dataset *dataset, int32_t table);
  * does not list; and with `fit` those that are rare. Of the request's side each counts once a
  * request. */
 int64_t mr_dataset_unseen(const mr_dataset *dataset, int32_t column);
-/* Whether a row has any value of a column with a table, rare and unlisted ones counted; 0 of others.
- * Looks at the rows up to the first that has. */
+/* Whether a row has any value of a column with a table, rare and unlisted ones counted; 0 of
+ * others. Looks at the rows up to the first that has. */
 int32_t mr_dataset_has_values(const mr_dataset *dataset, int32_t column);
 /* Views of a sample-side column, valid while the dataset is open; NULL where it has none.
  * Labels, weights and numbers: one float a sample. Groups: one key a sample. */
@@ -344,14 +346,14 @@ const int32_t *mr_dataset_scenario(const mr_dataset *dataset);
 int32_t mr_dataset_scenarios(const mr_dataset *dataset);
 const char *mr_dataset_scenario_name(const mr_dataset *dataset, int32_t scenario);
 
-/* Rows of text as they come, a part at a time: for predicting, which reads them once. Memory does not
- * grow with the text, but for a request of many rows. Nothing is written to disk.
+/* Rows of text as they come, a part at a time: for predicting, which reads them once. Memory does
+ * not grow with the text, but for a request of many rows. Nothing is written to disk.
  *
  * Files are as of mr_dataset_build. A part is a dataset of some whole requests, in the order of the
- * text: a block, or, of a pipe of plain text, what has come of it within 20 ms. The last request that
- * has come is kept back until another one or the end shows that it is whole. Loaders read a part as
- * they do any dataset; it has no columns to view, texts, scenarios or counts of keys, and its wrong
- * rows are numbered from 0. All are made by a thread of the stream, one ahead. */
+ * text: a block, or, of a pipe of plain text, what has come of it within 20 ms. The last request
+ * that has come is kept back until another one or the end shows that it is whole. Loaders read a
+ * part as they do any dataset; it has no columns to view, texts, scenarios or counts of keys, and
+ * its wrong rows are numbered from 0. All are made by a thread of the stream, one ahead. */
 typedef struct mr_stream mr_stream;
 /* All but the schema, which is fitted, is borrowed until the stream is closed. */
 int mr_stream_open(mr_stream **out, const mr_schema *schema, const mr_text_format *format,
@@ -400,14 +402,14 @@ int mr_batch_reset(mr_batch *batch, int64_t n_requests, const int32_t *samples_o
 void mr_batch_free(mr_batch *batch);
 int64_t mr_batch_rows(const mr_batch *batch, int32_t domain);
 /* MR_NUMBER, MR_LABEL, MR_WEIGHT: [rows]; MR_VECTOR: [rows, width]; weighted MR_IDS: a weight for
- * each key, 1 after mr_batch_set_bags. Writable; valid while the batch lives, of bags until they are
- * set. NULL: the column has none. */
+ * each key, 1 after mr_batch_set_bags. Writable; valid while the batch lives, of bags until they
+ * are set. NULL: the column has none. */
 float *mr_batch_floats(mr_batch *batch, int32_t column);
-/* MR_ID, MR_BUCKET, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read. The
- * batch of a loader gets its keys only now, which makes steps slower. NULL: the column has none, or
- * memory ran out. */
+/* MR_ID, MR_BUCKET, MR_GROUP: [rows], writable. MR_IDS: all bags, one after another, to be read.
+ * The batch of a loader gets its keys only now, which makes steps slower. NULL: the column has
+ * none, or memory ran out. */
 uint64_t *mr_batch_keys(mr_batch *batch, int32_t column);
-/* MR_IDS: [rows + 1], the bag of row r is keys[offsets[r]] up to keys[offsets[r + 1]]; else NULL. */
+/* MR_IDS: [rows + 1], row r has the bag keys[offsets[r]] up to keys[offsets[r + 1]]. Else NULL. */
 const int32_t *mr_batch_offsets(const mr_batch *batch, int32_t column);
 /* [requests + 1]: request q owns the samples first[q] up to first[q + 1]. */
 const int32_t *mr_batch_first_sample(const mr_batch *batch);
@@ -416,8 +418,8 @@ const int64_t *mr_batch_sample_index(const mr_batch *batch);
 /* Copy the bags of an MR_IDS column: row r owns keys[offsets[r]] up to keys[offsets[r + 1]]. */
 int mr_batch_set_bags(mr_batch *batch, int32_t column, const int32_t *offsets,
                       const uint64_t *keys);
-/* Set how many behaviours each row of a sequence's owner has: row r owns those from offsets[r] up to
- * offsets[r + 1]. Its columns then have offsets[rows] rows and start as in a new batch. */
+/* Set how many behaviours each row of a sequence's owner has: row r owns those from offsets[r] up
+ * to offsets[r + 1]. Its columns then have offsets[rows] rows and start as in a new batch. */
 int mr_batch_set_sequence(mr_batch *batch, int32_t sequence, const int32_t *offsets);
 /* Those offsets; NULL where there is no such sequence. */
 const int32_t *mr_batch_sequence(const mr_batch *batch, int32_t sequence);
@@ -425,14 +427,14 @@ const int32_t *mr_batch_sequence(const mr_batch *batch, int32_t sequence);
 uint64_t mr_schema_key(const mr_schema *schema, int32_t column, const char *text, size_t size);
 
 typedef struct mr_loader_options {
-  int64_t batch;       /* samples per batch, at most */
-  int64_t max_request; /* a request of more samples is cut into pieces of this many; 0: batch */
-  uint64_t seed;       /* of the shuffle */
-  int64_t epoch;       /* of the shuffle */
-  int32_t shuffle;     /* 1: a permutation of the requests, a function of (seed, epoch) */
-  int64_t skip;        /* batches to leave out at the start, as an interrupted epoch needs */
-  int64_t shuffle_bytes; /* 0: any. A dataset of more bytes of rows is shuffled by blocks: of some of
-                            them, of that many bytes together, at a time */
+  int64_t batch;         /* samples per batch, at most */
+  int64_t max_request;   /* a request of more samples is cut into pieces of this many; 0: batch */
+  uint64_t seed;         /* of the shuffle */
+  int64_t epoch;         /* of the shuffle */
+  int32_t shuffle;       /* 1: a permutation of the requests, a function of (seed, epoch) */
+  int64_t skip;          /* batches to leave out at the start, as an interrupted epoch needs */
+  int64_t shuffle_bytes; /* 0: any. A dataset of more bytes of rows is shuffled by blocks: of some
+                            of them, of that many bytes together, at a time */
 } mr_loader_options;
 
 typedef struct mr_loader mr_loader;
@@ -446,7 +448,8 @@ int mr_loader_next(mr_loader *loader, mr_batch **out);
 
 /* ---- ops ---- */
 
-enum { /* what the value of an option is */
+/* What the value of an option is. */
+enum {
   MR_WHOLE = 0,  /* a whole number */
   MR_REAL = 1,   /* a number */
   MR_CHOICE = 2, /* one of the words in `choices` */
@@ -465,13 +468,13 @@ typedef struct mr_op_option_info {
 
 typedef struct mr_op_info {
   const char *name;
-  const char *doc;         /* what it computes */
-  const char *inputs[4];   /* [n_inputs] their names */
+  const char *doc;       /* what it computes */
+  const char *inputs[4]; /* [n_inputs] their names */
   int32_t n_inputs;
-  int32_t variadic;        /* 1: any number of inputs, at least one, each called inputs[0] */
-  int32_t objective;       /* 1: adds to the loss and has no value */
-  int32_t internal;        /* 1: the graph inserts it itself; scripts are not offered it */
-  int32_t activation;      /* 1: a function of each number alone, for use between layers */
+  int32_t variadic;   /* 1: any number of inputs, at least one, each called inputs[0] */
+  int32_t objective;  /* 1: adds to the loss and has no value */
+  int32_t internal;   /* 1: the graph inserts it itself; scripts are not offered it */
+  int32_t activation; /* 1: a function of each number alone, for use between layers */
   int32_t n_options, n_samples;
 } mr_op_info;
 
@@ -505,8 +508,8 @@ int mr_graph_new(mr_graph **out, const mr_schema *schema);
 void mr_graph_free(mr_graph *graph);
 /* Add a node; its number, counted from 0, goes to *node. An input of an ancestor domain is seen by
  * every row of the node's domain. `name` leads the names of the node's weights; NULL: op and number
- * do. MR_ESHAPE where widths or domains do not fit the op, MR_EINVAL for any other mistake; the text
- * begins with the op's name, and the graph is as before. */
+ * do. MR_ESHAPE where widths or domains do not fit the op, MR_EINVAL for any other mistake; the
+ * text begins with the op's name, and the graph is as before. */
 int mr_graph_add(mr_graph *graph, const char *op, const char *name, const int32_t *inputs,
                  int32_t n_inputs, const mr_option *options, int32_t n_options, int32_t *node);
 int32_t mr_graph_nodes(const mr_graph *graph);
@@ -564,9 +567,9 @@ int mr_model_part(const mr_model *model, int32_t table, int32_t part, mr_part_in
 float *mr_model_row(mr_model *model, int32_t table, uint64_t key);
 /* The same, made from the seed where it is missing. */
 int mr_model_make_row(mr_model *model, int32_t table, uint64_t key, float **row);
-/* The text of the key of a row, counted from 0 by ascending key, and its bytes; not ended by 0, valid
- * while the model is. NULL where the model was not opened from a file that has them; "" of keys
- * that the data it was trained on last did not have. */
+/* The text of the key of a row, counted from 0 by ascending key, and its bytes; not ended by 0,
+ * valid while the model is. NULL where the model was not opened from a file that has them; "" of
+ * keys that the data it was trained on last did not have. */
 const char *mr_model_row_text(const mr_model *model, int32_t table, int64_t row, int64_t *size);
 /* All rows: keys ascending [rows], values [rows, width]. */
 int mr_model_export(const mr_model *model, int32_t table, uint64_t *keys, float *values);
@@ -590,7 +593,7 @@ int mr_model_check(const mr_model *model);
  * MR_ENAN, and no file, where a weight or a row is not finite. */
 int mr_model_save(const mr_model *model, const char *path, const char *about);
 /* The same, with the texts of the keys of each table of which the dataset has them
- * (mr_dataset_has_texts); NULL: without any. Takes their bytes and 24 more a key while it writes. */
+ * (mr_dataset_has_texts); NULL: none. Takes their bytes and 24 more a key while it writes. */
 int mr_model_save_named(const mr_model *model, const char *path, const char *about,
                         const mr_dataset *names);
 /* The graph of a file, with a schema of its own, and its text (free with mr_text_free); nothing in
@@ -599,9 +602,9 @@ int mr_model_save_named(const mr_model *model, const char *path, const char *abo
 int mr_graph_open(mr_graph **out, const char *path, char **about);
 int mr_model_load(mr_model *model, const char *path);
 /* The model of a file for predicting, with its graph, which must outlive it, and its text. Tables
- * stay in the file, which is mapped and shared by all processes that open it: it must not be changed
- * in place, only replaced by a rename. Header, graph, the sums of the weights and that they are
- * finite are checked; every byte is where the file has at most 256 MB (some 30 ms). */
+ * stay in the file, which is mapped and shared by all processes that open it: it must not be
+ * changed in place, only replaced by a rename. Header, graph, the sums of the weights and that they
+ * are finite are checked; every byte is where the file has at most 256 MB (some 30 ms). */
 int mr_model_open(mr_model **out, mr_graph **graph, const char *path, char **about);
 /* Hold every byte of a model file against the sums in it, and that its tables can be looked up. */
 int mr_model_verify(const char *path);
@@ -626,8 +629,9 @@ typedef struct mr_run_options {
   /* Penalties: l2 * w + l1 * sign(w) is added to the gradient, sign(0) being 0: of a row's value,
    * and of dense weights that are not biases. */
   double table_l1, table_l2, dense_l1, dense_l2;
-  /* Mini-batch aware regularisation (Zhou et al. 2018, eq. 4-7): mba / n * w is added to the gradient
-   * of the rows that the batch has, n as mr_run_count found it, at least 1. Not with rows_all. */
+  /* Mini-batch aware regularisation (Zhou et al. 2018, eq. 4-7): mba / n * w is added to the
+   * gradient of the rows that the batch has, n as mr_run_count found it, at least 1. Not with
+   * rows_all. */
   double table_mba;
   /* Clipping of the loss's gradient, in this order, before the penalties; 0: none. Each number of
    * it to [-clip_value, clip_value]; each row's, over its parts, to a norm of clip_row; all of it,
@@ -638,9 +642,9 @@ typedef struct mr_run_options {
    * [weights], and [parts of table 0, of table 1 ...]. Read by mr_run_new only. */
   const unsigned char *frozen_weights, *frozen_parts;
   /* Of each table of the model, [tables]; NULL, or 0 of one: not. A key has a row from the batch
-   * after that with which it came `admit` times, until then it reads what the model lacks reads; and
-   * a row whose key was in no batch of `expire` updates is dropped, as is what was counted of it.
-   * Listed values stay. Read by mr_run_new only; not with rows_all or table_mba. */
+   * after that with which it came `admit` times, until then it reads what the model lacks reads;
+   * and a row whose key was in no batch of `expire` updates is dropped, as is what was counted of
+   * it. Listed values stay. Read by mr_run_new only; not with rows_all or table_mba. */
   const int32_t *admit, *expire;
 } mr_run_options;
 
@@ -655,19 +659,19 @@ int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_ru
                        const int32_t *nodes, int32_t n_nodes);
 void mr_run_free(mr_run *run);
 /* Forward and backward over a batch, mean over its samples; *loss is the sum over samples. MR_ENAN
- * where the loss or the gradient of a dense weight is not finite; then nothing may step along it. */
+ * where the loss or the gradient of a dense weight is not finite: nothing may step along it. */
 int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss);
 /* Find out where the MR_ENAN of a step came from: the batch is computed once more, on one thread
  * and in order, each number looked at as soon as it is there. MR_ENAN, and a line that names the
  * first that is not finite: the node with column and row, or the weight, the table or the field
  * that holds it; forward goes before backward. Rows are those of the dataset, counted from 1.
- * MR_OK: everything is finite. The weights stay as they are, and there is no gradient afterwards. */
+ * MR_OK: everything is finite. The weights stay as they are; there is no gradient afterwards. */
 int mr_run_check(mr_run *run, const mr_batch *batch);
 /* Make the rows of a batch's keys, as training would when it meets them. */
 int mr_run_make_rows(mr_run *run, const mr_batch *batch);
-/* Make the rows of a batch's keys, and add to each in how many of the batch's samples its key is, in
- * whatever columns and however often: for table_mba, which wants it once for each batch of the
- * training data. A value of a request is in all of its samples. `first` 1: forget earlier counts. */
+/* Make the rows of a batch's keys, and add to each in how many of the batch's samples its key is,
+ * in whatever columns and however often: for table_mba, which wants it once for each batch of the
+ * training data. A value of a request is in all of its samples. `first` 1: forget those before. */
 int mr_run_count(mr_run *run, const mr_batch *batch, int32_t first);
 /* What was counted for a key; 0 where the table lacks it. */
 int64_t mr_run_row_count(const mr_run *run, int32_t table, uint64_t key);
@@ -692,11 +696,12 @@ int mr_run_predict(mr_run *run, const mr_batch *batch, float *const *out);
  * and those of them that the model lacks. 0 of other columns and of those that no lookup reads. */
 int64_t mr_run_values(const mr_run *run, int32_t column);
 int64_t mr_run_unseen(const mr_run *run, int32_t column);
-/* Bytes of buffers that a run holds for batches of so many samples, without behaviours and lists. */
+/* Bytes of buffers that a run holds for batches of its size, without behaviours and lists. */
 int64_t mr_run_bytes(const mr_run *run);
-/* The same at most, for batches of a dataset of the model's schema, what finding and summing the rows
- * of keys takes included. `order`: the loader's options; where it draws all requests at random, no
- * batch has more behaviours or values but once in 10^9 trainings. NULL: no order makes one. */
+/* The same at most, for batches of a dataset of the model's schema, what finding and summing the
+ * rows of keys takes included. `order`: the loader's options; where it draws all requests at
+ * random, no batch has more behaviours or values but once in 10^9 trainings. NULL: no order makes
+ * one. */
 int64_t mr_run_data_bytes(const mr_run *run, const mr_dataset *dataset,
                           const mr_loader_options *order);
 /* At most the memory of a table once it holds so many keys, optimizer states included. */
@@ -704,9 +709,9 @@ int64_t mr_model_table_bytes(const mr_model *model, int32_t table, int64_t keys)
 /* What of that so many rows touch, in pages of the system, and so many keys where a run admits them
  * by their count: what it gives. */
 int64_t mr_model_table_filled(const mr_model *model, int32_t table, int64_t rows, int64_t keys);
-/* The same at most of rows for all keys, whatever the keys are, at any time until it holds them, with
- * slots for so many codes of a dataset (mr_dataset_codes) at once, as a run of it makes them in a
- * table without rows; 0: as keys come. */
+/* The same at most of rows for all keys, whatever the keys are, at any time until it holds them,
+ * with slots for so many codes of a dataset (mr_dataset_codes) at once, as a run of it makes them
+ * in a table without rows; 0: as keys come. */
 int64_t mr_model_table_touched(const mr_model *model, int32_t table, int64_t keys, int64_t codes);
 /* Where a run's slices are cut: rows at most. */
 int64_t mr_run_slice_rows(const mr_run *run);
@@ -719,9 +724,9 @@ typedef struct mr_profile_line {
                        "update rows", "pack" */
   int32_t node;     /* or -1 */
   int64_t calls, rows;
-  double seconds;   /* of all threads together */
-  double flops;     /* of products with weights; a fused multiply-add counts two */
-  double bytes;     /* that must be read and written at least, from whatever cache */
+  double seconds; /* of all threads together */
+  double flops;   /* of products with weights; a fused multiply-add counts two */
+  double bytes;   /* that must be read and written at least, from whatever cache */
 } mr_profile_line;
 int32_t mr_run_profile_lines(const mr_run *run);
 int mr_run_profile_line(const mr_run *run, int32_t index, mr_profile_line *line);
@@ -801,8 +806,8 @@ int mr_predictor_prepare(mr_scratch *scratch, const mr_values *values, int32_t n
  * whatever else is scored with them. May be called any number of times for one request. MR_EDATA
  * names the column and the row, counted from 1, of a value that is none; `out` is then undefined.
  * Once a scratch has seen its largest call, nothing is allocated and no lock is taken. */
-int mr_predictor_score(mr_scratch *scratch, int64_t rows, const mr_values *values,
-                       int32_t n_values, float *out);
+int mr_predictor_score(mr_scratch *scratch, int64_t rows, const mr_values *values, int32_t n_values,
+                       float *out);
 
 /* A run for batches of a dataset (mr_run_predict) on the threads of a pool: outputs 2t and 2t + 1
  * are logit and probability of task t, one value a sample. The predictor must outlive it. */
@@ -814,15 +819,15 @@ int mr_predictor_run(mr_run **out, const mr_predictor *predictor, mr_pool *pool,
  * from 1. */
 typedef struct mr_scores {
   int64_t n;
-  const float *scores;    /* [n] logits or probabilities; infinite is fine, NaN is MR_ENAN */
-  const float *labels;    /* [n] 0 or 1 */
-  const float *weights;   /* [n] 0 to 1e9: as if the row came so often; NULL: every row counts once */
+  const float *scores;  /* [n] logits or probabilities; infinite is fine, NaN is MR_ENAN */
+  const float *labels;  /* [n] 0 or 1 */
+  const float *weights; /* [n] 0 to 1e9: as if the row came so often; NULL: every row counts once */
   const uint64_t *groups; /* [n] in any order; read by mr_metric_gauc only */
 } mr_scores;
 
-/* The share of pairs of a positive and a negative row in which the positive one has the higher score
- * (Hanley and McNeil 1982). Exact, ties between classes count one half. The same bits for any order of the rows and any
- * pool; NULL: no pool. Takes 8 bytes of memory a row. */
+/* The share of pairs of a positive and a negative row in which the positive one has the higher
+ * score (Hanley and McNeil 1982). Exact, ties between classes count one half. The same bits for any
+ * order of the rows and any pool; NULL: no pool. Takes 8 bytes of memory a row. */
 typedef struct mr_auc {
   double auc; /* NaN when a class is missing, which is no failure */
   int64_t positives, negatives;
@@ -830,8 +835,8 @@ typedef struct mr_auc {
 int mr_metric_auc(mr_auc *out, const mr_scores *rows, mr_pool *pool);
 
 /* The mean of the AUC inside each group, weighted by the group's rows (Zhou et al. 2018, eq. 10).
- * Groups of one class have no AUC and are left out. The same bits for any order of the rows and any pool; NULL: no pool.
- * Takes 16 bytes of memory a row. */
+ * Groups of one class have no AUC and are left out. The same bits for any order of the rows and any
+ * pool; NULL: no pool. Takes 16 bytes of memory a row. */
 typedef struct mr_gauc {
   double gauc;           /* NaN when no group has both classes */
   double gauc_by_clicks; /* weighted by the group's positives instead */
@@ -857,8 +862,9 @@ typedef struct mr_logloss {
 } mr_logloss;
 int mr_metric_logloss(mr_logloss *out, const mr_scores *rows, int32_t form, mr_pool *pool);
 
-/* Calibration in bins of equal count, in ascending order of the scores. Rows of one score are in one
- * bin, the one that the first of them falls into. Where rows have weights, shares are of weights. */
+/* Calibration in bins of equal count, in ascending order of the scores. Rows of one score are in
+ * one bin, the one that the first of them falls into. Where rows have weights, shares are of
+ * weights. */
 typedef struct mr_bin {
   int64_t rows, positives;
   float least, most; /* scores */
@@ -877,13 +883,13 @@ typedef struct mr_reliability {
 int mr_metric_reliability(mr_reliability *out, mr_bin *bins, int32_t n_bins, const mr_scores *rows,
                           int32_t form);
 
-/* Number distinct keys from 0, as they first come: numbers[i] is that of keys[i], [n]. Takes up to 64
- * bytes of memory a key. */
+/* Number distinct keys from 0, as they first come: numbers[i] is that of keys[i], [n]. Takes up to
+ * 64 bytes of memory a key. */
 int mr_keys_number(uint32_t *numbers, int64_t *distinct, const uint64_t *keys, int64_t n);
 
-/* How two models differ in a figure: that of the first less that of the second, the 95 % interval of
- * the difference and its p value (of no difference), by the Poisson bootstrap over groups (Chamandy
- * et al. 2012). NaN where a figure is not defined. */
+/* How two models differ in a figure: that of the first less that of the second, the 95 % interval
+ * of the difference and its p value (of no difference), by the Poisson bootstrap over groups
+ * (Chamandy et al. 2012). NaN where a figure is not defined. */
 typedef struct mr_difference {
   double first, second, difference, low, high, p;
 } mr_difference;
@@ -894,9 +900,9 @@ typedef struct mr_comparison {
   int64_t groups;                  /* that were drawn from */
 } mr_comparison;
 
-/* Judge two models' logits on the same rows, those in `rows` and `other` [n]. Whole groups are drawn,
- * where there are none single rows; each draw judges both. The same result for any pool, and the
- * same seed; NULL: no pool. Takes up to 150 bytes of memory a row. */
+/* Judge two models' logits on the same rows, those in `rows` and `other` [n]. Whole groups are
+ * drawn, where there are none single rows; each draw judges both. The same result for any pool, and
+ * the same seed; NULL: no pool. Takes up to 150 bytes of memory a row. */
 int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *other, int32_t draws,
                       uint64_t seed, mr_pool *pool);
 
