@@ -159,14 +159,10 @@ static float careful_value(const struct decimal *number) {
   return mr__decimal_float(text);
 }
 
-static int equals(struct mr__text text, const char *word) {
-  return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
-}
-
 static int is_infinite(struct mr__text text) {
   if (text.size && (*text.at == '-' || *text.at == '+')) text.at++, text.size--;
-  return equals(text, "inf") || equals(text, "Inf") || equals(text, "INF") ||
-         equals(text, "infinity") || equals(text, "Infinity");
+  return mr__text_is(text, "inf") || mr__text_is(text, "Inf") || mr__text_is(text, "INF") ||
+         mr__text_is(text, "infinity") || mr__text_is(text, "Infinity");
 }
 
 /* Most numbers are counts: up to nine digits and nothing else, rounded once on the way to float. */
@@ -194,7 +190,7 @@ enum mr__number mr__parse_number(struct mr__text text, float *out) {
   text = without_blanks(text);
   if (text.size == 0) return MR__NUMBER_MISSING;
   if (!take_apart(&number, text)) {
-    if (equals(text, "nan") || equals(text, "NaN")) return MR__NUMBER_MISSING;
+    if (mr__text_is(text, "nan") || mr__text_is(text, "NaN")) return MR__NUMBER_MISSING;
     return is_infinite(text) ? MR__NUMBER_HUGE : MR__NUMBER_BAD;
   }
   float value;
@@ -287,8 +283,7 @@ int mr__cell_weight(struct mr__text text, float *out) {
 
 int mr__cell_label(const struct mr__column *column, struct mr__text text, float *out) {
   if (column->n_values > 0) {
-    uint64_t key = mr__key(text.at, text.size, column->seed);
-    *out = mr__listed_key(column, key) == MR__UNLISTED_KEY ? 0.0f : 1.0f;
+    *out = mr__value_key(column, text) == MR__UNLISTED_KEY ? 0.0f : 1.0f;
     return text.size > 0;
   }
   if (column->clips) {

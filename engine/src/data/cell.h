@@ -11,6 +11,14 @@ struct mr__text {
   size_t size;
 };
 
+static inline int mr__text_is(struct mr__text text, const char *word) {
+  return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
+}
+
+static inline int mr__same_text(struct mr__text a, struct mr__text b) {
+  return a.size == b.size && memcmp(a.at, b.at, a.size) == 0;
+}
+
 /* Where a cell ends: at the next delimiter or newline outside quotes, or at `end`. */
 const char *mr__cell_end(const char *at, const char *end, int delimiter, int quotes);
 
@@ -94,7 +102,12 @@ int mr__next_weighted(struct mr__text *rest, struct mr__text *weights, int separ
 
 /* Whether a text is the padding of a list, which may have none (NULL). */
 static inline int mr__is_padding(struct mr__text text, const char *padding) {
-  return padding && strlen(padding) == text.size && memcmp(text.at, padding, text.size) == 0;
+  return padding && mr__text_is(text, padding);
+}
+
+/* The key that stands for a value of ids: MR__UNLISTED_KEY where it counts as unlisted. */
+static inline uint64_t mr__value_key(const struct mr__column *column, struct mr__text value) {
+  return mr__listed_key(column, mr__key(value.at, value.size, column->seed));
 }
 
 /* Take the weight off a value that has one, behind the last separator; `weight` is {NULL, 0} where

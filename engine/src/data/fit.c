@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/decimal.h"
 #include "base/hash.h"
-#include "data/cell.h"
 
 enum { LEVELS = 48 };
 
@@ -99,10 +98,15 @@ int mr__bucket_of(const struct mr__column *column, float stored) {
   return low;
 }
 
-int mr__bucket_of_text(const struct mr__column *column, const char *text, size_t size) {
+int mr__bucket_of_text(const struct mr__column *column, struct mr__text text) {
   float stored = 0;
-  mr__cell_number(column, (struct mr__text){text, size}, &stored);
+  mr__cell_number(column, text, &stored);
   return mr__bucket_of(column, stored);
+}
+
+uint64_t mr__cell_key(const struct mr__column *column, struct mr__text text) {
+  return column->type == MR_BUCKET ? mr__bucket_key(column, mr__bucket_of_text(column, text))
+                                   : mr__value_key(column, text);
 }
 
 uint64_t mr__bucket_key(const struct mr__column *column, int bucket) {

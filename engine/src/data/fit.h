@@ -16,7 +16,7 @@
 #ifndef MR_DATA_FIT_H
 #define MR_DATA_FIT_H
 
-#include "data/schema.h"
+#include "data/cell.h"
 
 enum { MR__SKETCH = 16384, MR__MOST_BUCKETS = 1000 };
 
@@ -45,8 +45,10 @@ float mr__fitted_number(const struct mr__column *column, float stored);
 int mr__bucket_of(const struct mr__column *column, float stored);
 int mr__buckets(const struct mr__column *column);
 uint64_t mr__bucket_key(const struct mr__column *column, int bucket);
-/* The bucket of a cell's number, as stored; of one that is none that of 0. */
-int mr__bucket_of_text(const struct mr__column *column, const char *text, size_t size);
+/* The bucket of a cell's number; of one that is none that of 0. */
+int mr__bucket_of_text(const struct mr__column *column, struct mr__text text);
+/* The key that a cell of an MR_ID or MR_BUCKET column stands for. */
+uint64_t mr__cell_key(const struct mr__column *column, struct mr__text text);
 /* Which numbers of the text fall into it: "below 2", "2 to 7" (7 aside), "7 or more", "missing". */
 void mr__bucket_name(char *out, size_t size, const struct mr__column *column, int bucket);
 

@@ -38,10 +38,6 @@ static int split_row(struct names *names, const mr_text_format *format, const ch
   }
 }
 
-static int same(struct mr__text name, const char *wanted) {
-  return name.size == strlen(wanted) && memcmp(name.at, wanted, name.size) == 0;
-}
-
 static int lower(char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
 /* Edits (insert, delete, replace) between two names, letter case aside; large when one is long. */
@@ -113,7 +109,7 @@ static int find_position(const struct names *names, const char *path, const char
                          int *position) {
   *position = -1;
   for (size_t i = 0; i < names->n; i++) {
-    if (!same(names->list[i], wanted)) continue;
+    if (!mr__text_is(names->list[i], wanted)) continue;
     if (*position >= 0)
       return mr__fail(MR_EDATA, "%s%s: column \"%s\" is there twice (cells %d and %zu)", path,
                       names->place, wanted, *position + 1, i + 1);

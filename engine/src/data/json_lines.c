@@ -308,22 +308,18 @@ static int skip_nested(struct row *row) {
   return fail(row, start, "a %s is not closed", *start == '{' ? "{" : "[");
 }
 
-static int is_word(struct mr__text text, const char *word) {
-  return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
-}
-
 /* A number, true, false or null: its text, none of null. What programs write that is no JSON, NaN and
  * Infinity, is taken for what cells of a csv would be: nothing, and a number that is too large. */
 static int take_word(struct row *row, struct mr__text *word) {
   const char *start = row->at;
   while (row->at < row->end && !ends_word(*row->at)) row->at++;
   *word = (struct mr__text){start, (size_t)(row->at - start)};
-  if (is_word(*word, "null") || is_word(*word, "NaN")) {
+  if (mr__text_is(*word, "null") || mr__text_is(*word, "NaN")) {
     word->size = 0;
-  } else if (is_word(*word, "true") || is_word(*word, "false")) {
+  } else if (mr__text_is(*word, "true") || mr__text_is(*word, "false")) {
     word->at = *start == 't' ? "1" : "0";
     word->size = 1;
-  } else if (is_word(*word, "Infinity")) {
+  } else if (mr__text_is(*word, "Infinity")) {
     return 1;
   } else if (word->size == 0 || !(*start == '-' || (*start >= '0' && *start <= '9'))) {
     row->at = start;

@@ -25,14 +25,12 @@ struct search {
 /* Take a cell of a row. */
 static void take_cell(struct search *search, int k, struct mr__text cell) {
   const struct mr__column *column = &search->columns[search->parts[k]];
-  if (column->type == MR_BUCKET) {
-    int bucket = mr__bucket_of_text(column, cell.at, cell.size);
-    search->part_keys[k] = mr__bucket_key(column, bucket);
-    mr__bucket_name(search->part_texts[k], sizeof search->part_texts[k], column, bucket);
-    return;
-  }
-  search->part_keys[k] = mr__listed_key(column, mr__key(cell.at, cell.size, column->seed));
-  mr__excerpt(search->part_texts[k], cell);
+  search->part_keys[k] = mr__cell_key(column, cell);
+  if (column->type == MR_BUCKET)
+    mr__bucket_name(search->part_texts[k], sizeof search->part_texts[k], column,
+                    mr__bucket_of_text(column, cell));
+  else
+    mr__excerpt(search->part_texts[k], cell);
 }
 
 /* The value of a row, all of its cells taken. */

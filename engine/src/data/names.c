@@ -1,7 +1,5 @@
 #include "data/names.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/hash.h"
 
@@ -10,8 +8,7 @@ static size_t slot_of(const struct mr__names *names, struct mr__text text) {
   size_t slot = (size_t)mr__hash(text.at, text.size, 0) & names->mask;
   for (;; slot = (slot + 1) & names->mask) {
     if (names->slots[slot] == 0) return slot;
-    const struct mr__text *known = &names->list[names->slots[slot] - 1].text;
-    if (known->size == text.size && memcmp(known->at, text.at, text.size) == 0) return slot;
+    if (mr__same_text(names->list[names->slots[slot] - 1].text, text)) return slot;
   }
 }
 

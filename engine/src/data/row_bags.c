@@ -44,7 +44,7 @@ int mr__split_bag(struct mr__bags *bags, const struct mr__column *column, int la
       MR_TRY(mr__grow(&bags->weights, &bags->weights_capacity, bags->n + 1, sizeof *bags->weights));
       *bad |= !mr__value_weight(weight, &bags->weights[bags->n]);
     }
-    uint64_t key = mr__listed_key(column, mr__key(piece.at, piece.size, column->seed));
+    uint64_t key = mr__value_key(column, piece);
     *bad |= is_strict && key == MR__UNLISTED_KEY;
     bags->keys[bags->n++] = key;
     n++;
@@ -64,10 +64,7 @@ static int split_part(struct mr__row_parser *parser, size_t row, int part, struc
                          mr__read_bag(parser, row, part, position), &n, &bad);
   struct mr__text text = mr__read_cell(parser, row, position);
   MR_TRY(mr__grow(&bags->keys, &bags->keys_capacity, 1, sizeof *bags->keys));
-  bags->keys[bags->n++] =
-      column->type == MR_BUCKET
-          ? mr__bucket_key(column, mr__bucket_of_text(column, text.at, text.size))
-          : mr__listed_key(column, mr__key(text.at, text.size, column->seed));
+  bags->keys[bags->n++] = mr__cell_key(column, text);
   return MR_OK;
 }
 

@@ -60,8 +60,7 @@ static struct mr__text text_of_part(struct mr__row_parser *parser, size_t row, i
   const struct mr__column *column = &parser->layout->schema->columns[part];
   if (column->type == MR_BUCKET) {
     struct mr__text cell = cell_of(parser, row, part);
-    int bucket = mr__bucket_of_text(column, cell.at, cell.size);
-    mr__bucket_name(room, MR__EXCERPT_BYTES, column, bucket);
+    mr__bucket_name(room, MR__EXCERPT_BYTES, column, mr__bucket_of_text(column, cell));
     return (struct mr__text){room, strlen(room)};
   }
   struct mr__bag_text rest =

@@ -126,7 +126,7 @@ void mr__note_scenario(struct mr__rows *rows, const mr_schema *schema, size_t at
 }
 
 static int is_unlisted(const struct mr__column *column, struct mr__text text) {
-  return mr__listed_key(column, mr__key(text.at, text.size, column->seed)) == MR__UNLISTED_KEY;
+  return mr__value_key(column, text) == MR__UNLISTED_KEY;
 }
 
 static void note_bad_weight(struct mr__row_parser *parser, size_t row, struct mr__item item,

@@ -142,7 +142,7 @@ static int cell_differs(struct mr__row_parser *parser, size_t row, struct mr__it
         (!is_of_weights && !are_codes_of(parser, column->table, before.codes, bags->keys, n));
     if (bad) mr__note_bad_ids(parser, row, values), *differs = 0;
   } else {
-    uint64_t key = mr__listed_key(column, mr__key(text.at, text.size, column->seed));
+    uint64_t key = mr__value_key(column, text);
     *differs = column->table < 0 ? memcmp(&key, stored, 8) != 0
                                  : !are_codes_of(parser, column->table, stored, &key, 1);
     if (key == MR__UNLISTED_KEY && mr__column_is_strict(column))
@@ -169,10 +169,6 @@ static const char *request_record(const struct mr__row_parser *parser, int64_t r
   return side->records + mr__side_at(side, &parser->layout->records[MR_REQUEST], request);
 }
 
-static int is_same_text(struct mr__text a, struct mr__text b) {
-  return a.size == b.size && memcmp(a.at, b.at, a.size) == 0;
-}
-
 static int compare_column(struct mr__row_parser *parser, struct mr__item item, int counted) {
   const struct mr__row_list *list = &parser->lists[MR_REQUEST];
   int cell = mr__item_cell(parser->layout->schema, item);
@@ -187,7 +183,7 @@ static int compare_column(struct mr__row_parser *parser, struct mr__item item, i
       const char *record = request_record(parser, parser->request_of[row]);
       /* As the request began: what has changed is another cell that has a say in the column. */
       int differs =
-          !is_same_text(raw, above) && !is_same_text(raw, parser->rows.last_request[cell]);
+          !mr__same_text(raw, above) && !mr__same_text(raw, parser->rows.last_request[cell]);
       if (differs) MR_TRY(cell_differs(parser, row, item, record, &differs));
       if (differs) mr__note_difference(parser, row, item);
       if (counted) count_again(parser, item.column, record);

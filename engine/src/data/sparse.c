@@ -16,10 +16,6 @@ static int is_between(char c, int layout) {
   return layout == MR_PAIRS ? c == ',' : c == ' ' || c == '\t';
 }
 
-static int is(struct mr__text text, const char *word) {
-  return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
-}
-
 /* A whole number that fits; 0 where the text is anything else. */
 static int read_number(struct mr__text text, uint32_t *out) {
   uint64_t value = 0;
@@ -73,7 +69,7 @@ int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct
   struct pair pair;
   do {
     if (!next_word(rest, layout, &word) || !take_apart(word, layout, &pair)) return 0;
-  } while (layout == MR_PAIRS && !is(pair.field, field));
+  } while (layout == MR_PAIRS && !mr__text_is(pair.field, field));
   *index = pair.index;
   *value = pair.value;
   return 1;
@@ -108,11 +104,11 @@ static int part_of(const struct mr__column *column, const mr_text_format *format
   int type = column->type, layout = format->layout;
   if (layout == MR_PAIRS) return named_part_of(column, format, cell);
   cell->number = 0;
-  if (is(source, "label"))
+  if (mr__text_is(source, "label"))
     cell->part = MR__SPARSE_LABEL;
-  else if (is(source, "qid") && layout == MR_LIBSVM)
+  else if (mr__text_is(source, "qid") && layout == MR_LIBSVM)
     cell->part = MR__SPARSE_QID;
-  else if (is(source, "features"))
+  else if (mr__text_is(source, "features"))
     cell->part = column->weight_separator ? MR__SPARSE_WEIGHTED_ALL : MR__SPARSE_ALL;
   else if (!read_number(source, &cell->number))
     return mr__fail(MR_EINVAL,
@@ -264,7 +260,7 @@ static int first_cell(const struct mr__heading *heading, uint32_t number) {
 
 static int is_one(struct mr__text value) {
   float number = 0;
-  return is(value, "1") || (mr__parse_number(value, &number) == MR__NUMBER_OK && number == 1);
+  return mr__text_is(value, "1") || (mr__parse_number(value, &number) == MR__NUMBER_OK && number == 1);
 }
 
 static int check_one(const struct row *row, const struct pair *pair) {
