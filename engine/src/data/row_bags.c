@@ -112,46 +112,64 @@ static int split_bags(struct mr__row_parser *parser, struct mr__item item) {
   return MR_OK;
 }
 
-/* The bags of a cross, of those of its parts, which are split already where their rows are the
- * same. */
+/* Which parts of a cross are split already: bags of the same rows. */
+static void list_taken(const mr_schema *schema, const struct mr__column *cross,
+                       unsigned char taken[MR__MOST_PARTS]) {
+  for (int k = 0; k < cross->n_parts; k++) {
+    const struct mr__column *part = &schema->columns[cross->parts[k]];
+    taken[k] = part->type == MR_IDS && (part->domain == cross->domain || schema->request_key < 0);
+  }
+}
+
+/* Add these parts of the i-th row to its combinations; `next` goes on to those of the next row. */
+static void take_parts(const struct mr__row_parser *parser, size_t i,
+                       const struct mr__column *cross, const unsigned char *taken, size_t *next,
+                       struct mr__crossing *crossing) {
+  const struct mr__column *columns = parser->layout->schema->columns;
+  for (int k = 0; k < cross->n_parts; k++) {
+    const struct mr__bags *from = &parser->bags[cross->parts[k]];
+    if (!taken[k]) continue;
+    crossing->n[k] = from->counts[i];
+    if (from->counts[i] == 0) continue; /* there may be no keys at all */
+    crossing->keys[k] = from->keys + next[k];
+    crossing->weights[k] = columns[cross->parts[k]].weighted ? from->weights + next[k] : NULL;
+    next[k] += from->counts[i];
+  }
+}
+
+/* Append a row's combinations, as many as are kept. */
+static int add_combinations(struct mr__bags *to, const struct mr__column *cross,
+                            struct mr__crossing *crossing, uint32_t *count) {
+  uint64_t key;
+  float weight;
+  uint32_t n = 0;
+  for (; n < (uint32_t)cross->max && mr__crossing_next(cross, crossing, &key, &weight); n++) {
+    MR_TRY(mr__grow(&to->keys, &to->keys_capacity, to->n + 1, sizeof *to->keys));
+    if (cross->weighted) {
+      MR_TRY(mr__grow(&to->weights, &to->weights_capacity, to->n + 1, sizeof *to->weights));
+      to->weights[to->n] = weight;
+    }
+    to->keys[to->n++] = key;
+  }
+  *count = n;
+  return MR_OK;
+}
+
+/* The bags of a cross. */
 static int cross_bags(struct mr__row_parser *parser, int c) {
-  const mr_schema *schema = parser->layout->schema;
-  const struct mr__column *cross = &schema->columns[c];
+  const struct mr__column *cross = &parser->layout->schema->columns[c];
   const struct mr__row_list *list = &parser->lists[cross->domain];
   struct mr__bags *to = &parser->bags[c];
   unsigned char taken[MR__MOST_PARTS] = {0};
   size_t next[MR__MOST_PARTS] = {0};
   to->n = 0;
   MR_TRY(mr__grow(&to->counts, &to->counts_capacity, list->n, sizeof *to->counts));
-  for (int k = 0; k < cross->n_parts; k++) {
-    const struct mr__column *part = &schema->columns[cross->parts[k]];
-    taken[k] = part->type == MR_IDS && (part->domain == cross->domain || schema->request_key < 0);
-  }
+  list_taken(parser->layout->schema, cross, taken);
   for (size_t i = 0; i < list->n; i++) {
     struct mr__crossing crossing = {.begun = 0};
-    size_t before = to->n, most = (size_t)cross->max;
-    for (int k = 0; k < cross->n_parts; k++) {
-      const struct mr__bags *from = &parser->bags[cross->parts[k]];
-      if (!taken[k]) continue;
-      crossing.n[k] = from->counts[i];
-      if (from->counts[i] == 0) continue;
-      crossing.keys[k] = from->keys + next[k];
-      crossing.weights[k] =
-          schema->columns[cross->parts[k]].weighted ? from->weights + next[k] : NULL;
-      next[k] += from->counts[i];
-    }
+    take_parts(parser, i, cross, taken, next, &crossing);
     MR_TRY(split_parts(parser, list->rows[i], c, taken, &crossing));
-    uint64_t key;
-    float weight;
-    while (to->n - before < most && mr__crossing_next(cross, &crossing, &key, &weight)) {
-      MR_TRY(mr__grow(&to->keys, &to->keys_capacity, to->n + 1, sizeof *to->keys));
-      if (cross->weighted) {
-        MR_TRY(mr__grow(&to->weights, &to->weights_capacity, to->n + 1, sizeof *to->weights));
-        to->weights[to->n] = weight;
-      }
-      to->keys[to->n++] = key;
-    }
-    to->counts[i] = (uint32_t)(to->n - before);
+    MR_TRY(add_combinations(to, cross, &crossing, &to->counts[i]));
   }
   MR_TRY(mr__grow(&to->codes, &to->codes_capacity, to->n, sizeof *to->codes));
   mr__dictionary_find(parser->recent, cross->table, to->keys, to->n, to->codes);
