@@ -30,6 +30,33 @@ struct mr__reader {
   size_t tail_size, tail_capacity;
 };
 
+/* Of cells without quotes: what separates values of one would end it. */
+static int check_separators(const mr_schema *schema, const mr_text_format *format) {
+  for (size_t i = 0; i < schema->n_columns; i++) {
+    const struct mr__column *column = &schema->columns[i];
+    int is_list = column->type == MR_IDS || (column->type == MR_VECTOR && column->n_sources == 0);
+    if (is_list && column->n_parts == 0 && column->separator == format->delimiter)
+      return mr__fail(MR_EINVAL,
+                      "column \"%s\": its separator is the delimiter of the cells, which needs "
+                      "quotes",
+                      column->name);
+  }
+  for (size_t s = 0; s < schema->n_sequences; s++)
+    if (schema->sequences[s].separator == format->delimiter)
+      return mr__fail(MR_EINVAL,
+                      "sequence \"%s\": its separator is the delimiter of the cells, which needs "
+                      "quotes",
+                      schema->sequences[s].name);
+  return MR_OK;
+}
+
+static int check_bytes(const char *what, int64_t *bytes, int64_t preset) {
+  if (*bytes == 0) *bytes = preset;
+  if (*bytes >= 1 && *bytes <= most_bytes) return MR_OK;
+  return mr__fail(MR_EINVAL, "%s is %lld, expected 1 to %lld", what, (long long)*bytes,
+                  (long long)most_bytes);
+}
+
 int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
   int delimiter = format->delimiter;
   if (format->layout < MR_CELLS || format->layout > MR_PAIRS)
@@ -57,31 +84,9 @@ int mr__text_format_check(mr_text_format *format, const mr_schema *schema) {
   if (format->bad_rows < 0)
     return mr__fail(MR_EINVAL, "bad_rows is %lld, expected at least 0",
                     (long long)format->bad_rows);
-  if (format->block_bytes == 0) format->block_bytes = default_block;
-  if (format->row_bytes == 0) format->row_bytes = default_row;
-  if (format->block_bytes < 1 || format->block_bytes > most_bytes)
-    return mr__fail(MR_EINVAL, "block_bytes is %lld, expected 1 to %lld",
-                    (long long)format->block_bytes, (long long)most_bytes);
-  if (format->row_bytes < 1 || format->row_bytes > most_bytes)
-    return mr__fail(MR_EINVAL, "row_bytes is %lld, expected 1 to %lld",
-                    (long long)format->row_bytes, (long long)most_bytes);
-  for (size_t i = 0; i < schema->n_columns; i++) {
-    const struct mr__column *column = &schema->columns[i];
-    int is_list = column->type == MR_IDS || (column->type == MR_VECTOR && column->n_sources == 0);
-    if (is_list && column->n_parts == 0 && column->separator == delimiter &&
-        format->layout == MR_CELLS && !format->quotes)
-      return mr__fail(MR_EINVAL,
-                      "column \"%s\": its separator is the delimiter of the cells, which needs "
-                      "quotes",
-                      column->name);
-  }
-  for (size_t s = 0; s < schema->n_sequences; s++)
-    if (schema->sequences[s].separator == delimiter && !format->quotes)
-      return mr__fail(MR_EINVAL,
-                      "sequence \"%s\": its separator is the delimiter of the cells, which needs "
-                      "quotes",
-                      schema->sequences[s].name);
-  return MR_OK;
+  MR_TRY(check_bytes("block_bytes", &format->block_bytes, default_block));
+  MR_TRY(check_bytes("row_bytes", &format->row_bytes, default_row));
+  return format->layout == MR_CELLS && !format->quotes ? check_separators(schema, format) : MR_OK;
 }
 
 int mr__reader_new(struct mr__reader **out, const mr_schema *schema, const mr_text_format *format,

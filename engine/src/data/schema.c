@@ -2,11 +2,11 @@
 #include "data/schema.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/sort.h"
 #include "data/fit.h"
 
 /* Far more than any data has; a model file with more is up to no good. A batch has room for the
@@ -113,6 +113,12 @@ int mr_schema_keep_texts(mr_schema *schema, int32_t table) {
   return MR_OK;
 }
 
+/* A copy of a text that may be NULL. */
+static int copy_text(char **out, const char *text) {
+  *out = text ? mr__strdup(text) : NULL;
+  return text && !*out ? mr__fail_memory() : MR_OK;
+}
+
 static int check_padding(const char *what, const char *name, const char *padding) {
   if (!padding || *padding) return MR_OK;
   return mr__fail(MR_EINVAL, "%s \"%s\": padding is an empty text", what, name);
@@ -161,14 +167,15 @@ int mr_schema_add_sequence(mr_schema *schema, const mr_sequence_spec *spec) {
   MR_TRY(check_sequence(schema, spec));
   MR_TRY(mr__grow(&schema->sequences, &schema->sequences_capacity, schema->n_sequences + 1,
                   sizeof *schema->sequences));
-  char *copy = mr__strdup(spec->name), *padding = spec->padding ? mr__strdup(spec->padding) : NULL;
-  if (!copy || (spec->padding && !padding)) {
-    mr__free(copy);
-    mr__free(padding);
-    return mr__fail_memory();
+  char *name = NULL, *padding = NULL;
+  int status = copy_text(&name, spec->name);
+  if (status == MR_OK) status = copy_text(&padding, spec->padding);
+  if (status != MR_OK) {
+    mr__free(name);
+    return status;
   }
   schema->sequences[schema->n_sequences++] = (struct mr__sequence){
-      .name = copy,
+      .name = name,
       .domain = spec->domain,
       .max = spec->max,
       .keep = spec->keep,
@@ -515,11 +522,6 @@ int mr__column_lists(const struct mr__column *column, uint64_t key) {
   return low < column->n_values && column->listed[low] == key;
 }
 
-static int by_key(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return (x > y) - (x < y);
-}
-
 /* Take over the list; no value twice. */
 static int copy_values(struct mr__column *column, const mr_column_spec *spec) {
   int is_listed = spec->type == MR_ID || spec->type == MR_IDS || spec->type == MR_LABEL;
@@ -534,7 +536,7 @@ static int copy_values(struct mr__column *column, const mr_column_spec *spec) {
     if (!column->values[i]) return mr__fail_memory();
     column->listed[i] = mr__key(spec->values[i], strlen(spec->values[i]), column->seed);
   }
-  qsort(column->listed, n, sizeof *column->listed, by_key);
+  mr__sort_keys(column->listed, n);
   for (size_t i = 1; i < n; i++)
     if (column->listed[i] == column->listed[i - 1])
       return mr__fail(MR_EINVAL, "column \"%s\": its list has a value twice", spec->name);
@@ -566,14 +568,26 @@ static int copy_sources(struct mr__column *column, const mr_column_spec *spec) {
   return MR_OK;
 }
 
+/* All of a column that has memory of its own, and what follows from its table. */
+static int fill_column(mr_schema *schema, const mr_column_spec *spec, struct mr__column *column) {
+  MR_TRY(copy_text(&column->name, spec->name));
+  MR_TRY(copy_text(&column->source, spec->source ? spec->source : spec->name));
+  MR_TRY(copy_text(&column->weights, spec->weights));
+  if (spec->type == MR_IDS) MR_TRY(copy_text(&column->padding, spec->padding));
+  MR_TRY(find_or_add_table(schema, spec, &column->table));
+  column->seed =
+      column->table >= 0 ? schema->tables[column->table].seed : mr__table_seed(column->name);
+  MR_TRY(copy_values(column, spec));
+  MR_TRY(copy_parts(column, schema, spec));
+  return copy_sources(column, spec);
+}
+
 int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
   MR_TRY(check_open(schema));
   MR_TRY(check_column(schema, spec));
   MR_TRY(mr__grow(&schema->columns, &schema->columns_capacity, schema->n_columns + 1,
                   sizeof *schema->columns));
   struct mr__column column = {
-      .name = mr__strdup(spec->name),
-      .source = mr__strdup(spec->source ? spec->source : spec->name),
       .type = spec->type,
       .domain = spec->domain,
       .sequence = spec->sequence ? mr_schema_find_sequence(schema, spec->sequence) : -1,
@@ -582,7 +596,6 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .width = spec->width,
       .weighted = spec->type == MR_IDS && (spec->weight_separator || spec->weights),
       .weight_separator = spec->type == MR_IDS ? spec->weight_separator : 0,
-      .weights = spec->weights ? mr__strdup(spec->weights) : NULL,
       .when = spec->type == MR_LABEL && spec->when ? mr_schema_find(schema, spec->when) : -1,
       .when_missing = spec->when_missing,
       .missing = spec->missing,
@@ -595,20 +608,7 @@ int mr_schema_add_column(mr_schema *schema, const mr_column_spec *spec) {
       .deviation = 1,
       .unseen = spec->type == MR_ID || spec->type == MR_IDS ? spec->unseen : 0,
   };
-  int has_texts = column.name && column.source && !column.weights == !spec->weights;
-  int status = has_texts ? MR_OK : mr__fail_memory();
-  if (status == MR_OK) status = find_or_add_table(schema, spec, &column.table);
-  if (status == MR_OK) {
-    column.seed =
-        column.table >= 0 ? schema->tables[column.table].seed : mr__table_seed(column.name);
-    status = copy_values(&column, spec);
-  }
-  if (status == MR_OK && spec->type == MR_IDS && spec->padding) {
-    column.padding = mr__strdup(spec->padding);
-    if (!column.padding) status = mr__fail_memory();
-  }
-  if (status == MR_OK) status = copy_parts(&column, schema, spec);
-  if (status == MR_OK) status = copy_sources(&column, spec);
+  int status = fill_column(schema, spec, &column);
   if (status != MR_OK) {
     clear_column(&column);
     return status;
@@ -644,6 +644,40 @@ static uint64_t add_numbers(uint64_t sum, const int64_t *numbers, size_t n) {
   return mr__hash(numbers, n * sizeof *numbers, sum + 2);
 }
 
+static uint64_t add_column(uint64_t sum, const mr_schema *schema, const struct mr__column *column) {
+  const float floats[] = {column->missing, column->least, column->most};
+  int32_t bits[3];
+  memcpy(bits, floats, sizeof bits);
+  int64_t numbers[] = {column->table,     column->type,
+                       column->domain,    column->separator,
+                       column->max,       column->width,
+                       column->transform, column->when_missing,
+                       column->clips,     column->normalize,
+                       column->buckets,   bits[0],
+                       bits[1],           bits[2]};
+  sum = add_text(add_text(sum, column->name), column->source);
+  sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
+  if (column->when >= 0) sum = add_text(sum, schema->columns[column->when].name);
+  const int64_t lists[] = {column->n_values, column->unseen};
+  sum = add_numbers(sum, lists, sizeof lists / sizeof *lists);
+  for (int v = 0; v < column->n_values; v++) sum = add_text(sum, column->values[v]);
+  for (int k = 0; k < column->n_sources; k++) sum = add_text(sum, column->sources[k]);
+  for (int k = 0; k < column->n_parts; k++)
+    sum = add_text(sum, schema->columns[column->parts[k]].name);
+  const int64_t weights = column->weight_separator;
+  if (weights) sum = add_numbers(sum, &weights, 1);
+  if (column->padding) sum = add_text(add_text(sum, "padding"), column->padding);
+  if (column->weights) sum = add_text(add_text(sum, "weights"), column->weights);
+  return sum;
+}
+
+static uint64_t add_sequence(uint64_t sum, const mr_schema *schema, int s) {
+  const struct mr__sequence *sequence = &schema->sequences[s];
+  int64_t numbers[] = {s, sequence->max, sequence->keep, sequence->separator};
+  sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
+  return sequence->padding ? add_text(add_text(sum, "padding"), sequence->padding) : sum;
+}
+
 uint64_t mr__schema_fingerprint(const mr_schema *schema) {
   uint64_t sum = 0;
   for (size_t i = 0; i < schema->n_tables; i++) {
@@ -653,34 +687,8 @@ uint64_t mr__schema_fingerprint(const mr_schema *schema) {
   }
   for (size_t i = 0; i < schema->n_columns; i++) {
     const struct mr__column *column = &schema->columns[i];
-    const float floats[] = {column->missing, column->least, column->most};
-    int32_t bits[3];
-    memcpy(bits, floats, sizeof bits);
-    int64_t numbers[] = {column->table,     column->type,
-                         column->domain,    column->separator,
-                         column->max,       column->width,
-                         column->transform, column->when_missing,
-                         column->clips,     column->normalize,
-                         column->buckets,   bits[0],
-                         bits[1],           bits[2]};
-    sum = add_text(add_text(sum, column->name), column->source);
-    sum = add_numbers(sum, numbers, sizeof numbers / sizeof *numbers);
-    if (column->when >= 0) sum = add_text(sum, schema->columns[column->when].name);
-    const int64_t lists[] = {column->n_values, column->unseen};
-    sum = add_numbers(sum, lists, sizeof lists / sizeof *lists);
-    for (int v = 0; v < column->n_values; v++) sum = add_text(sum, column->values[v]);
-    for (int k = 0; k < column->n_sources; k++) sum = add_text(sum, column->sources[k]);
-    for (int k = 0; k < column->n_parts; k++)
-      sum = add_text(sum, schema->columns[column->parts[k]].name);
-    const int64_t weights = column->weight_separator;
-    if (weights) sum = add_numbers(sum, &weights, 1);
-    if (column->padding) sum = add_text(add_text(sum, "padding"), column->padding);
-    if (column->weights) sum = add_text(add_text(sum, "weights"), column->weights);
-    if (column->sequence < 0) continue;
-    const struct mr__sequence *sequence = &schema->sequences[column->sequence];
-    int64_t more[] = {column->sequence, sequence->max, sequence->keep, sequence->separator};
-    sum = add_numbers(sum, more, sizeof more / sizeof *more);
-    if (sequence->padding) sum = add_text(add_text(sum, "padding"), sequence->padding);
+    sum = add_column(sum, schema, column);
+    if (column->sequence >= 0) sum = add_sequence(sum, schema, column->sequence);
   }
   return sum;
 }
