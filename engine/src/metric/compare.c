@@ -64,7 +64,7 @@ static int make_groups(struct job *job) {
   for (int64_t i = 0; i < n; i++) {
     struct group *group = &job->groups[job->group_of[i]];
     int positive = job->rows->labels[i] != 0.0f;
-    double weight = job->rows->weights ? (double)job->rows->weights[i] : 1;
+    double weight = mr__scores_weight(job->rows, i);
     group->weight += weight;
     group->positives += positive ? weight : 0;
     for (int m = 0; m < MODELS; m++) {
@@ -316,8 +316,7 @@ int mr_metric_compare(mr_comparison *out, const mr_scores *rows, const float *ot
   MR_TRY(mr__scores_check(rows));
   MR_TRY(mr__scores_check(&second));
   if (draws < 1) return mr__fail(MR_EINVAL, "draws is %d, expected 1 or more", (int)draws);
-  if (rows->n >= UINT32_MAX)
-    return mr__fail(MR_EINVAL, "n is %lld, at most %u fit", (long long)rows->n, UINT32_MAX - 1);
+  MR_TRY(mr__scores_check_count(rows->n));
   if (rows->n == 0) return MR_OK;
   struct job job = {.rows = rows, .scores = {rows->scores, other}, .seed = seed, .draws = draws};
   int status = compare(out, &job, pool);

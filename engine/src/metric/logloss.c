@@ -40,7 +40,7 @@ static void add(struct sums *sums, double weight, double loss, double p, int pos
 
 static void add_logit(struct sums *sums, double weight, double logit, int positive) {
   double small = exp(-fabs(logit));
-  add(sums, weight, mr__scores_loss(logit, small, positive), (logit < 0 ? small : 1) / (1 + small),
+  add(sums, weight, mr__scores_loss(logit, small, positive), mr__scores_probability(logit, small),
       positive);
 }
 
@@ -48,10 +48,6 @@ static void add_probability(struct sums *sums, double weight, double p, int posi
   const double least = 0x1p-23;
   double held = p < least ? least : p > 1 - least ? 1 - least : p;
   add(sums, weight, positive ? -log(held) : -log1p(-held), p, positive);
-}
-
-static double weight_of(const mr_scores *rows, int64_t i) {
-  return rows->weights ? (double)rows->weights[i] : 1;
 }
 
 static int run_block(void *argument, int64_t block, int worker) {
@@ -62,10 +58,11 @@ static int run_block(void *argument, int64_t block, int worker) {
   struct sums sums = {0};
   if (job->form == MR_LOGIT)
     for (int64_t i = begin; i < end; i++)
-      add_logit(&sums, weight_of(rows, i), (double)rows->scores[i], rows->labels[i] != 0.0f);
+      add_logit(&sums, mr__scores_weight(rows, i), (double)rows->scores[i],
+                rows->labels[i] != 0.0f);
   else
     for (int64_t i = begin; i < end; i++)
-      add_probability(&sums, weight_of(rows, i), (double)rows->scores[i],
+      add_probability(&sums, mr__scores_weight(rows, i), (double)rows->scores[i],
                       rows->labels[i] != 0.0f);
   job->blocks[block] = sums;
   return MR_OK;

@@ -36,7 +36,7 @@ static void add_run(const struct job *job, mr_bin *bin, struct sums *sums, int64
   double p = job->form == MR_LOGIT ? mr__scores_probability(score, exp(-fabs(score))) : score;
   for (int64_t i = from; i < to; i++) {
     uint32_t row = (uint32_t)job->sorted[i];
-    double w = rows->weights ? (double)rows->weights[row] : 1;
+    double w = mr__scores_weight(rows, row);
     int positive = rows->labels[row] != 0.0f;
     bin->positives += positive;
     sums->y += positive ? w : 0;
@@ -90,8 +90,7 @@ int mr_metric_reliability(mr_reliability *out, mr_bin *bins, int32_t n_bins, con
     return mr__fail(MR_EINVAL, "bins is %d, expected 1 to %d", (int)n_bins, MOST_BINS);
   MR_TRY(mr__scores_check_form(rows, form));
   int64_t n = rows->n;
-  if (n >= UINT32_MAX)
-    return mr__fail(MR_EINVAL, "n is %lld, at most %u fit", (long long)n, UINT32_MAX - 1);
+  MR_TRY(mr__scores_check_count(n));
   if (n == 0) return MR_OK;
   uint64_t *keys = mr__malloc((size_t)n * sizeof *keys), *sorted = NULL;
   if (keys) sorted = mr__malloc((size_t)n * sizeof *sorted);

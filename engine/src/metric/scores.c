@@ -35,6 +35,11 @@ int mr__scores_check(const mr_scores *rows) {
   return all_valid(rows) ? MR_OK : name_invalid_row(rows);
 }
 
+int mr__scores_check_count(int64_t n) {
+  if (n < UINT32_MAX) return MR_OK;
+  return mr__fail(MR_EINVAL, "n is %lld, at most %u fit", (long long)n, UINT32_MAX - 1);
+}
+
 static int check_probabilities(const mr_scores *rows) {
   int64_t i = 0;
   while (i < rows->n && rows->scores[i] >= 0 && rows->scores[i] <= 1) i++;

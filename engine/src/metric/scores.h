@@ -23,6 +23,13 @@ int mr__scores_check_form(const mr_scores *rows, int32_t form);
  * which has room for n; what `entries` holds is lost. */
 void mr__scores_sort(uint64_t *entries, uint64_t *sorted, int64_t n);
 
+/* MR_EINVAL where there are more rows than 32 bits can number. */
+int mr__scores_check_count(int64_t n);
+
+static inline double mr__scores_weight(const mr_scores *rows, int64_t i) {
+  return rows->weights ? (double)rows->weights[i] : 1;
+}
+
 /* The place of a row in error texts: people count from 1. */
 static inline long long mr__scores_place(int64_t row) { return (long long)row + 1; }
 
