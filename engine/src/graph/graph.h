@@ -33,6 +33,11 @@ struct mr__param {
   struct mr__param_spec spec;
 };
 
+/* How many numbers a weight has. */
+static inline size_t mr__param_size(const struct mr__param *param) {
+  return (size_t)param->spec.rows * (size_t)param->spec.columns;
+}
+
 /* A node that reads a table, and what the update of the table needs to know about it. */
 struct mr__lookup {
   int node, column, table; /* table: index into mr_graph.tables */
@@ -76,6 +81,13 @@ struct mr_graph {
   struct mr__graph_task *tasks;
   size_t n_tasks, tasks_capacity;
 };
+
+/* Floats of whole cache lines. */
+static inline size_t mr__whole_lines(size_t floats) { return (floats + 15) / 16 * 16; }
+
+/* The same, an odd number of lines: what lies so far apart is found all over a cache, and not in few
+ * of its sets. */
+static inline size_t mr__odd_lines(size_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 const struct mr__op *mr__node_op(const struct mr__node *node); /* of the family in use */
 

@@ -8,12 +8,6 @@
 #include "kernel/family.h"
 #include "kernel/vec.h"
 
-static size_t padded(size_t floats) { return (floats + 15) / 16 * 16; }
-
-static size_t param_size(const struct mr__param *param) {
-  return (size_t)param->spec.rows * (size_t)param->spec.columns;
-}
-
 static int place_params(mr_model *model) {
   const mr_graph *graph = model->graph;
   model->offset = mr__calloc(graph->n_params, sizeof *model->offset);
@@ -23,7 +17,7 @@ static int place_params(mr_model *model) {
     for (size_t p = 0; p < graph->n_params; p++) {
       if (graph->params[p].spec.trained != trained) continue;
       model->offset[p] = model->n_dense;
-      model->n_dense += padded(param_size(&graph->params[p]));
+      model->n_dense += mr__whole_lines(mr__param_size(&graph->params[p]));
     }
     if (trained) model->n_trained = model->n_dense;
   }
@@ -37,7 +31,7 @@ static int place_params(mr_model *model) {
 static void start_param(const mr_model *model, size_t index) {
   const struct mr__param_spec *spec = &model->graph->params[index].spec;
   float *w = model->param[index];
-  size_t n = param_size(&model->graph->params[index]);
+  size_t n = mr__param_size(&model->graph->params[index]);
   uint64_t place = mr__hash(model->graph->params[index].name,
                             strlen(model->graph->params[index].name), 0);
   float limit = (float)sqrt(6.0 / ((double)spec->rows + (double)spec->columns));
@@ -64,7 +58,7 @@ static int place_packed(mr_model *model) {
   if (!model->packed_offset) return mr__fail_memory();
   for (size_t i = 0; i < graph->n_nodes; i++) {
     model->packed_offset[i] = total;
-    total += padded(graph->nodes[i].packed);
+    total += mr__whole_lines(graph->nodes[i].packed);
   }
   /* The kernels load whole vectors: leave one panel behind the last weight. */
   model->packed = mr__malloc_aligned((total + MR__PANEL) * sizeof *model->packed);
@@ -171,14 +165,16 @@ void mr_model_free(mr_model *model) {
   mr__free(model);
 }
 
+void mr__model_prepare(mr_model *model, size_t i) {
+  const struct mr__node *node = &model->graph->nodes[i];
+  const struct mr__op *op = mr__node_op(node);
+  if (op->prepare)
+    op->prepare(node, model->param + node->first_param, model->packed + model->packed_offset[i]);
+}
+
 int mr_model_changed(mr_model *model) {
   model->version++;
-  for (size_t i = 0; i < model->graph->n_nodes; i++) {
-    const struct mr__node *node = &model->graph->nodes[i];
-    const struct mr__op *op = mr__node_op(node);
-    if (op->prepare)
-      op->prepare(node, model->param + node->first_param, model->packed + model->packed_offset[i]);
-  }
+  for (size_t i = 0; i < model->graph->n_nodes; i++) mr__model_prepare(model, i);
   return MR_OK;
 }
 
@@ -205,7 +201,7 @@ int mr_model_take_weight(mr_model *model, int32_t index, const mr_model *from,
   if (to->spec.rows != other->rows || to->spec.columns != other->columns)
     return mr__fail(MR_ESHAPE, "\"%s\" is %d x %d there, %d x %d here", to->name, other->rows,
                     other->columns, to->spec.rows, to->spec.columns);
-  memcpy(model->param[index], from->param[from_index], param_size(to) * sizeof(float));
+  memcpy(model->param[index], from->param[from_index], mr__param_size(to) * sizeof(float));
   return MR_OK;
 }
 
@@ -229,7 +225,7 @@ int mr_model_take_part(mr_model *model, int32_t index, int32_t part, const mr_mo
 
 int mr_model_check(const mr_model *model) {
   for (size_t p = 0; p < model->graph->n_params; p++)
-    if (!mr__all_finite(model->param[p], param_size(&model->graph->params[p])))
+    if (!mr__all_finite(model->param[p], mr__param_size(&model->graph->params[p])))
       return mr__fail(MR_ENAN, "weight \"%s\" is not finite", model->graph->params[p].name);
   for (int t = 0; t < model->n_tables; t++) {
     const struct mr__table *table = &model->tables[t];

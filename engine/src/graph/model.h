@@ -33,4 +33,7 @@ int mr__model_new_empty(mr_model **out, const mr_graph *graph, uint64_t seed);
  * where a column reads it, and the values that columns list. The first failure of `take` ends it. */
 int mr__model_each_kept(mr_model *model, int t, int (*take)(struct mr__table *table, uint64_t key));
 
+/* Bring the form that forward reads of a node's weights up to date. */
+void mr__model_prepare(mr_model *model, size_t node);
+
 #endif

@@ -21,11 +21,7 @@ static int differentiates(const struct mr__plan *plan, int node, int input) {
   return !(flags(plan, node) & MR__OBJECTIVE) || input == 0;
 }
 
-static int forward_unit(const struct mr__plan *plan, int phase) {
-  (void)plan;
-  return phase;
-}
-
+/* Forward of a phase is in the unit of its number. */
 static int backward_unit(const struct mr__plan *plan, int phase) {
   return 2 * (plan->n_phases - 1) - phase;
 }
@@ -401,10 +397,10 @@ static void mark_lives(struct mr__plan *plan, const int32_t *outputs, int n_outp
     const struct mr__node_plan *node = &plan->nodes[i];
     if (!node->wanted) continue;
     int statistics = plan->train && (flags(plan, i) & MR__STATISTICS);
-    use_forward(plan, i, forward_unit(plan, node->phase));
+    use_forward(plan, i, node->phase);
     if (statistics) /* collect */
-      use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value,
-          forward_unit(plan, node->phase - 1), forward_time(plan, i));
+      use(plan, plan->nodes[plan->graph->nodes[i].inputs[0]].value, node->phase - 1,
+          forward_time(plan, i));
     if (plan->train && node->has_grad) {
       int time = backward_time(plan, i);
       use_backward(plan, i, node->backward_unit, time);

@@ -52,10 +52,9 @@ struct mr__buffer {
 };
 
 /* What a row of a buffer takes in the workspace, and, but for rows of one float, which lie side by
- * side, from row to row. Rows start on cache lines, and are an odd number of them: so the same column
- * of many rows is found all over a cache, and not in few of its sets. */
+ * side, from row to row: so the same column of many rows is found all over a cache. */
 static inline int mr__row_floats(const struct mr__buffer *buffer) {
-  return ((buffer->width + 15) / 16 | 1) * 16;
+  return (int)mr__odd_lines((size_t)buffer->width);
 }
 
 /* The workspace has two regions, since there are many more behaviours than samples. */

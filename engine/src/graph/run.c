@@ -354,6 +354,10 @@ static int use_batch(mr_run *run, const mr_batch *batch) {
   return MR_OK;
 }
 
+int mr__run_check_trains(const mr_run *run) {
+  return run->plan.train ? MR_OK : mr__fail(MR_EINVAL, "this run only predicts");
+}
+
 int mr__run_check_trainer(const mr_run *run) {
   if (run->model->trainer == run) return MR_OK;
   return mr__fail(MR_EINVAL, "another run has begun to train this model since");
@@ -361,7 +365,7 @@ int mr__run_check_trainer(const mr_run *run) {
 
 int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
   *loss = NAN;
-  if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  MR_TRY(mr__run_check_trains(run));
   MR_TRY(mr__run_check_trainer(run));
   run->has_gradient = 0;
   mr__profile_start(run->profile);
@@ -392,7 +396,7 @@ int mr_run_gradient(mr_run *run, const mr_batch *batch, double *loss) {
 }
 
 int mr_run_make_rows(mr_run *run, const mr_batch *batch) {
-  if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  MR_TRY(mr__run_check_trains(run));
   MR_TRY(check_schema(run, batch->schema));
   run->has_gradient = 0;
   return mr__touched_insert(&run->rows, batch, run->pool);

@@ -154,6 +154,8 @@ int mr__run_readers(const mr_run *run, const struct mr__share *share, struct mr_
 
 /* run.c: where a node's value or gradient lies; for kept buffers, from the batch's first row. */
 struct mr__matrix mr__run_kept(const mr_run *run, struct mr__place place, int width);
+/* MR_EINVAL: the run only predicts. */
+int mr__run_check_trains(const mr_run *run);
 /* Whether the tables are laid out for this run's optimizer. */
 int mr__run_check_trainer(const mr_run *run);
 /* Whether the part that a lookup reads steps. */

@@ -38,7 +38,7 @@ static int needs_packed_back(const mr_run *run, size_t i) {
 
 /* The kernels load whole vectors: one panel is left behind the last weight. */
 static size_t packed_back_floats(const mr_run *run, size_t i) {
-  return (run->model->graph->nodes[i].packed_back + MR__PANEL + 15) / 16 * 16;
+  return mr__whole_lines(run->model->graph->nodes[i].packed_back + MR__PANEL);
 }
 
 /* Backward needs the weights in a form of its own where an input's gradient is wanted: all of them in
@@ -74,8 +74,7 @@ static int list_zeroed(mr_run *run) {
                       (int)p == node->first_param && run->plan.nodes[param->node].has_grad;
     if (param->spec.trained && !overwritten)
       run->zeroed[run->n_zeroed++] =
-          (struct mr__zeroed){run->model->offset[p],
-                              (size_t)param->spec.rows * (size_t)param->spec.columns};
+          (struct mr__zeroed){run->model->offset[p], mr__param_size(param)};
   }
   return MR_OK;
 }
@@ -94,8 +93,7 @@ static int make_lanes(mr_run *run) {
   run->lanes = mr__calloc((size_t)run->n_lanes, sizeof *run->lanes);
   if (!run->lanes || !run->statistics) return mr__fail_memory();
   if (!run->plan.train) return MR_OK;
-  /* An odd number of cache lines apart, so that not all find their place in the same sets. */
-  size_t stride = ((run->model->n_trained + 15) / 16 | 1) * 16;
+  size_t stride = mr__odd_lines(run->model->n_trained);
   run->gradients = mr__malloc_aligned((size_t)run->n_lanes * stride * sizeof *run->gradients);
   if (!run->gradients) return mr__fail_memory();
   memset(run->gradients, 0, (size_t)run->n_lanes * stride * sizeof *run->gradients);

@@ -81,12 +81,12 @@ static int make_stretches(mr_run *run) {
   const mr_graph *graph = run->model->graph;
   size_t most = 0;
   for (size_t p = 0; p < graph->n_params; p++)
-    most += (size_t)graph->params[p].spec.rows * (size_t)graph->params[p].spec.columns / STRETCH + 1;
+    most += mr__param_size(&graph->params[p]) / STRETCH + 1;
   run->stretches = mr__calloc(most, sizeof *run->stretches);
   if (!run->stretches) return mr__fail_memory();
   for (size_t p = 0; p < graph->n_params; p++) {
     const struct mr__param_spec *spec = &graph->params[p].spec;
-    size_t n = (size_t)spec->rows * (size_t)spec->columns;
+    size_t n = mr__param_size(&graph->params[p]);
     int steps = spec->trained && !run->param_frozen[p];
     for (size_t first = 0; steps && first < n; first += STRETCH)
       run->stretches[run->n_stretches++] =
@@ -396,13 +396,8 @@ int mr__run_prepare_back(mr_run *run) {
 /* Both forms of a node's weights, one task each. */
 static int prepare_node(void *argument, int64_t task, int worker) {
   mr_run *run = argument;
-  mr_model *model = run->model;
-  int64_t i = task / 2;
-  if (task % 2) return prepare_node_back(run, i, worker);
-  const struct mr__node *node = &model->graph->nodes[i];
-  const struct mr__op *op = mr__node_op(node);
-  if (op->prepare)
-    op->prepare(node, model->param + node->first_param, model->packed + model->packed_offset[i]);
+  if (task % 2) return prepare_node_back(run, task / 2, worker);
+  mr__model_prepare(run->model, (size_t)task / 2);
   return MR_OK;
 }
 

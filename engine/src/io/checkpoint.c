@@ -126,7 +126,7 @@ static int write_dense(const mr_run *run, const char *path) {
   if (status == MR_OK) status = mr__writer_open(&writer, path, NULL, 0);
   for (size_t p = 0; p < graph->n_params; p++)
     for (int s = -1; status == MR_OK && s < states_of(run, p); s++) {
-      size_t n = (size_t)graph->params[p].spec.rows * (size_t)graph->params[p].spec.columns;
+      size_t n = mr__param_size(&graph->params[p]);
       state_name(name, &graph->params[p], s);
       status = s < 0 ? mr__writer_weight(&writer, name, numbers_of(run, p, s), n)
                      : mr__writer_tensor(&writer, name, numbers_of(run, p, s), n * sizeof(float));
@@ -437,7 +437,7 @@ static int put_in_place(const char *making, const char *folder) {
 
 int mr_run_save(const mr_run *run, const char *folder, const char *state) {
   char making[MR__PATH_BYTES], parent[MR__PATH_BYTES];
-  if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  MR_TRY(mr__run_check_trains(run));
   MR_TRY(path_aside(making, folder));
   MR_TRY(mr__path_parent(parent, folder));
   MR_TRY(mr__remove_folder(making));
@@ -478,7 +478,7 @@ static int read_files(mr_run *run, const char *folder) {
 
 int mr_run_restore(mr_run *run, const char *folder, char **state) {
   *state = NULL;
-  if (!run->plan.train) return mr__fail(MR_EINVAL, "this run only predicts");
+  MR_TRY(mr__run_check_trains(run));
   struct mr__string text = {0};
   struct mr__json manifest = {0};
   char path[MR__PATH_BYTES];

@@ -98,7 +98,7 @@ static int put_tensors(struct mr__tensor_writer *writer, const mr_model *model,
                        const struct mr__texts *texts) {
   for (size_t p = 0; p < model->graph->n_params; p++) {
     const struct mr__param *param = &model->graph->params[p];
-    size_t n = (size_t)param->spec.rows * (size_t)param->spec.columns;
+    size_t n = mr__param_size(param);
     MR_TRY(mr__writer_weight(writer, param->name, model->param[p], n));
   }
   for (int t = 0; t < model->n_tables; t++) {
@@ -149,8 +149,7 @@ static int read_weights(const struct mr__tensor_file *file, mr_model *model) {
     const struct mr__param *param = &model->graph->params[p];
     MR_TRY(mr__tensor_file_floats(file, param->name, param->spec.rows, param->spec.columns,
                                   model->param[p]));
-    MR_TRY(check_finite(param->name, model->param[p],
-                        (size_t)param->spec.rows * (size_t)param->spec.columns));
+    MR_TRY(check_finite(param->name, model->param[p], mr__param_size(param)));
   }
   return MR_OK;
 }
