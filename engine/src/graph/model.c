@@ -314,9 +314,6 @@ int mr_model_export(const mr_model *model, int32_t index, uint64_t *keys, float 
   MR_TRY(check_index("table", index, (size_t)model->n_tables));
   const struct mr__table *table = &model->tables[index];
   mr__table_sorted_keys(table, keys);
-  int64_t rows = mr__table_rows(table);
-  for (int64_t r = 0; r < rows; r++)
-    memcpy(values + r * table->width, mr__table_find(table, keys[r]),
-           (size_t)table->width * sizeof *values);
+  mr__table_copy(table, keys, mr__table_rows(table), 0, table->width, values);
   return MR_OK;
 }

@@ -15,7 +15,7 @@
 #include "kernel/vec.h"
 
 enum { ROWS_AT_ONCE = 1024, NAME_BYTES = 300 };
-enum { AHEAD = 16 }; /* rows and slots are asked for so long before they are used */
+enum { AHEAD = 16 }; /* slots are asked for so long before they are used */
 
 static const char SUMS[] = "sums";
 
@@ -143,14 +143,9 @@ int mr__writer_list_table(struct mr__tensor_writer *writer, const char *prefix,
 static int put_vectors(struct mr__tensor_writer *writer, const struct mr__table *table,
                        const uint64_t *keys, int64_t n, int vector, float *buffer) {
   size_t width = (size_t)table->width;
-  float *rows[ROWS_AT_ONCE];
   for (int64_t first = 0; first < n; first += ROWS_AT_ONCE) {
     int64_t some = n - first < ROWS_AT_ONCE ? n - first : ROWS_AT_ONCE;
-    mr__table_find_all(table, keys + first, some, rows);
-    for (int64_t r = 0; r < some; r++) {
-      if (r + AHEAD < some) __builtin_prefetch(rows[r + AHEAD] + (size_t)vector * width);
-      memcpy(buffer + (size_t)r * width, rows[r] + (size_t)vector * width, width * sizeof *buffer);
-    }
+    mr__table_copy(table, keys + first, some, vector * table->width, table->width, buffer);
     if (vector == 0 && !mr__all_finite(buffer, (size_t)some * width))
       return mr__fail(MR_ENAN, "a row of table \"%s\" is not finite; nothing was written",
                       table->name);

@@ -295,6 +295,21 @@ void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int
   }
 }
 
+void mr__table_copy(const struct mr__table *table, const uint64_t *keys, int64_t n, int from,
+                    int floats, float *out) {
+  enum { AT_ONCE = 256, AHEAD = 16 };
+  float *rows[AT_ONCE];
+  size_t width = (size_t)floats;
+  for (int64_t first = 0; first < n; first += AT_ONCE) {
+    int64_t some = n - first < AT_ONCE ? n - first : AT_ONCE;
+    mr__table_find_all(table, keys + first, some, rows);
+    for (int64_t r = 0; r < some; r++, out += width) {
+      if (r + AHEAD < some) __builtin_prefetch(rows[r + AHEAD] + from);
+      memcpy(out, rows[r] + from, width * sizeof *out);
+    }
+  }
+}
+
 static int fail_mapped(const struct mr__table *table) {
   return mr__fail(MR_EINVAL, "table \"%s\" is that of a file, which is only read", table->name);
 }

@@ -205,6 +205,10 @@ size_t mr__table_places(const struct mr__table *table);
 void mr__table_find_all(const struct mr__table *table, const uint64_t *keys, int64_t n,
                         float **rows);
 
+/* `floats` of each row of keys that the table has, from the `from`-th on, [n, floats]. */
+void mr__table_copy(const struct mr__table *table, const uint64_t *keys, int64_t n, int from,
+                    int floats, float *out);
+
 /* The slot of a key in its shard, with a new row where the key is new. */
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
 
