@@ -55,6 +55,19 @@ local function picked(slices, n)
   return result
 end
 
+-- The slices of test.csv by how often train.csv has its ads; `more`: other fields.
+local function by_frequency(dir, min_count, more)
+  helper.write(dir .. "/fields.yaml", ([[
+data: {train: train.csv, test: test.csv, cache: cache%d}
+defaults: {min_count: %d}
+label: click
+fields:
+  - {name: ad, side: ad, type: id}
+%s]]):format(min_count, min_count, more or ""))
+  local data = assert(Dataset.open(dir .. "/fields.yaml", { threads = 1 }))
+  return assert(Slices.by_frequency(data.test, data.train, "ad"))
+end
+
 local function expected(rows, name_of)
   local result = {}
   for i, row in ipairs(rows) do
@@ -125,15 +138,7 @@ describe("slices", function()
     helper.write(dir .. "/test.csv", "ad,click\ng,0\na,1\ne,0\nd,1\nc,0\nb,1\ne,1\n,0\nf,0\n")
     for least, names in pairs { { "none", "1 to 9", "10 to 99", "100 to 999" },
       { "fewer than 2", "2 to 9", "10 to 99", "100 to 999" } } do
-      helper.write(dir .. "/fields.yaml", ([[
-data: {train: train.csv, test: test.csv, cache: cache%d}
-defaults: {min_count: %d}
-label: click
-fields:
-  - {name: ad, side: ad, type: id}
-]]):format(least, least))
-      local data = assert(Dataset.open(dir .. "/fields.yaml", { threads = 1 }))
-      local slices = assert(Slices.by_frequency(data.test, data.train, "ad"))
+      local slices = by_frequency(dir, least)
       local first = least == 1 and { { 0, 7 }, { 1, 5, 8 } } or { { 0, 1, 7 }, { 5, 8 } }
       assert.same({ [names[1]] = first[1], [names[2]] = first[2], [names[3]] = { 3, 4 },
         [names[4]] = { 2, 6 } }, picked(slices, 9))
@@ -152,16 +157,8 @@ fields:
     for least, rows in pairs { [3] = { ["fewer than 3"] = { 0, 1, 5 }, ["3 to 9"] = { 2 },
       ["10 to 99"] = { 3, 4 } }, [20] = { ["fewer than 20"] = { 0, 1, 2, 3, 5 },
       ["20 to 99"] = { 4 } } } do
-      helper.write(dir .. "/fields.yaml", ([[
-data: {train: train.csv, test: test.csv, cache: cache%d}
-defaults: {min_count: %d}
-label: click
-fields:
-  - {name: ad, side: ad, type: id}
-  - {name: seen, side: user, type: id, table: ad}
-]]):format(least, least))
-      local data = assert(Dataset.open(dir .. "/fields.yaml", { threads = 1 }))
-      assert.same(rows, picked(assert(Slices.by_frequency(data.test, data.train, "ad")), 6))
+      assert.same(rows, picked(by_frequency(dir, least,
+        "  - {name: seen, side: user, type: id, table: ad}\n"), 6))
     end
   end)
 
