@@ -1,0 +1,41 @@
+-- tools/test-spec: one spec file, and how it ended.
+local helper = require "helper"
+
+describe("tools/test-spec", function()
+  -- What it prints of a spec with this body, stopped after so many seconds if that is given.
+  local function run(body, seconds)
+    local dir = helper.temp_dir()
+    local path = helper.write(dir .. "/some_spec.lua", ([[
+describe("some", function()
+  it("test", function() %s end)
+end)]]):format(body))
+    local status, out, err = helper.shell(("sh tools/test-spec %s %s %s"):format(dir, path,
+      seconds or ""))
+    assert.same({ 0, "" }, { status, err })
+    local counts = helper.read(("%s/%s.counts"):format(dir, (path:gsub("/", "."))))
+    return (out:gsub(path, "SPEC")), counts
+  end
+
+  it("counts what passed", function()
+    local out, counts = run("assert(true)", 600)
+    assert.same({ "SPEC: 1 passed\n", "1 0 0\n" }, { out, counts })
+  end)
+
+  it("says that one ended before its last test", function()
+    local out, counts = run("os.exit(3)", 600)
+    assert.same({ "test: SPEC ended before its last test\nSPEC: 0 passed, 1 failed\n", "0 1 0\n" },
+      { out, counts })
+  end)
+
+  it("stops one that hangs, and what that has started", function()
+    local started = helper.temp_dir() .. "/started"
+    local out, counts = run(("os.execute 'echo $$ >%s; exec sleep 600'"):format(started), 2)
+    assert.same({ "test: SPEC was stopped after 2 seconds\nSPEC: 0 passed, 1 failed\n", "0 1 0\n" },
+      { out, counts })
+    -- On a busy machine it may not have come as far.
+    if helper.exists(started) then
+      local wait = "(for i in $(seq 600); do kill -0 %d || exit 0; sleep 0.1; done; exit 1)"
+      assert.equal(0, (helper.shell(wait:format(tonumber(helper.read(started))))))
+    end
+  end)
+end)
