@@ -18,7 +18,12 @@ function Split.open(schema, cache, name)
   local ok, message = mr.ok(C.mr_dataset_open(out, schema.handle, cache))
   if not ok then return nil, message end
   local split = Split.of(out[0], schema, name)
-  split.cache, split.cache_bytes = cache, require "lfs".attributes(cache, "size")
+  local attributes, why = require "lfs".attributes(cache)
+  if not attributes then
+    split:close()
+    return nil, ("%s: %s"):format(cache, (why:gsub("^.*: ", "")))
+  end
+  split.cache, split.cache_bytes = cache, attributes.size
   return split
 end
 
