@@ -5,6 +5,7 @@
 local json = require "moonrank.json"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
+local read_file = require "moonrank.read_file"
 local C = mr.C
 
 local Checkpoints = {}
@@ -146,9 +147,8 @@ end
 
 -- What an older checkpoint says, to know which best model it needs; nil where it is damaged.
 local function read_state(path)
-  local file = io.open(path .. "/manifest.json", "rb")
-  local manifest = file and json.decode(file:read "*a") or nil
-  if file then file:close() end
+  local text = read_file(path .. "/manifest.json")
+  local manifest = text and json.decode(text) or nil
   return manifest and type(manifest.state) == "string" and json.decode(manifest.state) or nil
 end
 

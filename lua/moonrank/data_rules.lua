@@ -4,6 +4,7 @@
 -- @module moonrank.data_rules
 local config_split = require "moonrank.config_split"
 local path_of = require "moonrank.path"
+local read_file = require "moonrank.read_file"
 
 local M = {}
 
@@ -21,13 +22,8 @@ local function lines_of(text)
 end
 
 local function read(path)
-  local file, message = io.open(path, "rb")
-  if not file then return nil, message end
-  local text
-  text, message = file:read(MOST_BYTES + 1)
-  file:close()
-  if message then return nil, ("%s: %s"):format(path, message) end
-  text = text or ""
+  local text, message = read_file(path, MOST_BYTES + 1)
+  if not text then return nil, message end
   if #text > MOST_BYTES then
     return nil, ("%s: larger than %d bytes"):format(path, MOST_BYTES)
   end

@@ -14,6 +14,7 @@ local json = require "moonrank.json"
 local libc = require "moonrank.libc"
 local mr = require "moonrank.ffi"
 local path_of = require "moonrank.path"
+local read_file = require "moonrank.read_file"
 local yaml = require "moonrank.yaml"
 
 local RunFolder = {}
@@ -103,16 +104,9 @@ end
 
 -- The first bytes of a file, "" where there is none.
 local function first_bytes(path, size)
-  local file, message, code = io.open(path, "rb")
-  if not file then
-    if code == ENOENT then return "" end
-    return nil, message
-  end
-  local text
-  text, message = file:read(size)
-  file:close()
-  if message then return nil, ("%s: %s"):format(path, message) end
-  return text or ""
+  local text, message, code = read_file(path, size)
+  if code == ENOENT then return "" end
+  return text, message
 end
 
 -- Have config.yaml say what the run now does, where that is more epochs than before, or other ways

@@ -6,6 +6,7 @@
 -- @module moonrank.script
 local interrupt = require "moonrank.interrupt"
 local path_of = require "moonrank.path"
+local read_file = require "moonrank.read_file"
 local suggest = require "moonrank.suggest"
 
 local M = {}
@@ -64,12 +65,9 @@ end
 function M.load(name, folder)
   local path, message = M.find(name, folder)
   if not path then return nil, message end
-  local file
-  file, message = io.open(path, "rb")
-  if not file then return nil, message end
-  local text = file:read "*a"
-  file:close()
-  local chunk
+  local text, chunk
+  text, message = read_file(path)
+  if not text then return nil, message end
   chunk, message = load(text, "@" .. path, "t", guarded_environment())
   if not chunk then return nil, message end
   local ok, script = interrupt.pcall(chunk)

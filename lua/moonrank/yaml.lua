@@ -15,11 +15,13 @@
 --     index    of a map: the entries by key
 --     source, line, column (from 1), option: see where()
 -- @module moonrank.yaml
+local read_file = require "moonrank.read_file"
 local sorted_keys = require "moonrank.sorted_keys"
 
 local M = {}
 
 local MAX_BYTES, MAX_DEPTH, MAX_NODES = 1024 * 1024, 32, 100000
+local EISDIR = 21
 
 -- ---- places ----
 
@@ -233,15 +235,9 @@ end
 -- @treturn ?table the root node
 -- @treturn ?string what is wrong
 function M.read(path)
-  local file, message = io.open(path, "rb")
-  if not file then return nil, message end
-  local text = file:read(MAX_BYTES + 1)
-  file:close()
-  if not text then
-    local mode = require "lfs".attributes(path, "mode")
-    if mode == "directory" then return nil, path .. ": is a folder" end
-    text = ""
-  end
+  local text, message, code = read_file(path, MAX_BYTES + 1)
+  if code == EISDIR then return nil, path .. ": is a folder" end
+  if not text then return nil, message end
   return M.parse(text, path)
 end
 
