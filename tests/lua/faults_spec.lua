@@ -3,7 +3,8 @@
 -- the run goes on to the same model, byte for byte. strace makes the faults.
 --
 -- Each call gets one kind of fault here, in turn; with MOONRANK_FAULTS=all (`make check`) each call
--- gets each kind, and the run from its beginning is gone through as well.
+-- gets each kind, and the run from its beginning is gone through as well, and the reading of its
+-- configuration and data, which the main thread and one that builds a cache take part in.
 local helper = require "helper"
 local lfs = require "lfs"
 
@@ -15,9 +16,10 @@ local REASONS = { EIO = "Input/output error", ENOSPC = "No space left on device"
 local CALLS = { "openat", "read", "pread64", "write", "pwrite64", "lseek", "fsync", "fdatasync",
   "close", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat",
   "ftruncate", "getdents64", "newfstatat", "fstat", "stat" }
--- A failure of these must end the command: what they do is what saving is.
-local NEVER_IGNORED = { write = true, fsync = true, rename = true, renameat = true,
-  renameat2 = true, mkdir = true, mkdirat = true, getdents64 = true }
+-- A failure of these must end the command: what they do is what reading and saving is.
+local NEVER_IGNORED = {}
+for _, name in ipairs { "read", "pread64", "write", "pwrite64", "ftruncate", "fsync", "rename",
+  "renameat", "renameat2", "mkdir", "mkdirat", "getdents64" } do NEVER_IGNORED[name] = true end
 
 local works = helper.can_trace()
 if ALL then assert(works, "strace does not work here") end
@@ -85,40 +87,103 @@ end
 
 -- ---- the calls of a run ----
 
--- Those of the main thread that speak of the watched folder: { name, count (its how-manieth call of
--- that name), line, committed (the newest checkpoint that had been reported before it) }.
+-- The watched paths of a line: of its file, or else those that it names (two of a renaming).
+local function paths_of(line, watched)
+  local paths, file = {}, line:match "^[%d ]*[%w_]+%(%d+<([^>]*)>"
+  for path in (file and '"' .. file .. '"' or line):gmatch '"([^"]*)"' do
+    if path:sub(1, #watched) == watched then paths[#paths + 1] = path end
+  end
+  return paths
+end
+
+-- Those that speak of the watched folder, in the order of time: { thread, name, paths, line,
+-- committed (the newest checkpoint that had been reported before it) }; and the main thread.
 local function calls_of(log, watched, out)
-  local calls, counts, main = {}, {}, nil
+  local calls, main = {}, nil
   local renamed, committed = -1, -1
   for line in helper.read(log):gmatch "[^\n]+" do
     local thread, name = line:match "^(%d+) +([%w_]+)%("
     if thread then
       main = main or thread
-      local speaks = line:find(watched, 1, true) ~= nil and name ~= "execve"
-      assert(thread == main or not speaks, "another thread: " .. line)
-      if thread == main then
-        counts[name] = (counts[name] or 0) + 1
-        if speaks then
-          calls[#calls + 1] = { name = name, count = counts[name], line = line,
-            committed = committed }
-        end
-        local step = name:find "^rename" and line:match '/step%-(%d+)"[^"]*$'
-        if step then renamed = tonumber(step) end
-        if name == "fsync" and line:find("<" .. out .. "/checkpoints>", 1, true) then
-          committed = renamed
-        end
+      local paths = name == "execve" and {} or paths_of(line, watched)
+      if #paths > 0 then
+        calls[#calls + 1] = { thread = thread, name = name, paths = paths, line = line,
+          committed = committed }
+      end
+      local step = name:find "^rename" and line:match '/step%-(%d+)"[^"]*$'
+      if step then renamed = tonumber(step) end
+      if name == "fsync" and line:find("<" .. out .. "/checkpoints>", 1, true) then
+        committed = renamed
       end
     end
   end
-  return calls, committed
+  return calls, main, committed
 end
 
-local function traced(trace, run)
+-- strace counts the calls of each thread for itself, and of those that speak of certain paths if it
+-- is told so. The how-manieth of its thread a call then is; nil if another thread has come as far
+-- before it. (Those that come as far later fail, too, in a run that outlives the first fault.)
+local function count_of(calls, i, paths, alone)
+  local wanted, counts = calls[i], {}
+  for k = 1, i do
+    local call, counted = calls[k], false
+    for _, path in ipairs(call.paths) do counted = counted or paths[path] end
+    if call.name == wanted.name and counted and not (alone and call.thread ~= wanted.thread) then
+      counts[call.thread] = (counts[call.thread] or 0) + 1
+    end
+  end
+  for thread, count in pairs(counts) do
+    if thread ~= wanted.thread and count >= counts[wanted.thread] then return nil end
+  end
+  return counts[wanted.thread]
+end
+
+-- The paths that tell a call of another thread from those of all others: its own, or else all that
+-- its thread speaks of. Where the main thread has looked at the same file before, looking at it
+-- (stat) and closing it after reading have none: a missing file, too, fails like the first, and
+-- nothing depends on the second.
+local function telling_paths(calls, i, of_thread)
+  for _, paths in ipairs { calls[i].own, of_thread } do
+    local count = count_of(calls, i, paths)
+    if count then return paths, count end
+  end
+  local name = calls[i].name
+  assert(name:find "stat" or name == "close", "not told from those before it: " .. calls[i].line)
+end
+
+-- The calls that strace can be told of, with `options` and `count`. For one of the main thread no
+-- other is traced.
+local function addressed(calls, main)
+  local of_thread, found = {}, {}
+  for _, call in ipairs(calls) do
+    of_thread[call.thread] = of_thread[call.thread] or {}
+    call.own = {}
+    for _, path in ipairs(call.paths) do
+      call.own[path], of_thread[call.thread][path] = true, true
+    end
+  end
+  for i, call in ipairs(calls) do
+    local paths = call.own
+    if call.thread == main then
+      call.count, call.options = count_of(calls, i, paths, "alone"), ""
+    else
+      paths, call.count = telling_paths(calls, i, of_thread[call.thread])
+      call.options = "-f "
+    end
+    if call.count then
+      for path in pairs(paths) do
+        call.options = call.options .. "-P " .. helper.quote(path) .. " "
+      end
+      found[#found + 1] = call
+    end
+  end
+  return found
+end
+
+local function traced(options, run)
   local log = base .. "/trace"
-  -- With --seccomp-bpf, which spares the calls that are not asked for, no signal is sent.
-  local quick = trace:find "signal" and "" or "--seccomp-bpf"
-  local status, _, err = helper.shell(("strace -f %s -y -s 200 -o %s %s %s"):format(quick, log,
-    trace, run))
+  local status, _, err = helper.shell(("strace -q -y -s 200 -o %s %s %s"):format(log, options,
+    run))
   return status, err, log
 end
 
@@ -126,11 +191,11 @@ local function baseline(job)
   job.prepare()
   local names = {}
   for i, name in ipairs(CALLS) do names[i] = "?" .. name end
-  local status, err, log = traced("-e trace=" .. table.concat(names, ","), job.command)
+  local status, err, log = traced("-f -e trace=" .. table.concat(names, ","), job.command)
   assert.same({ 0, "" }, { status, err })
-  local calls, committed = calls_of(log, job.watched, job.out)
+  local calls, main, committed = calls_of(log, job.watched, job.out)
   assert.equal(2, committed)
-  return calls
+  return addressed(calls, main)
 end
 
 -- ---- one fault ----
@@ -142,26 +207,32 @@ local function check_failure(call, kind, status, err, what)
   assert(err:find(REASONS[kind], 1, true) or not NEVER_IGNORED[call.name], what .. "\n" .. err)
 end
 
--- The call that failed; a line that another thread's interrupted is two.
-local function injected_at(trace)
-  local before, line = ("\n" .. trace):match "^(.*)\n([^\n]*%(INJECTED%))"
-  if line and line:find("resumed>", 1, true) then
-    line = before:match("^.*\n(" .. line:match "^%d+" .. "[^\n]*<unfinished)")
+-- The call that the first fault was at; a line that another thread's interrupted is two.
+local function struck(trace, kind)
+  local last
+  for line in trace:gmatch "[^\n]+" do
+    if line:match "^[%d ]*[%w_]+%(" then last = line end
+    if kind ~= "KILL" and line:find("(INJECTED)", 1, true) then
+      local thread = line:match "^(%d+) +<%.%.%."
+      return thread and trace:match("\n(" .. thread .. "[^\n]*<unfinished)") or line
+    end
   end
-  return line or ""
+  return last or ""
 end
 
 local function check_fault(job, call, kind)
   job.prepare()
   local how = kind == "KILL" and "signal=KILL" or "error=" .. kind
-  local status, err, log = traced(("-e trace=%s -e inject=%s:%s:when=%d"):format(call.name,
-    call.name, how, call.count), job.command)
+  local status, err, log = traced(("%s-e trace=%s -e inject=%s:%s:when=%d"):format(call.options,
+    call.name, call.name, how, call.count), job.command)
   local what = ("%s at %s"):format(kind, call.line)
   local trace = helper.read(log)
+  local at = struck(trace, kind)
+  assert(at:find(call.name, 1, true), what .. ": another call: " .. trace)
+  assert.same(call.paths, paths_of(at, job.watched), what .. ": another call: " .. trace)
   if kind == "KILL" then
     assert(status == 137 and trace:find "killed by SIGKILL", what)
   else
-    assert(injected_at(trace):find(job.watched, 1, true), what .. ": injected elsewhere: " .. trace)
     if status ~= 0 or NEVER_IGNORED[call.name] then
       check_failure(call, kind, status, err, what)
     end
@@ -221,7 +292,7 @@ describe("a fault while a run saves", function()
     end)
     local cache = project .. "/.moonrank-cache"
     reading = job("reading data", "", function() os.execute("rm -rf " .. cache) end)
-    reading.watched = cache
+    reading.watched = project
   end)
   teardown(function() os.execute("rm -rf " .. base) end)
 
