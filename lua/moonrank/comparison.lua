@@ -5,9 +5,9 @@ local Slices = require "moonrank.slices"
 local metric = require "moonrank.metric"
 local model_data = require "moonrank.model_data"
 
--- A model and the data as it reads it.
-local function open(where, what, data, pool)
-  local opened, message = model_data.open(where, { pool = pool })
+-- A model and the data as it reads it: its own, as overridden by `set`, or that of another.
+local function open(where, what, pool, set, data)
+  local opened, message = model_data.open(where, { pool = pool, set = set })
   if not opened then return nil, message end
   opened.data = data or opened.data
   opened.split, message = model_data.split(opened, what)
@@ -90,7 +90,8 @@ end
 -- @tparam string first  a run folder or a model file
 -- @tparam string second  the same
 -- @tparam string what  train, valid or test of the first run, or a file or pattern
--- @tparam table options  pool (a Pool); draws, seed: as of metric.compare; by: fields whose values
+-- @tparam table options  pool (a Pool); draws, seed: as of metric.compare; set: overrides of the
+-- first run's fields file; by: fields whose values
 -- are compared one by one; frequency: a field by which rows are in the training data as often
 -- @treturn ?table as of metric.compare, with rows; grouped: whether groups were drawn; parts: for
 -- each of `by` and `frequency` { what, slices = a list of { name, rows, as of metric.compare } };
@@ -99,9 +100,9 @@ end
 return function(first, second, what, options)
   local pool = options.pool
   local a, b, message
-  a, message = open(first, what, nil, pool)
+  a, message = open(first, what, pool, options.set)
   if not a then return nil, message end
-  b, message = open(second, what, a.data, pool)
+  b, message = open(second, what, pool, nil, a.data)
   if not b then return nil, message end
   local n, m = a.split:samples(), b.split:samples()
   if m ~= n then

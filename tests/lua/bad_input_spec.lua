@@ -272,11 +272,12 @@ describe("a folder that nothing can be written into", function()
       .. "done"):format(home))
     local message = ("moonrank: cannot keep column caches in %s/.moonrank-cache: Is a directory; "
       .. "choose a folder with --set data.cache=DIR\n"):format(home)
-    for _, command in ipairs { "train %s/lr.yaml --quiet --out %s/other", "eval %s/run" } do
-      assert.same({ 1, "", message }, { helper.run((command:gsub("%%s", home))) })
+    for _, command in ipairs { "train %s/lr.yaml --quiet --out %s/other", "eval %s/run",
+      "compare %s/run %s/run --draws 10" } do
+      command = command:gsub("%%s", home)
+      assert.same({ 1, "", message }, { helper.run(command) })
+      assert.equal(0, (helper.run(("%s --set data.cache=%s/c"):format(command, home))))
     end
-    assert.equal(0, (helper.run(("train %s/lr.yaml --quiet --out %s/other --set data.cache=%s/c")
-      :format(home, home, home))))
   end)
 
   it("is told where the cache of a file would be, and needs to be none for a check", function()

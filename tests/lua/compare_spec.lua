@@ -40,6 +40,19 @@ describe("moonrank compare", function()
     assert.is_false(out == select(2, helper.run(command .. " --seed 2")))
   end)
 
+  it("reads the data where --set says that the first run's is", function()
+    local moved = helper.temp_dir()
+    helper.shell(("cp %s/test.csv %s"):format(dir, moved))
+    local command = ("compare %s/lr %s/fm --draws 50"):format(dir, dir)
+    local status, out = helper.run(command)
+    assert.equal(0, status)
+    local set = (" --set data.root=%s --set data.cache=%s/cache"):format(moved, moved)
+    assert.same({ 0, out, "" }, { helper.run(command .. set) })
+    assert.same({ 1, "", ("moonrank: %s/lr/fields.yaml:8:9: cannot read %s/lr/model.mr/test.csv: "
+      .. "Not a directory\n"):format(dir, dir) }, { helper.run(command
+      .. (" --set data.root=%s/lr/model.mr"):format(dir)) })
+  end)
+
   it("says in one line what is wrong", function()
     assert.same({ 1, "", ("moonrank: %s/none: No such file or directory\n"):format(dir) },
       { helper.run(("compare %s/lr %s/none"):format(dir, dir)) })

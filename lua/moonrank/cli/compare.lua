@@ -7,12 +7,13 @@ local function parser()
 The interval holds 95 % of the differences over random draws of groups (users; rows where the data
 names no group), each of which judges both models; p is how often chance alone would give a
 difference as large, and no less than 2 in draws + 1. The data, and its labels and groups, are those
-of the first model. Normalised entropy and the calibration error, in 10 bins, are as `moonrank help
-eval` says.]])
+of the first model, and so is what --set overrides. Normalised entropy and the calibration error, in
+10 bins, are as `moonrank help eval` says.]])
   p:argument("first", "a run folder or a model file"):argname "RUN|MODEL"
   p:argument("second", "the same, of another"):argname "RUN|MODEL"
   p:option("--data", "train, valid or test of the first run, or a file or pattern; default: test")
     :argname "DATA"
+  args.add_set(p)
   p:option("--by", "compare for each value of a field too, as `eval --by`; as often as you like")
     :argname "FIELD":count "*"
   p:option("--frequency", "compare for rows whose value of this field, such as the ad's id, the "
@@ -81,7 +82,7 @@ function M.run(words)
   local what = options.data or "test"
   local compared = cli.need(cli.guard(require "moonrank.comparison", options.first, options.second,
     what, { draws = draws, seed = args.whole("--seed", options.seed, 0, 2 ^ 53 - 1), pool = pool,
-      by = options.by, frequency = options.frequency }))
+      by = options.by, set = options.set, frequency = options.frequency }))
   print(("first    %s"):format(options.first))
   print(("second   %s"):format(options.second))
   print(("data     %s: %s rows, %s draws of %s %s"):format(what, grouped(compared.rows),
