@@ -7,6 +7,12 @@ package.path = here .. "../../lua/?.lua;" .. here .. "../../lua/?/init.lua;" .. 
 local mr = require "moonrank"
 
 local data = mr.dataset(here .. "fields.yaml", { root = arg[1] })
+local _, missing = data:split "train"
+if missing then
+  io.stderr:write(missing, "; to make the log: moonrank simulate --out ", data.config.data.root,
+    "\n")
+  os.exit(1)
+end
 
 local experiments = {
   { name = "lr", script = "lr", options = {}, lr = 0.005 },

@@ -26,6 +26,21 @@ setup(function()
   assert.same({ 0, "" }, { status, err })
 end)
 
+describe("programs that read the log", function()
+  it("say in one line how it is made where it is not there", function()
+    local message = ('%s/examples/adworld/fields.yaml:6:10: no file matches "train-*.tsv.zst" in '
+      .. "%s; to make the log: moonrank simulate --out %s\n")
+    for _, name in ipairs { "experiments/activations", "experiments/learning_once",
+      "adworld/compare_models" } do
+      local folder = helper.temp_dir() .. "/none"
+      local path = quote(("%s/examples/%s.lua"):format(helper.root(), name))
+      local status, out, err = helper.shell(("cd / && luajit %s %s"):format(path, folder))
+      assert.same({ 1, "" }, { status, out })
+      assert.equal(message:format(helper.root(), folder, folder), (err:gsub("/%w+/%.%./", "/")))
+    end
+  end)
+end)
+
 describe("activations.lua", function()
   it("prints what the command finds, seed by seed", function()
     local out = run("activations.lua", LOG)
