@@ -77,6 +77,10 @@ local CASES = {
   { what = "of a request and its behaviours", rows = ROWS.k, order = { "u", "k" },
     parts = function(n) return { n.k, n.u } end,
     together = function(b, n) return { b:add { n.u, b:subtract(n.k, n.k) }, n.k } end },
+  { what = "of a request and its samples, in a concat of the concat", rows = ROWS.a,
+    order = { "u", "a", "b" },
+    parts = function(n, b) return { b:concat { n.a, n.u }, n.b } end,
+    together = function(b, n) return { b:add { n.u, n.z }, n.a, n.b } end },
   { what = "of a request, its samples and its behaviours", order = { "u", "a", "k", "l" },
     parts = function(n) return { n.k, n.a, n.l, n.u } end,
     together = function(b, n)
@@ -90,13 +94,13 @@ local function pairs_of()
   for i, size in ipairs(SIZES) do n = n + size * CLICKS[i] end
   return n
 end
-CASES[4].rows = pairs_of()
+CASES[5].rows = pairs_of()
 
 -- The graph of a case, its model and the layer.
 local function build(case, schema, width, out, is_together)
   local b = g.builder(schema)
   local n = columns(b)
-  local parts = is_together and case.together(b, n) or case.parts(n)
+  local parts = is_together and case.together(b, n) or case.parts(n, b)
   local y = b:relu(b:dense(b:concat(parts), { out = out, name = "layer" }))
   local top = y
   while top.domain ~= "sample" and top.domain ~= "request" do
@@ -119,7 +123,8 @@ end
 
 -- The order of the concat of parts, by name.
 CASES[1].names, CASES[2].names = { "a", "u", "b" }, { "s", "a" }
-CASES[3].names, CASES[4].names = { "k", "u" }, { "k", "a", "l", "u" }
+CASES[3].names, CASES[4].names = { "k", "u" }, { "a", "u", "b" }
+CASES[5].names = { "k", "a", "l", "u" }
 
 local function has_op(b, name)
   local info = mr.new "mr_node_info"

@@ -47,12 +47,14 @@ static int level_of(const struct split *s, int domain) {
   return domain == MR_REQUEST ? OF_REQUEST : domain == MR_SAMPLE ? OF_SAMPLE : OF_SEQUENCE;
 }
 
-/* A concat of broadcasts and others is looked into; one of equals is a piece. */
+/* A concat with a broadcast in it, or in a concat of it, is looked into; one of equals is a piece. */
 static int is_mixed(const struct split *s, int node) {
-  int mixed = 0;
-  for (int k = 0; is_op(s, node, "concat") && k < node_of(s, node)->n_inputs; k++)
-    mixed |= is_op(s, node_of(s, node)->inputs[k], "broadcast");
-  return mixed;
+  if (!is_op(s, node, "concat")) return 0;
+  for (int k = 0; k < node_of(s, node)->n_inputs; k++) {
+    int input = node_of(s, node)->inputs[k];
+    if (is_op(s, input, "broadcast") || is_mixed(s, input)) return 1;
+  }
+  return 0;
 }
 
 static int list_pieces(struct split *s, int concat, int *row) {
@@ -225,7 +227,7 @@ int mr__split_dense(mr_graph *graph, const char *name, int32_t input, const mr_o
                     int n_options, int out_width, int32_t *out) {
   struct split s = {.graph = graph, .domain = graph->nodes[input].domain};
   *out = -1;
-  if (out_width == 1 || !is_op(&s, input, "concat") || !is_mixed(&s, input)) return MR_OK;
+  if (out_width == 1 || !is_mixed(&s, input)) return MR_OK;
   char fallback[64];
   snprintf(fallback, sizeof fallback, "dense_%zu", graph->n_nodes);
   struct chain chain = {
