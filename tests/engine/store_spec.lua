@@ -170,6 +170,24 @@ describe("a cache", function()
     assert.equal("data.cache data.cache.lock data.csv", files())
   end)
 
+  it("is left alone however the path of its source is typed", function()
+    local schema, folder = data.schema(columns), dir:match "[^/]+$"
+    local function build(path)
+      assert(data.build(schema, path, cache))
+      return lfs.attributes(cache, "ino")
+    end
+    local first = build(source)
+    assert(lfs.link(dir, dir .. "/again", true))
+    for _, path in ipairs { ("%s/../%s/data.csv"):format(dir, folder), dir .. "//./data.csv",
+      dir .. "/again/data.csv" } do
+      assert.equal(first, build(path), path)
+    end
+    os.remove(dir .. "/again")
+    helper.write(dir .. "/other.csv", helper.read(source))
+    assert.not_equal(first, build(dir .. "/other.csv"))
+    os.remove(dir .. "/other.csv")
+  end)
+
   it("is for its own schema only: anything else that changes what is read makes another", function()
     local function changed(index, key, value)
       local list = { sequences = { { name = "s", padding = "0", max = 5 } },

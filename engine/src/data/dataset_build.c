@@ -15,8 +15,10 @@
  * which order cannot be told from numbers whose buckets are not known. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -402,7 +404,9 @@ static int fingerprint_sources(const mr_text_format *format, const char *const *
     struct mr__file_stamp stamp;
     MR_TRY(mr__file_stamp(paths[i], &stamp));
     int64_t file[] = {stamp.size, stamp.mtime_ns, stamp.ctime_ns};
-    sum = mr__hash(paths[i], strlen(paths[i]), sum + 1);
+    char real[PATH_MAX]; /* whatever folder the path was typed in */
+    const char *path = realpath(paths[i], real) ? real : paths[i];
+    sum = mr__hash(path, strlen(path), sum + 1);
     sum = mr__hash(file, sizeof file, sum + 2);
   }
   *out = sum;
