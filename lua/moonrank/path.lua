@@ -112,6 +112,16 @@ end
 -- @treturn string
 function M.new(folder, first) return M.join(folder, first .. new_name()) end
 
+--- How large a file is.
+-- @tparam string path
+-- @treturn ?integer bytes
+-- @treturn ?string what is wrong
+function M.size(path)
+  local size, message = lfs.attributes(path, "size")
+  if not size then return nil, ("%s: %s"):format(path, (message:gsub("^.*: ", ""))) end
+  return size
+end
+
 --- Remove a folder and the files in it (not folders in it).
 function M.remove_folder(path)
   if lfs.attributes(path, "mode") ~= "directory" then return end

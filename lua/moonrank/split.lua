@@ -1,6 +1,7 @@
 --- A part of the data (train, valid, test or a file to predict), read from its column cache.
 -- @classmod moonrank.Split
 local mr = require "moonrank.ffi"
+local path_of = require "moonrank.path"
 local sorted_keys = require "moonrank.sorted_keys"
 local C = mr.C
 
@@ -18,12 +19,11 @@ function Split.open(schema, cache, name)
   local ok, message = mr.ok(C.mr_dataset_open(out, schema.handle, cache))
   if not ok then return nil, message end
   local split = Split.of(out[0], schema, name)
-  local attributes, why = require "lfs".attributes(cache)
-  if not attributes then
+  split.cache, split.cache_bytes, message = cache, path_of.size(cache)
+  if message then
     split:close()
-    return nil, ("%s: %s"):format(cache, (why:gsub("^.*: ", "")))
+    return nil, message
   end
-  split.cache, split.cache_bytes = cache, attributes.size
   return split
 end
 

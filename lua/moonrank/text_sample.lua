@@ -5,6 +5,7 @@
 -- rows are kept, so that what neighbours share can be seen.
 -- @module moonrank.text_sample
 local mr = require "moonrank.ffi"
+local path_of = require "moonrank.path"
 local C = mr.C
 
 local M = {}
@@ -51,10 +52,11 @@ local function cut(text)
   return blocks
 end
 
--- How far it is from the end of a block to the start of the next.
+-- How far it is from the end of a block to the start of the next; nil and a message.
 local function gap_of(handle, path, first)
   if C.mr_peek_is_plain(handle) == 0 then return COMPRESSED_STEP - BLOCK end
-  local size = require "lfs".attributes(path, "size")
+  local size, message = path_of.size(path)
+  if not size then return nil, message end
   return math.max(0, math.floor((size - first - BLOCK) / (PLACES - 1)) - BLOCK)
 end
 
@@ -72,7 +74,9 @@ function M.blocks(path)
   local first, at_end = read_first(handle, path)
   if not first then return nil, at_end end
   if at_end then return cut(first), true end
-  local blocks, gap = cut(first), gap_of(handle, path, #first)
+  local blocks = cut(first)
+  local gap, trouble = gap_of(handle, path, #first)
+  if not gap then return nil, trouble end
   for _ = 2, PLACES do
     if at_end then break end
     ok, message = mr.ok(C.mr_peek_skip(handle, gap))
