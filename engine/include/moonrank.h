@@ -509,7 +509,7 @@ void mr_graph_free(mr_graph *graph);
 /* Add a node; its number, counted from 0, goes to *node. An input of an ancestor domain is seen by
  * every row of the node's domain. `name` leads the names of the node's weights; NULL: op and number
  * do. MR_ESHAPE where widths or domains do not fit the op, MR_EINVAL for any other mistake; the
- * text begins with the op's name, and the graph is as before. */
+ * text begins with the op's name. */
 int mr_graph_add(mr_graph *graph, const char *op, const char *name, const int32_t *inputs,
                  int32_t n_inputs, const mr_option *options, int32_t n_options, int32_t *node);
 int32_t mr_graph_nodes(const mr_graph *graph);
