@@ -11,9 +11,9 @@
  *
  * oneDNN (Debian's libdnnl2) where it is installed, libxsmm (libxsmm-dev) where it was when the
  * build was configured: its kernels of 64 rows, or 64 inputs for dW, and for dx the weights turned
- * beforehand, since it has no kernel that turns them. Each figure is the best of many short runs, and
- * the yardstick of the core (fused multiply-adds that wait for nothing) is timed between them: a
- * busy machine slows some of the runs, but not all. */
+ * beforehand, since it has no kernel that turns them. Each figure is the best of many short runs,
+ * and the yardstick of the core (fused multiply-adds that wait for nothing) is timed between them:
+ * a busy machine slows some of the runs, but not all. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +54,9 @@ enum {
   DW, BLAS_DW, DNNL_DW, XSMM_DW,
   KINDS
 };
-static const char *const kinds[] = {"y",      "OpenBLAS", "oneDNN", "libxsmm",  "dx",     "OpenBLAS",
-                                    "oneDNN", "libxsmm",  "dW",     "OpenBLAS", "oneDNN", "libxsmm"};
+static const char *const kinds[] = {"y",  "OpenBLAS", "oneDNN", "libxsmm",
+                                    "dx", "OpenBLAS", "oneDNN", "libxsmm",
+                                    "dW", "OpenBLAS", "oneDNN", "libxsmm"};
 
 static int is_there(int kind) {
 #ifndef MR_XSMM

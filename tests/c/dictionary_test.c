@@ -1,7 +1,8 @@
 /* The codes of keys (data/dictionary.h) against a plain list: keys spread like hashes, and keys
- * that meet wherever keys can meet: at one home, with the same bits in the slot, in one pair of what
- * a thread found lately; key by key and in several columns at a time. Codes are numbered by shard in the order in which keys are added; what was
- * not added is new; keys below the least count are forgotten, and the others numbered anew. */
+ * that meet wherever keys can meet: at one home, with the same bits in the slot, in one pair of
+ * what a thread found lately; key by key and in several columns at a time. Codes are numbered by
+ * shard in the order in which keys are added; what was not added is new; keys below the least count
+ * are forgotten, and the others numbered anew. */
 #include "data/dictionary.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The products of dense layers: every kernel family against scalar loops of fused multiply-adds, bit
- * by bit, for many shapes; nothing read or written outside; and near to what OpenBLAS says. */
+/* The products of dense layers: every kernel family against scalar loops of fused multiply-adds,
+ * bit by bit, for many shapes; nothing read or written outside; and near to what OpenBLAS says. */
 #include <math.h>
 #include <string.h>
 
@@ -483,8 +483,8 @@ static void check_inputs(const struct layer *l) {
     if (!family_runs(family)) continue;
     fill(at_once.p, packed, 9);
     packs_transposed[family](l->weights.p, in, out, at_once.p);
-    CHECK(memcmp(by_hand, at_once.p, packed * sizeof *by_hand) == 0, "%s, %d x %d packed transposed",
-          family_names[family], in, out);
+    CHECK(memcmp(by_hand, at_once.p, packed * sizeof *by_hand) == 0,
+          "%s, %d x %d packed transposed", family_names[family], in, out);
     struct guarded dx = guarded_floats((size_t)MOST_ROWS * (size_t)in);
     struct mr__dense_call call = {.x = l->start.p, .ldx = out, .rows = MOST_ROWS, .inputs = out,
                                   .outputs = in, .packed = at_once.p, .y = dx.p, .ldy = in};

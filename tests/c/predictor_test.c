@@ -120,10 +120,12 @@ static void save_model(int pooled) {
   mr_schema *schema = new_schema(1);
   mr_graph *graph;
   NEED(mr_graph_new(&graph, schema) == MR_OK);
-  int32_t user[] = {lookup(graph, "user", 8), lookup(graph, "seen", 8), of_column(graph, "column", "age")};
+  int32_t user[] = {lookup(graph, "user", 8), lookup(graph, "seen", 8),
+                    of_column(graph, "column", "age")};
   int32_t tower = dense(graph, add(graph, "concat", 3, user, 0, NULL), 20);
   tower = add(graph, "tanh", 1, &tower, 0, NULL);
-  int32_t ad[] = {lookup(graph, "ad", 8), lookup(graph, "tags", 5), of_column(graph, "column", "price"), tower};
+  int32_t ad[] = {lookup(graph, "ad", 8), lookup(graph, "tags", 5),
+                  of_column(graph, "column", "price"), tower};
   int32_t x = dense(graph, add(graph, "concat", 4, ad, 0, NULL), 33);
   x = add(graph, "relu", 1, &x, 0, NULL);
   if (pooled) {
@@ -271,7 +273,8 @@ static void check_forms(mr_predictor *predictor) {
   const mr_schema *schema = mr_predictor_schema(predictor);
   float by_text[2], by_key[2], by_default[2];
   const char *users[] = {"u7"}, *seen[] = {"a1 a2 a3 a4"}, *ages[] = {""};
-  const char *ads[] = {"a5", "a5"}, *tags[] = {"t1:1|t2:0.5|t1:-2", NULL}, *prices[] = {"2.50", "nan"};
+  const char *ads[] = {"a5", "a5"}, *tags[] = {"t1:1|t2:0.5|t1:-2", NULL},
+             *prices[] = {"2.50", "nan"};
   const mr_values request[] = {
       {.column = 0, .texts = users}, {.column = 1, .texts = seen}, {.column = 2, .texts = ages}};
   const mr_values texts[] = {
@@ -354,8 +357,8 @@ static void check_mistakes(mr_predictor *predictor) {
           "column \"tags\": keys of bags need offsets");
   refused(scratch, &(mr_values){.column = 4, .keys = keys, .offsets = rising}, 1,
           "column \"tags\": keys of weighted ids need weights");
-  refused(scratch, &(mr_values){.column = 4, .keys = keys, .offsets = rising, .weights = weights}, 1,
-          "column \"tags\", row 2: weight nan is no number from -1e9 to 1e9");
+  refused(scratch, &(mr_values){.column = 4, .keys = keys, .offsets = rising, .weights = weights},
+          1, "column \"tags\", row 2: weight nan is no number from -1e9 to 1e9");
   refused(scratch, &(mr_values){.column = 4, .texts = unweighted}, 1,
           "column \"tags\", row 1: \"t2\" is not value:weight");
   refused(scratch, &(mr_values){.column = 4, .texts = huge_weight}, 1,

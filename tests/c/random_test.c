@@ -96,7 +96,8 @@ static void check_normal(void) {
 }
 
 /* Many at a time, in every family, beside those of the C library one pair at a time: hardly any is
- * another float, none is further off than the float beside it, and nothing is written behind them. */
+ * another float, none is further off than the float beside it, and nothing is written behind
+ * them. */
 static void check_many(void) {
   enum { MOST = 70, BLOCKS = 20000 };
   static uint32_t words[2 * MOST];

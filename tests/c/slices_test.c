@@ -116,8 +116,8 @@ static void check_cut(int sequence, int lanes, int64_t usual) {
   mr_schema_free(schema);
 }
 
-/* Predicting, a slice is a multiple of 8 rows, since products go over so many at once; training, it is
- * a lane's share. */
+/* Predicting, a slice is a multiple of 8 rows, since products go over so many at once; training, it
+ * is a lane's share. */
 static void check_share(int64_t samples, int lanes, int64_t trained, int64_t predicted) {
   mr_schema *schema = new_schema();
   mr_graph *graph;

@@ -197,8 +197,9 @@ static void check_row_keys(size_t n_rows, size_t n_columns, uint32_t smallest, u
       const uint32_t *marks = row_ends + r * CELLS + BEFORE + c;
       uint32_t size = marks[1] - marks[0] - 1;
       uint64_t wanted = mr__key(text + marks[0] + 1, size, seeds[c]);
-      CHECK(keys[c * n_rows + r] == wanted, "key of %u bytes in row %zu, column %zu is %llx, not %llx",
-            size, r, c, (unsigned long long)keys[c * n_rows + r], (unsigned long long)wanted);
+      CHECK(keys[c * n_rows + r] == wanted,
+            "key of %u bytes in row %zu, column %zu is %llx, not %llx", size, r, c,
+            (unsigned long long)keys[c * n_rows + r], (unsigned long long)wanted);
     }
   CHECK(keys[n_rows * n_columns] == 12345, "more than %zu x %zu keys", n_rows, n_columns);
 }

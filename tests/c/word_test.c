@@ -1,6 +1,6 @@
-/* Rows of words turned into columns, and columns into rows, in every kernel family, beside plain loops:
- * any number of words, nothing read or written outside, and any one word that is too large is
- * noticed. */
+/* Rows of words turned into columns, and columns into rows, in every kernel family, beside plain
+ * loops: any number of words, nothing read or written outside, and any one word that is too large
+ * is noticed. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -77,7 +77,8 @@ static int touch_rows(const mr_dataset *dataset, const mr_schema *schema, int tr
   struct mr__table tables[MOST_TABLES];
   struct mr__touched rows;
   int table_of[MOST_COLUMNS], offset;
-  FUZZ_CHECK(schema->n_tables <= MOST_TABLES && schema->n_columns <= MOST_COLUMNS, "a large schema");
+  FUZZ_CHECK(schema->n_tables <= MOST_TABLES && schema->n_columns <= MOST_COLUMNS,
+             "a large schema");
   for (size_t c = 0; c < schema->n_columns; c++) table_of[c] = schema->columns[c].table;
   for (size_t t = 0; t < schema->n_tables; t++) {
     struct mr__slot *slot;

@@ -1,5 +1,6 @@
 -- Every public function says what it does: those that Lua modules export, by an LDoc comment, and
--- those of moonrank.h, by a comment before or beside it.
+-- those of moonrank.h, by a comment before or beside it. No line is too long to be read beside
+-- another.
 local helper = require "helper"
 
 -- Classes whose objects a module hands out, without being what it returns.
@@ -108,6 +109,25 @@ typedef int (*mr_type)(void);
 
   it("is there in moonrank.h", function()
     assert.same({}, undocumented_c(helper.read "engine/include/moonrank.h"))
+  end)
+end)
+
+describe("a line", function()
+  it("has at most 100 columns in C and Lua", function()
+    local long, lines = {}, 0
+    local found = select(2, helper.shell(
+      "find engine lua models tests bench examples tools -name '*.[ch]' -o -name '*.def' "
+      .. "-o -name '*.lua' | sort"))
+    for path in found:gmatch "[^\n]+" do
+      local number = 0
+      for line in helper.read(path):gmatch "([^\n]*)\n" do
+        number, lines = number + 1, lines + 1
+        local _, columns = line:gsub("[^\128-\191]", "") -- what begins a character of UTF-8
+        if columns > 100 then long[#long + 1] = ("%s:%d"):format(path, number) end
+      end
+    end
+    assert.is_true(lines > 50000)
+    assert.same({}, long)
   end)
 end)
 

@@ -21,8 +21,8 @@ int mr__pool_threads(const mr_pool *pool);
  * becomes the caller's status and error text; tasks not yet started are dropped. */
 int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks);
 
-/* A thread beside the pool's, which has a stack of a megabyte: the usual eight count where memory is
- * limited. Returns 0 or what errno would be. */
+/* A thread beside the pool's, which has a stack of a megabyte: the usual eight count where memory
+ * is limited. Returns 0 or what errno would be. */
 int mr__thread_start(pthread_t *out, void *(*run)(void *), void *argument);
 
 /* The time of CLOCK_MONOTONIC in so many milliseconds, for waiting until then. */

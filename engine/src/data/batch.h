@@ -24,8 +24,8 @@ struct mr__batch_column {
   uint64_t *keys;   /* MR_ID, MR_IDS, MR_BUCKET, MR_GROUP: [n] */
   uint32_t *codes;  /* in place of the keys of a table, where the batch has a coding: [n] */
   int32_t *offsets; /* MR_IDS: [rows + 1], else NULL */
-  float *floats;    /* MR_NUMBER, MR_LABEL, MR_WEIGHT: [rows]; MR_VECTOR: [rows, width]; MR_IDS, where
-                       they have them: weights [n] */
+  float *floats; /* MR_NUMBER, MR_LABEL, MR_WEIGHT: [rows]; MR_VECTOR: [rows, width]; MR_IDS, where
+                    they have them: weights [n] */
   size_t keys_capacity, codes_capacity, offsets_capacity, floats_capacity;
 };
 

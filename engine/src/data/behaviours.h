@@ -39,7 +39,8 @@ struct mr__behaviours {
       marks_capacity;
 };
 
-/* The first behaviour of a cell that is no number or no vector, or not listed where that is wrong. */
+/* The first behaviour of a cell that is no number or no vector, or not listed where that is
+ * wrong. */
 struct mr__bad_behaviour {
   enum mr__number kind; /* MR__NUMBER_OK: there is none */
   uint32_t number;      /* from 1 */
@@ -52,8 +53,8 @@ void mr__behaviours_clear(struct mr__behaviours *behaviours);
 /* Forget the cells. */
 void mr__behaviours_start(struct mr__behaviours *behaviours);
 
-/* Append a cell: its behaviours that are picked, of no more than it has, or with NULL all. MR_OK with
- * a bad behaviour too: then 0 stands for a number. */
+/* Append a cell: its behaviours that are picked, of no more than it has, or with NULL all. MR_OK
+ * with a bad behaviour too: then 0 stands for a number. */
 int mr__behaviours_add(struct mr__behaviours *behaviours, const struct mr__column *column,
                        const struct mr__sequence *sequence, struct mr__text cell,
                        const struct mr__picks *picks, struct mr__bad_behaviour *bad);

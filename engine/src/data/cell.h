@@ -42,8 +42,8 @@ enum mr__number {
   MR__ID_UNLISTED     /* an id that the column does not list, where that is wrong */
 };
 
-/* The rest of the sentence that begins with a value which a column does not list: "none of a, b".
- */
+/* The rest of the sentence that begins with a value which a column does not list: "none of a,
+ * b". */
 enum { MR__LIST_BYTES = 200 };
 const char *mr__list_phrase(char out[MR__LIST_BYTES], const struct mr__column *column);
 
@@ -65,14 +65,14 @@ enum mr__number mr__given_number(const struct mr__column *column, float value, f
 
 /* What is wrong with the numbers of a vector. */
 struct mr__bad_vector {
-  enum mr__number kind; /* MR__NUMBER_OK: nothing; else the first that is _BAD or _HUGE, or _COUNT */
+  enum mr__number kind; /* MR__NUMBER_OK: nothing; else the first _BAD or _HUGE, or _COUNT */
   uint32_t number;      /* from 1; with _COUNT how many there are */
   struct mr__text text; /* of that number; with _COUNT of all */
 };
 
-/* A cell of an MR_VECTOR column: as many numbers as it is wide, the column's separator in between, or
- * nothing, which is zeros. A number that is empty or NaN is _BAD. `out` [width] is zeros where the
- * kind that is returned, as in `bad`, is not MR__NUMBER_OK. */
+/* A cell of an MR_VECTOR column: as many numbers as it is wide, the column's separator in between,
+ * or nothing, which is zeros. A number that is empty or NaN is _BAD. `out` [width] is zeros where
+ * the kind that is returned, as in `bad`, is not MR__NUMBER_OK. */
 enum mr__number mr__cell_vector(const struct mr__column *column, struct mr__text text, float *out,
                                 struct mr__bad_vector *bad);
 
@@ -86,7 +86,8 @@ int mr__cell_time(struct mr__text text, double *out);
 /* 0 to 1e9; returns 0 where the text is anything else. */
 int mr__cell_weight(struct mr__text text, float *out);
 
-/* 0 or 1, by the column's values or least where it has them; returns 0 where the text is no label. */
+/* 0 or 1, by the column's values or least where it has them; returns 0 where the text is no
+ * label. */
 int mr__cell_label(const struct mr__column *column, struct mr__text text, float *out);
 
 /* What it should be, in words. */
@@ -96,7 +97,8 @@ const char *mr__label_phrase(const struct mr__column *column);
  * starts as the whole cell and is moved on. */
 int mr__next_piece(struct mr__text *rest, int separator, struct mr__text *piece);
 
-/* The same of values whose weights stand in a cell beside, at the same places; both are moved on. */
+/* The same of values whose weights stand in a cell beside, at the same places; both are moved
+ * on. */
 int mr__next_weighted(struct mr__text *rest, struct mr__text *weights, int separator,
                       struct mr__text *piece, struct mr__text *weight);
 

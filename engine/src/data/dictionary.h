@@ -107,7 +107,8 @@ int64_t mr__dictionary_codes(const struct mr__dictionary *dictionary, int table)
 /* The keys of codes `first` to `first` + n. */
 void mr__dictionary_keys(const struct mr__dictionary *dictionary, int table, int64_t first,
                          int64_t n, uint64_t *keys);
-/* The text of a code, where they are kept; codes that no key has, and those without one, have "". */
+/* The text of a code, where they are kept; codes that no key has, and those without one, have
+ * "". */
 const char *mr__dictionary_text(const struct mr__dictionary *dictionary, int table, uint32_t code,
                                 size_t *size);
 

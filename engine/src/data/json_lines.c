@@ -308,8 +308,9 @@ static int skip_nested(struct row *row) {
   return fail(row, start, "a %s is not closed", *start == '{' ? "{" : "[");
 }
 
-/* A number, true, false or null: its text, none of null. What programs write that is no JSON, NaN and
- * Infinity, is taken for what cells of a csv would be: nothing, and a number that is too large. */
+/* A number, true, false or null: its text, none of null. What programs write that is no JSON, NaN
+ * and Infinity, is taken for what cells of a csv would be: nothing, and a number that is too
+ * large. */
 static int take_word(struct row *row, struct mr__text *word) {
   const char *start = row->at;
   while (row->at < row->end && !ends_word(*row->at)) row->at++;
@@ -347,8 +348,8 @@ static int is_in(struct mr__text text, int byte) {
   return byte >= 0 && text.size > 0 && memchr(text.at, byte, text.size) != NULL;
 }
 
-/* The values of a list to `*out`, the separator in between. A cell's values have none of its separators
- * in them; depth: 0 of a list, 1 of one in it. */
+/* The values of a list to `*out`, the separator in between. A cell's values have none of its
+ * separators in them; depth: 0 of a list, 1 of one in it. */
 static int put_list(struct row *row, char **out, const struct mr__json_cell *cell, int depth) {
   const int separator = depth == 0 ? cell->separator : cell->inner;
   const int may_nest = depth == 0 && cell->inner >= 0;

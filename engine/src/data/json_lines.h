@@ -34,8 +34,9 @@ int mr__json_row(const struct mr__heading *heading, const char *text, char *writ
                  struct mr__text row, uint32_t *places, int64_t *newlines,
                  struct mr__row_trouble *trouble);
 
-/* Where a value stands in a list that mr__json_row found to be right: the n-th from 0, or the n-th of
- * the list that this one is. `list`: the text behind its bracket, as it was before cells were made. */
+/* Where a value stands in a list that mr__json_row found to be right: the n-th from 0, or the n-th
+ * of the list that this one is. `list`: the text behind its bracket, as it was before cells were
+ * made. */
 const char *mr__json_value(struct mr__text list, size_t n, size_t n_inner);
 
 #endif

@@ -1,5 +1,5 @@
-/* The behaviours of a row, of a sequence that has a padding, that are not padding: the same in all of
- * its columns. */
+/* The behaviours of a row, of a sequence that has a padding, that are not padding: the same in all
+ * of its columns. */
 #ifndef MR_DATA_PICKS_H
 #define MR_DATA_PICKS_H
 

@@ -37,11 +37,12 @@ int mr__reader_next(struct mr__reader *reader, struct mr__block *block);
  * time. */
 void mr__reader_go_live(struct mr__reader *reader);
 
-/* Have the next block, of the same file, begin with these rows, the last ones of a block that is not
- * the last of its file. It is longer than they are, as long as the file is. */
+/* Have the next block, of the same file, begin with these rows, the last ones of a block that is
+ * not the last of its file. It is longer than they are, as long as the file is. */
 int mr__reader_give_back(struct mr__reader *reader, const char *rows, size_t size);
 
-/* Say what is wrong in a block, with its place; line: of the block's first row. Returns its status. */
+/* Say what is wrong in a block, with its place; line: of the block's first row. Returns its
+ * status. */
 int mr__block_fail(const struct mr__block *block, const struct mr__rows *rows, int64_t line,
                    const struct mr__problem *problem);
 

@@ -7,8 +7,8 @@
  * a key; while a cache is built that of a bucket is the number), the floats MR_NUMBER, MR_LABEL and
  * MR_WEIGHT, the vectors MR_VECTOR, `width` floats each, the bags MR_IDS, each in the order of the
  * schema, but bags with weights behind the others: behind the codes of such a bag stand as many
- * floats. MR_REQUEST_KEY is not stored, MR_SCENARIO and MR_TIME as columns besides only. All but the
- * keys are words of 4 bytes; records are aligned to 4 bytes, so are the keys.
+ * floats. MR_REQUEST_KEY is not stored, MR_SCENARIO and MR_TIME as columns besides only. All but
+ * the keys are words of 4 bytes; records are aligned to 4 bytes, so are the keys.
  *
  * A sequence lies in the record of its owner: it has one count, of its behaviours, and then, column
  * by column,

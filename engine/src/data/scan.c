@@ -6,8 +6,8 @@
 #include "base/alloc.h"
 #include "kernel/family.h"
 
-/* Text per step: some hundred rows, so that what the parser keeps of a column's keys is fetched into
- * the first-level cache once for all of them, and few enough that rows, their index and their
+/* Text per step: some hundred rows, so that what the parser keeps of a column's keys is fetched
+ * into the first-level cache once for all of them, and few enough that rows, their index and their
  * records stay in the second-level cache. */
 enum { STEP_BYTES = 96 << 10 };
 

@@ -260,7 +260,8 @@ static int first_cell(const struct mr__heading *heading, uint32_t number) {
 
 static int is_one(struct mr__text value) {
   float number = 0;
-  return mr__text_is(value, "1") || (mr__parse_number(value, &number) == MR__NUMBER_OK && number == 1);
+  return mr__text_is(value, "1") ||
+         (mr__parse_number(value, &number) == MR__NUMBER_OK && number == 1);
 }
 
 static int check_one(const struct row *row, const struct pair *pair) {

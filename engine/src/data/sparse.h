@@ -15,8 +15,8 @@
  *              a group has the index, ids the indices, a number the value
  *
  * So a row is put back into cells here: for each source and use of it the bytes of the row that it
- * is in, none where the row does not have it. Of libsvm and libffm a value beside a key is its weight,
- * which is 1 where the column has none. */
+ * is in, none where the row does not have it. Of libsvm and libffm a value beside a key is its
+ * weight, which is 1 where the column has none. */
 #ifndef MR_DATA_SPARSE_H
 #define MR_DATA_SPARSE_H
 
@@ -52,8 +52,8 @@ int mr__sparse_check(const mr_schema *schema, const mr_text_format *format);
 int mr__sparse_row(const struct mr__heading *heading, int layout, const char *text,
                    struct mr__text row, uint32_t *places, struct mr__row_trouble *trouble);
 
-/* The index and value of the next pair of a cell, 0 at its end; `rest` starts as the cell and is moved
- * on. field: of named pairs, among which others may stand and whose texts are both. */
+/* The index and value of the next pair of a cell, 0 at its end; `rest` starts as the cell and is
+ * moved on. field: of named pairs, among which others may stand and whose texts are both. */
 int mr__sparse_next(struct mr__text *rest, int layout, const char *field, struct mr__text *index,
                     struct mr__text *value);
 

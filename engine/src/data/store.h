@@ -7,8 +7,8 @@
  *   FIRST_SAMPLE       int64 [requests + 1]; only with a request key
  *   DISTINCT           int64 [tables], distinct keys of each table, "unknown" aside
  *   DICTIONARY (table) uint64 [codes], the key of each code (dictionary.h)
- *   TEXT_ENDS (table)  uint64 [codes], where the text of each code ends; only where the schema keeps
- *   TEXTS (table)      texts, and both are empty in data that was not built with `fit`
+ *   TEXT_ENDS (table)  uint64 [codes], where the text of each code ends; only where the schema has
+ *   TEXTS (table)      texts kept, and both are empty in data that was not built with `fit`
  *   VIEW (column)      float, int32, uint64 or double [samples]
  *   BAD_ROWS           int64 [bad_rows], rows of the text that were left out
  *   UNSEEN             int64 [columns], values of each that were not listed, or rare
@@ -16,8 +16,8 @@
  *   SCENARIOS          struct mr__scenario [number of them]; only with a column of scenarios
  *
  * Which sections there are and how long each is follows from the schema, the numbers of rows, the
- * bytes of the records and of texts and the numbers of codes and scenarios: mr__store_plan computes the
- * directory, and a file is accepted only when its own is equal. A checksum covers header and
+ * bytes of the records and of texts and the numbers of codes and scenarios: mr__store_plan computes
+ * the directory, and a file is accepted only when its own is equal. A checksum covers header and
  * directory. What the sections hold is checked where it is used: a damaged cache is refused or
  * gives wrong numbers, never a wild pointer.
  *

@@ -494,8 +494,8 @@ void mr__store_writer_bad_rows(struct mr__store_writer *writer, const struct mr_
   writer->bad = bad;
 }
 
-/* Wait for the disk piece by piece, so that it can be stopped: a sync of all waits for gigabytes. The
- * pieces after it are on their way meanwhile. */
+/* Wait for the disk piece by piece, so that it can be stopped: a sync of all waits for gigabytes.
+ * The pieces after it are on their way meanwhile. */
 static int sync_parts(const struct mr__store_writer *writer, uint64_t bytes) {
 #ifdef SYNC_FILE_RANGE_WRITE
   enum { AHEAD = 8 };

@@ -13,8 +13,8 @@ int mr__values_check(const mr_schema *schema, const mr_values *values);
 int mr__values_put(mr_batch *batch, const mr_values *values, int64_t first);
 
 /* The same for a sequence, all of its columns at once: `given` has the values of each column of the
- * schema, or NULL. Behaviours of a column that is not given have no value; where none is given there
- * are none. */
+ * schema, or NULL. Behaviours of a column that is not given have no value; where none is given
+ * there are none. */
 int mr__values_put_sequence(mr_batch *batch, int sequence, const mr_values *const *given,
                             int64_t first);
 

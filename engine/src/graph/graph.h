@@ -85,8 +85,8 @@ struct mr_graph {
 /* Floats of whole cache lines. */
 static inline size_t mr__whole_lines(size_t floats) { return (floats + 15) / 16 * 16; }
 
-/* The same, an odd number of lines: what lies so far apart is found all over a cache, and not in few
- * of its sets. */
+/* The same, an odd number of lines: what lies so far apart is found all over a cache, and not in
+ * few of its sets. */
 static inline size_t mr__odd_lines(size_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 const struct mr__op *mr__node_op(const struct mr__node *node); /* of the family in use */

@@ -30,7 +30,8 @@ struct mr_model {
 int mr__model_new_empty(mr_model **out, const mr_graph *graph, uint64_t seed);
 
 /* Take each key that table t has a row of whether or not data has it: "unknown", the row of zeros
- * where a column reads it, and the values that columns list. The first failure of `take` ends it. */
+ * where a column reads it, and the values that columns list. The first failure of `take` ends
+ * it. */
 int mr__model_each_kept(mr_model *model, int t, int (*take)(struct mr__table *table, uint64_t key));
 
 /* Bring the form that forward reads of a node's weights up to date. */

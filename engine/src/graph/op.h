@@ -78,8 +78,8 @@ struct mr__option_value {
 
 enum mr__param_start {
   MR__PARAM_CONSTANT, /* all `scale` */
-  MR__PARAM_GLOROT,   /* uniform within sqrt(6 / (rows + columns)) (Glorot and Bengio 2010, eq. 16) */
-  MR__PARAM_NORMAL    /* normal with standard deviation `scale` */
+  MR__PARAM_GLOROT, /* uniform within sqrt(6 / (rows + columns)) (Glorot and Bengio 2010, eq. 16) */
+  MR__PARAM_NORMAL  /* normal with standard deviation `scale` */
 };
 
 struct mr__param_spec {

@@ -162,7 +162,8 @@ static int is_output(const struct wanted *wanted, int node) {
 }
 
 /* Whether the value (and gradient) of `input` may lie where its one consumer `node` has its own. */
-static int can_share(const struct mr__plan *plan, int node, int input, const struct wanted *wanted) {
+static int can_share(const struct mr__plan *plan, int node, int input,
+                     const struct wanted *wanted) {
   const struct mr__node_plan *a = &plan->nodes[node], *b = &plan->nodes[input];
   return uses(plan, input) == 1 && a->phase == b->phase && !plan->graph->nodes[input].watched &&
          !plan->graph->nodes[node].watched &&
@@ -170,8 +171,8 @@ static int can_share(const struct mr__plan *plan, int node, int input, const str
          a->has_grad == b->has_grad && !is_output(wanted, input);
 }
 
-/* Whether the vectors of `node` are lookups of this width that nobody else reads: `input` itself, or
- * the inputs of a concat. Gives them as a list of nodes. */
+/* Whether the vectors of `node` are lookups of this width that nobody else reads: `input` itself,
+ * or the inputs of a concat. Gives them as a list of nodes. */
 static int lookups_of(const struct mr__plan *plan, int node, int input, int width,
                       const struct wanted *wanted, const int **list) {
   const struct mr__node *n = &plan->graph->nodes[input];
@@ -296,8 +297,8 @@ static int only_reader(const struct mr__plan *plan, int node) {
   return reader;
 }
 
-/* Once places are known: a relu that lies on its input, value and gradient, or a prelu whose gradient
- * does. */
+/* Once places are known: a relu that lies on its input, value and gradient, or a prelu whose
+ * gradient does. */
 static void fold_relus(struct mr__plan *plan) {
   for (int i = 0; i < (int)plan->graph->n_nodes; i++) {
     struct mr__node_plan *relu = &plan->nodes[i];
@@ -382,7 +383,8 @@ static void use_backward(struct mr__plan *plan, int i, int unit, int time) {
   }
 }
 
-/* What is shared and in use while the slices of a request go by is so from the first to the last. */
+/* What is shared and in use while the slices of a request go by is so from the first to the
+ * last. */
 static void span_slices(const struct mr__plan *plan, struct mr__buffer *buffer) {
   int n = (int)plan->graph->n_nodes;
   int shared = !plan->whole_requests && mr__is_shared(plan->graph->schema, buffer->domain);

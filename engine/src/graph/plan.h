@@ -12,9 +12,9 @@
  * alone, then what depends on its samples, so that the first is computed once for any number of
  * calls with samples.
  *
- * A request with more samples, or more pairs, than a slice holds is cut into several slices. What is
- * of the request alone, `shared` by its samples, is computed once: forward before its first slice,
- * backward after its last. So within a unit time goes
+ * A request with more samples, or more pairs, than a slice holds is cut into several slices. What
+ * is of the request alone, `shared` by its samples, is computed once: forward before its first
+ * slice, backward after its last. So within a unit time goes
  *
  *   shared forward | of each slice: forward, backward | shared backward
  *
@@ -26,9 +26,9 @@
  * Inputs of a concat are placed inside it, in-place ops on their input.
  *
  * Lookups that are only added up (MR__ADDS_UP) write into the sum itself and have its gradient, all
- * the same one. Those that only meet in pairs (MR__PAIRS) add to its sums, and their gradient is not
- * kept: the update makes it from a vector per row that all of them share, and the table's row. A
- * concat in between is not made.
+ * the same one. Those that only meet in pairs (MR__PAIRS) add to its sums, and their gradient is
+ * not kept: the update makes it from a vector per row that all of them share, and the table's row.
+ * A concat in between is not made.
  *
  * A relu whose value lies on that of an op that can do it (MR__TAKES_RELU) does not run forward,
  * and one whose only reader can do it to its dx does not run backward. So it is with a prelu, whose

@@ -1,9 +1,9 @@
 /* Running a plan over batches: slices, lanes, phases (plan.h), gradients and the update.
  *
- * A batch is cut into slices between requests, and inside those that are too large for one. Lanes own
- * contiguous runs of slices; a lane has its own gradient of the dense weights, statistics and loss,
- * and lanes are merged in a fixed tree, so results are the same for any number of threads. A workspace
- * belongs to a thread: what lies in it lives only while one slice is worked on. */
+ * A batch is cut into slices between requests, and inside those that are too large for one. Lanes
+ * own contiguous runs of slices; a lane has its own gradient of the dense weights, statistics and
+ * loss, and lanes are merged in a fixed tree, so results are the same for any number of threads. A
+ * workspace belongs to a thread: what lies in it lives only while one slice is worked on. */
 #ifndef MR_GRAPH_RUN_H
 #define MR_GRAPH_RUN_H
 

@@ -1,4 +1,5 @@
-/* In how many samples each key is, for mini-batch aware regularisation (Zhou et al. 2018, eq. 5). */
+/* In how many samples each key is, for mini-batch aware regularisation (Zhou et al. 2018,
+ * eq. 5). */
 #include "base/alloc.h"
 #include "graph/run.h"
 
@@ -43,7 +44,8 @@ static void count_sample(struct tally *tally, struct column *column, uint32_t re
   }
 }
 
-static void count_samples(const mr_batch *batch, struct tally *tally, struct column *columns, int n) {
+static void count_samples(const mr_batch *batch, struct tally *tally, struct column *columns,
+                          int n) {
   for (uint32_t q = 0; q < batch->rows[MR_REQUEST]; q++) {
     int32_t first = batch->first_sample[q], end = batch->first_sample[q + 1];
     for (int c = 0; c < n; c++)

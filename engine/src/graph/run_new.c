@@ -41,8 +41,8 @@ static size_t packed_back_floats(const mr_run *run, size_t i) {
   return mr__whole_lines(run->model->graph->nodes[i].packed_back + MR__PANEL);
 }
 
-/* Backward needs the weights in a form of its own where an input's gradient is wanted: all of them in
- * one block, which has huge pages where each by itself were too small for one. */
+/* Backward needs the weights in a form of its own where an input's gradient is wanted: all of them
+ * in one block, which has huge pages where each by itself were too small for one. */
 static int make_packed_back(mr_run *run) {
   const mr_graph *graph = run->model->graph;
   run->packed_back = mr__calloc(graph->n_nodes, sizeof *run->packed_back);

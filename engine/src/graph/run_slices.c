@@ -135,8 +135,8 @@ static int cut_slices(mr_run *run, const mr_batch *batch, int64_t *most) {
 }
 
 /* Lanes own contiguous runs of slices, and there are no more lanes than slices. In training a
- * request's slices are of one lane, since their gradient is one sum; in predicting each lane computes
- * for itself what they share. */
+ * request's slices are of one lane, since their gradient is one sum; in predicting each lane
+ * computes for itself what they share. */
 static void share_slices(mr_run *run) {
   int64_t n = 0, lanes = run->n_lanes;
   for (size_t s = 0; s < run->n_slices; s++) n += !run->plan.train || run->slices[s].opens;

@@ -128,8 +128,8 @@ static int check_admission(const mr_run *run) {
                       (long long)expire, INT32_MAX);
     if ((admit > 0 || expire > 0) && (o->rows_all || o->table_mba > 0))
       return mr__fail(MR_EINVAL,
-                      "table \"%s\" admits or drops keys while it is trained, and %s makes all rows "
-                      "beforehand",
+                      "table \"%s\" admits or drops keys while it is trained, and %s makes all "
+                      "rows beforehand",
                       name, o->rows_all ? "rows: all" : "mba");
   }
   return MR_OK;

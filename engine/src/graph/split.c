@@ -47,7 +47,8 @@ static int level_of(const struct split *s, int domain) {
   return domain == MR_REQUEST ? OF_REQUEST : domain == MR_SAMPLE ? OF_SAMPLE : OF_SEQUENCE;
 }
 
-/* A concat with a broadcast in it, or in a concat of it, is looked into; one of equals is a piece. */
+/* A concat with a broadcast in it, or in a concat of it, is looked into; one of equals is a
+ * piece. */
 static int is_mixed(const struct split *s, int node) {
   if (!is_op(s, node, "concat")) return 0;
   for (int k = 0; k < node_of(s, node)->n_inputs; k++) {

@@ -54,7 +54,8 @@ struct mr__siblings {
   int64_t begin, end;
 };
 
-/* Those that belong to the row `r` of the slice in the domain above, as far as the slice has them. */
+/* Those that belong to the row `r` of the slice in the domain above, as far as the slice has
+ * them. */
 static inline struct mr__siblings mr__children(const struct mr__call *c, int domain, int64_t r) {
   const mr_batch *batch = c->step->batch;
   int above = mr__parent_domain(batch->schema, domain);
@@ -74,7 +75,8 @@ static inline int64_t mr__first_behaviour(const struct mr__call *c, int pairs, i
 }
 
 /* Whether the rows of `domain` that belong to row `r` of the slice in the domain above are the only
- * ones that meet their behaviours: then who makes a gradient of these can leave it to the next one. */
+ * ones that meet their behaviours: then who makes a gradient of these can leave it to the next
+ * one. */
 static inline int mr__leaves_dx(const struct mr__call *c, int domain, int64_t r) {
   const mr_batch *batch = c->step->batch;
   if (!mr__is_pairs(domain)) return 1;

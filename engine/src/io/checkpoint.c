@@ -1,6 +1,7 @@
 /* Checkpoints: everything that a run needs to go on as if it had never stopped.
  *
- *   <folder>/dense.safetensors            weights, moving statistics, "<weight>#<k>" optimizer state k
+ *   <folder>/dense.safetensors            weights, moving statistics, "<weight>#<k>" state k of the
+ *                                         optimizer
  *   <folder>/tables.safetensors           keys, rows and states of every table; where rows expire
  *                                         their dates, where keys are admitted what was counted
  *   <folder>/manifest.json                the commit: steps, the caller's state, of every file its

@@ -1,5 +1,5 @@
-/* A model's schema, graph and tasks as data: canonical JSON, made and read back here alone. Reading goes
- * through the same checks as building by hand, node by node. */
+/* A model's schema, graph and tasks as data: canonical JSON, made and read back here alone. Reading
+ * goes through the same checks as building by hand, node by node. */
 #ifndef MR_IO_GRAPH_JSON_H
 #define MR_IO_GRAPH_JSON_H
 

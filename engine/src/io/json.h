@@ -7,7 +7,15 @@
 
 #include "base/status.h"
 
-enum mr__json_kind { MR__NULL, MR__FALSE, MR__TRUE, MR__NUMBER_VALUE, MR__STRING, MR__LIST, MR__OBJECT };
+enum mr__json_kind {
+  MR__NULL,
+  MR__FALSE,
+  MR__TRUE,
+  MR__NUMBER_VALUE,
+  MR__STRING,
+  MR__LIST,
+  MR__OBJECT
+};
 
 struct mr__json {
   enum mr__json_kind kind;
@@ -36,8 +44,8 @@ int mr__json_as_whole(const struct mr__json *value, int64_t least, int64_t most,
 
 /* ---- writing ---- */
 
-/* A text that grows. (mr__text is one that lies somewhere, data/cell.h.) Errors stick: check `status`
- * once at the end. */
+/* A text that grows. (mr__text is one that lies somewhere, data/cell.h.) Errors stick: check
+ * `status` once at the end. */
 struct mr__string {
   char *p;
   size_t n, capacity;

@@ -71,8 +71,8 @@ int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name,
 int mr__tensor_file_table(const struct mr__tensor_file *file, const char *prefix,
                           struct mr__table *table, struct mr__table_parts parts);
 /* The rows of a table where they lie in the file, which must stay open for as long as they are
- * used, and the texts of their keys where it has them: <prefix>.text_ends I64 [n], <prefix>.texts U8
- * [bytes]. Nothing of them is read but the first key. */
+ * used, and the texts of their keys where it has them: <prefix>.text_ends I64 [n], <prefix>.texts
+ * U8 [bytes]. Nothing of them is read but the first key. */
 int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, int width,
                         struct mr__mapped *out);
 /* Whether the keys ascend and the directory is theirs: what lookups in mapped rows rely on. */

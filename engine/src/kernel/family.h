@@ -46,15 +46,15 @@ mr__update_share_fn mr__update_share_plain, mr__update_share_avx2, mr__update_sh
 typedef void mr__scan_words_fn(struct mr__scan *scan, size_t stop);
 mr__scan_words_fn mr__scan_words_plain, mr__scan_words_avx2, mr__scan_words_avx512;
 
-/* keys[i] = mr__key of the text from marks[0] + 1 up to marks[1], with marks + i * stride for marks.
- * From each start on 8 bytes are readable. */
+/* keys[i] = mr__key of the text from marks[0] + 1 up to marks[1], with marks + i * stride for
+ * marks. From each start on 8 bytes are readable. */
 typedef void mr__cell_keys_fn(uint64_t *keys, const char *text, const uint32_t *marks,
                               size_t stride, size_t n, uint64_t table_seed);
 mr__cell_keys_fn mr__cell_keys_plain, mr__cell_keys_avx2, mr__cell_keys_avx512;
 
-/* The same of columns that are neighbours in the text: the key of row r in column c, of the text from
- * marks[r * stride + c] + 1 up to marks[r * stride + c + 1], is keys[c * n_rows + r]. Text and marks of
- * a row are read while they are in the first-level cache. */
+/* The same of columns that are neighbours in the text: the key of row r in column c, of the text
+ * from marks[r * stride + c] + 1 up to marks[r * stride + c + 1], is keys[c * n_rows + r]. Text and
+ * marks of a row are read while they are in the first-level cache. */
 typedef void mr__row_keys_fn(uint64_t *keys, const char *text, const uint32_t *marks, size_t stride,
                              size_t n_rows, const uint64_t *seeds, size_t n_columns);
 mr__row_keys_fn mr__row_keys_plain, mr__row_keys_avx2, mr__row_keys_avx512;
@@ -66,16 +66,16 @@ mr__row_keys_fn mr__row_keys_plain, mr__row_keys_avx2, mr__row_keys_avx512;
 typedef size_t mr__split_cell_fn(uint32_t *marks, const char *cell, size_t size, char separator);
 mr__split_cell_fn mr__split_cell_plain, mr__split_cell_avx2, mr__split_cell_avx512;
 
-/* Of n codes: place_of[i] is the note of codes[i]'s entry less `note`, and where the entry's note is
- * below `note`, i is listed in `fresh`, which has room for MR__FRESH_PAD more. Returns how many those
- * are. */
+/* Of n codes: place_of[i] is the note of codes[i]'s entry less `note`, and where the entry's note
+ * is below `note`, i is listed in `fresh`, which has room for MR__FRESH_PAD more. Returns how many
+ * those are. */
 enum { MR__FRESH_PAD = 16 };
 typedef uint32_t mr__note_codes_fn(const struct mr__memo_entry *entries, const uint32_t *codes,
                                    uint32_t n, uint32_t note, uint32_t *place_of, uint32_t *fresh);
 mr__note_codes_fn mr__note_codes_plain, mr__note_codes_avx2, mr__note_codes_avx512;
 
-/* Turn rows of n words of 4 bytes into columns: columns[w][i] = word w of rows[i]. Returns whether any
- * is larger than most[w] of its column; they are written all the same. */
+/* Turn rows of n words of 4 bytes into columns: columns[w][i] = word w of rows[i]. Returns whether
+ * any is larger than most[w] of its column; they are written all the same. */
 enum { MR__TURNED_ROWS = 16 };
 typedef int mr__turn_words_fn(const char *const *rows, uint32_t *const *columns,
                               const uint32_t *most, int n);
@@ -87,8 +87,8 @@ typedef void mr__put_words_fn(char *records, const size_t *at, size_t n_rows,
                               const uint32_t *columns, size_t stride, size_t n);
 mr__put_words_fn mr__put_words_plain, mr__put_words_avx2, mr__put_words_avx512;
 
-/* out[2 i] and out[2 i + 1]: two independent standard normals from words 2 i and 2 i + 1, of n pairs:
- * those of mr__normal2. */
+/* out[2 i] and out[2 i + 1]: two independent standard normals from words 2 i and 2 i + 1, of n
+ * pairs: those of mr__normal2. */
 typedef void mr__normals_fn(const uint32_t *words, int n_pairs, float *out);
 mr__normals_fn mr__normals_plain, mr__normals_avx2, mr__normals_avx512;
 

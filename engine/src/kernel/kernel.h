@@ -49,29 +49,32 @@ struct mr__dense_call {
   int64_t rows;
   int inputs, outputs;
   const float *packed;
-  /* [rows, outputs], stride ld_start; stride 0: one row for all (the bias); NULL: zeros. May be y. */
+  /* [rows, outputs], stride ld_start; stride 0: one row for all (the bias); NULL: zeros. May be
+   * y. */
   const float *start;
   int ld_start;
   const float *start_weight; /* [rows], stride ld_weight: start is times that of the row; or NULL */
   int ld_weight;
   float *y; /* [rows, outputs], stride ldy */
   int ldy;
-  /* Where q is not NULL, `packed` is W and then P, and the weights are W + diag(q) P, elements w + q p
-   * as fused multiply-adds; or, of those transposed, W^T + P^T diag(q). They are made on the way. */
+  /* Where q is not NULL, `packed` is W and then P, and the weights are W + diag(q) P, elements
+   * w + q p as fused multiply-adds; or, of those transposed, W^T + P^T diag(q). They are made on
+   * the way. */
   const float *q; /* [inputs], or [outputs] */
   int q_of_outputs;
   float *made; /* as large as W packed: scratch */
   /* What is done to y before it is written: */
   int relu; /* 1: what is not above 0 becomes 0 */
   int mask; /* 1: y is 0 where `beside` is not above 0; with slopes it is slope y there */
-  /* [outputs], or NULL. Without a mask y becomes y where it is above 0, else slope y, and what it was
-   * goes to `plain` (NULL: nowhere); with one, dslopes += y beside where `beside` is not above 0, row
-   * after row. */
+  /* [outputs], or NULL. Without a mask y becomes y where it is above 0, else slope y, and what it
+   * was goes to `plain` (NULL: nowhere); with one, dslopes += y beside where `beside` is not above
+   * 0, row after row. */
   const float *slopes;
   float *plain; /* [rows, outputs], stride ld_plain */
   int ld_plain;
   float *dslopes; /* [outputs] */
-  /* [rows, outputs], stride ld_beside, or NULL: brought near meanwhile for whoever reads it next. */
+  /* [rows, outputs], stride ld_beside, or NULL: brought near meanwhile for whoever reads it
+   * next. */
   const float *beside;
   int ld_beside;
 };
@@ -101,8 +104,8 @@ typedef void mr__dense_weights_fn(const struct mr__weight_call *call);
 mr__dense_weights_fn mr__dense_weights_plain, mr__dense_weights_avx2, mr__dense_weights_avx512;
 
 /* The same of weights that each q has its own form of, W + diag(q) P, from rows of several q, the
- * parts: with T = x^T dy of a part, dw += T, dproduct += diag(q) T, and dq[i] += the inner product of
- * T[i] and P[i], in 16 partial sums. */
+ * parts: with T = x^T dy of a part, dw += T, dproduct += diag(q) T, and dq[i] += the inner product
+ * of T[i] and P[i], in 16 partial sums. */
 struct mr__paired_rows {
   const float *x, *dy; /* [rows, inputs], [rows, outputs] */
   int64_t rows;
@@ -155,8 +158,8 @@ typedef void mr__one_fn(const struct mr__one_call *call);
 mr__one_fn mr__one_forward_plain, mr__one_forward_avx2, mr__one_forward_avx512;
 mr__one_fn mr__one_backward_plain, mr__one_backward_avx2, mr__one_backward_avx512;
 
-/* y [width] = the sum over the rows of weight x, fused multiply-adds from the first row on; of no rows
- * it is 0. */
+/* y [width] = the sum over the rows of weight x, fused multiply-adds from the first row on; of no
+ * rows it is 0. */
 struct mr__weighted_call {
   const float *x; /* [rows, width] */
   int ldx;

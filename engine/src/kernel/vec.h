@@ -15,7 +15,8 @@
 
 enum { MR__PARTIALS = 16 };
 
-/* Vectors of N floats, at any address. Only element-wise arithmetic, which is the same everywhere. */
+/* Vectors of N floats, at any address. Only element-wise arithmetic, which is the same
+ * everywhere. */
 typedef float mr__vector1 __attribute__((may_alias));
 typedef float mr__vector4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float mr__vector8 __attribute__((vector_size(32), aligned(4), may_alias));

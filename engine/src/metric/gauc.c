@@ -12,8 +12,8 @@
  * there.
  *
  * n_u AUC_u is rounded once, to a multiple of 2^-64, and summed as an integer: the order of groups
- * and the number of threads change nothing. With weights n_u is the sum of the group's, and sums are
- * of doubles, in the order of the groups. */
+ * and the number of threads change nothing. With weights n_u is the sum of the group's, and sums
+ * are of doubles, in the order of the groups. */
 #include "metric/scores.h"
 
 #include "base/alloc.h"
@@ -22,7 +22,8 @@ enum { BYTES = 256, SMALL = 32, BLOCKS = 16 };
 
 struct row {
   uint64_t group;
-  uint32_t score, mark; /* the top bit: its label; the others: those of its weight, if there is one */
+  uint32_t score;
+  uint32_t mark; /* the top bit: its label; the others: those of its weight, if there is one */
 };
 
 enum { LABEL_BIT = 31 };

@@ -1,8 +1,8 @@
 /* Logloss, normalised entropy and calibration, in one pass over the rows.
  *
  *   logloss             mean of -log p where the label is 1, of -log(1 - p) where it is 0
- *   normalised entropy  logloss / (-c log c - (1 - c) log(1 - c)), c the mean label (He et al. 2014,
- *                       "Practical Lessons from Predicting Clicks on Ads at Facebook", eq. 1)
+ *   normalised entropy  logloss / (-c log c - (1 - c) log(1 - c)), c the mean label (He et al.
+ *                       2014, "Practical Lessons from Predicting Clicks on Ads at Facebook", eq. 1)
  *   calibration         sum p / sum y
  *
  * All of weighted sums where rows have weights.

@@ -7,8 +7,9 @@
  *   mean probability p, share of positives y, and the 95 % interval of y (Wilson 1927):
  *   (y + z^2 / 2n +- z sqrt(y (1 - y) / n + z^2 / 4n^2)) / (1 + z^2 / n),  z = 1.96
  *
- * and over all bins the expected calibration error, sum n_b |p_b - y_b| / n. Where rows have weights,
- * shares and n are of weights, and n in the interval is that of Kish, (sum w)^2 / sum w^2. */
+ * and over all bins the expected calibration error, sum n_b |p_b - y_b| / n. Where rows have
+ * weights, shares and n are of weights, and n in the interval is that of Kish, (sum w)^2 / sum
+ * w^2. */
 #include "metric/scores.h"
 
 #include "base/alloc.h"

@@ -1,6 +1,6 @@
 /* y[r] = x[the row that r belongs to]; dx = sum of dy over the rows that belong to it, in order.
- * Samples see the values of their request, behaviours those of their owner, and pairs those of their
- * sample and of their behaviour. */
+ * Samples see the values of their request, behaviours those of their owner, and pairs those of
+ * their sample and of their behaviour. */
 #include <string.h>
 
 #include "graph/step.h"
@@ -78,7 +78,8 @@ static const struct mr__option options[] = {
 
 const struct mr__op MR_FAMILY(mr__op_broadcast) = {
     .name = "broadcast",
-    .doc = "y[r] = x[the row that r belongs to]; inserted where an op reads the value of an ancestor",
+    .doc =
+        "y[r] = x[the row that r belongs to]; inserted where an op reads the value of an ancestor",
     .inputs = {"x"},
     .flags = MR__ROW_DOWN | MR__INTERNAL,
     .options = options,

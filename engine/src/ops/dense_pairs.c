@@ -43,8 +43,9 @@ static void prepare(const struct mr__node *node, float *const *param, float *pac
 static void prepare_back(const struct mr__node *node, float *const *param, float *packed) {
   int inputs = mr__input_width(node, MR__LINK_X), outputs = node->width;
   mr__pack_rows_transposed(mr__option_text(node, ROWS), param[0], inputs, outputs, packed);
-  MR_FAMILY(mr__pack_transposed)(param[0] + (size_t)rows_of(node).times * (size_t)outputs, inputs, outputs,
-                      packed + mr__packed_size(outputs, inputs));
+  const float *times = param[0] + (size_t)rows_of(node).times * (size_t)outputs;
+  MR_FAMILY(mr__pack_transposed)
+  (times, inputs, outputs, packed + mr__packed_size(outputs, inputs));
 }
 
 static void forward(const struct mr__call *c) {

@@ -71,9 +71,9 @@ static inline void mr__dense_forward_x(const struct mr__call *c) {
   MR_FAMILY(mr__dense_forward)(&call);
 }
 
-/* dx = dy W^T of so many rows, W packed transposed, from `first` on of dy and `to` on of the input's.
- * It reads x beside, or what x was before a prelu, for its sign (`mask`), or only so that the
- * weights' gradient finds it near. */
+/* dx = dy W^T of so many rows, W packed transposed, from `first` on of dy and `to` on of the
+ * input's. It reads x beside, or what x was before a prelu, for its sign (`mask`), or only so that
+ * the weights' gradient finds it near. */
 static inline void mr__dense_backward_x(const struct mr__call *c, int input, int64_t first,
                                         int64_t rows, int64_t to, int add) {
   const struct mr__matrix *x = c->before.slopes ? &c->before.x : &c->x[input], *dx = &c->dx[input];

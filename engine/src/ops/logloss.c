@@ -1,8 +1,8 @@
 /* Binary cross entropy on logits, in the stable form
  *   loss = softplus(z) - t z, softplus(z) = max(z, 0) + log1p(exp(-|z|)); dz = sigmoid(z) - t,
- * times the sample's weight, if the data has weights, summed over samples; gradients are of the mean
- * over the batch: of n samples 1 / n of the sum, whatever their weights. A sample whose label is
- * NaN has none and adds nothing. `weight` is that of the task among others. */
+ * times the sample's weight, if the data has weights, summed over samples; gradients are of the
+ * mean over the batch: of n samples 1 / n of the sum, whatever their weights. A sample whose label
+ * is NaN has none and adds nothing. `weight` is that of the task among others. */
 #include <math.h>
 
 #include "graph/step.h"

@@ -1,7 +1,7 @@
 /* y[r] = the embedding row of the id of r; of a bag, the sum, the mean or, number by number, the
  * maximum over its ids. An empty bag is the zero vector; an id that the table lacks reads its row
- * "unknown". Of ids with weights w the sum is sum w v and the mean sum w v / sum |w|, of weights that
- * are all 0 the zero vector; they have no maximum.
+ * "unknown". Of ids with weights w the sum is sum w v and the mean sum w v / sum |w|, of weights
+ * that are all 0 the zero vector; they have no maximum.
  *
  * Where the plan adds up lookups, y is added to instead of written.
  *
@@ -75,8 +75,8 @@ static void read_all_weighted(const struct mr__call *c, const struct mr__batch_c
                   keys->offsets[c->first_row + r + 1], offset);
 }
 
-/* y = or += the largest of the rows from begin to end, number by number, and in `first` the places of
- * the first ids that have it, [width] int32. */
+/* y = or += the largest of the rows from begin to end, number by number, and in `first` the places
+ * of the first ids that have it, [width] int32. */
 static void read_largest(float *y, float *first, int width, int adds,
                          const struct mr__column_rows *rows, int32_t begin, int32_t end,
                          int offset) {
@@ -218,8 +218,8 @@ static const struct mr__option options[] = {
 
 const struct mr__op MR_FAMILY(mr__op_lookup) = {
     .name = "lookup",
-    .doc = "y[r] = row of the id of r; of a bag, the sum, mean or max over its ids, or the sum or mean "
-           "by their weights",
+    .doc = "y[r] = row of the id of r; of a bag, the sum, mean or max over its ids, or the sum or "
+           "mean by their weights",
     .flags = MR__LEAF,
     .options = options,
     .shape = shape,

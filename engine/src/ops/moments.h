@@ -1,9 +1,10 @@
-/* The mean and variance of each column over all rows of a batch, for ops whose statistics they are. A
- * request's row counts as often as it has samples, so that they equal those of the ungrouped rows.
+/* The mean and variance of each column over all rows of a batch, for ops whose statistics they are.
+ * A request's row counts as often as it has samples, so that they equal those of the ungrouped
+ * rows.
  *
  * A lane's statistics are [count, mean, sum of squared deviations]; slices and lanes merge by the
- * formula of Chan, Golub and LeVeque (1979). Settled, they are stretches of `width` floats, with the
- * count behind the last one: MR__MOMENT_STRETCHES * width + 1. */
+ * formula of Chan, Golub and LeVeque (1979). Settled, they are stretches of `width` floats, with
+ * the count behind the last one: MR__MOMENT_STRETCHES * width + 1. */
 #ifndef MR_OPS_MOMENTS_H
 #define MR_OPS_MOMENTS_H
 
@@ -33,7 +34,7 @@ static inline void mr__merge_moments(double *count, double *mean, double *m2, do
   *count = total;
 }
 
-enum { MR__MOMENT_BLOCK = 256 }; /* columns at a time, so that the slice's own sums fit on the stack */
+enum { MR__MOMENT_BLOCK = 256 }; /* columns at a time: a slice's own sums fit on the stack */
 
 static inline void mr__collect_columns(const struct mr__call *c, int first, int width) {
   double mean[MR__MOMENT_BLOCK] = {0}, m2[MR__MOMENT_BLOCK] = {0}, count = 0;

@@ -67,9 +67,10 @@ static void backward(const struct mr__call *c) {
   }
 }
 
-static const struct mr__option options[] = {{.name = "kind", .kind = MR__CHOICE, .preset = 1,
-                                             .choices = "sum mean max", .doc = "how rows are pooled"},
-                                            {0}};
+static const struct mr__option options[] = {
+    {.name = "kind", .kind = MR__CHOICE, .preset = 1, .choices = "sum mean max",
+     .doc = "how rows are pooled"},
+    {0}};
 
 const struct mr__op MR_FAMILY(mr__op_pool) = {
     .name = "pool",
@@ -80,5 +81,6 @@ const struct mr__op MR_FAMILY(mr__op_pool) = {
     .shape = shape,
     .forward = forward,
     .backward = backward,
-    .samples = {"3 | kind=sum", "4 | kind=mean", "5 | kind=max", "3s | kind=sum", "4a", "5s | kind=max"},
+    .samples = {"3 | kind=sum", "4 | kind=mean", "5 | kind=max", "3s | kind=sum", "4a",
+                "5s | kind=max"},
 };

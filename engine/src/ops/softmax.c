@@ -1,6 +1,6 @@
 /* Over the rows of one parent (the behaviours of an owner, the pairs of a sample, the samples of a
- * request), per column: y_i = e^x_i / sum over j of e^x_j, dx_i = y_i (dy_i - sum over j of dy_j y_j).
- * Of no rows there is nothing to compute. */
+ * request), per column: y_i = e^x_i / sum over j of e^x_j and
+ * dx_i = y_i (dy_i - sum over j of dy_j y_j). Of no rows there is nothing to compute. */
 #include "graph/step.h"
 #include "kernel/vec.h"
 

@@ -25,8 +25,8 @@
  *
  * Parts are the vectors that different lookups of one key read (a weight for a linear term, an
  * embedding): one probe and one miss serve them all. A new row's start values are a function of
- * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero. Where a
- * training wants it, a row also knows in how many samples its key is, or, where rows expire, at
+ * (seed, table, part, key). The row of key 0, "unknown", is always there and starts at zero. Where
+ * a training wants it, a row also knows in how many samples its key is, or, where rows expire, at
  * which step it came last: then those that did not come for long are dropped, and their shard's
  * other rows get new numbers. Keys may have to wait for their row until they came often enough.
  *
@@ -164,8 +164,8 @@ static inline struct mr__slot *mr__shard_slot(const struct mr__shard *shard, siz
   return i < shard->n_slots ? &shard->slots[i] : &shard->old[i - shard->n_slots];
 }
 
-/* Bring the slot of a key that will be probed soon into the cache. Always inline: gcc drops calls of
- * a function that does nothing but ask. */
+/* Bring the slot of a key that will be probed soon into the cache. Always inline: gcc drops calls
+ * of a function that does nothing but ask. */
 static inline __attribute__((always_inline)) void mr__table_prefetch(const struct mr__table *table,
                                                                      uint64_t key) {
   const struct mr__shard *shard = &table->shards[mr__shard_of(key)];
@@ -181,8 +181,8 @@ int mr__table_part(struct mr__table *table, const char *name, int dim, enum mr__
                    float scale, int *offset);
 
 /* Lay rows out for an optimizer: `n_states` further vectors per row, which start at `start[i]` in
- * every row, whatever an earlier optimizer left there; and a count, which starts at 0, where `counted`
- * is 1. Rows move when their length changes. */
+ * every row, whatever an earlier optimizer left there; and a count, which starts at 0, where
+ * `counted` is 1. Rows move when their length changes. */
 int mr__table_set_states(struct mr__table *table, int n_states, const float *start, int counted);
 
 /* Take the rows of a file, in place of what the table has; they outlive it. */
@@ -212,12 +212,12 @@ void mr__table_copy(const struct mr__table *table, const uint64_t *keys, int64_t
 /* The slot of a key in its shard, with a new row where the key is new. */
 int mr__table_insert(struct mr__table *table, uint64_t key, struct mr__slot **slot);
 
-/* A key's row whose values the caller writes, all of them, at once: a new one has none, and only its
- * states begin as they should. */
+/* A key's row whose values the caller writes, all of them, at once: a new one has none, and only
+ * its states begin as they should. */
 int mr__table_put(struct mr__table *table, uint64_t key, float **row);
 
-/* Slots for so many keys in each shard at once, where a table has few keys so far: then none need to
- * move while they come. */
+/* Slots for so many keys in each shard at once, where a table has few keys so far: then none need
+ * to move while they come. */
 int mr__table_reserve(struct mr__table *table, size_t keys_of_shard);
 
 /* The first of n numbers in a row that no slot's note has reached: whoever notes one of them at a

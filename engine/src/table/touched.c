@@ -483,10 +483,10 @@ static inline void take_place(const struct mr__table *table, const struct mr__sh
   __builtin_prefetch(share->row[share->n++]); /* forward reads it soon */
 }
 
-/* A key that is not at its home: it has no row yet, or lies further on. Where it comes for the first
- * time in this batch it takes its home over from a key that the batch has not had so far: a probe
- * that ends there ends here as well. So keys that come in every batch are soon found at the first
- * look. */
+/* A key that is not at its home: it has no row yet, or lies further on. Where it comes for the
+ * first time in this batch it takes its home over from a key that the batch has not had so far: a
+ * probe that ends there ends here as well. So keys that come in every batch are soon found at the
+ * first look. */
 static int find_slowly(struct mr__table *table, uint64_t key, struct mr__share *share,
                        struct homes *homes, uint32_t *place) {
   struct mr__slot *slot, *home;

@@ -179,7 +179,8 @@ TILES(3) TILES(2) TILES(1)
     tile_##ROWS##_##VECTORS(call, ahead, row, panel, step, column, left, READY, made);            \
     break;
 
-/* All rows against `VECTORS` vectors of columns. Where the panel is to be made, there are 8 rows. */
+/* All rows against `VECTORS` vectors of columns. Where the panel is to be made, there are 8
+ * rows. */
 #define COLUMNS(VECTORS)                                                                          \
   static void columns_##VECTORS(const struct mr__dense_call *call, struct ahead *ahead,           \
                                 const float *panel, int step, int column, int left, int how,      \

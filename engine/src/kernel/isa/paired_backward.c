@@ -58,7 +58,7 @@ static inline void store(float *p, VECTOR v, columns_mask there, int full) {
       VECTOR scale = BROADCAST(q[i]), partial[PARTS], w[VECTORS], p[VECTORS];                      \
       UNROLL for (int h = 0; h < PARTS; h++)                                                       \
         partial[h] = column > 0 ? LOAD(partials + h * LANES) : BROADCAST(0.0f);                    \
-      UNROLL for (int v = 0; v < VECTORS; v++) { /* all loads before the stores: P, dP and dw lie */\
+      UNROLL for (int v = 0; v < VECTORS; v++) { /* loads before stores: P, dP and dw lie */       \
         VECTOR t = sum[i][v], *h = &partial[v % PARTS]; /* at like places of their pages */        \
         const int c = v * LANES;                                                                   \
         w[v] = ADD(load(dw + c, there[v], full), t);                                               \

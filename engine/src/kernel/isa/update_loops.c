@@ -182,13 +182,14 @@ static void sum_weighted(const struct mr__reader *reader, float *sums, int width
     int64_t row = row_of(reader, i), position = reader->at ? reader->at[i] : i;
     const float *by = reader->sums.p ? mr__row(&reader->sums, row) : NULL;
     mr__axpy(sums + (size_t)reader->place[i] * (size_t)width,
-             mr__weight_share(reader->weights[position], by), mr__row(&reader->dy, row), reader->dim);
+             mr__weight_share(reader->weights[position], by), mr__row(&reader->dy, row),
+             reader->dim);
   }
 }
 
 /* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own.
- * Where rows follow one another in memory, the processor asks for dy by itself. Called with what the
- * compiler may then take as known. */
+ * Where rows follow one another in memory, the processor asks for dy by itself. Called with what
+ * the compiler may then take as known. */
 static inline __attribute__((always_inline)) void sum_each(const struct mr__reader *reader,
                                                            float *sums, int width, int dim) {
   const uint32_t *place = reader->place, *rows = reader->row, n = reader->n;
