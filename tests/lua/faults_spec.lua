@@ -298,6 +298,31 @@ describe("a fault while a run saves", function()
 
   it("leaves a run that goes on to the same model", function() sweep(resumed) end)
 
+  it("ends with its reason where it is one of the thread that unpacks text", function()
+    local project, random = make_project(), helper.random(7)
+    -- Packed, it is read in at least four pieces: the first to know how it is packed, the others by
+    -- that thread, whose second read is the only second one.
+    helper.add_columns(project, "noise", function()
+      local digits = {}
+      for i = 1, 4000 do digits[i] = ("%08d"):format(random(10 ^ 8) - 1) end
+      return table.concat(digits)
+    end)
+    local text = project .. "/train.csv.gz"
+    assert.equal(0, (helper.shell("gzip " .. helper.quote(project .. "/train.csv"))))
+    assert(lfs.attributes(text, "size") > 3 * 2 ^ 18)
+    helper.write(project .. "/fields.yaml", (helper.read(project .. "/fields.yaml"):gsub(
+      "train%.csv", "%0.gz")))
+    local run = command(project, base .. "/packed")
+    local status, err, log = traced(("-f -P %s -e trace=openat,read -e inject=read:error=EIO:when=2"
+      ):format(helper.quote(text)), run)
+    local trace = helper.read(log)
+    local faulty = trace:match "(%d+) [^\n]*INJECTED"
+    for opener in trace:gmatch "(%d+) +openat" do assert.not_equal(opener, faulty) end
+    assert.same({ 1, ("moonrank: %s: Input/output error\n"):format(text) }, { status, err })
+    assert.same({}, leftovers(project))
+    assert.equal(0, (helper.shell(run)))
+  end)
+
   if ALL then
     it("leaves a run from its beginning that goes on to the same model", function()
       sweep(whole)
