@@ -633,5 +633,4 @@ function Trainer:close()
   self.pool:close()
 end
 
-
 return Trainer

@@ -26,10 +26,9 @@ static inline struct mr__random4 mr__philox(struct mr__random4 counter, uint32_t
   for (int round = 0; round < 10; round++) {
     uint64_t product0 = (uint64_t)0xD2511F53u * counter.v[0];
     uint64_t product1 = (uint64_t)0xCD9E8D57u * counter.v[2];
-    struct mr__random4 next = {{(uint32_t)(product1 >> 32) ^ counter.v[1] ^ key0,
-                                (uint32_t)product1,
-                                (uint32_t)(product0 >> 32) ^ counter.v[3] ^ key1,
-                                (uint32_t)product0}};
+    struct mr__random4 next = {
+        {(uint32_t)(product1 >> 32) ^ counter.v[1] ^ key0, (uint32_t)product1,
+         (uint32_t)(product0 >> 32) ^ counter.v[3] ^ key1, (uint32_t)product0}};
     counter = next;
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;

@@ -24,7 +24,7 @@ struct mr__ahead {
   char *buffers[BUFFERS];
   size_t sizes[BUFFERS];
   int64_t filled, taken;
-  int stopping, ended; /* ended: nothing follows buffer filled - 1 */
+  int stopping, ended;        /* ended: nothing follows buffer filled - 1 */
   struct mr__failure failure; /* of the thread */
 
   size_t at; /* of the taker: bytes of buffer `taken` that it has */

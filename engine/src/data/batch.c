@@ -262,8 +262,7 @@ const int32_t *mr_batch_first_sample(const mr_batch *batch) { return batch->firs
 
 const int64_t *mr_batch_sample_index(const mr_batch *batch) { return batch->sample_index; }
 
-static int check_offsets(const char *what, const char *name, const int32_t *offsets,
-                         int64_t rows) {
+static int check_offsets(const char *what, const char *name, const int32_t *offsets, int64_t rows) {
   if (offsets[0] != 0)
     return mr__fail(MR_EINVAL, "%s \"%s\": offsets[0] is %d, expected 0", what, name, offsets[0]);
   for (int64_t row = 0; row < rows; row++)

@@ -43,10 +43,10 @@ struct mr_batch {
   int32_t *first_sample; /* [requests + 1] */
   int32_t *request_of;   /* [samples] */
   int64_t *sample_index; /* [samples]: row of the dataset; its own position when filled by hand */
-  struct mr__batch_column *columns; /* [schema->n_columns] */
+  struct mr__batch_column *columns;     /* [schema->n_columns] */
   struct mr__batch_sequence *sequences; /* [schema->n_sequences] */
-  const struct mr__coding *coding;  /* what the codes mean; NULL: there are keys only */
-  struct mr__picks picks;           /* of the last row that a program's values were taken from */
+  const struct mr__coding *coding;      /* what the codes mean; NULL: there are keys only */
+  struct mr__picks picks; /* of the last row that a program's values were taken from */
   size_t first_sample_capacity, request_of_capacity, sample_index_capacity;
 };
 

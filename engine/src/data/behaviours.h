@@ -34,7 +34,7 @@ struct mr__behaviours {
   uint32_t *sizes;           /* MR_IDS: [n] of bags */
   size_t n_cells, n, n_keys;
   const uint32_t *picked; /* of the cell at hand, where only some are; else NULL */
-  uint32_t *marks; /* of the last cell */
+  uint32_t *marks;        /* of the last cell */
   size_t cells_capacity, keys_capacity, codes_capacity, floats_capacity, sizes_capacity,
       marks_capacity;
 };

@@ -260,8 +260,7 @@ static int append(struct hand *hand) {
   if (rows->before_gap) build->open.is_open = 0;
   if (rows->sides[MR_SAMPLE].n == 0) return MR_OK;
   MR_TRY(fit_columns(build, rows));
-  if (build->writer)
-    MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
+  if (build->writer) MR_TRY(mr__store_writer_reserve(build->writer, rows, goes_on, &hand->segment));
   if (has_key && !(goes_on && rows->sides[MR_REQUEST].n == 1)) MR_TRY(keep_open_request(hand));
   return MR_OK;
 }

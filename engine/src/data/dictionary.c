@@ -450,8 +450,8 @@ static int add_key(struct coded_table *table, struct mr__new_key *new_key,
   return MR_OK;
 }
 
-int mr__dictionary_add(struct mr__dictionary *dictionary, int t, struct mr__new_key *keys,
-                       size_t n, const struct mr__texts *texts) {
+int mr__dictionary_add(struct mr__dictionary *dictionary, int t, struct mr__new_key *keys, size_t n,
+                       const struct mr__texts *texts) {
   struct coded_table *table = &dictionary->tables[t];
   int status = MR_OK;
   for (size_t i = 0; status == MR_OK && i < n; i++) {

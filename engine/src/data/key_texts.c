@@ -182,8 +182,8 @@ int mr_dataset_texts(char **texts, const mr_dataset *dataset, int32_t table, con
   search.texts = mr__calloc((size_t)n_keys + 1, sizeof *search.texts);
   if (!search.texts) return mr__fail_memory();
   for (int32_t i = 0; i < n_keys; i++) {
-    uint32_t code = mr__find_code(dataset->coding.keys[table], (size_t)dataset->coding.n[table],
-                                  keys[i]);
+    uint32_t code =
+        mr__find_code(dataset->coding.keys[table], (size_t)dataset->coding.n[table], keys[i]);
     if (code == MR__UNKNOWN_CODE) continue;
     struct mr__text text;
     text.at = mr__dataset_text(dataset, table, code, &text.size);

@@ -66,7 +66,7 @@ struct mr_loader {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   int64_t taken;
-  int64_t end; /* the first batch that there is not */
+  int64_t end;                /* the first batch that there is not */
   struct mr__failure outcome; /* why: MR_END, or what failed */
   int stopping;
 };
@@ -154,8 +154,8 @@ static double random_bytes(const mr_dataset *dataset) {
 }
 
 int mr__loader_draws(const mr_dataset *dataset, const mr_loader_options *options) {
-  return options->shuffle && (options->shuffle_bytes == 0 ||
-                              random_bytes(dataset) <= (double)options->shuffle_bytes);
+  return options->shuffle &&
+         (options->shuffle_bytes == 0 || random_bytes(dataset) <= (double)options->shuffle_bytes);
 }
 
 /* How many requests a block has and how many blocks a window. */

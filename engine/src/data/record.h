@@ -39,12 +39,12 @@ struct mr__record_sequence {
 
 struct mr__record {
   int n_keys, n_codes, n_floats, n_vectors, n_bags, n_sequences;
-  int n_weighted; /* bags, the last of them, that have weights */
+  int n_weighted;                              /* bags, the last of them, that have weights */
   int *keys, *codes, *floats, *vectors, *bags; /* their columns */
   struct mr__record_sequence *sequences;
   /* bytes; `fixed` 0: nothing is stored */
   size_t codes_at, floats_at, vectors_at, counts_at, fixed;
-  int varies;                                   /* in size: there are bags or sequences */
+  int varies; /* in size: there are bags or sequences */
 };
 
 struct mr__layout {

@@ -27,9 +27,9 @@ enum mr__sparse_part {
   MR__SPARSE_CELL, /* one of those that come before pairs */
   MR__SPARSE_LABEL,
   MR__SPARSE_QID,
-  MR__SPARSE_ALL,   /* all pairs */
+  MR__SPARSE_ALL,          /* all pairs */
   MR__SPARSE_WEIGHTED_ALL, /* the same with weights */
-  MR__SPARSE_PAIRS, /* the pairs of a field, one beside the other */
+  MR__SPARSE_PAIRS,        /* the pairs of a field, one beside the other */
   MR__SPARSE_WEIGHTED_PAIRS,
   MR__SPARSE_INDEX, /* of the one pair of a field */
   MR__SPARSE_VALUE  /* of an index, or of the one pair of a field */

@@ -35,7 +35,7 @@ struct mr_stream {
   int has_thread;
   pthread_mutex_t lock; /* guards all below */
   pthread_cond_t changed;
-  mr_dataset *part; /* that waits for the caller */
+  mr_dataset *part;           /* that waits for the caller */
   struct mr__failure outcome; /* once there are no more parts: MR_END, or why */
 };
 

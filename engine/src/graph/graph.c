@@ -160,12 +160,10 @@ static int set_option(struct mr__node *node, int index, const struct mr__option 
                       const mr_option *given) {
   struct mr__option_value *value = &node->options[index];
   if (option->kind == MR__WHOLE || option->kind == MR__REAL) {
-    if (given->text)
-      return mr__fail(MR_EINVAL, "%s is a text, expected a number", option->name);
+    if (given->text) return mr__fail(MR_EINVAL, "%s is a text, expected a number", option->name);
     return set_number(option, given, &value->number);
   }
-  if (!given->text)
-    return mr__fail(MR_EINVAL, "%s is a number, expected a text", option->name);
+  if (!given->text) return mr__fail(MR_EINVAL, "%s is a number, expected a text", option->name);
   if (option->kind == MR__CHOICE) {
     int choice = choice_index(option->choices, given->text);
     if (choice < 0)
@@ -463,8 +461,7 @@ static int find_part(mr_graph *graph, struct mr__graph_table *table, const struc
   if (part_widths(table) + dim > MAX_WIDTH)
     return mr__fail(MR_ESHAPE, "a row of table \"%s\" would be %d wide, at most %d is allowed",
                     graph->schema->tables[table->spec].name, part_widths(table) + dim, MAX_WIDTH);
-  MR_TRY(mr__grow(&table->parts, &table->parts_capacity, table->n_parts + 1,
-                  sizeof *table->parts));
+  MR_TRY(mr__grow(&table->parts, &table->parts_capacity, table->n_parts + 1, sizeof *table->parts));
   char *copy = mr__strdup(name);
   if (!copy) return mr__fail_memory();
   table->parts[table->n_parts] =
@@ -512,8 +509,7 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
     node->input_widths[i] = graph->nodes[node->inputs[i]].width;
     node->input_domains[i] = graph->nodes[node->inputs[i]].domain;
   }
-  struct mr__shape shape = {
-      .node = node, .widths = node->input_widths, .n_inputs = node->n_inputs};
+  struct mr__shape shape = {.node = node, .widths = node->input_widths, .n_inputs = node->n_inputs};
   if (op->flags & MR__BORROWS) MR_TRY(borrow_params(graph, node, &shape));
   MR_TRY(op->shape(&shape));
   if (shape.width > MAX_WIDTH)
@@ -526,8 +522,7 @@ static int fill_node(mr_graph *graph, const struct mr__op *op, struct mr__node *
   node->packed_back = shape.packed_back;
   node->statistics = shape.statistics;
   if (op->flags & MR__LEAF) {
-    const struct mr__column *column =
-        &graph->schema->columns[(int)mr__option_number(node, 0)];
+    const struct mr__column *column = &graph->schema->columns[(int)mr__option_number(node, 0)];
     node->domain = op->flags & MR__ROW_UP ? column->domain : mr__column_domain(column);
   }
   char fallback[64];
@@ -560,23 +555,19 @@ static int try_split(mr_graph *graph, const struct mr__op *op, const char *name,
 int mr_graph_add(mr_graph *graph, const char *op_name, const char *name, const int32_t *inputs,
                  int32_t n, const mr_option *options, int32_t n_given, int32_t *out) {
   *out = -1;
-  if (graph->sealed)
-    return mr__fail(MR_EINVAL, "the graph has a model and takes no more nodes");
+  if (graph->sealed) return mr__fail(MR_EINVAL, "the graph has a model and takes no more nodes");
   int op = find_op(op_name);
   if (op < 0) return mr__fail(MR_EINVAL, "there is no op \"%s\"", op_name);
   const struct mr__op *descriptor = mr__ops_plain.ops[op];
   MR_TRY(try_split(graph, descriptor, name, inputs, n, options, n_given, out));
   if (*out >= 0) return MR_OK;
-  struct mr__node node = {.op = op,
-                          .op_name = descriptor->name,
-                          .schema = graph->schema,
-                          .n_inputs = n,
-                          .lookup = -1};
+  struct mr__node node = {
+      .op = op, .op_name = descriptor->name, .schema = graph->schema, .n_inputs = n, .lookup = -1};
   size_t n_params = graph->n_params, n_lookups = graph->n_lookups;
   int status = fill_node(graph, descriptor, &node, name, inputs, options, n_given);
   if (status == MR_OK)
-    status = mr__grow(&graph->nodes, &graph->nodes_capacity, graph->n_nodes + 1,
-                      sizeof *graph->nodes);
+    status =
+        mr__grow(&graph->nodes, &graph->nodes_capacity, graph->n_nodes + 1, sizeof *graph->nodes);
   if (status != MR_OK) {
     clear_node(&node);
     drop_params(graph, n_params);
@@ -619,8 +610,7 @@ static int check_task_node(const mr_graph *graph, const char *what, int32_t inde
                   (int)index, node->op_name);
 }
 
-static int check_task(const mr_graph *graph, const char *name, int32_t logit,
-                      int32_t probability) {
+static int check_task(const mr_graph *graph, const char *name, int32_t logit, int32_t probability) {
   if (graph->sealed) return mr__fail(MR_EINVAL, "the graph has a model and takes no more tasks");
   if (!*name || strlen(name) > MAX_NAME)
     return mr__fail(MR_EINVAL, "the name has %zu bytes, expected 1 to %d", strlen(name), MAX_NAME);
@@ -634,8 +624,7 @@ static int check_task(const mr_graph *graph, const char *name, int32_t logit,
 int mr_graph_add_task(mr_graph *graph, const char *name, int32_t logit, int32_t probability) {
   int status = check_task(graph, name, logit, probability);
   if (status != MR_OK) return mr__fail_at(status, "task \"%.40s\"", name);
-  MR_TRY(mr__grow(&graph->tasks, &graph->tasks_capacity, graph->n_tasks + 1,
-                  sizeof *graph->tasks));
+  MR_TRY(mr__grow(&graph->tasks, &graph->tasks_capacity, graph->n_tasks + 1, sizeof *graph->tasks));
   char *copy = mr__strdup(name);
   if (!copy) return mr__fail_memory();
   graph->tasks[graph->n_tasks++] = (struct mr__graph_task){copy, logit, probability};

@@ -7,7 +7,7 @@
 #include "graph/op.h"
 
 struct mr__node {
-  int op;             /* index in ops.def */
+  int op; /* index in ops.def */
   const char *op_name;
   char *name; /* leads the names of its weights; NULL: none was given */
   const mr_schema *schema;
@@ -16,13 +16,13 @@ struct mr__node {
   int *input_widths, *input_domains;
   int n_inputs;
   int domain, width;
-  int saved;          /* floats per row */
-  size_t scratch;     /* floats */
+  int saved;                  /* floats per row */
+  size_t scratch;             /* floats */
   size_t packed, packed_back; /* floats */
-  int statistics;     /* doubles per lane */
-  int first_param, n_params; /* in mr_graph.params */
-  int lookup;         /* in mr_graph.lookups, or -1 */
-  int watched;        /* the gradient is kept for the caller */
+  int statistics;             /* doubles per lane */
+  int first_param, n_params;  /* in mr_graph.params */
+  int lookup;                 /* in mr_graph.lookups, or -1 */
+  int watched;                /* the gradient is kept for the caller */
   struct mr__option_value options[MR__MAX_OPTIONS];
   char *texts[MR__MAX_OPTIONS]; /* owned copies of option texts */
 };
@@ -43,7 +43,7 @@ struct mr__lookup {
   int node, column, table; /* table: index into mr_graph.tables */
   int part;
   int dim;
-  int pool; /* of a bag: MR__POOL_SUM .., else MR__POOL_SUM */
+  int pool;     /* of a bag: MR__POOL_SUM .., else MR__POOL_SUM */
   int weighted; /* whether the ids of bags have weights */
 };
 

@@ -32,8 +32,8 @@ static void start_param(const mr_model *model, size_t index) {
   const struct mr__param_spec *spec = &model->graph->params[index].spec;
   float *w = model->param[index];
   size_t n = mr__param_size(&model->graph->params[index]);
-  uint64_t place = mr__hash(model->graph->params[index].name,
-                            strlen(model->graph->params[index].name), 0);
+  uint64_t place =
+      mr__hash(model->graph->params[index].name, strlen(model->graph->params[index].name), 0);
   float limit = (float)sqrt(6.0 / ((double)spec->rows + (double)spec->columns));
   for (size_t i = 0; i < n; i += 4) {
     struct mr__random4 r = mr__random(model->seed, MR__RANDOM_DENSE, place, i / 4);
@@ -192,8 +192,7 @@ static int check_index(const char *what, int32_t index, size_t n) {
   return mr__fail(MR_EINVAL, "%s %d, but there are %zu", what, (int)index, n);
 }
 
-int mr_model_take_weight(mr_model *model, int32_t index, const mr_model *from,
-                         int32_t from_index) {
+int mr_model_take_weight(mr_model *model, int32_t index, const mr_model *from, int32_t from_index) {
   MR_TRY(check_index("weight", index, model->graph->n_params));
   MR_TRY(check_index("weight", from_index, from->graph->n_params));
   const struct mr__param *to = &model->graph->params[index];
@@ -215,8 +214,8 @@ int mr_model_take_part(mr_model *model, int32_t index, int32_t part, const mr_mo
   MR_TRY(check_index("part", from_part, other->n_parts));
   const struct mr__part *p = &to->parts[part], *q = &other->parts[from_part];
   if (to->name_hash != other->name_hash) /* keys are hashes seeded by the name */
-    return mr__fail(MR_EINVAL, "the keys of table \"%s\" mean nothing in table \"%s\"",
-                    other->name, to->name);
+    return mr__fail(MR_EINVAL, "the keys of table \"%s\" mean nothing in table \"%s\"", other->name,
+                    to->name);
   if (p->dim != q->dim)
     return mr__fail(MR_ESHAPE, "\"table.%s.%s\" is %d wide there, %d here", to->name, p->name,
                     q->dim, p->dim);
@@ -259,8 +258,8 @@ int32_t mr_model_tables(const mr_model *model) { return model->n_tables; }
 int mr_model_table(const mr_model *model, int32_t index, mr_table_info *info) {
   MR_TRY(check_index("table", index, (size_t)model->n_tables));
   const struct mr__table *table = &model->tables[index];
-  *info = (mr_table_info){table->name, table->width, (int32_t)table->n_parts,
-                          mr__table_rows(table)};
+  *info =
+      (mr_table_info){table->name, table->width, (int32_t)table->n_parts, mr__table_rows(table)};
   return MR_OK;
 }
 

@@ -12,17 +12,17 @@ struct mr_model {
    * parameter starts on a multiple of 16 floats. */
   float *dense;
   size_t n_dense, n_trained;
-  size_t *offset; /* [params] */
-  float **param;  /* [params]: dense + offset */
+  size_t *offset;  /* [params] */
+  float **param;   /* [params]: dense + offset */
   int64_t version; /* counts the changes of the weights, for who keeps a form of them */
   float *packed;
   size_t *packed_offset; /* [nodes] */
   struct mr__table *tables;
   int n_tables;
-  int *part_offsets; /* [lookups] */
+  int *part_offsets;            /* [lookups] */
   const struct mr_run *trainer; /* the run whose optimizer the tables are laid out for; compared
                                    only, it may be gone */
-  void *mapping; /* what the tables' rows lie in, if they are those of a file */
+  void *mapping;                /* what the tables' rows lie in, if they are those of a file */
   void (*unmap)(void *mapping);
 };
 

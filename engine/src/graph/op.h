@@ -14,15 +14,15 @@ struct mr__node;
 struct mr__step;
 
 enum mr__op_flags {
-  MR__READS_X = 1,    /* backward reads the inputs' values */
-  MR__READS_Y = 2,    /* backward reads the output's value */
-  MR__INPLACE = 4,    /* y may lie on x, and dx on dy (then they are equal pointers) */
-  MR__OBJECTIVE = 8,  /* adds to the loss, ends the graph */
-  MR__STATISTICS = 16, /* needs statistics of the whole batch in training: ends a phase */
-  MR__LEAF = 32,      /* reads the batch, has no inputs */
-  MR__ROW_UP = 64,    /* the output's rows are those of the inputs' parent domain */
-  MR__ROW_DOWN = 128, /* the output's rows are those of a child of the input's domain: option 0 */
-  MR__INTERNAL = 256, /* inserted by the graph itself, not offered to scripts */
+  MR__READS_X = 1,      /* backward reads the inputs' values */
+  MR__READS_Y = 2,      /* backward reads the output's value */
+  MR__INPLACE = 4,      /* y may lie on x, and dx on dy (then they are equal pointers) */
+  MR__OBJECTIVE = 8,    /* adds to the loss, ends the graph */
+  MR__STATISTICS = 16,  /* needs statistics of the whole batch in training: ends a phase */
+  MR__LEAF = 32,        /* reads the batch, has no inputs */
+  MR__ROW_UP = 64,      /* the output's rows are those of the inputs' parent domain */
+  MR__ROW_DOWN = 128,   /* the output's rows are those of a child of the input's domain: option 0 */
+  MR__INTERNAL = 256,   /* inserted by the graph itself, not offered to scripts */
   MR__ACTIVATION = 512, /* a function of each number alone, for use between dense layers */
   MR__WRITES_PARAM = 1024, /* backward overwrites dparam[0] where the slice opens its lane */
   /* What the plan knows of gradients, so that lookups need not keep each their own: */
@@ -97,12 +97,12 @@ struct mr__shape {
   const int *widths; /* of the inputs */
   int n_inputs;
   const struct mr__param_spec *lent; /* MR__BORROWS: the weights that it has from another node */
-  int width;            /* of the output; set by the rule */
-  int saved;            /* floats per row kept from forward for backward; default 0 */
-  size_t packed;        /* floats of the form that `prepare` makes of the weights; default 0 */
-  size_t packed_back;   /* the same of `prepare_back`; default 0 */
-  size_t scratch;       /* floats that a call has for itself; default 0 */
-  int statistics;       /* doubles per lane, and floats settled; default 0 */
+  int width;                         /* of the output; set by the rule */
+  int saved;                         /* floats per row kept from forward for backward; default 0 */
+  size_t packed;      /* floats of the form that `prepare` makes of the weights; default 0 */
+  size_t packed_back; /* the same of `prepare_back`; default 0 */
+  size_t scratch;     /* floats that a call has for itself; default 0 */
+  int statistics;     /* doubles per lane, and floats settled; default 0 */
   int n_params;
   struct mr__param_spec params[MR__MAX_PARAMS];
 };
@@ -113,14 +113,12 @@ struct mr__matrix {
   int width;
 };
 
-static inline float *mr__row(const struct mr__matrix *m, int64_t row) {
-  return m->p + row * m->ld;
-}
+static inline float *mr__row(const struct mr__matrix *m, int64_t row) { return m->p + row * m->ld; }
 
 /* A prelu that another op does. */
 struct mr__prelu {
-  const float *slopes; /* [width]; NULL: there is none */
-  float *dslopes;      /* as `dparam` */
+  const float *slopes;    /* [width]; NULL: there is none */
+  float *dslopes;         /* as `dparam` */
   struct mr__matrix x, y; /* of the rows that are worked on; they may be one */
 };
 
@@ -138,25 +136,25 @@ struct mr__call {
   const struct mr__matrix *x, *dx;
   const unsigned char *add; /* dx[i] is added to when 1, overwritten when 0; in input order */
   int n_inputs;
-  int adds;    /* lookups: y, which another lookup has begun, is added to */
-  int squares; /* lookups: the squares of what is added to y are added behind it */
-  int relu;    /* MR__TAKES_RELU: what is not above 0 in y becomes 0 */
-  int mask;    /* MR__TAKES_MASK: dx is 0 where x is not above 0 */
+  int adds;                /* lookups: y, which another lookup has begun, is added to */
+  int squares;             /* lookups: the squares of what is added to y are added behind it */
+  int relu;                /* MR__TAKES_RELU: what is not above 0 in y becomes 0 */
+  int mask;                /* MR__TAKES_MASK: dx is 0 where x is not above 0 */
   struct mr__prelu behind; /* MR__TAKES_RELU: the prelu of y, whose y is to be written as well */
   struct mr__prelu before; /* MR__TAKES_MASK: the prelu that x is of; dx is the gradient of its x */
-  int gives;              /* MR__GIVES_DX: nothing is done to dx[0] where mr__leaves_dx */
-  struct mr__given given; /* MR__TAKES_DX: there dx[1] starts with it */
+  int gives;               /* MR__GIVES_DX: nothing is done to dx[0] where mr__leaves_dx */
+  struct mr__given given;  /* MR__TAKES_DX: there dx[1] starts with it */
   const struct mr__slice *slice; /* of each domain, the rows that are worked on */
   float *const *param;
-  float *const *dparam;     /* of this lane, added to; but see MR__WRITES_PARAM */
-  int opens_lane;           /* whether the slice is its lane's first */
+  float *const *dparam; /* of this lane, added to; but see MR__WRITES_PARAM */
+  int opens_lane;       /* whether the slice is its lane's first */
   const float *packed;
   const float *packed_back; /* where backward is to compute dx; else NULL */
   struct mr__matrix saved;
-  float *scratch;           /* of this thread, on a cache line; what is in it is anything */
-  double *lane_statistics;  /* `collect`: of this lane, zero at the start of a batch */
-  float *statistics;        /* settled; read by forward and backward */
-  double *loss;             /* objectives: of this lane, added to */
+  float *scratch;          /* of this thread, on a cache line; what is in it is anything */
+  double *lane_statistics; /* `collect`: of this lane, zero at the start of a batch */
+  float *statistics;       /* settled; read by forward and backward */
+  double *loss;            /* objectives: of this lane, added to */
 };
 
 /* Merging the lanes of a statistics op. */
@@ -167,7 +165,7 @@ struct mr__settle {
   float *statistics;
   float *const *param;
   const unsigned char *frozen; /* [params]: `finish` leaves these as they are */
-  float *const *dparam; /* of lane 0 */
+  float *const *dparam;        /* of lane 0 */
   int width;
 };
 
@@ -178,7 +176,7 @@ struct mr__op {
   const char *inputs[4]; /* names, for messages */
   int variadic;          /* any number (at least 1) of inputs called inputs[0] */
   unsigned flags;
-  unsigned char reach[4]; /* enum mr__reach of each input */
+  unsigned char reach[4];           /* enum mr__reach of each input */
   const struct mr__option *options; /* ends with a NULL name */
   int (*shape)(struct mr__shape *shape);
   void (*forward)(const struct mr__call *call);

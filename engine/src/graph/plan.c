@@ -5,12 +5,7 @@
 
 #include "base/alloc.h"
 
-enum {
-  LEAST_ROWS = 8,
-  MOST_ROWS = 1024,
-  MOST_BEHAVIOURS = 16384,
-  MOST_WORKSPACE = 1 << 22
-};
+enum { LEAST_ROWS = 8, MOST_ROWS = 1024, MOST_BEHAVIOURS = 16384, MOST_WORKSPACE = 1 << 22 };
 
 static unsigned flags(const struct mr__plan *plan, int node) {
   return mr__node_op(&plan->graph->nodes[node])->flags;
@@ -54,8 +49,8 @@ static void mark_gradients(struct mr__plan *plan) {
     int reached = 0;
     for (int j = i + 1; j < (int)graph->n_nodes && !reached; j++)
       for (int k = 0; k < graph->nodes[j].n_inputs; k++)
-        reached |= graph->nodes[j].inputs[k] == i && plan->nodes[j].has_grad &&
-                   differentiates(plan, j, k);
+        reached |=
+            graph->nodes[j].inputs[k] == i && plan->nodes[j].has_grad && differentiates(plan, j, k);
     plan->nodes[i].has_grad &= reached;
   }
 }
@@ -467,15 +462,13 @@ static int make_add_flags(struct mr__plan *plan) {
 
 /* ---- the workspace ---- */
 
-static size_t rounded(const struct mr__buffer *buffer) {
-  return (size_t)mr__row_floats(buffer);
-}
+static size_t rounded(const struct mr__buffer *buffer) { return (size_t)mr__row_floats(buffer); }
 
 /* Whether two buffers lie on each other while both are in use. */
 static int clash(const struct mr__buffer *a, const struct mr__buffer *b) {
   return !b->kept && b->unit == a->unit && mr__region(b->domain) == mr__region(a->domain) &&
-         b->first <= a->last && a->first <= b->last &&
-         b->offset < a->offset + rounded(a) && a->offset < b->offset + rounded(b);
+         b->first <= a->last && a->first <= b->last && b->offset < a->offset + rounded(a) &&
+         a->offset < b->offset + rounded(b);
 }
 
 /* First fit, in order of creation: offsets are per row of a slice, in multiples of 16 floats, so

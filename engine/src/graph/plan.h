@@ -79,7 +79,7 @@ struct mr__node_plan {
   int behind, before; /* the same of a prelu: its node, or -1 */
   int gives, given;   /* its dx of a sequence is left to another; whose it starts with, or -1 */
   int folded_forward, folded_backward; /* a relu or prelu that others do */
-  unsigned char *add; /* [n_inputs] */
+  unsigned char *add;                  /* [n_inputs] */
 };
 
 struct mr__plan {
@@ -97,7 +97,7 @@ struct mr__plan {
   /* Where there are sequences, of which samples have more and less: what a row of each domain
    * takes, and the samples that a slice may have where theirs are short. */
   int64_t work[MR__MOST_DOMAINS], most_short;
-  int domains[MR__MOST_DOMAINS];  /* those that have rows to be counted */
+  int domains[MR__MOST_DOMAINS]; /* those that have rows to be counted */
   int n_domains;
   unsigned char *add_memory;
 };

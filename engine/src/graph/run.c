@@ -27,8 +27,8 @@ static struct mr__matrix locate(const mr_run *run, const struct mr__worker *work
     int region = mr__region(buffer->domain);
     m.p = worker->workspace + buffer->offset * (size_t)run->workspace_rows[region] + place.column;
     if (region == MR__SEQUENCE_REGION)
-      m.p += run->plan.workspace[MR__SAMPLE_REGION] *
-             (size_t)run->workspace_rows[MR__SAMPLE_REGION];
+      m.p +=
+          run->plan.workspace[MR__SAMPLE_REGION] * (size_t)run->workspace_rows[MR__SAMPLE_REGION];
   }
   return m;
 }
@@ -42,11 +42,11 @@ static struct mr__prelu prelu_of(const mr_run *run, int i, const struct mr__slic
   if (i < 0 || !folds(run)) return (struct mr__prelu){.slopes = NULL};
   const struct mr__node *node = &run->model->graph->nodes[i];
   const struct mr__node_plan *plan = &run->plan.nodes[i], *x = &run->plan.nodes[node->inputs[0]];
-  return (struct mr__prelu){
-      .slopes = run->model->param[node->first_param],
-      .dslopes = run->plan.train ? run->lanes[lane].dparam[node->first_param] : NULL,
-      .x = locate(run, worker, slice, x->value, node->width),
-      .y = locate(run, worker, slice, plan->value, node->width)};
+  return (struct mr__prelu){.slopes = run->model->param[node->first_param],
+                            .dslopes =
+                                run->plan.train ? run->lanes[lane].dparam[node->first_param] : NULL,
+                            .x = locate(run, worker, slice, x->value, node->width),
+                            .y = locate(run, worker, slice, plan->value, node->width)};
 }
 
 /* What a gradient of the node's starts with that node `i` leaves to it. */
@@ -55,14 +55,13 @@ static struct mr__given given_by(const mr_run *run, int i, const struct mr__slic
   if (i < 0 || !folds(run)) return (struct mr__given){.weight = {.p = NULL}};
   const struct mr__node *node = &run->model->graph->nodes[i];
   struct mr__place weight = run->plan.nodes[node->inputs[1]].value;
-  return (struct mr__given){
-      .weight = locate(run, worker, slice, weight, 1),
-      .dy = locate(run, worker, slice, run->plan.nodes[i].grad, node->width)};
+  return (struct mr__given){.weight = locate(run, worker, slice, weight, 1),
+                            .dy = locate(run, worker, slice, run->plan.nodes[i].grad, node->width)};
 }
 
 /* Everything an op is told about a node in a slice. */
-static struct mr__call make_call(const mr_run *run, int i, const struct mr__slice *slice,
-                                 int lane, const struct mr__worker *worker) {
+static struct mr__call make_call(const mr_run *run, int i, const struct mr__slice *slice, int lane,
+                                 const struct mr__worker *worker) {
   const mr_graph *graph = run->model->graph;
   const struct mr__node *node = &graph->nodes[i];
   const struct mr__node_plan *plan = &run->plan.nodes[i];
@@ -146,9 +145,8 @@ static int starts_phase(const mr_run *run, int i) {
 }
 
 /* One function of a node's op on a slice. */
-static void call_op(mr_run *run, void (*function)(const struct mr__call *call), int i,
-                    int pass, const struct mr__slice *slice, int lane,
-                    const struct mr__worker *worker) {
+static void call_op(mr_run *run, void (*function)(const struct mr__call *call), int i, int pass,
+                    const struct mr__slice *slice, int lane, const struct mr__worker *worker) {
   double start = run->profile ? mr_seconds() : 0;
   struct mr__call call = make_call(run, i, slice, lane, worker);
   function(&call);
@@ -216,8 +214,7 @@ static void backward_slice(mr_run *run, int unit, const struct mr__slice *slice,
 
 static void copy_outputs(const mr_run *run, const struct mr__slice *slice,
                          const struct mr__worker *worker, float *const *out) {
-  int goes_on = slice->first[MR_SAMPLE] >
-                run->step.batch->first_sample[slice->first[MR_REQUEST]];
+  int goes_on = slice->first[MR_SAMPLE] > run->step.batch->first_sample[slice->first[MR_REQUEST]];
   for (int o = 0; o < run->n_outputs; o++) {
     const struct mr__node *node = &run->model->graph->nodes[run->outputs[o]];
     /* Slices that go on with a request have its values too; its first one hands them out. */
@@ -237,8 +234,7 @@ static int run_lane(void *argument, int64_t task, int worker) {
   int phases = run->plan.n_phases, unit = job->unit;
   if (run->plan.train && unit == phases - 1)
     for (size_t z = 0; z < run->n_zeroed; z++)
-      memset(lane->gradient + run->zeroed[z].first, 0,
-             run->zeroed[z].n * sizeof *lane->gradient);
+      memset(lane->gradient + run->zeroed[z].first, 0, run->zeroed[z].n * sizeof *lane->gradient);
   for (int64_t s = run->lane_slices[task]; s < run->lane_slices[task + 1]; s++) {
     const struct mr__slice *slice = &run->slices[s];
     if (unit < phases) forward_slice(run, unit, slice, (int)task, &run->workers[worker]);
@@ -288,9 +284,7 @@ static void settle(mr_run *run, int unit) {
 }
 
 /* Texts that may be NULL. */
-static int same_text(const char *a, const char *b) {
-  return a && b ? strcmp(a, b) == 0 : a == b;
-}
+static int same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
 static int same_sequence(const mr_schema *a, const mr_schema *b, int s) {
   if (s < 0) return 1;
@@ -474,6 +468,4 @@ const float *mr_run_watched(mr_run *run, int32_t node) {
 
 int64_t mr_run_steps(const mr_run *run) { return run->steps; }
 
-int64_t mr_run_slice_rows(const mr_run *run) {
-  return run->plan.most_rows[MR__SAMPLE_REGION];
-}
+int64_t mr_run_slice_rows(const mr_run *run) { return run->plan.most_rows[MR__SAMPLE_REGION]; }

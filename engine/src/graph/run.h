@@ -18,9 +18,9 @@
 enum { MR__MOST_LANES = 256 };
 
 struct mr__lane {
-  float *gradient;     /* [model->n_trained], in the run's */
-  float **dparam;      /* [params] */
-  double *statistics;  /* all statistics nodes, one after another */
+  float *gradient;    /* [model->n_trained], in the run's */
+  float **dparam;     /* [params] */
+  double *statistics; /* all statistics nodes, one after another */
   double loss;
 };
 
@@ -39,7 +39,7 @@ struct mr__reader {
   const float *weights;    /* of the column, where not NULL: the gradient is times that of the
                               occurrence and, where `sums` is not NULL, by the row's of sums */
   struct mr__matrix sums;
-  const uint32_t *at;      /* [n]: positions in the column; NULL: occurrence i has position i */
+  const uint32_t *at; /* [n]: positions in the column; NULL: occurrence i has position i */
 };
 
 struct mr__zeroed {
@@ -49,8 +49,8 @@ struct mr__zeroed {
 /* Scratch of one thread. */
 struct mr__worker {
   float *workspace;
-  struct mr__matrix *x, *dx; /* [most inputs of a node] */
-  unsigned char *add;        /* [most inputs of a node] */
+  struct mr__matrix *x, *dx;  /* [most inputs of a node] */
+  unsigned char *add;         /* [most inputs of a node] */
   struct mr__reader *readers; /* [lookups] */
   float *scratch;             /* [most that a node asks for] */
   /* Of the share that is worked on. */
@@ -85,14 +85,14 @@ struct mr_run {
   unsigned char *part_learns;  /* [parts of all tables] */
   size_t *first_part;          /* [tables]: in part_learns */
 
-  int *table_of; /* [columns]: of those that the plan reads, else -1 */
+  int *table_of;            /* [columns]: of those that the plan reads, else -1 */
   int64_t *values, *unseen; /* [columns]: read by predicting so far, and those without a row */
   struct mr__touched rows;
   struct mr__step step;
 
   struct mr__slice *slices;
   size_t n_slices, slices_capacity;
-  int64_t workspace_rows[MR__REGIONS]; /* that the workspaces have room for */
+  int64_t workspace_rows[MR__REGIONS];     /* that the workspaces have room for */
   int64_t lane_slices[MR__MOST_LANES + 1]; /* lane l owns those from lane_slices[l] on */
 
   /* [nodes]: of those that compute a dx from their weights, in one block; training. */
@@ -118,8 +118,8 @@ struct mr_run {
   struct mr__stretch *stretches;
   size_t n_stretches;
   struct mr__optimizer_use dense_optimizer, table_optimizer;
-  double rate; /* multiplies both learning rates */
-  int clips;   /* whether gradients are clipped at all */
+  double rate;      /* multiplies both learning rates */
+  int clips;        /* whether gradients are clipped at all */
   float clip_scale; /* by the global norm, of the step that is taken; else 1 */
   double *squares;  /* [stretches + shares]: what the global norm is made of */
   float *dense_state[MR__OPTIM_STATES];
@@ -127,7 +127,7 @@ struct mr_run {
   int64_t steps;
   int has_gradient;
   struct mr__profile *profile; /* NULL: none is taken */
-  struct mr__check *check; /* in checking mode (run_check.h), else NULL */
+  struct mr__check *check;     /* in checking mode (run_check.h), else NULL */
 };
 
 /* As mr__pool_run, of what training does to floats: without denormals, and where a batch is checked

@@ -6,8 +6,8 @@
 /* A column's occurrences in a share, whose owners, requests or samples, ascend. */
 struct column {
   const uint32_t *place;
-  const uint32_t *row;      /* NULL: occurrence i is of row i */
-  const int32_t *owner_of;  /* of a sequence: the owner of a behaviour, else NULL */
+  const uint32_t *row;     /* NULL: occurrence i is of row i */
+  const int32_t *owner_of; /* of a sequence: the owner of a behaviour, else NULL */
   int domain;
   uint32_t n, next;
 };

@@ -240,8 +240,8 @@ int mr_run_new(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_option
   return new_run(out, model, pool, options, NULL, 0, 0);
 }
 
-int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool,
-                       const mr_run_options *options, const int32_t *nodes, int32_t n_nodes) {
+int mr_run_new_predict(mr_run **out, mr_model *model, mr_pool *pool, const mr_run_options *options,
+                       const int32_t *nodes, int32_t n_nodes) {
   *out = NULL;
   if (!nodes || n_nodes < 1) return mr__fail(MR_EINVAL, "no output node is asked for");
   return new_run(out, model, pool, options, nodes, n_nodes, 0);

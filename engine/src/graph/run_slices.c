@@ -61,7 +61,7 @@ static int cut_request(mr_run *run, const mr_batch *batch, struct stretch s, int
     more.end[MR_SAMPLE] = s.first[MR_SAMPLE] + 1;
     do s.end[MR_SAMPLE] = more.end[MR_SAMPLE]++;
     while (more.end[MR_SAMPLE] <= end &&
-          fits(run, batch, &more, run->plan.most_rows[MR__SAMPLE_REGION]));
+           fits(run, batch, &more, run->plan.most_rows[MR__SAMPLE_REGION]));
     MR_TRY(add_slice(run, batch, &s, most));
   }
   return MR_OK;

@@ -38,8 +38,12 @@ int mr_optimizer_option_describe(int32_t index, int32_t option, mr_op_option_inf
       option >= optimizer_options(mr__optimizers_plain.optimizers[index]))
     return mr__fail(MR_EINVAL, "optimizer %d has no option %d", (int)index, (int)option);
   const struct mr__optim_option *o = &mr__optimizers_plain.optimizers[index]->options[option];
-  *info = (mr_op_option_info){.name = o->name, .doc = o->doc, .kind = MR_REAL,
-                              .preset = o->preset, .least = o->least, .most = o->most};
+  *info = (mr_op_option_info){.name = o->name,
+                              .doc = o->doc,
+                              .kind = MR_REAL,
+                              .preset = o->preset,
+                              .least = o->least,
+                              .most = o->most};
   return MR_OK;
 }
 
@@ -89,9 +93,8 @@ static int make_stretches(mr_run *run) {
     size_t n = mr__param_size(&graph->params[p]);
     int steps = spec->trained && !run->param_frozen[p];
     for (size_t first = 0; steps && first < n; first += STRETCH)
-      run->stretches[run->n_stretches++] =
-          (struct mr__stretch){run->model->offset[p] + first,
-                               n - first < STRETCH ? n - first : STRETCH, spec->decays};
+      run->stretches[run->n_stretches++] = (struct mr__stretch){
+          run->model->offset[p] + first, n - first < STRETCH ? n - first : STRETCH, spec->decays};
   }
   return MR_OK;
 }
@@ -106,8 +109,7 @@ static int list_lookups(mr_run *run) {
   for (size_t c = 0; c < columns; c++) {
     run->first_lookup[c] = n;
     for (size_t l = 0; l < graph->n_lookups; l++)
-      if (graph->lookups[l].column == (int)c &&
-          run->plan.nodes[graph->lookups[l].node].has_grad &&
+      if (graph->lookups[l].column == (int)c && run->plan.nodes[graph->lookups[l].node].has_grad &&
           mr__run_part_learns(run, &graph->lookups[l]))
         run->column_lookups[n++] = (int)l;
   }
@@ -178,8 +180,7 @@ int mr__run_prepare_update(mr_run *run) {
   float starts[MR__OPTIM_STATES];
   for (int s = 0; s < MR__OPTIM_STATES; s++) starts[s] = state_start(&run->table_optimizer);
   run->model->trainer = run;
-  for (int t = 0; t < run->model->n_tables; t++)
-    MR_TRY(prepare_table(run, t, starts));
+  for (int t = 0; t < run->model->n_tables; t++) MR_TRY(prepare_table(run, t, starts));
   run->options.admit = NULL; /* they are the caller's */
   run->options.expire = NULL;
   return MR_OK;
@@ -233,8 +234,8 @@ static int step_stretch(void *argument, int64_t task, int worker) {
 /* ---- rows of tables ---- */
 
 static struct mr__reader make_reader(const mr_run *run, const struct mr__share *share,
-                                     const struct mr__lookup *lookup,
-                                     struct mr__column_share part, uint32_t first) {
+                                     const struct mr__lookup *lookup, struct mr__column_share part,
+                                     uint32_t first) {
   const struct mr__node_plan *node = &run->plan.nodes[lookup->node];
   const struct mr__node_plan *pairs = node->pairs < 0 ? NULL : &run->plan.nodes[node->pairs];
   struct mr__reader reader = {
@@ -247,8 +248,7 @@ static struct mr__reader make_reader(const mr_run *run, const struct mr__share *
       .dy = mr__run_kept(run, pairs ? pairs->grad : node->grad, pairs ? 1 : lookup->dim),
       .at = part.at,
   };
-  if (lookup->pool != MR__POOL_SUM)
-    reader.bags = run->step.batch->columns[lookup->column].offsets;
+  if (lookup->pool != MR__POOL_SUM) reader.bags = run->step.batch->columns[lookup->column].offsets;
   if (lookup->pool == MR__POOL_MAX) reader.first = mr__run_kept(run, node->saved, lookup->dim);
   if (lookup->weighted) reader.weights = run->step.batch->columns[lookup->column].floats;
   if (lookup->weighted && lookup->pool == MR__POOL_MEAN)
@@ -265,8 +265,8 @@ int mr__run_readers(const mr_run *run, const struct mr__share *share, struct mr_
     int c = rows->table_columns[i];
     struct mr__column_share part = mr__column_share(share, &rows->columns[c]);
     for (int k = run->first_lookup[c]; k < run->first_lookup[c + 1]; k++)
-      readers[n++] = make_reader(run, share, &run->model->graph->lookups[run->column_lookups[k]],
-                                 part, first);
+      readers[n++] =
+          make_reader(run, share, &run->model->graph->lookups[run->column_lookups[k]], part, first);
     first += part.n;
   }
   return n;
@@ -357,9 +357,8 @@ int64_t mr_run_dropped(const mr_run *run, int32_t t) {
 static int sum_squares(void *argument, int64_t task, int worker) {
   mr_run *run = argument;
   int64_t share = task - (int64_t)run->n_stretches;
-  run->squares[task] =
-      share < 0 ? mr__family()->stretch_squares(run, &run->stretches[task])
-                : mr__family()->share_squares(run, run->rows.taken[share], worker);
+  run->squares[task] = share < 0 ? mr__family()->stretch_squares(run, &run->stretches[task])
+                                 : mr__family()->share_squares(run, run->rows.taken[share], worker);
   return MR_OK;
 }
 
@@ -445,8 +444,7 @@ int mr_run_set_rate(mr_run *run, double factor) {
 
 const float *mr_run_weight_gradient(mr_run *run, int32_t param) {
   const mr_graph *graph = run->model->graph;
-  if (!run->plan.train || param < 0 || (size_t)param >= graph->n_params ||
-      run->param_frozen[param])
+  if (!run->plan.train || param < 0 || (size_t)param >= graph->n_params || run->param_frozen[param])
     return NULL;
   return run->lanes[0].dparam[param];
 }

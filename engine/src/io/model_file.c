@@ -159,8 +159,7 @@ static int read_numbers(const struct mr__tensor_file *file, mr_model *model) {
   for (int t = 0; t < model->n_tables; t++) {
     char prefix[NAME_BYTES];
     table_prefix(prefix, model->tables[t].name);
-    MR_TRY(mr__tensor_file_table(file, prefix, &model->tables[t],
-                                 (struct mr__table_parts){0}));
+    MR_TRY(mr__tensor_file_table(file, prefix, &model->tables[t], (struct mr__table_parts){0}));
   }
   return mr_model_changed(model);
 }

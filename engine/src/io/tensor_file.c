@@ -49,8 +49,7 @@ int mr__writer_open(struct mr__tensor_writer *writer, const char *path,
                     const struct mr__entry *metadata, size_t n_metadata) {
   struct mr__string header = {0};
   int status = start_sums(writer);
-  if (status == MR_OK)
-    status = mr__tensors_header(&writer->tensors, metadata, n_metadata, &header);
+  if (status == MR_OK) status = mr__tensors_header(&writer->tensors, metadata, n_metadata, &header);
   if (status == MR_OK) status = mr_sink_open(&writer->sink, path);
   if (status == MR_OK) status = mr__writer_put(writer, header.p, header.n);
   mr__string_clear(&header);
@@ -166,8 +165,8 @@ static int put_dates(struct mr__tensor_writer *writer, const char *prefix,
   return status;
 }
 
-static int put_directory(struct mr__tensor_writer *writer, const char *prefix,
-                         const uint64_t *keys, int64_t n) {
+static int put_directory(struct mr__tensor_writer *writer, const char *prefix, const uint64_t *keys,
+                         int64_t n) {
   char name[NAME_BYTES];
   size_t bytes = (size_t)directory_entries(n) * sizeof(int32_t);
   int32_t *directory = mr__malloc(bytes);
@@ -218,8 +217,7 @@ static int find_sums(const struct mr__tensor_file *file, const char **out, size_
   *out = NULL;
   *n = 0;
   if (!t || t->dtype != MR__I64 || t->rank != 2 || t->shape[1] != 2 ||
-      t != &tensors->list[tensors->n - 1] || t->shape[0] < 1 ||
-      (uint64_t)t->shape[0] > tensors->n)
+      t != &tensors->list[tensors->n - 1] || t->shape[0] < 1 || (uint64_t)t->shape[0] > tensors->n)
     return mr__fail(MR_EDATA, "its last tensor is not the sums of the others");
   *out = file->data + t->begin;
   *n = (size_t)t->shape[0];
@@ -294,9 +292,8 @@ int mr__tensor_file_open(struct mr__tensor_file *file, const char *path) {
   return MR_OK;
 }
 
-int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
-                         enum mr__dtype dtype, int rank, const int64_t *shape,
-                         const struct mr__tensor **out) {
+int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name, enum mr__dtype dtype,
+                         int rank, const int64_t *shape, const struct mr__tensor **out) {
   const struct mr__tensor *t = mr__tensors_find(&file->tensors, name);
   *out = t;
   if (!t) return mr__fail(MR_EDATA, "there is no \"%s\"", name);
@@ -419,8 +416,8 @@ int mr__tensor_file_map(const struct mr__tensor_file *file, const char *prefix, 
   vector_name(name, prefix, 0);
   MR_TRY(mr__tensor_file_find(file, name, MR__F32, 2, shape, &t));
   MR_TRY(map_tensor(file, t, &rows));
-  *out = (struct mr__mapped){.keys = keys, .rows = rows, .directory = directory, .n = n,
-                             .bits = mr__directory_bits(n)};
+  *out = (struct mr__mapped){
+      .keys = keys, .rows = rows, .directory = directory, .n = n, .bits = mr__directory_bits(n)};
   return map_texts(file, prefix, out);
 }
 

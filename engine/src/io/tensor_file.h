@@ -62,9 +62,8 @@ void mr__tensor_file_close(struct mr__tensor_file *file);
 /* Hold one tensor against its sum. */
 int mr__tensor_file_check(const struct mr__tensor_file *file, const char *name);
 /* A tensor of this type and shape (-1: any size); the text says what is wrong with it. */
-int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name,
-                         enum mr__dtype dtype, int rank, const int64_t *shape,
-                         const struct mr__tensor **out);
+int mr__tensor_file_find(const struct mr__tensor_file *file, const char *name, enum mr__dtype dtype,
+                         int rank, const int64_t *shape, const struct mr__tensor **out);
 /* The numbers of a tensor of floats, into memory of that shape. */
 int mr__tensor_file_floats(const struct mr__tensor_file *file, const char *name, int64_t rows,
                            int64_t columns, float *out);

@@ -61,8 +61,7 @@ static int open_library(void) {
     }
   if (chosen) unsetenv("OPENBLAS_CORETYPE");
   if (!library)
-    return mr__fail(MR_ESYSTEM,
-                    "OpenBLAS was not found; install the package libopenblas0-pthread");
+    return mr__fail(MR_ESYSTEM, "OpenBLAS was not found; install the package libopenblas0-pthread");
   int (*parallel)(void) = (int (*)(void))dlsym(library, "openblas_get_parallel");
   void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
   sgemm_fn *found = (sgemm_fn *)dlsym(library, "cblas_sgemm");

@@ -96,7 +96,7 @@ struct mr__weight_call {
   int inputs, outputs;
   float *dw;
   int lddw;
-  int add; /* 0: what is in dw is overwritten */
+  int add;   /* 0: what is in dw is overwritten */
   float *db; /* may be NULL */
 };
 
@@ -109,8 +109,8 @@ mr__dense_weights_fn mr__dense_weights_plain, mr__dense_weights_avx2, mr__dense_
 struct mr__paired_rows {
   const float *x, *dy; /* [rows, inputs], [rows, outputs] */
   int64_t rows;
-  const float *q;      /* [inputs] */
-  float *dq;           /* [inputs], or NULL */
+  const float *q; /* [inputs] */
+  float *dq;      /* [inputs], or NULL */
 };
 
 struct mr__paired_weights {
@@ -118,9 +118,9 @@ struct mr__paired_weights {
   int n_parts;                         /* at most MR__PAIRED_PARTS */
   int ldx, lddy;
   int inputs, outputs;
-  const float *product;  /* P [inputs, outputs] */
-  float *dw, *dproduct;  /* [inputs, outputs] */
-  float *partials;       /* [n_parts, inputs, 16]: scratch */
+  const float *product; /* P [inputs, outputs] */
+  float *dw, *dproduct; /* [inputs, outputs] */
+  float *partials;      /* [n_parts, inputs, 16]: scratch */
 };
 
 typedef void mr__paired_weights_fn(const struct mr__paired_weights *call);
@@ -135,7 +135,7 @@ struct mr__one_call {
   const float *weights; /* [inputs] */
   /* Forward: y = start + the inner product of x and weights, in 16 partial sums. */
   float start;
-  int relu; /* this and slopes [1], plain as above */
+  int relu;     /* this and slopes [1], plain as above */
   float *plain; /* [rows], stride ld_plain */
   int ld_plain;
   float *y; /* [rows], stride ldy */
@@ -146,9 +146,9 @@ struct mr__one_call {
   float *dw, *db; /* [inputs], [1] */
   float *dx;      /* [rows, inputs]; NULL: not wanted */
   int lddx;
-  int add;  /* 1: dx is added to */
-  int mask; /* 1: dx is 0 where x is not above 0; with slopes as above */
-  const float *slopes;  /* [inputs] */
+  int add;             /* 1: dx is added to */
+  int mask;            /* 1: dx is 0 where x is not above 0; with slopes as above */
+  const float *slopes; /* [inputs] */
   const float *beside; /* [rows, inputs], stride ld_beside: with slopes, what x was before */
   int ld_beside;
   float *dslopes; /* [inputs] */

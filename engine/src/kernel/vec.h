@@ -24,12 +24,12 @@ typedef float mr__vector16 __attribute__((vector_size(64), aligned(4), may_alias
 
 /* f_16(i, ...), f_8, f_4, f_1: calls for stretches of so many floats that cover n of them. */
 #define MR__STRETCHES(f, n, ...)                                                                   \
-  do {                                                                                            \
-    int i_ = 0;                                                                                   \
-    for (; i_ + 16 <= (n); i_ += 16) f##_16(i_, __VA_ARGS__);                                     \
-    for (; i_ + 8 <= (n); i_ += 8) f##_8(i_, __VA_ARGS__);                                        \
-    for (; i_ + 4 <= (n); i_ += 4) f##_4(i_, __VA_ARGS__);                                        \
-    for (; i_ < (n); i_++) f##_1(i_, __VA_ARGS__);                                                \
+  do {                                                                                             \
+    int i_ = 0;                                                                                    \
+    for (; i_ + 16 <= (n); i_ += 16) f##_16(i_, __VA_ARGS__);                                      \
+    for (; i_ + 8 <= (n); i_ += 8) f##_8(i_, __VA_ARGS__);                                         \
+    for (; i_ + 4 <= (n); i_ += 4) f##_4(i_, __VA_ARGS__);                                         \
+    for (; i_ < (n); i_++) f##_1(i_, __VA_ARGS__);                                                 \
   } while (0)
 
 static inline float mr__fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

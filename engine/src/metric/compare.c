@@ -25,10 +25,10 @@ typedef uint64_t entry;
 
 struct group {
   double weight, positives; /* sums of its rows' weights */
-  double loss[MODELS];  /* sum over its rows */
-  double p[MODELS];     /* and of what is predicted */
-  double auc[MODELS];   /* NaN where a class is missing */
-  double below, in_run; /* negatives, while rows are walked through */
+  double loss[MODELS];      /* sum over its rows */
+  double p[MODELS];         /* and of what is predicted */
+  double auc[MODELS];       /* NaN where a class is missing */
+  double below, in_run;     /* negatives, while rows are walked through */
   double won;
 };
 

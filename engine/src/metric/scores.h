@@ -107,8 +107,8 @@ static inline double mr__weight_of(mr__u128 units) { return (double)units * 0x1p
 
 static inline void mr__weighted_pairs_add(struct mr__weighted_pairs *pairs, mr__u128 positives,
                                           mr__u128 negatives) {
-  pairs->won += mr__weight_of(positives) *
-                (mr__weight_of(pairs->negatives) + 0.5 * mr__weight_of(negatives));
+  pairs->won +=
+      mr__weight_of(positives) * (mr__weight_of(pairs->negatives) + 0.5 * mr__weight_of(negatives));
   pairs->positives += positives;
   pairs->negatives += negatives;
 }

@@ -10,8 +10,8 @@ static void rates(const double *options, int64_t step, struct mr__optim_rates *r
   r->v[1] = (float)options[1];
 }
 
-static void step(const struct mr__optim_rates *r, int n, float *restrict w,
-                 const float *restrict g, float *restrict sum, float *state1) {
+static void step(const struct mr__optim_rates *r, int n, float *restrict w, const float *restrict g,
+                 float *restrict sum, float *state1) {
   (void)state1;
   float lr = r->v[0], eps = r->v[1];
   for (int i = 0; i < n; i++) {

@@ -20,8 +20,8 @@ static void rates(const double *options, int64_t step, struct mr__optim_rates *r
   r->v[6] = (float)eps;
 }
 
-static void step(const struct mr__optim_rates *r, int n, float *restrict w,
-                 const float *restrict g, float *restrict m, float *restrict v) {
+static void step(const struct mr__optim_rates *r, int n, float *restrict w, const float *restrict g,
+                 float *restrict m, float *restrict v) {
   float beta1 = r->v[0], rest1 = r->v[1], beta2 = r->v[2], rest2 = r->v[3];
   float lr = r->v[4], root = r->v[5], eps = r->v[6];
   for (int i = 0; i < n; i++) {

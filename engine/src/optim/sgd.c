@@ -7,8 +7,8 @@ static void rates(const double *options, int64_t step, struct mr__optim_rates *r
   r->v[0] = (float)-options[0];
 }
 
-static void step(const struct mr__optim_rates *r, int n, float *restrict w,
-                 const float *restrict g, float *state0, float *state1) {
+static void step(const struct mr__optim_rates *r, int n, float *restrict w, const float *restrict g,
+                 float *state0, float *state1) {
   (void)state0, (void)state1;
   for (int i = 0; i < n; i++) w[i] = mr__fma(r->v[0], g[i], w[i]);
 }

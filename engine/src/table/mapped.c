@@ -53,8 +53,8 @@ const char *mr__mapped_text(const struct mr__mapped *mapped, int64_t row, int64_
   *size = 0;
   if (!mapped->text_ends || row < 0 || row >= mapped->n) return NULL;
   uint64_t bytes;
-  const char *text = mr__stored_text(mapped->texts, mapped->text_bytes, mapped->text_ends,
-                                     (uint64_t)row, &bytes);
+  const char *text =
+      mr__stored_text(mapped->texts, mapped->text_bytes, mapped->text_ends, (uint64_t)row, &bytes);
   *size = (int64_t)bytes;
   return text;
 }

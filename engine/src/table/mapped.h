@@ -21,7 +21,7 @@ struct mr__mapped {
   int64_t n;
   int bits;
   const uint64_t *text_ends; /* [n]: where the text of each key ends; NULL: they have none */
-  const char *texts;        /* [text_bytes] */
+  const char *texts;         /* [text_bytes] */
   uint64_t text_bytes;
 };
 

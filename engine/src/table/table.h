@@ -64,8 +64,8 @@ struct mr__slot {
 
 struct mr__shard {
   struct mr__slot *slots;
-  size_t n_slots; /* a power of two, or 0 */
-  struct mr__slot *old; /* half as many, while they are moved; else NULL */
+  size_t n_slots;        /* a power of two, or 0 */
+  struct mr__slot *old;  /* half as many, while they are moved; else NULL */
   size_t start, n_moved; /* of the old slots */
   uint32_t n_rows;
   float *chunks[MR__CHUNKS];
@@ -83,12 +83,12 @@ struct mr__table {
   uint64_t name_hash, seed;
   struct mr__part *parts;
   size_t n_parts, parts_capacity;
-  int width;    /* floats of all parts */
-  int n_states; /* optimizer states beside the value */
-  int counted;  /* 1: rows have a count, last of all */
-  int has_nothing; /* 1: the row of MR__NOTHING_KEY is there and stays zeros */
-  uint32_t admit;  /* a key has a row once it came so often; 0: at once */
-  uint32_t expire; /* a row that did not come for so many steps is dropped; 0: never */
+  int width;                  /* floats of all parts */
+  int n_states;               /* optimizer states beside the value */
+  int counted;                /* 1: rows have a count, last of all */
+  int has_nothing;            /* 1: the row of MR__NOTHING_KEY is there and stays zeros */
+  uint32_t admit;             /* a key has a row once it came so often; 0: at once */
+  uint32_t expire;            /* a row that did not come for so many steps is dropped; 0: never */
   struct mr__waiting waiting; /* where keys are admitted */
   int64_t n_dropped;          /* rows */
   float state_start[4];

@@ -11,8 +11,8 @@
 enum { SPLIT_PART = 8, MOST_WHOLE = 1 << 16 };
 
 enum { PROBE_AHEAD = 16 }; /* keys whose slots are asked for while others are read */
-enum { STRETCH = 256 }; /* codes whose places are found at a time */
-enum { NARROW = 8 }; /* floats of a value that is copied */
+enum { STRETCH = 256 };    /* codes whose places are found at a time */
+enum { NARROW = 8 };       /* floats of a value that is copied */
 
 struct job {
   struct mr__touched *rows;
@@ -317,8 +317,8 @@ static int admit_keys(struct mr__touched *rows, const mr_batch *batch, int c) {
   const struct mr__table *table = &rows->tables[rows->table_of[c]];
   struct mr__column_rows *column = &rows->columns[c];
   int reads_nothing = table->has_nothing && batch->schema->columns[c].unseen == MR_UNSEEN_ZERO;
-  MR_TRY(mr__grow(&column->own_keys, &column->own_keys_capacity, column->n,
-                  sizeof *column->own_keys));
+  MR_TRY(
+      mr__grow(&column->own_keys, &column->own_keys_capacity, column->n, sizeof *column->own_keys));
   for (uint32_t i = 0; i < column->n; i++) {
     uint64_t key = batch->columns[c].keys[i];
     column->own_keys[i] = key;
@@ -518,9 +518,9 @@ static int find_number(struct mr__touched *rows, const mr_batch *batch, int t, u
 
 /* Ask for the slots of keys that get their rows now, all of a stretch at once, so that most misses
  * overlap. Always inline, as mr__table_prefetch. */
-static inline __attribute__((always_inline)) void prefetch_fresh(
-    const struct mr__touched *rows, const mr_batch *batch, int t, const uint32_t *codes,
-    const uint32_t *fresh, uint32_t n) {
+static inline __attribute__((always_inline)) void
+prefetch_fresh(const struct mr__touched *rows, const mr_batch *batch, int t, const uint32_t *codes,
+               const uint32_t *fresh, uint32_t n) {
   const struct mr__memo_entry *entries = rows->memos[t].entries;
   const uint64_t *keys = batch->coding->keys[coded_table(rows, batch, t)];
   for (uint32_t k = 0; k < n; k++) {
@@ -546,8 +546,8 @@ static int probe_stretch(struct mr__touched *rows, const mr_batch *batch, struct
     struct mr__memo_entry *entry = &entries[code];
     if (entry->note < note) { /* not had in this stretch either: it takes the next place */
       if (entry->number_plus_1 == 0) MR_TRY(find_number(rows, batch, share->table, code, entry));
-      row[distinct] = mr__shard_row(&table->shards[mr__code_shard(code)],
-                                    entry->number_plus_1 - 1, table->stride);
+      row[distinct] = mr__shard_row(&table->shards[mr__code_shard(code)], entry->number_plus_1 - 1,
+                                    table->stride);
       __builtin_prefetch(row[distinct]); /* forward reads it soon */
       entry->note = note + distinct++;
     }
@@ -570,8 +570,8 @@ static int probe_codes(struct mr__touched *rows, const mr_batch *batch, int c,
 }
 
 /* Find the places of one column's keys. */
-static int probe_column(struct mr__touched *rows, const uint64_t *keys,
-                        struct mr__share *share, struct mr__column_share part, uint32_t *place_of) {
+static int probe_column(struct mr__touched *rows, const uint64_t *keys, struct mr__share *share,
+                        struct mr__column_share part, uint32_t *place_of) {
   struct mr__table *table = &rows->tables[share->table];
   const uint32_t *at = part.at, note = share->note;
   struct homes homes;
@@ -584,8 +584,7 @@ static int probe_column(struct mr__touched *rows, const uint64_t *keys,
       MR_TRY(find_slowly(table, keys[i], share, &homes, &place_of[j]));
       continue;
     }
-    if (home->note < note)
-      take_place(table, &table->shards[mr__shard_of(keys[i])], home, share);
+    if (home->note < note) take_place(table, &table->shards[mr__shard_of(keys[i])], home, share);
     place_of[j] = home->note - note;
   }
   return MR_OK;

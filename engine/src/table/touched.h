@@ -43,8 +43,8 @@ struct mr__column_rows {
   float **row;           /* [n] */
   const uint32_t *place; /* [n], of a share that has all of its table */
   float *const *distinct;
-  const float *values;   /* [distinct, width] */
-  int width;             /* of the table */
+  const float *values; /* [distinct, width] */
+  int width;           /* of the table */
   uint32_t n;
   const uint32_t *codes; /* [n], in training: as in the batch, but of keys that are admitted */
   const uint64_t *keys;  /* [n]; one of both */
