@@ -464,6 +464,34 @@ fields:
     end
   end)
 
+  it("guesses standard input, which every run is then given", function()
+    local dir = helper.temp_dir()
+    local function row(i, random) return { i % 3 == 0 and 1 or 0, "u" .. random(9) } end
+    write(dir .. "/x.csv", { "click", "user" }, 300, row, ",")
+    local _, named = init(dir, "x.csv")
+    local command = helper.command()
+    local function given(words)
+      return { helper.shell(("cd %s && gzip -c x.csv | %s %s"):format(helper.quote(dir), command,
+        words)) }
+    end
+    assert.same({ 0, "piped/fields.yaml: 2 columns of standard input, 0 left out, the label is "
+      .. "click\npiped/lr.yaml: a first experiment\n\nnext: " .. command
+      .. " train piped/lr.yaml <DATA\n", "" }, given "init - --out piped/fields.yaml")
+    assert.equal((named:gsub("\ndata: [^\n]+",
+      '\ndata: {train: "-", split: {valid: 0.1}, format: csv}')),
+      helper.read(dir .. "/piped/fields.yaml"))
+    assert.same({ 0, "", "" }, given "train piped/lr.yaml --quiet --out run")
+  end)
+
+  it("refuses a pipe, which no later run could read", function()
+    local dir = helper.temp_dir()
+    assert.equal(0, os.execute("mkfifo " .. helper.quote(dir .. "/pipe")))
+    assert.same({ 1, "", "moonrank: pipe is a pipe, which no later run can read again; name the "
+      .. 'file itself, compressed or not, or "-" for standard input\n' },
+      { helper.run("init pipe", dir) })
+    assert.is_false(helper.exists(dir .. "/fields.yaml"))
+  end)
+
   it("says what it cannot guess", function()
     local dir = helper.temp_dir()
     local function says(message, text, arguments)

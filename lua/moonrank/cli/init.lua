@@ -12,7 +12,7 @@ the form NAME:TYPE (token, token_seq, float) give the types. Where the first lin
 columns are called col1, col2 ... by their places. Where DATA is called train, files beside it that
 are called valid and test in its place are named too; where there is none for validation a tenth of
 the rows is held back. The experiment, lr.yaml, is written beside the fields file.]])
-  p:argument("data", "the training data: a file or a pattern"):argname "DATA"
+  p:argument("data", "the training data: a file or a pattern, - for standard input"):argname "DATA"
   p:option("--out", "the fields file; default: fields.yaml"):argname "FILE"
   p:option("--label", "the column with 0 and 1, two texts, or numbers"):argname "COLUMN"
   p:flag("--force", "write over files that are there")
@@ -41,6 +41,10 @@ end
 
 local function first_file(data, cli)
   local path_of = require "moonrank.path"
+  if require "lfs".attributes(data, "mode") == "named pipe" then
+    cli.fail('%s is a pipe, which no later run can read again; name the file itself, compressed or '
+      .. 'not, or "-" for standard input', data)
+  end
   if not path_of.is_pattern(data) then return data end
   return path_of.glob(data)[1] or cli.fail("no file matches %s", data)
 end
@@ -67,7 +71,8 @@ function M.run(words)
     { label = options.label }))
   local data = siblings(options.data)
   data.train = path_of.base(options.data)
-  local root = path_of.relative(folder, path_of.folder(options.data))
+  local is_stdin = options.data == "-" -- every run is to be given it
+  local root = is_stdin and "." or path_of.relative(folder, path_of.folder(options.data))
   data.root = root ~= "." and (root:find "^%.%./%.%." and path_of.absolute(path_of.folder(
     options.data)) or root) or nil
   local guess_file = require "moonrank.guess_file"
@@ -78,11 +83,11 @@ function M.run(words)
   for _, column in ipairs(guess.columns) do
     if column.role == "out" then left = left + 1 else kept = kept + 1 end
   end
-  print(("%s: %d columns of %s, %d left out, the label is %s"):format(out, kept, options.data, left,
-    guess.label.source))
+  print(("%s: %d columns of %s, %d left out, the label is %s"):format(out, kept,
+    is_stdin and "standard input" or options.data, left, guess.label.source))
   print(("%s: a first experiment"):format(experiment))
   print ""
-  print("next: " .. cli.next("train", experiment))
+  print("next: " .. cli.next("train", experiment) .. (is_stdin and " <DATA" or ""))
   return 0
 end
 
