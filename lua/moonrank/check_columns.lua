@@ -7,6 +7,7 @@
 -- beyond that of a fair sample (moonrank.key_counts); the AUC of single columns is of a sample of
 -- rows. A vector counts as all of its numbers, has no AUC, and is empty where all are zero.
 -- @module moonrank.check_columns
+local clock = require "moonrank.clock"
 local KeyCounts = require "moonrank.key_counts"
 local metric = require "moonrank.metric"
 local mr = require "moonrank.ffi"
@@ -280,6 +281,36 @@ end
 -- @tparam ?table range  min and max
 -- @treturn boolean
 function M.are_dates(range) return range ~= nil and range.min >= 1e8 end
+
+--- Whether a column has times as those of the rows are, which are of a day.
+-- @tparam table c  a column
+-- @tparam ?table times  min and max, of the rows
+-- @treturn boolean
+function M.is_time(c, times)
+  return M.are_dates(times) and c.number ~= nil and c.number.n > 0
+    and c.number.min >= times.min / 2 and c.number.max <= 2 * times.max
+end
+
+--- A number of a column as people read it: a day where the column has times, whose seconds are
+-- beyond what a float can tell.
+-- @tparam number x
+-- @tparam table c  the column
+-- @tparam ?table times  min and max, of the rows
+-- @treturn string
+function M.text_of_number(x, c, times)
+  local date = M.is_time(c, times) and clock.date(x)
+  if date then return date:sub(1, 10) end
+  return (math.abs(x) >= 1e4 and math.abs(x) < 1e15 and "%.0f" or "%.4g"):format(x)
+end
+
+--- A time of rows as people read it.
+-- @tparam number time
+-- @tparam table times  min and max, of the rows
+-- @treturn string
+-- @treturn ?string the same as a date, where it is of a day
+function M.text_of_time(time, times)
+  return ("%.14g"):format(time), M.are_dates(times) and clock.date(time) or nil
+end
 
 -- ---- the second pass: what each column alone tells of the label ----
 

@@ -102,16 +102,17 @@ local function find_once(list, c)
   end
 end
 
-local function find_number(list, c, field, can_normalize)
+local function find_number(list, c, field, can_normalize, times)
   local s = c.number
   if not s or s.n < 2 or s.min == s.max or field.buckets then return end
   local deviation = math.sqrt(s.m2 / s.n)
   local is_vector = c.type == "vector"
+  local function text(x) return check_columns.text_of_number(x, c, times) end
   local skew = not is_vector and deviation > 0 and s.m3 / s.n / deviation ^ 3 or 0
   if field.transform ~= "log1p" and s.min >= -s.max / 100 and skew > SKEWED and s.max > FAR then
     add(list, 45 + math.min(skew, 50) / 10, "skewed", c.name,
-      ("%s goes from %.4g to %.4g with a mean of %.4g (skewness %.1f)"):format(c.name, s.min, s.max,
-      s.mean, skew), "transform: log1p")
+      ("%s goes from %s to %s with a mean of %s (skewness %.1f)"):format(c.name, text(s.min),
+      text(s.max), text(s.mean), skew), "transform: log1p")
     return
   end
   local most, least = s.max, s.min
@@ -121,7 +122,8 @@ local function find_number(list, c, field, can_normalize)
   end
   if field.normalize == true then return end
   if math.max(math.abs(most), math.abs(least)) > WIDE then
-    add(list, 44, "wide range", c.name, ("%s goes from %.4g to %.4g"):format(c.name, s.min, s.max),
+    add(list, 44, "wide range", c.name,
+      ("%s goes from %s to %s"):format(c.name, text(s.min), text(s.max)),
       can_normalize and not is_vector and "normalize: true"
         or "scale it to about 1 when the data is made")
   end
@@ -166,25 +168,32 @@ end
 
 -- ---- times ----
 
+-- As it is in the data, and as a date beside it.
+local function time_text(time, times)
+  local number, date = check_columns.text_of_time(time, times)
+  return date and ("%s (%s)"):format(number, date) or number
+end
+
 local function find_times(list, surveys, names)
   local latest = surveys.train.times and surveys.train.times.max
   for _, split in ipairs(names) do
     local times = surveys[split].times
     if split ~= "train" and latest and times and times.min < latest then
-      add(list, 95, "time", nil, ("%s begins before train ends: its earliest time is %.10g, the "
-        .. "latest of train %.10g"):format(split, times.min, latest),
+      add(list, 95, "time", nil, ("%s begins before train ends: its earliest time is %s, the "
+        .. "latest of train %s"):format(split, time_text(times.min, times),
+        time_text(latest, surveys.train.times)),
         "split by time, or figures promise too much")
     end
     if check_columns.are_dates(times) and times.max > os.time() + DAY then
-      add(list, 94, "future", nil, ("the latest time of %s, %.14g, is yet to come"):format(split,
-        times.max), "see that times are seconds since 1970, not milliseconds")
+      add(list, 94, "future", nil, ("the latest time of %s, %s, is yet to come"):format(split,
+        time_text(times.max, times)), "see that times are seconds since 1970, not milliseconds")
     end
   end
 end
 
 -- Numbers that are times as those of the rows are, and later.
 local function find_later(list, c, times)
-  if not c.later or c.number.min < times.min / 2 or c.number.max > 2 * times.max then return end
+  if not c.later or not check_columns.is_time(c, times) then return end
   add(list, 93, "future", c.name, ("%s has times after the row's own in %s of %s rows"):format(
     c.name, grouped(c.later), grouped(c.rows)), "leave out what is not known when the ad is shown")
 end
@@ -206,7 +215,7 @@ function M.find(surveys, names, fields, can_normalize)
     find_later(list, c, surveys.train.times)
     find_constant(list, c)
     find_once(list, c)
-    find_number(list, c, fields[c.name] or {}, can_normalize)
+    find_number(list, c, fields[c.name] or {}, can_normalize, surveys.train.times)
     for _, split in ipairs(names) do
       if split ~= "train" then
         find_new(list, surveys[split].columns[i], split)

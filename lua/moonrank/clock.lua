@@ -1,4 +1,4 @@
---- What the process takes: elapsed time, processor time, memory.
+--- What the process takes: elapsed time, processor time, memory; and how a time is written.
 -- @module moonrank.clock
 local mr = require "moonrank.ffi"
 
@@ -11,6 +11,14 @@ function M.now() return mr.C.mr_seconds() end
 --- Seconds of all processors together, of all threads, since the process began.
 -- @treturn number
 M.processor = os.clock
+
+--- A time as a date of ISO 8601, UTC.
+-- @tparam number seconds  since 1970
+-- @treturn ?string such as "2023-11-14T22:13:20Z"; nil where the year has not four digits
+function M.date(seconds)
+  if not (seconds >= -30610224000 and seconds < 253402300800) then return nil end
+  return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds))
+end
 
 -- A figure of memory that the system gives by name.
 local function status_of(name)

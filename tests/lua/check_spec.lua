@@ -241,6 +241,49 @@ describe("moonrank check", function()
     assert.equal(40, later)
   end)
 
+  it("prints times as days, and other numbers as they are written", function()
+    local own = helper.temp_dir()
+    -- From the first to the second of March 2024, by the calendar: 19,783 days after 1970.
+    local first = 19783 * 86400
+    local function text_from(from)
+      local lines = { "click,joined,price,share,at" }
+      for i = 0, 99 do
+        lines[i + 2] = ("%d,%d,%d,%.2f,%d"):format(i % 2, first - 86400 * 100,
+          i == 99 and 1234567 or i, i / 100, from + i)
+      end
+      return table.concat(lines, "\n") .. "\n"
+    end
+    helper.write(own .. "/train.csv", text_from(first + 86400))
+    helper.write(own .. "/valid.csv", text_from(first))
+    helper.write(own .. "/fields.yaml", "data: {train: train.csv, valid: valid.csv}\n"
+      .. "label: click\ntime: at\nfields:\n"
+      .. "  - {name: [joined, price, share], side: ad, type: number}\n")
+    local status, out, err = helper.run("check fields.yaml --quiet", own)
+    assert.same({ 0, "" }, { status, err })
+    for _, text in ipairs {
+      "\ntimes: 2024-03-02T00:00:00Z to 2024-03-02T00:01:39Z\n",
+      "\ntimes: 2024-03-01T00:00:00Z to 2024-03-01T00:01:39Z\n",
+      "\njoined  number    0.0 %          -                      -  2023-11-22  2023-11-22  "
+        .. "2023-11-22  ",
+      "\nprice   number    0.0 %          -                      -           0       12394     "
+        .. "1234567  ",
+      "\nshare   number    0.0 %          -                      -           0       0.495        "
+        .. "0.99  ",
+      ". time: valid begins before train ends: its earliest time is 1709251200 "
+        .. "(2024-03-01T00:00:00Z), the latest of train 1709337699 (2024-03-02T00:01:39Z); split "
+        .. "by time, or figures promise too much\n",
+      ". skewed: price goes from 0 to 1234567 with a mean of 12394 (skewness 9.8); transform: "
+        .. "log1p\n" } do
+      assert.truthy(out:find(text, 1, true), text .. "\nis not in\n" .. out)
+    end
+    helper.write(own .. "/fields.yaml", (helper.read(own .. "/fields.yaml"):gsub("time: at",
+      "time: price")))
+    status, out = helper.run("check fields.yaml --quiet", own)
+    assert.equal(0, status)
+    assert.truthy(out:find("\ntimes: 0 to 1234567\n", 1, true), out)
+    assert.truthy(out:find("  1700611200  1700611200  1700611200  ", 1, true), out)
+  end)
+
   it("prints tables and findings, with status 0, and leaves no cache", function()
     local status, out, err = helper.run("check lr.yaml --threads 1", dir)
     assert.same({ 0, "" }, { status, err })

@@ -43,6 +43,12 @@ local function share(part, all) return all > 0 and ("%.1f %%"):format(100 * part
 local function table_of(survey, is_train)
   local grouped = require "moonrank.progress".grouped
   local widest = 5
+  local function number(name) -- of a column
+    return function(c)
+      return c.number and require "moonrank.check_columns".text_of_number(c.number[name], c,
+        survey.times) or "-"
+    end
+  end
   for _, c in ipairs(survey.columns) do widest = math.max(widest, #c.name) end
   local function lengths(c)
     return c.lengths and table.concat(lengths_of(c), "/") or "-"
@@ -55,12 +61,9 @@ local function table_of(survey, is_train)
       return c.keys and (c.keys:exact() and "" or "~") .. grouped(c.keys:distinct()) or "-"
     end, width = 9 },
     { "length 50/90/99/100 %", "%21s", lengths },
-    { "least", "%9s", function(c) return c.number and ("%.4g"):format(c.number.min) or "-" end,
-      width = 9 },
-    { "mean", "%9s", function(c) return c.number and ("%.4g"):format(c.number.mean) or "-" end,
-      width = 9 },
-    { "most", "%9s", function(c) return c.number and ("%.4g"):format(c.number.max) or "-" end,
-      width = 9 },
+    { "least", "%10s", number "min", width = 10 },
+    { "mean", "%10s", number "mean", width = 10 },
+    { "most", "%10s", number "max", width = 10 },
   }
   if is_train then
     local tasks = require "moonrank.sorted_keys"(survey.tasks)
@@ -85,6 +88,16 @@ local function print_label(survey)
     print(("label %s: %s ones; over ten equal parts of the file, in %%: %s"):format(name,
       share(task.positives, task.n), table.concat(parts, " ")))
   end
+end
+
+local function print_times(survey)
+  local times = survey.times
+  if not times then return end
+  local function text(time)
+    local number, date = require "moonrank.check_columns".text_of_time(time, times)
+    return date or number
+  end
+  print(("times: %s to %s"):format(text(times.min), text(times.max)))
 end
 
 local function print_memory(parts)
@@ -135,6 +148,7 @@ local function print_report(report)
     local survey = report.surveys[name]
     print(("%s: %s rows, %s requests"):format(name, grouped(survey.rows), grouped(survey.requests)))
     print_label(survey)
+    print_times(survey)
     local lines = table_of(survey, name == "train")
     print(lines.heading())
     for _, c in ipairs(survey.columns) do print(lines.row(c)) end
