@@ -305,6 +305,7 @@ void mr__table_copy(const struct mr__table *table, const uint64_t *keys, int64_t
     mr__table_find_all(table, keys + first, some, rows);
     for (int64_t r = 0; r < some; r++, out += width) {
       if (r + AHEAD < some) __builtin_prefetch(rows[r + AHEAD] + from);
+      assert(rows[r]); /* the table has all keys */
       memcpy(out, rows[r] + from, width * sizeof *out);
     }
   }
