@@ -7,6 +7,8 @@ local C = mr.C
 
 local columns = { { name = "a", type = "id" }, { name = "b", type = "number" },
   { name = "t", type = "time" } }
+local crossed = { { name = "a", type = "id" }, { name = "b", type = "bucket", buckets = 4 },
+  { name = "t", type = "time" }, { name = "a_b", type = "id", cross = { "a", "b" } } }
 
 -- Several megabytes: more than what is decompressed ahead.
 local dir = helper.temp_dir()
@@ -22,13 +24,14 @@ end
 -- Status, message, and the progress at the end.
 local function watch(path, cache, options)
   options = options or {}
-  local schema, pool = data.schema(columns), data.pool(options.threads or 1)
+  local schema, pool = data.schema(options.columns or columns), data.pool(options.threads or 1)
   local format = mr.new("mr_text_format", { delimiter = (","):byte(), quotes = 1 })
   local rule = options.selection and mr.new("mr_selection", options.selection)
   format.selection = rule
   local paths = mr.new("const char *[1]", { path })
   local out, at = mr.new "mr_build *[1]", mr.new "mr_build_progress"
-  mr.check(C.mr_build_start(out, schema, format, paths, 1, cache, 0, pool))
+  mr.check(C.mr_build_start(out, schema, format, paths, 1, cache,
+    options.fit and 1 or 0, pool))
   local build, before = mr.gc(out[0], C.mr_build_free), 0
   local status = C.mr_build_wait(build, 1, at)
   while status == C.MR_OK do
@@ -77,6 +80,24 @@ describe("a cache built on a thread of its own", function()
     local size = lfs.attributes(dir .. "/all.zst", "size")
     assert.same({ C.MR_END, { bytes = 2 * size, total = 2 * size } }, { status, at })
     assert.equal(50000, #rows_of(dir .. "/late"))
+  end)
+
+  it("reads them once more where a cross has buckets, as by the times themselves", function()
+    local size = lfs.attributes(dir .. "/all.zst", "size")
+    local caches = {}
+    for passes, rule in pairs { [3] = { by = C.MR_BY_TIME_SHARE, from = 0.25, to = 0.75 },
+      [2] = { by = C.MR_BY_TIME, from = 50001, to = 150001 } } do
+      rule.column = "t"
+      local cache = ("%s/crossed-%d"):format(dir, passes)
+      local status, _, at = watch(dir .. "/all.zst", cache, { columns = crossed, fit = true,
+        selection = rule })
+      assert.same({ C.MR_END, { bytes = passes * size, total = passes * size } }, { status, at })
+      local schema = data.schema(crossed)
+      assert(data.open(schema, cache))
+      caches[#caches + 1] = data.rows(schema, crossed, cache)
+    end
+    assert.equal(100000, #caches[1])
+    assert.same(caches[1], caches[2])
   end)
 
   it("fails with the first trouble of the file, whichever thread met it", function()

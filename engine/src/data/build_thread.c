@@ -41,7 +41,7 @@ static void *work(void *argument) {
 static int64_t total_of(const mr_build *build) {
   const mr_selection *rule = build->format.selection;
   int64_t times = rule && rule->by == MR_BY_TIME_SHARE ? 2 : 1;
-  if (build->fit && mr__schema_crosses_unfitted(build->schema)) times *= 2;
+  if (build->fit && mr__schema_crosses_unfitted(build->schema)) times++;
   return times * mr__sources_bytes(build->paths, build->n_paths);
 }
 

@@ -330,8 +330,7 @@ static int open_files(struct build *build, const mr_schema *schema, const char *
   if (mr__schema_unfitted(schema)) MR_TRY(mr__fit_new(&build->fit, schema));
   MR_TRY(mr__reader_new(&build->reader, schema, &build->format, paths, n_paths,
                         build->format.bytes_read));
-  if (build->format.selection)
-    MR_TRY(mr__selection_new(&build->selection, schema, &build->format, paths, n_paths));
+  if (build->format.selection) MR_TRY(mr__selection_new(&build->selection, schema, &build->format));
   return MR_OK;
 }
 
@@ -449,6 +448,16 @@ static int lock_cache(const char *cache_path, const int32_t *stop, int *lock) {
   return status;
 }
 
+/* What is wanted of the text as both passes take it: its times are looked for once. */
+static int settle_selection(mr_text_format *format, mr_selection *rule, const mr_schema *schema,
+                            const char *const *paths, int32_t n_paths) {
+  if (!format->selection || format->selection->by != MR_BY_TIME_SHARE) return MR_OK;
+  *rule = *format->selection;
+  MR_TRY(mr__selection_find_times(rule, schema, format, paths, n_paths));
+  format->selection = rule;
+  return MR_OK;
+}
+
 static int check_arguments(const mr_schema *schema, int32_t n_paths) {
   if (schema->n_columns == 0) return mr__fail(MR_EINVAL, "the schema has no columns");
   if (n_paths < 1) return mr__fail(MR_EINVAL, "there are no files to read");
@@ -462,6 +471,7 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
   int lock = -1, is_given = mr__schema_fits(schema) && !mr__schema_unfitted(schema);
   struct build build;
   mr_text_format checked = *format;
+  mr_selection rule;
   MR_TRY(check_arguments(schema, n_paths));
   MR_TRY(mr__text_format_check(&checked, schema));
   if (format->selection) MR_TRY(mr__selection_check(format->selection, format->layout));
@@ -479,6 +489,7 @@ int mr_dataset_build(const mr_schema *schema, const mr_text_format *format,
   status = check_cache(schema, cache_path, fingerprint); /* another process may have built it */
   if (status == MR_END) {
     status = mr__layout_new(&layout, schema);
+    if (status == MR_OK) status = settle_selection(&checked, &rule, schema, paths, n_paths);
     begin(&build, layout, &checked);
     if (status == MR_OK && mr__schema_crosses_unfitted(schema))
       status = fit_first(layout, &checked, paths, n_paths, pool);

@@ -16,7 +16,6 @@ struct mr__selection {
   mr_selection rule;
   mr_text_format format;
   int request_key; /* column of the schema, or -1 */
-  double from, to; /* as rows are held against them */
   struct mr__scan scan;
   char *unquoted;
   uint32_t *places; /* [cells, 2] of the row at hand, where they are looked for */
@@ -151,7 +150,8 @@ static int choose(struct mr__selection *selection, struct mr__block *block, size
     }
   }
   selection->place = place_of(selection, row);
-  selection->kept = selection->place >= selection->from && selection->place < selection->to;
+  selection->kept =
+      selection->place >= selection->rule.from && selection->place < selection->rule.to;
   if (!isnan(selection->place)) return selection->kept;
   note_problem(selection, block, row, at);
   return 1;
@@ -305,42 +305,36 @@ static int collect(struct mr__selection *selection, struct mr__reader *reader,
   return status == MR_END ? MR_OK : status;
 }
 
-static int find_times(struct mr__selection *selection, const mr_schema *schema,
-                      const char *const *paths, int32_t n_paths) {
-  struct mr__reader *reader;
+int mr__selection_find_times(mr_selection *rule, const mr_schema *schema,
+                             const mr_text_format *format, const char *const *paths,
+                             int32_t n_paths) {
+  struct mr__selection *selection = NULL;
+  struct mr__reader *reader = NULL;
   struct moments moments = {0};
-  MR_TRY(mr__reader_new(&reader, schema, &selection->format, paths, n_paths,
-                        selection->format.bytes_read));
-  int status = collect(selection, reader, &moments);
+  int status = mr__selection_new(&selection, schema, format);
+  if (status == MR_OK)
+    status = mr__reader_new(&reader, schema, format, paths, n_paths, format->bytes_read);
+  if (status == MR_OK) status = collect(selection, reader, &moments);
   if (moments.n > 0) qsort(moments.list, moments.n, sizeof *moments.list, by_time);
-  selection->from = time_at(&moments, selection->rule.from);
-  selection->to = time_at(&moments, selection->rule.to);
-  selection->heading = NULL;
-  selection->file = 0;
+  rule->by = MR_BY_TIME;
+  rule->from = time_at(&moments, format->selection->from);
+  rule->to = time_at(&moments, format->selection->to);
   mr__free(moments.list);
   mr__reader_free(reader);
+  mr__selection_free(selection);
   return status;
 }
 
 /* ---- life cycle ---- */
 
 int mr__selection_new(struct mr__selection **out, const mr_schema *schema,
-                      const mr_text_format *format, const char *const *paths, int32_t n_paths) {
+                      const mr_text_format *format) {
   *out = NULL;
   struct mr__selection *selection = mr__calloc(1, sizeof *selection);
   if (!selection) return mr__fail_memory();
   selection->rule = *format->selection;
   selection->format = *format;
   selection->request_key = schema->request_key;
-  selection->from = format->selection->from;
-  selection->to = format->selection->to;
-  int status = MR_OK;
-  if (selection->rule.by == MR_BY_TIME_SHARE)
-    status = find_times(selection, schema, paths, n_paths);
-  if (status != MR_OK) {
-    mr__selection_free(selection);
-    return status;
-  }
   *out = selection;
   return MR_OK;
 }

@@ -11,14 +11,19 @@
 
 struct mr__selection;
 
-/* By the format's selection. For shares of the time the files are read once here. */
+/* By the format's selection, in which shares of the time have been made times. */
 int mr__selection_new(struct mr__selection **out, const mr_schema *schema,
-                      const mr_text_format *format, const char *const *paths, int32_t n_paths);
+                      const mr_text_format *format);
 void mr__selection_free(struct mr__selection *selection);
 
 /* Leave the rows of the next block that are to be read. What is wrong with them goes to
  * block->text.problem. */
 int mr__selection_apply(struct mr__selection *selection, struct mr__block *block);
+
+/* The format's selection by shares of the time as one by time: the files are read once for that. */
+int mr__selection_find_times(mr_selection *rule, const mr_schema *schema,
+                             const mr_text_format *format, const char *const *paths,
+                             int32_t n_paths);
 
 /* MR_EINVAL for a rule that no file of this layout can follow. */
 int mr__selection_check(const mr_selection *rule, int layout);
