@@ -66,7 +66,7 @@ local function contents_of(values, paths, labels, selection)
   end
   for name, t in pairs(values.tables) do min_counts[name] = t.min_count end
   local files = {}
-  for i, path in ipairs(paths) do files[i] = path_of.absolute(path) end
+  for i, path in ipairs(paths) do files[i] = libc.real_path(path) or path_of.absolute(path) end
   return yaml.write { fields = fields, sequences = sequences, min_counts = min_counts,
     files = files, label = labels and values.label or {}, group = labels and values.group,
     weight = labels and values.weight or nil, scenario = labels and values.scenario or nil,

@@ -9,11 +9,13 @@ struct moonrank_poll { int fd; short events, revents; };
 int poll(struct moonrank_poll *, unsigned long, int);
 long read(int, void *, size_t);
 int mallopt(int, int);
+char *realpath(const char *, char *);
 ]]
 
 local M = {}
 
 local POLLIN = 1
+local PATH_MAX = 4096 -- of limits.h
 local M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8 -- of malloc.h
 
 --- Whether writing to a file failed, maybe long ago.
@@ -35,6 +37,14 @@ function M.read(number, most, milliseconds)
   local n = tonumber(ffi.C.read(number, buffer, most))
   if n < 0 then return nil, "it cannot be read" end
   return ffi.string(buffer, n)
+end
+
+--- The path of a file from the root, without links.
+-- @tparam string path
+-- @treturn ?string nil where there is no such file
+function M.real_path(path)
+  local real = ffi.new("char[?]", PATH_MAX)
+  return ffi.C.realpath(path, real) ~= nil and ffi.string(real) or nil
 end
 
 --- Do nothing for a while, or until a signal comes.

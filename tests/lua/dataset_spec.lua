@@ -133,6 +133,39 @@ describe("a dataset", function()
     third:close()
   end)
 
+  it("keeps one cache a split, from whatever folder and however its files are named", function()
+    local own = helper.make_project { rows = 60 }
+    local function caches()
+      local list = {}
+      for _, file in ipairs(column_files(own)) do
+        local ino = lfs.attributes(("%s/.moonrank-cache/%s"):format(own, file), "ino")
+        list[#list + 1] = ("%s %d"):format(file, ino)
+      end
+      return list
+    end
+    local function prints(words, folder)
+      local status, out, err = helper.run(words, folder)
+      assert.same({ 0, "" }, { status, err })
+      return out
+    end
+    prints("train lr.yaml --quiet --out run", own)
+    local expected = prints("predict run --data test", own)
+    local files = caches()
+    assert.equal(4, #files) -- that of the test data with labels, too
+    assert(lfs.mkdir(own .. "/other"))
+    assert(lfs.link(own, own .. "/other/link", true))
+    assert.equal(expected, prints("predict ../run --data test", own .. "/other"))
+    assert.equal(expected, prints("predict link/run --data test", own .. "/other"))
+    assert.equal(expected,
+      prints("predict other/../run --data test --set data.root=other/link", own))
+    assert.equal(expected, prints("predict run --data test --set 'data.test=te*.csv'", own))
+    assert.same(files, caches())
+    -- Other words under the name are other data.
+    helper.write(own .. "/test.csv", helper.read(own .. "/valid.csv"))
+    assert.not_equal(expected, prints("predict other/link/run --data test", own))
+    assert.not_same(files, caches())
+  end)
+
   it("knows only the splits that the file names", function()
     helper.write(dir .. "/one.yaml", (helper.read(dir .. "/fields.yaml"):gsub("valid: valid.csv, ",
       "")))
