@@ -132,4 +132,15 @@ describe("sequences in files", function()
       { concat = computed["concat " .. 4 * 12 + 1], subtract = computed["subtract 12"],
         multiply = computed["multiply 12"], layer = computed["dense_pairs 16"] })
   end)
+
+  it("of an ad are no part of youtube_dnn's vector of the user, which is computed once a request",
+    function()
+      local _, out = helper.run(("inspect %s/youtube_dnn --data test"):format(dir))
+      local rows = {}
+      for n, width in out:gmatch "\n%d+ +dense +%l+ +([%d,]+) +(%d+)" do
+        table.insert(rows, n .. " x " .. width)
+      end
+      local requests, samples = grouped(counts.requests), grouped(counts.samples)
+      assert.same({ requests .. " x 32", requests .. " x 16", samples .. " x 16" }, rows)
+    end)
 end)
