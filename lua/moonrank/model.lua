@@ -193,11 +193,12 @@ function Model.load(path)
   local model, graph, text = mr.new "mr_model *[1]", mr.new "mr_graph *[1]", mr.new "char *[1]"
   local ok, message = mr.ok(C.mr_model_open(model, graph, path, text))
   if not ok then return nil, message end
+  local about = mr.string(text[0])
+  C.mr_text_free(text[0]) -- what follows may raise
   local self = setmetatable({ handle = mr.gc(model[0], C.mr_model_free),
     builder = Builder.open(mr.gc(graph[0], C.mr_graph_free)), seed = 1 }, Model)
   self.graph = self.builder:share()
-  local said, trouble = said_of(mr.string(text[0]), path)
-  C.mr_text_free(text[0])
+  local said, trouble = said_of(about, path)
   if not said then return nil, trouble end
   self.tasks = self.builder.tasks
   if #self.tasks == 0 then return nil, path .. ": it has no task to predict" end
