@@ -12,7 +12,8 @@ local speed = require "moonrank.speed"
 
 local report = report_table.new {
   { "threads", "%d", function(l) return l.threads end },
-  { "GFLOP/s", "%.0f", function(l) return l.flops / 1e9 end },
+  { "GFLOP/s", "%.0f", function(l) return l.layer_flops / 1e9 end },
+  { "in registers", "%.0f", function(l) return l.flops / 1e9 end },
   { "cache GB/s", "%.0f", function(l) return l.cache_bytes / 1e9 end },
   { "memory GB/s", "%.1f", function(l) return l.memory_bytes / 1e9 end },
   { "random rows M/s", "%.0f", function(l) return l.rows / 1e6 end },

@@ -46,7 +46,7 @@ function M.bound(model, optimizer, limits, distinct)
   local cache = (of.ids or FIELDS) * (4 + 8 + 3 * 4 + 2 * 4 * of.width)
   -- Each distinct key: a line of the memo, and the row with its states.
   local lines = distinct * (1 + math.ceil(4 * of.width * (1 + STATES[optimizer]) / 64))
-  local seconds, what = of.flops / limits.flops, "products"
+  local seconds, what = of.flops / limits.layer_flops, "products"
   if cache / limits.cache_bytes > seconds then
     seconds, what = cache / limits.cache_bytes, "cache"
   end
@@ -61,7 +61,7 @@ end
 -- @treturn number milliseconds
 -- @treturn string "products"
 function M.scoring(ads, behaviours, limits)
-  return 1e3 * 2 * ads * (behaviours * PAIR + AD) / limits.flops, "products"
+  return 1e3 * 2 * ads * (behaviours * PAIR + AD) / limits.layer_flops, "products"
 end
 
 return M

@@ -349,8 +349,9 @@ end
 local function print_limits(limits, distinct)
   for threads = 1, 2 do
     local l = limits[threads]
-    say("limits %d  %.0f GFLOP/s, cache %.0f GB/s, memory %.0f GB/s, random rows %.0f M/s", threads,
-      l.flops / 1e9, l.cache_bytes / 1e9, l.memory_bytes / 1e9, l.rows / 1e6)
+    say("limits %d  %.0f GFLOP/s (in registers %.0f), cache %.0f GB/s, memory %.0f GB/s, "
+      .. "random rows %.0f M/s", threads, l.layer_flops / 1e9, l.flops / 1e9,
+      l.cache_bytes / 1e9, l.memory_bytes / 1e9, l.rows / 1e6)
   end
   say("          %.2f distinct keys a sample in a batch", distinct)
 end

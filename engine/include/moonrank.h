@@ -63,7 +63,8 @@ void mr_pool_free(mr_pool *pool);
 /* What the machine does at most, all threads of a pool together, measured in about a second; rates
  * are per second. Yardsticks for a profile: nothing in the engine depends on them. */
 typedef struct mr_limits {
-  double flops;        /* fused multiply-adds of the kernel family, each two operations */
+  double flops;        /* fused multiply-adds in registers, each two operations */
+  double layer_flops;  /* of products of a dense layer, which load what they multiply */
   double cache_bytes;  /* read and written by copies of 96 KiB */
   double memory_bytes; /* the same of 48 MiB for each thread */
   double rows;         /* random rows of 64 bytes in 96 MiB for each thread, read and written */

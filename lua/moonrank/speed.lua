@@ -20,14 +20,14 @@ function M.machine(run)
 end
 
 --- What the machine does at most: flops, cache_bytes, memory_bytes and rows a second, of all
--- threads together; see mr_limits. Takes about a second.
+-- threads together, and layer_flops; see mr_limits. Takes about a second.
 -- @tparam Pool pool
 -- @treturn table
 function M.limits(pool)
   local limits = mr.new "mr_limits"
   mr.check(C.mr_limits_measure(limits, pool.handle), 1)
-  return { flops = limits.flops, cache_bytes = limits.cache_bytes,
-    memory_bytes = limits.memory_bytes, rows = limits.rows }
+  return { flops = limits.flops, layer_flops = limits.layer_flops,
+    cache_bytes = limits.cache_bytes, memory_bytes = limits.memory_bytes, rows = limits.rows }
 end
 
 -- Batches without end, epoch after epoch. Seconds spent waiting for them are added to `waited`.
@@ -155,7 +155,7 @@ local function of_limit(group, limits)
   if group.wall <= 0 or group.flops + group.bytes <= 0 then return nil end
   local in_memory = IN_MEMORY[group.what] or group.op == "lookup"
   local bytes = in_memory and limits.memory_bytes or limits.cache_bytes
-  return math.max(group.flops / limits.flops, group.bytes / bytes) / group.wall
+  return math.max(group.flops / limits.layer_flops, group.bytes / bytes) / group.wall
 end
 
 local function profile_lines(result)
@@ -187,8 +187,8 @@ local function profile_lines(result)
     end },
   }
   local l = result.limits
-  local lines = { ("limits   %.0f GFLOP/s, cache %.0f GB/s, memory %.0f GB/s"):format(l.flops / 1e9,
-    l.cache_bytes / 1e9, l.memory_bytes / 1e9), "", report.heading() }
+  local lines = { ("limits   %.0f GFLOP/s, cache %.0f GB/s, memory %.0f GB/s"):format(
+    l.layer_flops / 1e9, l.cache_bytes / 1e9, l.memory_bytes / 1e9), "", report.heading() }
   for _, group in ipairs(groups) do lines[#lines + 1] = report.row(group) end
   return lines
 end

@@ -112,7 +112,7 @@ end)
 describe("the limits of the machine", function()
   it("are of a size that machines have", function()
     local limits = require "moonrank.speed".limits(require "moonrank.pool".new(1))
-    for _, name in ipairs { "flops", "cache_bytes", "memory_bytes", "rows" } do
+    for _, name in ipairs { "flops", "layer_flops", "cache_bytes", "memory_bytes", "rows" } do
       assert.is_true(limits[name] > 0 and limits[name] < 1e15, name)
     end
     assert.is_true(limits.flops > 1e8 and limits.rows > 1e5)

@@ -9,9 +9,9 @@
 #name, &mr__ops_##name, &mr__optimizers_##name, mr__reduce_stretch_##name,                     \
         mr__step_stretch_##name, mr__stretch_squares_##name, mr__share_squares_##name,             \
         mr__sum_share_##name, mr__update_share_##name, mr__limit_products_##name,                  \
-        mr__limit_copy_##name, mr__scan_words_##name, mr__cell_keys_##name, mr__row_keys_##name,   \
-        mr__split_cell_##name, mr__note_codes_##name, mr__turn_words_##name, mr__put_words_##name, \
-        mr__normals_##name                                                                         \
+        mr__limit_layer_##name, mr__limit_copy_##name, mr__scan_words_##name,                      \
+        mr__cell_keys_##name, mr__row_keys_##name, mr__split_cell_##name, mr__note_codes_##name,   \
+        mr__turn_words_##name, mr__put_words_##name, mr__normals_##name                            \
   }
 
 static const struct mr__family families[] = {

@@ -103,6 +103,7 @@ struct mr__family {
   mr__sum_share_fn *sum_share;
   mr__update_share_fn *update_share;
   mr__limit_products_fn *limit_products;
+  mr__limit_layer_fn *limit_layer;
   mr__limit_copy_fn *limit_copy;
   mr__scan_words_fn *scan_words;
   mr__cell_keys_fn *cell_keys;

@@ -1,6 +1,8 @@
 /* Measuring the limits: every thread of a pool does the same at the same time, the best of a few
- * rounds counts. Random rows are read and written as the update of a table does: 64 bytes each, at
- * places of a fixed pseudo-random walk, prefetched some rows ahead. */
+ * rounds counts. A product of a dense layer is what the engine's own kernel makes of it, which
+ * bench/products.c holds against other libraries. Random rows are read and written as the update
+ * of a table does: 64 bytes each, at places of a fixed pseudo-random walk, prefetched some rows
+ * ahead. */
 #include "kernel/limits.h"
 
 #include <string.h>
@@ -25,6 +27,18 @@ static int products(void *argument, int64_t task, int worker) {
   (void)worker;
   const struct job *job = argument;
   job->sink[task] = mr__family()->limit_products(job->turns);
+  return MR_OK;
+}
+
+/* Numbers of any size multiply as fast as zeros, but a page of zeros may be one that all share. */
+static void fill_layer(float *memory) {
+  for (int i = 0; i < MR__LIMIT_LAYER_FLOATS; i++) memory[i] = 1.0f / (float)(1 + i % 61);
+}
+
+static int layers(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const struct job *job = argument;
+  for (int64_t t = 0; t < job->turns; t++) mr__family()->limit_layer(job->memory[task]);
   return MR_OK;
 }
 
@@ -73,6 +87,10 @@ static int measure(mr_limits *out, mr_pool *pool, float **memory, float *sink) {
   struct job product = {threads, 1 << 20, memory, 0, sink};
   MR_TRY(fastest(pool, products, &product, &seconds));
   out->flops = (double)threads * (double)product.turns * MR__LIMIT_FLOPS / seconds;
+  for (int t = 0; t < threads; t++) fill_layer(memory[t]);
+  struct job layer = {threads, 16, memory, 0, sink};
+  MR_TRY(fastest(pool, layers, &layer, &seconds));
+  out->layer_flops = (double)threads * (double)layer.turns * MR__LIMIT_LAYER_FLOPS / seconds;
   struct job small = {threads, 256, memory, SMALL, sink};
   MR_TRY(fastest(pool, copies, &small, &seconds));
   out->cache_bytes = 8.0 * threads * (double)small.turns * SMALL / seconds;

@@ -7,9 +7,9 @@ local function parser()
 The model is thrown away. With --profile a table shows where the time went: for each op and pass,
 and for each part of the step beside the graph, milliseconds a step (of all threads together, over
 their number, so that the lines add up to the step), the share, the rates while it ran, and of the
-limits of this machine the share that it reached: of the products that its cores can do, or of the
-bytes that its cache (ops) or its memory (lookups, probe, rows, weights) can move, whichever is
-more. "batch" is waiting for the loader, "wait" threads without a slice to work on.]])
+limits of this machine the share that it reached: of the operations of a dense layer's product
+alone, or of the bytes that its cache (ops) or its memory (lookups, probe, rows, weights) can move,
+whichever is more. "batch" is waiting for the loader, "wait" threads without a slice to work on.]])
   p:argument("config", "the experiment file"):argname "CONFIG"
   args.add_set(p)
   p:option("--steps", "steps that are measured, after a tenth as many that are not; default: 100")

@@ -1,5 +1,6 @@
 /* Loops that do as much as a core can (kernel/limits.h). */
 #include "kernel/isa.h"
+#include "kernel/kernel.h"
 #include "kernel/limits.h"
 #include "kernel/vec.h"
 
@@ -36,6 +37,19 @@ float MR_FAMILY(mr__limit_products)(int64_t turns) {
     for (int c = 0; c < MR__LIMIT_CHAINS; c++) sum[c] = FMA(sum[c], factor, factor);
   for (int c = 1; c < MR__LIMIT_CHAINS; c++) sum[0] = ADD(sum[0], sum[c]);
   return FIRST(sum[0]);
+}
+
+void MR_FAMILY(mr__limit_layer)(float *memory) {
+  float *x = memory, *y = x + MR__LIMIT_ROWS * MR__LIMIT_SIDE;
+  struct mr__dense_call call = {.x = x,
+                                .ldx = MR__LIMIT_SIDE,
+                                .rows = MR__LIMIT_ROWS,
+                                .inputs = MR__LIMIT_SIDE,
+                                .outputs = MR__LIMIT_SIDE,
+                                .packed = y + MR__LIMIT_ROWS * MR__LIMIT_SIDE,
+                                .y = y,
+                                .ldy = MR__LIMIT_SIDE};
+  MR_FAMILY(mr__dense_forward)(&call);
 }
 
 void MR_FAMILY(mr__limit_copy)(float *to, const float *from, int64_t floats) {
