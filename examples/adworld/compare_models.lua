@@ -6,13 +6,7 @@ local here = arg[0]:match "^(.*/)" or ""
 package.path = here .. "../../lua/?.lua;" .. here .. "../../lua/?/init.lua;" .. package.path
 local mr = require "moonrank"
 
-local data = mr.dataset(here .. "fields.yaml", { root = arg[1] })
-local _, missing = data:split "train"
-if missing then
-  io.stderr:write(missing, "; to make the log: moonrank simulate --out ", data.config.data.root,
-    "\n")
-  os.exit(1)
-end
+local data = dofile(here .. "open_log.lua")(here, arg[1])
 
 local experiments = {
   { name = "lr", script = "lr", options = {}, lr = 0.005 },

@@ -13,13 +13,8 @@ local mr = require "moonrank"
 
 local ACTIVATIONS = { "sigmoid", "tanh", "relu", "prelu", "dice" }
 local SEEDS = { 1, 2, 3 }
-local data = mr.dataset(here .. "../adworld/fields.yaml", { root = arg[1] })
-local _, missing = data:split "train"
-if missing then
-  io.stderr:write(missing, "; to make the log: moonrank simulate --out ", data.config.data.root,
-    "\n")
-  os.exit(1)
-end
+local adworld = here .. "../adworld/"
+local data = dofile(adworld .. "open_log.lua")(adworld, arg[1])
 
 -- The AUC on the test data after one epoch.
 local function auc_of(activation, seed)

@@ -16,13 +16,9 @@ package.path = here .. "../../lua/?.lua;" .. here .. "../../lua/?/init.lua;" .. 
 local mr = require "moonrank"
 
 local RATES, PARTS = { 0.0003, 0.001, 0.003 }, 10
-local data = mr.dataset(here .. "../adworld/fields.yaml", { root = arg[1] })
-local train, missing = data:split "train"
-if not train then
-  io.stderr:write(missing, "; to make the log: moonrank simulate --out ", data.config.data.root,
-    "\n")
-  os.exit(1)
-end
+local adworld = here .. "../adworld/"
+local data = dofile(adworld .. "open_log.lua")(adworld, arg[1])
+local train = data.train
 
 -- Mean losses of the parts of the log.
 local function learn_once(lr)
