@@ -65,36 +65,41 @@ local function values_of(model, batch, node, rows, options)
   return list
 end
 
+local function pairs_of()
+  local n = 0
+  for i, size in ipairs(SIZES) do n = n + size * CLICKS[i] end
+  return n
+end
+
 -- The same layer twice: over parts of several domains, and over them in one, ancestors first. What
--- is of an ancestor is brought there by adding zeros.
+-- is of an ancestor is brought there by adding zeros. names, order: of the two concats' inputs.
 local CASES = {
   { what = "of a request and its samples", rows = ROWS.a, order = { "u", "a", "b" },
+    names = { "a", "u", "b" },
     parts = function(n) return { n.a, n.u, n.b } end,
     together = function(b, n) return { b:add { n.u, n.z }, n.a, n.b } end },
   { what = "of a sample and its behaviours", rows = ROWS.s, order = { "a", "s" },
+    names = { "s", "a" },
     parts = function(n) return { n.s, n.a } end,
     together = function(b, n) return { b:add { n.a, b:multiply(n.z, n.s) }, n.s } end },
   { what = "of a request and its behaviours", rows = ROWS.k, order = { "u", "k" },
+    names = { "k", "u" },
     parts = function(n) return { n.k, n.u } end,
     together = function(b, n) return { b:add { n.u, b:subtract(n.k, n.k) }, n.k } end },
   { what = "of a request and its samples, in a concat of the concat", rows = ROWS.a,
     order = { "u", "a", "b" },
+    names = { "a", "u", "b" },
     parts = function(n, b) return { b:concat { n.a, n.u }, n.b } end,
     together = function(b, n) return { b:add { n.u, n.z }, n.a, n.b } end },
-  { what = "of a request, its samples and its behaviours", order = { "u", "a", "k", "l" },
+  { what = "of a request, its samples and its behaviours", rows = pairs_of(),
+    order = { "u", "a", "k", "l" },
+    names = { "k", "a", "l", "u" },
     parts = function(n) return { n.k, n.a, n.l, n.u } end,
     together = function(b, n)
       local zero = b:multiply(n.z, n.k)
       return { b:add { n.u, zero }, b:add { n.a, zero }, b:add { n.k, zero }, b:add { n.l, zero } }
     end },
 }
-
-local function pairs_of()
-  local n = 0
-  for i, size in ipairs(SIZES) do n = n + size * CLICKS[i] end
-  return n
-end
-CASES[5].rows = pairs_of()
 
 -- The graph of a case, its model and the layer.
 local function build(case, schema, width, out, is_together)
@@ -120,11 +125,6 @@ local function build(case, schema, width, out, is_together)
   end
   return model, y, b, n
 end
-
--- The order of the concat of parts, by name.
-CASES[1].names, CASES[2].names = { "a", "u", "b" }, { "s", "a" }
-CASES[3].names, CASES[4].names = { "k", "u" }, { "a", "u", "b" }
-CASES[5].names = { "k", "a", "l", "u" }
 
 local function has_op(b, name)
   local info = mr.new "mr_node_info"
