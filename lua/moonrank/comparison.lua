@@ -91,8 +91,8 @@ end
 -- @tparam string second  the same
 -- @tparam string what  train, valid or test of the first run, or a file or pattern
 -- @tparam table options  pool (a Pool); draws, seed: as of metric.compare; set: overrides of the
--- first run's fields file; by: fields whose values
--- are compared one by one; frequency: a field by which rows are in the training data as often
+-- first run's fields file; by: fields whose values are compared one by one; frequency: a field by
+-- which rows are in the training data as often
 -- @treturn ?table as of metric.compare, with rows; grouped: whether groups were drawn; parts: for
 -- each of `by` and `frequency` { what, slices = a list of { name, rows, as of metric.compare } };
 -- task: the first model's first one; tasks: the same of each of its tasks

@@ -5,14 +5,7 @@
 local ffi = require "ffi"
 
 local place = require "moonrank.place"
-
-local function read_file(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
+local read_file = require "moonrank.read_file"
 
 local declarations = read_file(place.declarations)
 if not declarations then
