@@ -27,6 +27,21 @@ end)]]):format(body))
       { out, counts })
   end)
 
+  -- As where a leak is reported, which is looked for last.
+  it("says that one failed whose tests had passed", function()
+    local at_end = "_G.kept = newproxy(true) getmetatable(_G.kept).__gc = function() %s end"
+    local said = "test: SPEC %s, its tests being over\nSPEC: 1 passed, 1 failed\n"
+    local out, counts = run(at_end:format [[
+local ffi = require "ffi"
+ffi.cdef "void _exit(int);"
+ffi.C._exit(1)]], 600)
+    assert.same({ said:format "ended with status 1", "1 1 0\n" },
+      { out:match "test: .*", counts })
+    out, counts = run(at_end:format "os.execute 'exec sleep 600'", 2)
+    assert.same({ said:format "was stopped after 2 seconds", "1 1 0\n" },
+      { out:match "test: .*", counts })
+  end)
+
   it("stops one that hangs, and what that has started", function()
     local started = helper.temp_dir() .. "/started"
     local out, counts = run(("os.execute 'echo $$ >%s; exec sleep 600'"):format(started), 2)
