@@ -73,6 +73,8 @@ static inline void store(float *p, VECTOR v, columns_mask there, int full) {
       UNROLL for (int h = 0; h < PARTS; h++) STORE(partials + h * LANES, partial[h]);              \
       dw += call.outputs, dproduct += call.outputs, product += call.outputs;                       \
       partials += MR__PARTIALS;                                                                    \
+      /* else the places of all rows are worked out, and kept in memory, before the first */       \
+      __asm__("" : "+r"(dw), "+r"(dproduct), "+r"(product), "+r"(partials));                       \
     }                                                                                              \
   }
 

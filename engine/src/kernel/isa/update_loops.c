@@ -11,6 +11,7 @@
 
 enum {
   AHEAD = 12,            /* rows asked for while others are worked on */
+  VECTORS_AHEAD = 64,    /* of gradients that nobody has read since they were written */
   MOST_PREFETCHED = 256, /* floats of each */
   NARROW = 8,            /* floats of a row that steps together with others */
   TOGETHER = 32          /* rows */
@@ -188,23 +189,26 @@ static void sum_weighted(const struct mr__reader *reader, float *sums, int width
 }
 
 /* Of wide vectors all columns of a row at a time, in whole eights: each lies in lines of its own.
- * Where rows follow one another in memory, the processor asks for dy by itself. Called with what
- * the compiler may then take as known. */
+ * Where rows follow one another in memory, the processor asks for dy by itself; else it has to come
+ * further than the sums, and is asked for earlier. Called with what the compiler may then take as
+ * known. */
 static inline __attribute__((always_inline)) void sum_each(const struct mr__reader *reader,
                                                            float *sums, int width, int dim) {
   const uint32_t *place = reader->place, *rows = reader->row, n = reader->n;
   const struct mr__matrix dys = reader->dy;
+  const uint32_t whole = (uint32_t)(VECTORS_AHEAD * MR__VECTOR / dim);
+  const uint32_t far = whole > AHEAD ? whole : AHEAD;
   int apart = rows || dys.ld != dim;
   for (uint32_t i = 0; i < n; i++) {
     const float *dy = mr__row(&dys, rows ? rows[i] : i);
     float *sum = sums + (size_t)place[i] * width;
     if (i + AHEAD < n) {
       const float *to = sums + (size_t)place[i + AHEAD] * width;
-      const float *soon = mr__row(&dys, rows ? rows[i + AHEAD] : i + AHEAD);
-      for (int e = 0; e < dim; e += MR__VECTOR) {
-        __builtin_prefetch(to + e, 1);
-        if (apart) __builtin_prefetch(soon + e);
-      }
+      for (int e = 0; e < dim; e += MR__VECTOR) __builtin_prefetch(to + e, 1);
+    }
+    if (apart && i + far < n) {
+      const float *soon = mr__row(&dys, rows ? rows[i + far] : i + far);
+      for (int e = 0; e < dim; e += MR__VECTOR) __builtin_prefetch(soon + e, 0, 2);
     }
     int e = 0;
     for (; e + MR__VECTOR <= dim; e += MR__VECTOR)
