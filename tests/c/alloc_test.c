@@ -3,6 +3,7 @@
  * that failed can be made again: the end is the same as without the failure. Besides, blocks that
  * share pages. */
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -320,6 +321,29 @@ static void check_blocks(void) {
   mr_alloc_fail_after(-1);
 }
 
+/* Every page of a block that was populated is there, what was written stays, the rest is zero. */
+static void check_populated(void) {
+#ifdef MADV_POPULATE_WRITE
+  enum { PAGE = 4096, PAGES = 700, SIZE = PAGES * PAGE }; /* one huge page and small ones */
+  unsigned char there[PAGES], *block;
+  size_t n_before = 0, n = 0, wrong = 0;
+  NEED(block = mr__calloc_block(SIZE));
+  block[SIZE - 1] = 7;
+  NEED(mincore(block, SIZE, there) == 0);
+  for (size_t i = 0; i < PAGES; i++) n_before += there[i] & 1;
+  CHECK(n_before < PAGES, "all pages of a block are there before it is used");
+  if (madvise(block, PAGE, MADV_POPULATE_WRITE) == 0) { /* a Linux that has it */
+    mr__populate(block + 1, SIZE - 1);
+    NEED(mincore(block, SIZE, there) == 0);
+    for (size_t i = 0; i < PAGES; i++) n += there[i] & 1;
+    CHECK(n == PAGES, "%zu of %d pages are there", n, PAGES);
+  }
+  for (size_t b = 0; b < SIZE; b++) wrong += block[b] != (b == SIZE - 1 ? 7 : 0);
+  CHECK(wrong == 0, "%zu bytes have changed", wrong);
+  mr__free_block(block, SIZE);
+#endif
+}
+
 int main(void) {
   snprintf(folder, sizeof folder, "/tmp/moonrank-alloc-XXXXXX");
   NEED(mkdtemp(folder));
@@ -327,6 +351,7 @@ int main(void) {
   snprintf(checkpoint, sizeof checkpoint, "%.200s/checkpoint", folder);
   int64_t live = mr_alloc_live();
   check_blocks();
+  check_populated();
   check_training("adam", 0);
   check_training("adagrad", 1);
   check_call(save_and_load, end_files);

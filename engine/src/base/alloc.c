@@ -175,6 +175,17 @@ void mr__free_block(void *block, size_t size) {
   give_shared(block);
 }
 
+void mr__populate(void *block, size_t size) {
+#ifdef MADV_POPULATE_WRITE
+  enum { PAGE = 4096 };
+  uintptr_t first = (uintptr_t)block / PAGE * PAGE;
+  uintptr_t end = ((uintptr_t)block + size + PAGE - 1) / PAGE * PAGE;
+  madvise((void *)first, end - first, MADV_POPULATE_WRITE);
+#else
+  (void)block, (void)size;
+#endif
+}
+
 char *mr__strdup(const char *text) {
   size_t size = strlen(text) + 1;
   char *copy = mr__malloc(size);

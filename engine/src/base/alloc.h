@@ -27,6 +27,10 @@ void mr__free_pages(void *block, size_t size);
 void *mr__calloc_block(size_t size);
 void mr__free_block(void *block, size_t size); /* accepts NULL */
 
+/* Have the system find all pages of a block now, rather than one by one as they are written, or
+ * twice where they are read before that. Only a hint: for memory that is surely used. */
+void mr__populate(void *block, size_t size);
+
 char *mr__strdup(const char *text);
 
 /* Make room for `need` elements in *block: for just as many, or so many that appending is linear,

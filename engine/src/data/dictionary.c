@@ -209,6 +209,8 @@ int mr__recent_new(struct mr__recent **out, struct mr__dictionary *dictionary) {
     mr__recent_free(recent);
     return mr__fail_memory();
   }
+  mr__populate(recent->keys, dictionary->n_tables * n * sizeof *recent->keys); /* read first */
+  mr__populate(recent->codes, dictionary->n_tables * n * sizeof *recent->codes);
   *out = recent;
   return MR_OK;
 }

@@ -142,6 +142,7 @@ static int new_memos(struct mr__touched *rows, const mr_batch *batch) {
   rows->memo_block = mr__calloc_block(bytes);
   if (!rows->memo_block) return mr__fail_memory();
   rows->memo_bytes = bytes;
+  mr__populate(rows->memo_block, bytes); /* its entries are read first, here and there */
   struct mr__memo_entry *entries = rows->memo_block;
   for (int t = 0; t < rows->n_tables; entries += rows->memos[t++].n)
     rows->memos[t].entries = entries;
