@@ -114,6 +114,31 @@ describe("JSON lines", function()
     end
   end)
 
+  it("say themselves that a list has one value of which nothing is known", function()
+    local text = row { seen = "[null]", gaps = "[2]", words = "[[]]" }
+      .. row { seen = '[ ""]', gaps = "[null]", words = '[["p"]]' }
+      .. row { seen = "[\tnull ]", gaps = "[null]", words = "[null]" }
+      .. row { seen = "[ ]", gaps = "[\t]", words = "[]" }
+      .. row { seen = '""', gaps = "null" }
+      .. row { seen = '["x"]', gaps = "[null]", words = '[""]' }
+    for block = 0, #text, 37 do
+      local rows, schema = assert(parse(columns, text, { block = block }))
+      local function bags(...)
+        local list = {}
+        for i, texts in ipairs { ... } do list[i] = data.bag(schema, "past.words", texts) end
+        return list
+      end
+      for i, seen in ipairs { { "" }, { "" }, { "" }, {}, {}, { "x" } } do
+        assert.same(keys_of(schema, "past.ad", seen), rows[i]["past.ad"])
+      end
+      assert.same({ { 2 }, { 7 }, { 7 }, {}, {}, { 7 } }, data.column(rows, "past.gap"))
+      assert.same({ bags {}, bags { "p" }, bags {}, bags(), bags(), bags {} },
+        data.column(rows, "past.words"))
+      fails('FILE:1:34: sequence "past": column "gaps" has 0 behaviours, column "seen" has 1',
+        columns, row { seen = "[null]", gaps = "[]", words = "[null]" }, { block = block })
+    end
+  end)
+
   -- The same rows as JSON, members in any order and some more of them, and as a csv.
   local function two_forms(n)
     local random, lines = helper.random(5), {}
@@ -190,6 +215,23 @@ describe("JSON lines", function()
         request(1, "x\\n\\n", 1) .. request(2, "a", 1) .. request(2, "b", 1), { block = block })
       fails('FILE:2:39: column "seen" is "1?3", but "1?2" in an earlier row of the same request',
         keyed, request(1, "a", 1, "1,2") .. request(1, "a", 1, "1,3"), { block = block })
+    end
+  end)
+
+  it("have requests whose list of one unknown value is none of no values", function()
+    local listed = { keyed[1], keyed[2], keyed[3],
+      { name = "s.ad", source = "seen", type = "id", sequence = "s", side = "request" }, keyed[5],
+      sequences = { { name = "s", side = "request", separator = SEPARATOR } } }
+    local one, none = request(1, "a", 1, "null"), request(1, "a", 1, "")
+    for block = 0, 120, 20 do
+      local options = { block = block }
+      for _, rows in ipairs { none .. one, one .. none } do
+        fails('FILE:2:39: column "seen" is empty in one row of a request and a list of one unknown '
+          .. "value in another", listed, rows, options)
+      end
+      assert.same({ { "0ULL" }, { "0ULL" } },
+        data.column(assert(parse(listed, one .. one, options)), "s.ad"))
+      assert.same({ {}, {} }, data.column(assert(parse(listed, none .. none, options)), "s.ad"))
     end
   end)
 

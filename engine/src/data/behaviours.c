@@ -167,13 +167,13 @@ static void add_ids(struct mr__behaviours *to, const struct mr__column *column,
 }
 
 int mr__behaviours_add(struct mr__behaviours *to, const struct mr__column *column,
-                       const struct mr__sequence *sequence, struct mr__text cell,
+                       const struct mr__sequence *sequence, struct mr__text cell, int is_one,
                        const struct mr__picks *picks, struct mr__bad_behaviour *bad) {
   uint32_t length = 0, first, kept;
   size_t keys_before = to->n_keys;
   bad->kind = MR__NUMBER_OK;
   MR_TRY(mr__grow(&to->cells, &to->cells_capacity, to->n_cells + 1, sizeof *to->cells));
-  if (cell.size > 0) {
+  if (cell.size > 0 || is_one) {
     MR_TRY(mr__grow(&to->marks, &to->marks_capacity, MR__MOST_MARKS(cell.size), sizeof *to->marks));
     length = (uint32_t)mr__family()->split_cell(to->marks, cell.at, cell.size,
                                                 (char)sequence->separator);

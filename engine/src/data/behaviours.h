@@ -1,6 +1,7 @@
 /* The cells of a sequence's column taken apart: a cell holds the behaviours of its row, with the
- * sequence's separator in between. An empty cell has none; an empty piece is a behaviour whose
- * value is unknown, or the number's `missing`. */
+ * sequence's separator in between. An empty cell has none, unless lists say themselves what they
+ * have (data/json_lines.h); an empty piece is a behaviour whose value is unknown, or the number's
+ * `missing`. */
 #ifndef MR_DATA_BEHAVIOURS_H
 #define MR_DATA_BEHAVIOURS_H
 
@@ -53,10 +54,10 @@ void mr__behaviours_clear(struct mr__behaviours *behaviours);
 /* Forget the cells. */
 void mr__behaviours_start(struct mr__behaviours *behaviours);
 
-/* Append a cell: its behaviours that are picked, of no more than it has, or with NULL all. MR_OK
- * with a bad behaviour too: then 0 stands for a number. */
+/* Append a cell: its behaviours that are picked, of no more than it has, or with NULL all.
+ * `is_one`: an empty cell has one. MR_OK with a bad behaviour too: then 0 stands for a number. */
 int mr__behaviours_add(struct mr__behaviours *behaviours, const struct mr__column *column,
-                       const struct mr__sequence *sequence, struct mr__text cell,
+                       const struct mr__sequence *sequence, struct mr__text cell, int is_one,
                        const struct mr__picks *picks, struct mr__bad_behaviour *bad);
 
 /* How many behaviours a cell has. Nothing behind it is read. */

@@ -28,6 +28,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "data/fit.h"
+#include "data/json_lines.h"
 #include "data/reader.h"
 #include "data/rows.h"
 #include "data/selection.h"
@@ -138,7 +139,11 @@ static int excerpt_cell(const struct hand *hand, struct mr__text raw, char out[M
   return MR_OK;
 }
 
-static uint64_t hash_cell(struct mr__text raw) { return mr__hash(raw.at, raw.size, 0); }
+/* Of what a cell says: a list of one unknown value says more than no values do. */
+static uint64_t hash_cell(const struct hand *hand, struct mr__text raw) {
+  int is_one = hand->block.heading->json && mr__json_is_one(hand->block.text.text, raw);
+  return mr__hash(raw.at, raw.size, (uint64_t)is_one);
+}
 
 /* The block goes on with the open request: its first row must say the same. Where another row does
  * not, the message shows what the request began with. */
@@ -161,7 +166,7 @@ static int check_border(struct hand *hand) {
     size_t at = (size_t)(raw.at - hand->block.text.text);
     if (!mr__is_before_problem(problem, at, item) ||
         !mr__request_differs(build->layout, item, record, build->open.record, rows->first_wrong) ||
-        hash_cell(raw) == build->open.hashes[cell]) /* the column's other cell it is */
+        hash_cell(hand, raw) == build->open.hashes[cell]) /* the column's other cell it is */
       continue;
     MR_TRY(excerpt_cell(hand, raw, problem->now));
     problem->status = MR_EDATA;
@@ -207,7 +212,7 @@ static int keep_open_request(struct hand *hand) {
       for (int k = columns[i].first_cell; k < columns[i].first_cell + mr__column_cells(&columns[i]);
            k++) {
         MR_TRY(excerpt_cell(hand, rows->last_request[k], open->texts[k]));
-        open->hashes[k] = hash_cell(rows->last_request[k]);
+        open->hashes[k] = hash_cell(hand, rows->last_request[k]);
       }
   return MR_OK;
 }

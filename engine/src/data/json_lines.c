@@ -438,6 +438,13 @@ const char *mr__json_value(struct mr__text list, size_t n, size_t n_inner) {
   return state.at + (state.at < state.end && *state.at == '"');
 }
 
+int mr__json_is_one(const char *text, struct mr__text cell) {
+  if (cell.size > 0 || cell.at == text || cell.at[-1] != '[') return 0;
+  const char *at = cell.at; /* nothing was written over what stood there */
+  while (*at == ' ' || *at == '\t') at++;
+  return *at != ']';
+}
+
 static int read_object(struct row *row);
 
 /* The object that is the value of a member, with members in it that are read. */

@@ -39,4 +39,8 @@ int mr__json_row(const struct mr__heading *heading, const char *text, char *writ
  * made. */
 const char *mr__json_value(struct mr__text list, size_t n, size_t n_inner);
 
+/* Whether an empty cell of a row was a list of one value: of null, of an empty text or list.
+ * `text` as mr__json_row had it. */
+int mr__json_is_one(const char *text, struct mr__text cell);
+
 #endif

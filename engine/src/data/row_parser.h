@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "data/behaviours.h"
 #include "data/crossing.h"
+#include "data/json_lines.h"
 #include "data/rows.h"
 #include "data/sparse.h"
 
@@ -106,6 +107,13 @@ static inline struct mr__text mr__read_raw(const struct mr__row_parser *parser,
 static inline struct mr__text mr__read_cell(const struct mr__row_parser *parser, size_t row,
                                             int position) {
   return mr__read_raw(parser, mr__raw_cell(parser, row, position));
+}
+
+/* Whether an empty cell has one behaviour, of which nothing is known. */
+static inline int mr__is_one_unknown(const struct mr__row_parser *parser, size_t row,
+                                     int position) {
+  return parser->heading->json != NULL &&
+         mr__json_is_one(parser->scan.text, mr__raw_cell(parser, row, position));
 }
 
 /* The values of a column of ids in a row, and the cell of their weights where they have one. */
@@ -214,6 +222,9 @@ int mr__split_all_bags(struct mr__row_parser *parser);
 int mr__copy_bags(struct mr__row_parser *parser, int domain);
 
 /* ---- row_sequences.c ---- */
+
+/* How many behaviours a row has in a column. */
+uint32_t mr__cell_length(const struct mr__row_parser *parser, size_t row, struct mr__item item);
 
 /* The behaviours of a row that are no padding; *out: NULL for all of them, also where columns are
  * not as long as one another, which is wrong. */

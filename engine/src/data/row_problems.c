@@ -233,8 +233,7 @@ int mr__check_lengths(struct mr__row_parser *parser, size_t row, int s) {
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &parser->layout->schema->columns[item.column];
     if (column->sequence != s) continue;
-    uint32_t n =
-        mr__count_behaviours(mr__read_cell(parser, row, item.position), sequence->separator);
+    uint32_t n = mr__cell_length(parser, row, item);
     if (!first) first = column, wanted = n;
     if (n == wanted) continue;
     struct mr__problem *problem = &parser->rows.problem;
@@ -272,9 +271,16 @@ void mr__note_quotes(struct mr__row_parser *parser) {
 
 void mr__describe_difference(struct mr__problem *problem, const mr_schema *schema,
                              const char *before) {
-  snprintf(problem->text, sizeof problem->text,
-           "column \"%s\" is \"%s\", but \"%s\" in an earlier row of the same request",
-           mr__item_source(schema, problem->item), problem->now, before);
+  const char *name = mr__item_source(schema, problem->item);
+  if (!*problem->now && !*before) /* only lists of JSON differ where their cells do not */
+    snprintf(problem->text, sizeof problem->text,
+             "column \"%s\" is empty in one row of a request and a list of one unknown value in "
+             "another",
+             name);
+  else
+    snprintf(problem->text, sizeof problem->text,
+             "column \"%s\" is \"%s\", but \"%s\" in an earlier row of the same request", name,
+             problem->now, before);
 }
 
 void mr__note_trouble(struct mr__row_parser *parser, const struct mr__row_trouble *trouble) {

@@ -73,7 +73,9 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   mr__behaviours_start(now);
   MR_TRY(mr__find_picks(parser, row, column->sequence, &picks));
   struct mr__text cell = mr__read_cell(parser, row, item.position);
-  MR_TRY(mr__behaviours_add(now, column, mr__column_sequence(parser, column), cell, picks, &bad));
+  int is_one = mr__is_one_unknown(parser, row, item.position);
+  MR_TRY(mr__behaviours_add(now, column, mr__column_sequence(parser, column), cell, is_one, picks,
+                            &bad));
   /* In this order, as in a row that starts a request: of two problems at one place the first stays.
    */
   if (bad.kind != MR__NUMBER_OK) mr__note_bad_behaviour(parser, row, item, &bad);
@@ -172,6 +174,9 @@ static const char *request_record(const struct mr__row_parser *parser, int64_t r
 static int compare_column(struct mr__row_parser *parser, struct mr__item item, int counted) {
   const struct mr__row_list *list = &parser->lists[MR_REQUEST];
   int cell = mr__item_cell(parser->layout->schema, item);
+  /* Empty lists and those of one unknown value have the same cell. */
+  int says_more =
+      parser->heading->json && parser->layout->schema->columns[item.column].sequence >= 0;
   struct mr__text above = parser->above[cell];
   size_t next = 0;
   for (size_t row = 0; row < parser->n_rows; row++) {
@@ -183,7 +188,8 @@ static int compare_column(struct mr__row_parser *parser, struct mr__item item, i
       const char *record = request_record(parser, parser->request_of[row]);
       /* As the request began: what has changed is another cell that has a say in the column. */
       int differs =
-          !mr__same_text(raw, above) && !mr__same_text(raw, parser->rows.last_request[cell]);
+          (!mr__same_text(raw, above) && !mr__same_text(raw, parser->rows.last_request[cell])) ||
+          (says_more && raw.size == 0);
       if (differs) MR_TRY(cell_differs(parser, row, item, record, &differs));
       if (differs) mr__note_difference(parser, row, item);
       if (counted) count_again(parser, item.column, record);

@@ -4,6 +4,13 @@
 
 #include <string.h>
 
+uint32_t mr__cell_length(const struct mr__row_parser *parser, size_t row, struct mr__item item) {
+  const struct mr__column *column = &parser->layout->schema->columns[item.column];
+  struct mr__text cell = mr__read_cell(parser, row, item.position);
+  if (cell.size == 0) return (uint32_t)mr__is_one_unknown(parser, row, item.position);
+  return mr__count_behaviours(cell, mr__column_sequence(parser, column)->separator);
+}
+
 int mr__find_picks(struct mr__row_parser *parser, size_t row, int s, const struct mr__picks **out) {
   const struct mr__heading *heading = parser->heading;
   const struct mr__sequence *sequence = &parser->layout->schema->sequences[s];
@@ -14,11 +21,11 @@ int mr__find_picks(struct mr__row_parser *parser, size_t row, int s, const struc
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &parser->layout->schema->columns[item.column];
     if (column->sequence != s) continue;
-    struct mr__text cell = mr__read_cell(parser, row, item.position);
-    uint32_t n = mr__count_behaviours(cell, sequence->separator);
+    uint32_t n = mr__cell_length(parser, row, item);
     if (n_columns++ == 0) MR_TRY(mr__picks_start(picks, n));
     if (n != picks->n) return MR_OK;
-    if (mr__says_padding(parser->layout->schema, column)) mr__picks_add_cell(picks, sequence, cell);
+    if (mr__says_padding(parser->layout->schema, column))
+      mr__picks_add_cell(picks, sequence, mr__read_cell(parser, row, item.position));
   }
   if (n_columns == 0) return MR_OK;
   mr__picks_finish(picks);
@@ -30,8 +37,10 @@ int mr__add_cell(struct mr__row_parser *parser, struct mr__behaviours *to, size_
                  struct mr__item item, const struct mr__picks *picks) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__text cell = mr__read_cell(parser, row, item.position);
+  int is_one = mr__is_one_unknown(parser, row, item.position);
   struct mr__bad_behaviour bad;
-  MR_TRY(mr__behaviours_add(to, column, mr__column_sequence(parser, column), cell, picks, &bad));
+  MR_TRY(mr__behaviours_add(to, column, mr__column_sequence(parser, column), cell, is_one, picks,
+                            &bad));
   if (bad.kind != MR__NUMBER_OK) mr__note_bad_behaviour(parser, row, item, &bad);
   return MR_OK;
 }
