@@ -9,7 +9,7 @@ return function(folder, root)
   if missing then
     io.stderr:write(missing, "; to make the log: moonrank simulate --out ", data.config.data.root,
       "\n")
-    os.exit(1)
+    os.exit(1, true) -- closes the state, and frees with it what is open
   end
   return data
 end
