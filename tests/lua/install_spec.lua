@@ -120,12 +120,11 @@ train: {batch: 256, epochs: 1, optimizer: {adam: {lr: 0.01}}}
       table.sort(list)
       return list
     end
-    local build = os.getenv "MOONRANK_BUILD" or "build"
     for file, tool in pairs { ["libmoonrank.so"] = "nm -D --defined-only",
       ["libmoonrank.a"] = "nm -g --defined-only" } do
       local installed = prefix .. "/lib/" .. file
       local defined = names(tool, installed)
-      assert.same(names(tool, build .. "/" .. file), defined)
+      assert.same(names(tool, "build/" .. file), defined)
       assert.is_true(#defined > 100)
       assert.is_nil(must("readelf -SW " .. quote(installed)):find(".debug", 1, true))
     end

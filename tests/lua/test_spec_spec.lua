@@ -22,7 +22,7 @@ end)]]):format(body))
   end)
 
   it("says that one ended before its last test", function()
-    local out, counts = run("os.exit(3)", 600)
+    local out, counts = run("os.exit(3, true)", 600)
     assert.same({ "test: SPEC ended before its last test\nSPEC: 0 passed, 1 failed\n", "0 1 0\n" },
       { out, counts })
   end)
