@@ -95,8 +95,8 @@ describe("a cross of buckets", function()
     local path = helper.write(dir .. "/text.csv", make_text(300, 6))
     local out, at = mr.new "mr_build *[1]", mr.new "mr_build_progress"
     local format = mr.new("mr_text_format", { delimiter = (","):byte(), quotes = 1 })
-    local list, pool = mr.new("const char *[1]", { path }), data.pool(1)
-    mr.check(C.mr_build_start(out, schema, format, list, 1, dir .. "/cache", 1, pool))
+    local list, pool, cache = mr.new("const char *[1]", { path }), data.pool(1), dir .. "/cache"
+    mr.check(C.mr_build_start(out, schema, format, list, 1, cache, 1, pool))
     while C.mr_build_wait(out[0], 1000, at) == C.MR_OK do end
     C.mr_build_free(out[0])
     local twice = 2 * #helper.read(path)

@@ -130,12 +130,16 @@ describe("a cache built on a thread of its own", function()
 
   it("is not waited for less than no time", function()
     local out, at = mr.new "mr_build *[1]", mr.new "mr_build_progress"
-    local schema, paths = data.schema(columns), mr.new("const char *[1]", { dir .. "/all.csv" })
+    local path, cache = dir .. "/all.csv", dir .. "/waited" -- borrowed while it is built
+    local schema, paths = data.schema(columns), mr.new("const char *[1]", { path })
     local format = mr.new("mr_text_format", { delimiter = (","):byte(), quotes = 1 })
-    mr.check(C.mr_build_start(out, schema, format, paths, 1, dir .. "/waited", 0, nil))
-    local build = mr.gc(out[0], C.mr_build_free)
-    assert.equal(C.MR_EINVAL, C.mr_build_wait(build, -1, at))
-    assert.equal("milliseconds is -1, expected 0 or more", mr.last_error())
+    mr.check(C.mr_build_start(out, schema, format, paths, 1, cache, 0, nil))
+    local status = C.mr_build_wait(out[0], -1, at)
+    local message = mr.last_error()
+    C.mr_build_free(out[0])
+    assert.equal(C.MR_EINVAL, status)
+    assert.equal("milliseconds is -1, expected 0 or more", message)
+    assert.equal(path, mr.string(paths[0]))
   end)
 end)
 
