@@ -100,7 +100,8 @@ describe("bench/generate", function()
       assert.same({ 0, "" }, { status, err })
       local figures = assert(json.decode(out))
       assert.is_true(figures.samples_per_s > 0 and figures.steps >= 3)
-      assert.is_true(figures.loss > 0.3 and figures.loss < 1)
+      -- How many steps there are in such a time, and so the loss, is the machine's.
+      assert.is_true(figures.loss > 0 and figures.loss < 1)
     end
     local status, out = helper.shell("luajit bench/text_speed.lua " .. options)
     assert.equal(0, status)
