@@ -80,7 +80,7 @@ static int check_row(struct mr__row_parser *parser, size_t row) {
       const struct mr__picks *picks;
       mr__behaviours_start(behaviours);
       MR_TRY(mr__find_picks(parser, row, column->sequence, &picks));
-      MR_TRY(mr__add_cell(parser, behaviours, row, item, picks));
+      MR_TRY(mr__add_cell(parser, behaviours, row, item, picks, NULL));
     } else if (column->type == MR_VECTOR && column->n_sources == 0) {
       int bad;
       MR_TRY(mr__parse_vector(parser, row, item, &bad));

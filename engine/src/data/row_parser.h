@@ -223,16 +223,18 @@ int mr__copy_bags(struct mr__row_parser *parser, int domain);
 
 /* ---- row_sequences.c ---- */
 
-/* How many behaviours a row has in a column. */
-uint32_t mr__cell_length(const struct mr__row_parser *parser, size_t row, struct mr__item item);
+/* How many behaviours a row has in a column, whose cell was read. */
+uint32_t mr__cell_length(const struct mr__row_parser *parser, size_t row, struct mr__item item,
+                         struct mr__text cell);
 
 /* The behaviours of a row that are no padding; *out: NULL for all of them, also where columns are
  * not as long as one another, which is wrong. */
 int mr__find_picks(struct mr__row_parser *parser, size_t row, int s, const struct mr__picks **out);
 
-/* Add a row's cell to the behaviours of a column. */
+/* Add a row's cell to the behaviours of a column. A bad behaviour is noted; *is_bad (may be NULL):
+ * whether there is one. */
 int mr__add_cell(struct mr__row_parser *parser, struct mr__behaviours *to, size_t row,
-                 struct mr__item item, const struct mr__picks *picks);
+                 struct mr__item item, const struct mr__picks *picks, int *is_bad);
 
 /* The behaviours of all columns, before records are placed, and into those that are. */
 int mr__take_sequences_apart(struct mr__row_parser *parser);

@@ -233,7 +233,7 @@ int mr__check_lengths(struct mr__row_parser *parser, size_t row, int s) {
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &parser->layout->schema->columns[item.column];
     if (column->sequence != s) continue;
-    uint32_t n = mr__cell_length(parser, row, item);
+    uint32_t n = mr__cell_length(parser, row, item, mr__read_cell(parser, row, item.position));
     if (!first) first = column, wanted = n;
     if (n == wanted) continue;
     struct mr__problem *problem = &parser->rows.problem;

@@ -67,19 +67,15 @@ static int behaviours_differ(struct mr__row_parser *parser, size_t row, struct m
   const struct mr__column *column = &layout->schema->columns[item.column];
   struct mr__behaviours *now = &parser->other_behaviours;
   struct mr__stored before = mr__record_stored(layout, item.column, record);
-  struct mr__bad_behaviour bad;
   const struct mr__picks *picks;
+  int is_bad;
   *differs = 0;
   mr__behaviours_start(now);
   MR_TRY(mr__find_picks(parser, row, column->sequence, &picks));
-  struct mr__text cell = mr__read_cell(parser, row, item.position);
-  int is_one = mr__is_one_unknown(parser, row, item.position);
-  MR_TRY(mr__behaviours_add(now, column, mr__column_sequence(parser, column), cell, is_one, picks,
-                            &bad));
   /* In this order, as in a row that starts a request: of two problems at one place the first stays.
    */
-  if (bad.kind != MR__NUMBER_OK) mr__note_bad_behaviour(parser, row, item, &bad);
-  *is_wrong = !mr__check_lengths(parser, row, column->sequence) || bad.kind != MR__NUMBER_OK;
+  MR_TRY(mr__add_cell(parser, now, row, item, picks, &is_bad));
+  *is_wrong = !mr__check_lengths(parser, row, column->sequence) || is_bad;
   if (*is_wrong) return MR_OK;
   *differs = now->n != mr__record_word(record + layout->at[item.column], 0) ||
              now->cells[0].words != before.n_words;

@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-uint32_t mr__cell_length(const struct mr__row_parser *parser, size_t row, struct mr__item item) {
+uint32_t mr__cell_length(const struct mr__row_parser *parser, size_t row, struct mr__item item,
+                         struct mr__text cell) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
-  struct mr__text cell = mr__read_cell(parser, row, item.position);
   if (cell.size == 0) return (uint32_t)mr__is_one_unknown(parser, row, item.position);
   return mr__count_behaviours(cell, mr__column_sequence(parser, column)->separator);
 }
@@ -21,11 +21,11 @@ int mr__find_picks(struct mr__row_parser *parser, size_t row, int s, const struc
     struct mr__item item = heading->items[i];
     const struct mr__column *column = &parser->layout->schema->columns[item.column];
     if (column->sequence != s) continue;
-    uint32_t n = mr__cell_length(parser, row, item);
+    struct mr__text cell = mr__read_cell(parser, row, item.position);
+    uint32_t n = mr__cell_length(parser, row, item, cell);
     if (n_columns++ == 0) MR_TRY(mr__picks_start(picks, n));
     if (n != picks->n) return MR_OK;
-    if (mr__says_padding(parser->layout->schema, column))
-      mr__picks_add_cell(picks, sequence, mr__read_cell(parser, row, item.position));
+    if (mr__says_padding(parser->layout->schema, column)) mr__picks_add_cell(picks, sequence, cell);
   }
   if (n_columns == 0) return MR_OK;
   mr__picks_finish(picks);
@@ -34,7 +34,7 @@ int mr__find_picks(struct mr__row_parser *parser, size_t row, int s, const struc
 }
 
 int mr__add_cell(struct mr__row_parser *parser, struct mr__behaviours *to, size_t row,
-                 struct mr__item item, const struct mr__picks *picks) {
+                 struct mr__item item, const struct mr__picks *picks, int *is_bad) {
   const struct mr__column *column = &parser->layout->schema->columns[item.column];
   struct mr__text cell = mr__read_cell(parser, row, item.position);
   int is_one = mr__is_one_unknown(parser, row, item.position);
@@ -42,6 +42,7 @@ int mr__add_cell(struct mr__row_parser *parser, struct mr__behaviours *to, size_
   MR_TRY(mr__behaviours_add(to, column, mr__column_sequence(parser, column), cell, is_one, picks,
                             &bad));
   if (bad.kind != MR__NUMBER_OK) mr__note_bad_behaviour(parser, row, item, &bad);
+  if (is_bad) *is_bad = bad.kind != MR__NUMBER_OK;
   return MR_OK;
 }
 
@@ -51,7 +52,7 @@ static int take_apart(struct mr__row_parser *parser, struct mr__item item) {
   struct mr__behaviours *behaviours = &parser->behaviours[item.column];
   mr__behaviours_start(behaviours);
   for (size_t i = 0; i < list->n; i++)
-    MR_TRY(mr__add_cell(parser, behaviours, list->rows[i], item, NULL));
+    MR_TRY(mr__add_cell(parser, behaviours, list->rows[i], item, NULL, NULL));
   return MR_OK;
 }
 
@@ -69,7 +70,8 @@ static int take_picks_apart(struct mr__row_parser *parser, int s) {
     for (int i = 0; i < heading->n_items; i++) {
       struct mr__item item = heading->items[i];
       if (columns[item.column].sequence == s)
-        MR_TRY(mr__add_cell(parser, &parser->behaviours[item.column], list->rows[r], item, picks));
+        MR_TRY(mr__add_cell(parser, &parser->behaviours[item.column], list->rows[r], item, picks,
+                            NULL));
     }
   }
   return MR_OK;
