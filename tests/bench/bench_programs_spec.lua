@@ -96,12 +96,12 @@ describe("bench/generate", function()
     local options = ("--data %s --threads 1"):format(helper.quote(folder))
     for _, model in ipairs { "lr", "mlr" } do
       local status, out, err = helper.shell(("luajit bench/train_speed.lua %s --model %s "
-        .. "--seconds 0.02 --windows 2 --warm-up 0.02 --batch 256"):format(options, model))
+        .. "--seconds 0 --windows 2 --warm-up 0 --batch 256"):format(options, model))
       assert.same({ 0, "" }, { status, err })
       local figures = assert(json.decode(out))
-      assert.is_true(figures.samples_per_s > 0 and figures.steps >= 3)
-      -- How many steps there are in such a time, and so the loss, is the machine's.
-      assert.is_true(figures.loss > 0 and figures.loss < 1)
+      assert.is_true(figures.samples_per_s > 0)
+      assert.equal(3, figures.steps) -- one in each window
+      assert.is_true(figures.loss > 0.3 and figures.loss < 1)
     end
     local status, out = helper.shell("luajit bench/text_speed.lua " .. options)
     assert.equal(0, status)
