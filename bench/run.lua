@@ -315,8 +315,9 @@ local function round(given, line, folder, torch)
   if kind.peer then kind.peer(line, given, folder, torch, note) end
 end
 
--- Measure the limits of one and two threads; the most that is found stands. Before every line: a
--- moment in which others use the machine, or both threads one core, says nothing about it.
+-- Measure the limits of one and two threads; the most that is found stands. At both ends of a round,
+-- at a second and a half each: a moment in which others use the machine, or both threads one core,
+-- says nothing about it.
 local function raise_limits(limits)
   for threads, so_far in ipairs(limits) do
     local pool = require "moonrank.pool".new(threads)
@@ -478,13 +479,14 @@ for _, line in ipairs(lines) do
 end
 local limits = { {}, {} }
 for number = 1, given.rounds do
+  raise_limits(limits)
   for _, line in ipairs(lines) do
-    raise_limits(limits)
     local start = clock.now()
     round(given, line, line.model == "din" and behaviours or folder, torch)
     say("round %d  %-12s %13s  %3.0f s", number, line.name,
       figure_of(line, line.moonrank[#line.moonrank]), clock.now() - start)
   end
+  raise_limits(limits)
 end
 print_limits(limits, distinct)
 local rows = {}
