@@ -315,9 +315,9 @@ local function round(given, line, folder, torch)
   if kind.peer then kind.peer(line, given, folder, torch, note) end
 end
 
--- Measure the limits of one and two threads; the most that is found stands. At both ends of a round,
--- at a second and a half each: a moment in which others use the machine, or both threads one core,
--- says nothing about it.
+-- Measure the limits of one and two threads; the most that is found stands. At both ends of a
+-- round, a second and a half each: a moment in which others use the machine, or both threads one
+-- core, says nothing about it.
 local function raise_limits(limits)
   for threads, so_far in ipairs(limits) do
     local pool = require "moonrank.pool".new(threads)
