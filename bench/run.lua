@@ -20,8 +20,9 @@
 --               environment, the fastest of its programs; columns that are there only if it is
 --   roofline    moonrank's share of what the machine could do at most (bench/roofline.lua)
 --
--- A peer that is not there, or that --alone leaves out, is "not installed". Data are made once,
--- into build/bench.
+-- A peer that is not there, or that --alone leaves out, is "not installed". The data that the lines
+-- need are made once, into build/bench; the machine's limits are measured where a line is held
+-- against them.
 local root = debug.getinfo(1, "S").source:match "^@(.*)bench/[^/]*$" or ""
 package.path = root .. "lua/?.lua;" .. root .. "lua/?/init.lua;" .. root .. "bench/?.lua;"
   .. package.path
@@ -43,11 +44,13 @@ local BATCH = 4096
 --
 --   * a model: its script in models/, its function in MODELS of bench/peers/torch_train.py, its
 --     operations in bench/roofline.lua, a line here;
---   * a kind of line (scoring, images, ...): an entry of KINDS with measure(line, given, folder,
---     note), which runs a program and returns the figure of our side; peer(line, given, folder,
---     torch, note), where there is one; both hand figures of other sides to note(what, figure),
---     what is "best", "default" or "newer"; wanted(line), a text; and figure(value), a text, where
---     it is not a number a second.
+--   * a kind of line (scoring, images, ...): an entry of KINDS with data, what of DATA it runs on,
+--     where it needs any; measure(line, given, folder, note), which runs a program and returns the
+--     figure of our side; peer(line, given, folder, torch, note), where there is one; both hand
+--     figures of other sides to note(what, figure), what is "best", "default" or "newer";
+--     wanted(line), a text; figure(value), a text, where it is not a number a second; and
+--     bound(line, limits, folder), what the machine could do at most and what binds, where the
+--     roofline says so.
 --
 -- `programs`: PyTorch's ways that may be its fastest; in a quick run the first one only.
 local JAGGED = { "jagged-manual", "jagged-sparse", "jagged-dense" }
@@ -116,18 +119,24 @@ local function make_behaviours(rows)
   rows = math.max(math.ceil(rows / 10), 4000)
   local folder = ("%sbuild/bench/din-%d"):format(root, rows)
   if not io.open(folder .. "/requests.yaml") then generate("din", folder, rows) end
+  say("data      %s rows with 1 to 100 behaviours each, 100,000 items", grouped(rows))
   return folder
 end
 
-local function make_data(rows)
+local function make_clicks(rows)
   local folder = ("%sbuild/bench/data-%d"):format(root, rows)
   if not io.open(folder .. "/train.csv.zst") then
     generate("", folder, rows)
     shell(("zstd -q -f -T0 '%s/train.csv' -o '%s/train.csv.zst.new'"):format(folder, folder))
     assert(os.rename(folder .. "/train.csv.zst.new", folder .. "/train.csv.zst"))
   end
+  say("data      %s rows, 39 fields, 1,000,000 ids, Zipf 1.05; batches of %s", grouped(rows),
+    grouped(BATCH))
   return folder
 end
+
+-- What a line may run on, made where a line needs it; each returns its folder.
+local DATA = { clicks = make_clicks, behaviours = make_behaviours }
 
 -- The first n integers of a file; all of them without n.
 local function integers(folder, name, n)
@@ -231,6 +240,7 @@ local function times_wanted(line) return ("%g x"):format(line.wanted) end
 
 local KINDS = {
   training = {
+    data = "clicks",
     measure = function(line, given, folder)
       return run(("%s --model %s --optimizer %s --batch %d --seconds %g --windows %d --warm-up %g")
         :format(our_program(line, folder), line.model, line.optimizer, BATCH, given.seconds,
@@ -238,13 +248,22 @@ local KINDS = {
     end,
     peer = peers_of_training,
     wanted = times_wanted,
+    bound = function(line, limits, folder)
+      return roofline.bound(line.model, line.optimizer, limits, distinct_ids(folder))
+    end,
   },
   behaviours = {
+    data = "behaviours",
     measure = speed_of_din,
     peer = peers_of_training,
     wanted = times_wanted,
+    bound = function(line, limits, folder)
+      return roofline.bound(line.model, line.optimizer, limits,
+        distinct_behaviours(folder, line.batch))
+    end,
   },
   scoring = {
+    data = "behaviours",
     measure = function(line, given, folder)
       local figures = our_din(line, given, folder, "--score " .. line.ads)
       if not line.details or figures.p50_ms < line.details.p50_ms then line.details = figures end
@@ -253,8 +272,10 @@ local KINDS = {
     peer = peers_of_training,
     wanted = function(line) return line.wanted and ("< %g ms"):format(line.wanted) or "-" end,
     figure = function(value) return ("%.2f ms"):format(value) end,
+    bound = function(line, limits) return roofline.scoring(line.ads, 100, limits) end,
   },
   text = {
+    data = "clicks",
     measure = function(line, _, folder, note)
       local cached = line.peer == "cache"
       local figures = run(("%s --file %s --model %s%s"):format(our_program(line, folder), line.file,
@@ -304,9 +325,20 @@ local function figure_of(line, value)
   return figure and figure(value) or grouped(value)
 end
 
+-- The folders of the data that the lines need, by the names of DATA.
+local function make_data(lines, rows)
+  local folders = {}
+  for _, line in ipairs(lines) do
+    local data = kind_of(line).data
+    if data and not folders[data] then folders[data] = DATA[data](rows) end
+  end
+  return folders
+end
+
 -- One round of a line; what was measured goes to its lists.
-local function round(given, line, folder, torch)
+local function round(given, line, folders, torch)
   local kind = kind_of(line)
+  local folder = folders[kind.data]
   local function note(what, value)
     line[what] = line[what] or {}
     table.insert(line[what], value)
@@ -343,36 +375,30 @@ local function print_machine(given, torch)
     or "not found")
   say("liblinear %s", given.quick and "left out" or not given.alone and peers.liblinear()
     or "not installed")
-  say("data      %s rows, 39 fields, 1,000,000 ids, Zipf 1.05; batches of %s", grouped(given.rows),
-    grouped(BATCH))
   say("rounds    %d, windows of %g s: %d", given.rounds, given.seconds, given.windows)
 end
 
-local function print_limits(limits, distinct)
+local function print_limits(limits, clicks)
   for threads = 1, 2 do
     local l = limits[threads]
     say("limits %d  %.0f GFLOP/s (in registers %.0f), cache %.0f GB/s, memory %.0f GB/s, "
       .. "random rows %.0f M/s", threads, l.layer_flops / 1e9, l.flops / 1e9,
       l.cache_bytes / 1e9, l.memory_bytes / 1e9, l.rows / 1e6)
   end
-  say("          %.2f distinct keys a sample in a batch", distinct)
+  if clicks then say("          %.2f distinct keys a sample in a batch", distinct_ids(clicks)) end
 end
 
 local function median(list) return list and speed.median(list) end
 
-local function row_of(line, limits, distinct)
+local function row_of(line, limits, folders)
+  local kind = kind_of(line)
   local row = { line = line, name = line.name, threads = line.threads,
     moonrank = median(line.moonrank), best = median(line.best), default = median(line.default),
     newer = median(line.newer), program = line.program and line.program.best,
-    wanted = kind_of(line).wanted(line),
-    has_peer = line.programs ~= nil or line.peer ~= nil }
-  if line.optimizer then
-    row.bound, row.binds = roofline.bound(line.model, line.optimizer, limits[line.threads],
-      line.distinct or distinct)
-    row.share = row.moonrank / row.bound
-  elseif line.ads then
-    row.bound, row.binds = roofline.scoring(line.ads, 100, limits[line.threads])
-    row.share = row.bound / row.moonrank
+    wanted = kind.wanted(line), has_peer = line.programs ~= nil or line.peer ~= nil }
+  if kind.bound then
+    row.bound, row.binds = kind.bound(line, limits[line.threads], folders[kind.data])
+    row.share = line.ads and row.bound / row.moonrank or row.moonrank / row.bound
   end
   return row
 end
@@ -468,28 +494,22 @@ if not given.alone then
   torch.debian = peers.torch()
   torch.newer = peers.newer_torch(torch.debian)
 end
+local bounded = false -- whether a line is held against the machine's limits
+for _, line in ipairs(lines) do bounded = bounded or kind_of(line).bound ~= nil end
 print_machine(given, torch)
-local folder = make_data(given.rows)
-local distinct, behaviours = distinct_ids(folder), nil
-for _, line in ipairs(lines) do
-  if line.model == "din" then
-    behaviours = behaviours or make_behaviours(given.rows)
-    line.distinct = line.batch and distinct_behaviours(behaviours, line.batch)
-  end
-end
-local limits = { {}, {} }
+local folders, limits = make_data(lines, given.rows), { {}, {} }
 for number = 1, given.rounds do
-  raise_limits(limits)
+  if bounded then raise_limits(limits) end
   for _, line in ipairs(lines) do
     local start = clock.now()
-    round(given, line, line.model == "din" and behaviours or folder, torch)
+    round(given, line, folders, torch)
     say("round %d  %-12s %13s  %3.0f s", number, line.name,
       figure_of(line, line.moonrank[#line.moonrank]), clock.now() - start)
   end
-  raise_limits(limits)
+  if bounded then raise_limits(limits) end
 end
-print_limits(limits, distinct)
+if bounded then print_limits(limits, folders.clicks) end
 local rows = {}
-for i, line in ipairs(lines) do rows[i] = row_of(line, limits, distinct) end
+for i, line in ipairs(lines) do rows[i] = row_of(line, limits, folders) end
 print_table(rows, torch)
 for _, line in ipairs(lines) do print_details(line) end

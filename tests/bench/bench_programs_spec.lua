@@ -273,6 +273,30 @@ describe("bench/run", function()
     assert.is_true(tonumber(ms) > 0.1, lines)
   end)
 
+  -- At numbers of rows that are asked for nowhere else: data that are there are not made again.
+  it("makes the data that its lines need, and measures limits where a line has one", function()
+    local function run(lines)
+      assert(os.execute "rm -rf build/bench/data-49990 build/bench/din-4999" == 0)
+      local status, out, err = helper.shell("luajit bench/run.lua --alone --rows 49990 --rounds 1 "
+        .. "--seconds 0.01 --windows 1 --warm-up 0.01 --only " .. lines)
+      assert.equal(0, status, err)
+      local made = {}
+      for rows, folder in out:gmatch "making data: ([%d,]+) rows in (%S+)\n" do
+        made[#made + 1] = ("%s %s"):format(rows, folder:match "[^/]+$")
+      end
+      assert.equal(#made, select(2, err:gsub("positives\n", "")), err)
+      local data = {}
+      for line in out:gmatch "\ndata +([^\n]+)" do data[#data + 1] = line end
+      return { table.concat(made, "; "), table.concat(data, "; "), out:find "\nlimits 1" ~= nil }
+    end
+    assert.same({ "", "", false }, run "help")
+    assert.same({ "4,999 din-4999", "4,999 rows with 1 to 100 behaviours each, 100,000 items",
+      true }, run "score-200,help")
+    assert.same({ "49,990 data-49990", "49,990 rows, 39 fields, 1,000,000 ids, Zipf 1.05; batches "
+      .. "of 4,096", false }, run "text-csv")
+    assert(os.execute "rm -rf build/bench/data-49990 build/bench/din-4999" == 0)
+  end)
+
   it("says which lines there are", function()
     assert.same({ 1, "", 'bench: no line "lx", there are lr, mlr, fm, dnn, dnn-adam, deepfm, '
       .. "dnn-1, din-1024, din-1024-pad, din-32, din-32-pad, score-200, score-1000, text-csv, "
