@@ -81,24 +81,42 @@ static int read_at(const struct mr__store_writer *writer, int file, void *data, 
   return MR_OK;
 }
 
-/* `fitted`: NULL, or the column of which the bytes are numbers as they were parsed. */
-static int copy_range(const struct mr__store_writer *writer, int from, uint64_t from_at, int to,
-                      uint64_t to_at, uint64_t bytes, const struct mr__column *fitted) {
-  enum { CHUNK = 1 << 18 };
-  char *buffer = mr__malloc(CHUNK);
-  if (!buffer) return mr__fail_memory();
-  int status = MR_OK;
-  for (uint64_t done = 0; status == MR_OK && done < bytes;) {
-    uint64_t some = bytes - done < CHUNK ? bytes - done : (uint64_t)CHUNK;
-    status = read_at(writer, from, buffer, some, from_at + done);
-    float *numbers = (float *)(void *)buffer;
-    for (uint64_t i = 0; status == MR_OK && fitted && i < some / sizeof *numbers; i++)
-      numbers[i] = mr__fitted_number(fitted, numbers[i]);
-    if (status == MR_OK) status = write_at(writer, to, buffer, some, to_at + done);
-    done += some;
+/* Bytes of other files on their way to one place of the new one, many pieces at a time. */
+struct copy {
+  const struct mr__store_writer *writer;
+  const struct mr__column *fitted; /* NULL, or whose numbers they are, as they were parsed */
+  char *buffer;                    /* [COPIED] */
+  uint64_t n, to;                  /* bytes that wait, and where they go */
+};
+enum { COPIED = 1 << 18 };
+
+static int begin_copy(struct copy *copy, const struct mr__store_writer *writer,
+                      const struct mr__column *fitted, uint64_t to) {
+  *copy = (struct copy){.writer = writer, .fitted = fitted, .to = to};
+  copy->buffer = mr__malloc(COPIED);
+  return copy->buffer ? MR_OK : mr__fail_memory();
+}
+
+static int flush_copy(struct copy *copy) {
+  float *numbers = (float *)(void *)copy->buffer;
+  for (uint64_t i = 0; copy->fitted && i < copy->n / sizeof *numbers; i++)
+    numbers[i] = mr__fitted_number(copy->fitted, numbers[i]);
+  MR_TRY(write_at(copy->writer, copy->writer->files[MR_SAMPLE], copy->buffer, copy->n, copy->to));
+  copy->to += copy->n;
+  copy->n = 0;
+  return MR_OK;
+}
+
+static int copy_piece(struct copy *copy, int from, uint64_t at, uint64_t bytes) {
+  while (bytes > 0) {
+    uint64_t some = bytes < COPIED - copy->n ? bytes : COPIED - copy->n;
+    MR_TRY(read_at(copy->writer, from, copy->buffer + copy->n, some, at));
+    at += some;
+    bytes -= some;
+    copy->n += some;
+    if (copy->n == COPIED) MR_TRY(flush_copy(copy));
   }
-  mr__free(buffer);
-  return status;
+  return MR_OK;
 }
 
 static char *join(const char *path, const char *suffix) {
@@ -364,28 +382,46 @@ static const struct mr__column *fitted_view(const struct mr__layout *layout, str
   return mr__column_fits(column) ? column : NULL;
 }
 
+static int copy_segments(struct copy *copy, const struct part *part, int part_index) {
+  const struct mr__store_writer *writer = copy->writer;
+  for (size_t s = 0; s < writer->n_segments; s++) {
+    const struct mr__segment *segment = &writer->segments[s];
+    uint64_t from = segment->columns_at;
+    for (int i = 0; i < part_index; i++) {
+      struct part before = part_of(writer->layout, i);
+      from += before.bytes * (uint64_t)segment->n[before.domain];
+    }
+    MR_TRY(copy_piece(copy, writer->columns_file, from,
+                      part->bytes * (uint64_t)segment->n[part->domain]));
+  }
+  return flush_copy(copy);
+}
+
 /* Gather one part from all segments, then the end that closes a list of places. */
 static int write_part(const struct mr__store_writer *writer, const struct mr__store *store,
                       int part_index) {
   const struct mr__layout *layout = writer->layout;
   struct part part = part_of(layout, part_index);
+  struct copy copy;
   if (part.bytes == 0) return MR_OK;
-  uint64_t to = mr__store_find(store, part.kind, part.index)->offset;
-  for (size_t s = 0; s < writer->n_segments; s++) {
-    const struct mr__segment *segment = &writer->segments[s];
-    uint64_t from = segment->columns_at, bytes = part.bytes * (uint64_t)segment->n[part.domain];
-    for (int i = 0; i < part_index; i++) {
-      struct part before = part_of(layout, i);
-      from += before.bytes * (uint64_t)segment->n[before.domain];
-    }
-    MR_TRY(copy_range(writer, writer->columns_file, from, writer->files[MR_SAMPLE], to, bytes,
-                      fitted_view(layout, part)));
-    to += bytes;
-  }
-  if (part.kind == MR__VIEW) return MR_OK;
+  MR_TRY(begin_copy(&copy, writer, fitted_view(layout, part),
+                    mr__store_find(store, part.kind, part.index)->offset));
+  int status = copy_segments(&copy, &part, part_index);
+  mr__free(copy.buffer);
+  if (status != MR_OK || part.kind == MR__VIEW) return status;
   int64_t end = part.kind == MR__OFFSETS ? (int64_t)writer->record_bytes[part.domain]
                                          : writer->rows[MR_SAMPLE];
-  return write_at(writer, writer->files[MR_SAMPLE], &end, sizeof end, to);
+  return write_at(writer, writer->files[MR_SAMPLE], &end, sizeof end, copy.to);
+}
+
+static int write_requests(const struct mr__store_writer *writer, const struct mr__store *store) {
+  struct copy copy;
+  if (writer->record_bytes[MR_REQUEST] == 0) return MR_OK;
+  MR_TRY(begin_copy(&copy, writer, NULL, mr__store_find(store, MR__RECORDS, MR_REQUEST)->offset));
+  int status = copy_piece(&copy, writer->files[MR_REQUEST], 0, writer->record_bytes[MR_REQUEST]);
+  if (status == MR_OK) status = flush_copy(&copy);
+  mr__free(copy.buffer);
+  return status;
 }
 
 static int write_distinct(const struct mr__store_writer *writer, const struct mr__store *store,
@@ -461,20 +497,34 @@ static int write_fitted(const struct mr__store_writer *writer, const struct mr__
   return status;
 }
 
+struct section_job {
+  const struct mr__store_writer *writer;
+  const struct mr__store *store;
+  const struct mr__dictionary *dictionary;
+};
+
+/* The records of requests, the parts, and the dictionaries of the tables. */
+static int write_large_section(void *argument, int64_t task, int worker) {
+  (void)worker;
+  const struct section_job *job = argument;
+  int i = (int)task - 1, n_parts = count_parts(job->writer->layout);
+  if (task == 0) return write_requests(job->writer, job->store);
+  if (i < n_parts) return write_part(job->writer, job->store, i);
+  i -= n_parts;
+  MR_TRY(write_dictionary(job->writer, job->store, job->dictionary, i));
+  return write_texts(job->writer, job->store, job->dictionary, i);
+}
+
 static int write_sections(const struct mr__store_writer *writer, struct mr__store *store,
-                          const struct mr__kept *kept) {
+                          const struct mr__kept *kept, mr_pool *pool) {
   int file = writer->files[MR_SAMPLE];
-  MR_TRY(copy_range(writer, writer->files[MR_REQUEST], 0, file,
-                    mr__store_find(store, MR__RECORDS, MR_REQUEST)->offset,
-                    writer->record_bytes[MR_REQUEST], NULL));
-  for (int i = 0; i < count_parts(writer->layout); i++) MR_TRY(write_part(writer, store, i));
+  const mr_schema *schema = writer->layout->schema;
+  struct section_job job = {writer, store, kept->dictionary};
+  MR_TRY(mr__pool_run(pool, write_large_section, &job,
+                      1 + count_parts(writer->layout) + (int64_t)schema->n_tables));
   MR_TRY(write_distinct(writer, store, kept->dictionary));
-  MR_TRY(write_at(writer, file, writer->unseen, 8 * writer->layout->schema->n_columns,
+  MR_TRY(write_at(writer, file, writer->unseen, 8 * schema->n_columns,
                   mr__store_find(store, MR__UNSEEN, 0)->offset));
-  for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
-    MR_TRY(write_dictionary(writer, store, kept->dictionary, (int)t));
-  for (size_t t = 0; t < writer->layout->schema->n_tables; t++)
-    MR_TRY(write_texts(writer, store, kept->dictionary, (int)t));
   const struct mr__section *scenarios = mr__store_find(store, MR__SCENARIOS, 0);
   MR_TRY(write_fitted(writer, store));
   if (scenarios)
@@ -528,7 +578,7 @@ static int put_in_place(struct mr__store_writer *writer, uint64_t bytes) {
 }
 
 static int plan_and_write(const struct mr__store_writer *writer, struct mr__store *store,
-                          const struct mr__kept *kept, uint64_t source_fingerprint) {
+                          const struct mr__kept *kept, uint64_t source_fingerprint, mr_pool *pool) {
   const mr_schema *schema = writer->layout->schema;
   store->header.samples = writer->rows[MR_SAMPLE];
   store->header.requests = writer->rows[MR_REQUEST];
@@ -544,7 +594,7 @@ static int plan_and_write(const struct mr__store_writer *writer, struct mr__stor
     store->text_bytes[t] = count_text_bytes(kept->dictionary, (int)t);
   store->scenarios = (int64_t)kept->scenarios->n;
   MR_TRY(mr__store_plan(store, writer->layout));
-  return write_sections(writer, store, kept);
+  return write_sections(writer, store, kept, pool);
 }
 
 int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__kept *kept,
@@ -552,7 +602,7 @@ int mr__store_writer_finish(struct mr__store_writer *writer, const struct mr__ke
   MR_TRY(settle_records(writer, kept, pool));
   struct mr__store store;
   int status = mr__store_init(&store, writer->layout);
-  if (status == MR_OK) status = plan_and_write(writer, &store, kept, source_fingerprint);
+  if (status == MR_OK) status = plan_and_write(writer, &store, kept, source_fingerprint, pool);
   uint64_t bytes = store.header.file_bytes;
   mr__store_clear(&store);
   if (status == MR_OK) status = put_in_place(writer, bytes);
