@@ -165,9 +165,15 @@ describe("domains", function()
   end)
 
   it("of a sequence have no loss", function()
-    local b, _, _, click = builder()
-    helper.raises('probe: the input is in sequence "click", expected a value of a sample; pool it',
-      function() b:probe(click, click) end)
+    local b, ad, _, click, seen = builder()
+    local function wrong(input, sequence, ...)
+      helper.raises(('probe: %s has a row for each behaviour of sequence "%s", expected one for '
+        .. "each sample; pool it first"):format(input, sequence), b.probe, b, ...)
+    end
+    wrong("x", "click", click, click)
+    wrong("x", "seen", seen, ad)
+    wrong("x", "click", b:add { ad, click }, ad)
+    wrong("r", "click", ad, click)
   end)
 
   it("of a request have no siblings", function()

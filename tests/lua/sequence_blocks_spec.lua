@@ -220,6 +220,16 @@ describe("what is wrong with a sequence in a script", function()
       .. "them first", function()
       m:concat { m:sequence "buy", m:add { m:embed "item", m:embed "click.item" } }
     end)
+    wrong('concat: inputs are of sequence "click" and of sequence "buy"; pool one of them first',
+      function() m:concat { m:inputs(), m:inputs "click", m:inputs "buy" } end)
+    -- With an ad beside it the value is of pairs, which no script speaks of.
+    for _, x in ipairs { m:inputs "click", m:concat { m:inputs(), m:inputs "click" } } do
+      wrong('logloss: logit has a row for each behaviour of sequence "click", expected one for '
+        .. "each sample; pool it first", function() m:task("ctr", m:dense(x, { out = 1 })) end)
+    end
+    wrong('logloss: logit has a row for each behaviour of sequence "seen", expected one for '
+      .. "each sample; pool it first",
+      function() m:task("ctr", m:dense(m:inputs "seen", { out = 1 })) end)
     wrong("attention_unit: input k is missing", function() m:attention_unit(m:target "buy") end)
     wrong('attention_unit: input 1 is a string, expected a value of the graph',
       function() m:attention_unit("ad", "click") end)

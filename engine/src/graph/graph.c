@@ -314,16 +314,37 @@ static int settle_broadcast(const mr_graph *graph, struct mr__node *node) {
                   domain_name(graph->schema, from, text), domain_name(graph->schema, to, other));
 }
 
+static int domain_of_input(const mr_graph *graph, const struct mr__node *node, int input) {
+  return graph->nodes[node->inputs[input]].domain;
+}
+
 static int find_meeting(const mr_graph *graph, const struct mr__node *node, int *out) {
   char text[DOMAIN_BYTES], other[DOMAIN_BYTES];
   *out = MR_REQUEST;
   for (int i = 0; i < node->n_inputs; i++) {
-    int domain = graph->nodes[node->inputs[i]].domain, below = *out;
-    *out = meeting(graph->schema, below, domain);
-    if (*out < 0)
-      return mr__fail(MR_ESHAPE, "inputs are of %s and of %s; pool one of them first",
-                      domain_name(graph->schema, below, text),
-                      domain_name(graph->schema, domain, other));
+    int domain = domain_of_input(graph, node, i);
+    *out = meeting(graph->schema, *out, domain);
+    if (*out >= 0) continue;
+    /* Those before may have met in pairs that no input is of. */
+    int first = 0;
+    while (mr__sequence_of(domain_of_input(graph, node, first)) < 0) first++;
+    return mr__fail(MR_ESHAPE, "inputs are of %s and of %s; pool one of them first",
+                    domain_name(graph->schema, domain_of_input(graph, node, first), text),
+                    domain_name(graph->schema, domain, other));
+  }
+  return MR_OK;
+}
+
+/* Of an objective, whose label and a value of behaviours would meet in pairs. */
+static int check_pooled(const mr_graph *graph, const struct mr__op *op,
+                        const struct mr__node *node) {
+  for (int i = 0; i < node->n_inputs; i++) {
+    int sequence = mr__sequence_of(domain_of_input(graph, node, i));
+    if (sequence >= 0)
+      return mr__fail(MR_ESHAPE,
+                      "%s has a row for each behaviour of sequence \"%.60s\", expected one for "
+                      "each sample; pool it first",
+                      op->inputs[i], graph->schema->sequences[sequence].name);
   }
   return MR_OK;
 }
@@ -332,7 +353,7 @@ static int find_meeting(const mr_graph *graph, const struct mr__node *node, int 
 static int reach(mr_graph *graph, const struct mr__op *op, struct mr__node *node, int input,
                  int below) {
   char text[DOMAIN_BYTES], other[DOMAIN_BYTES];
-  int from = graph->nodes[node->inputs[input]].domain, to = below;
+  int from = domain_of_input(graph, node, input), to = below;
   int how = op->reach[op->variadic ? 0 : input];
   if (how == MR__OF_PARENT || (how == MR__OF_ABOVE && from != below))
     to = mr__parent_domain(graph->schema, below);
@@ -346,10 +367,10 @@ static int reach(mr_graph *graph, const struct mr__op *op, struct mr__node *node
 
 /* Where the rows of a node live; inputs of an ancestor domain are replaced by their broadcast. */
 static int settle_domain(mr_graph *graph, const struct mr__op *op, struct mr__node *node) {
-  char text[DOMAIN_BYTES];
   int below;
   if (op->flags & MR__LEAF) return MR_OK; /* the shape rule says */
   if (op->flags & MR__ROW_DOWN) return settle_broadcast(graph, node);
+  if (op->flags & MR__OBJECTIVE) MR_TRY(check_pooled(graph, op, node));
   MR_TRY(find_meeting(graph, node, &below));
   node->domain = below;
   if (op->flags & (MR__ROW_UP | MR__SIBLINGS)) {
@@ -358,12 +379,7 @@ static int settle_domain(mr_graph *graph, const struct mr__op *op, struct mr__no
       return mr__fail(MR_ESHAPE, "the input is in the request domain, which has no parent");
     if (op->flags & MR__ROW_UP) node->domain = parent;
   }
-  if (op->flags & MR__OBJECTIVE) {
-    if (below >= MR_DOMAINS)
-      return mr__fail(MR_ESHAPE, "the input is in %s, expected a value of a sample; pool it",
-                      domain_name(graph->schema, below, text));
-    node->domain = below = MR_SAMPLE;
-  }
+  if (op->flags & MR__OBJECTIVE) node->domain = below = MR_SAMPLE;
   for (int i = 0; i < node->n_inputs; i++) MR_TRY(reach(graph, op, node, i, below));
   return MR_OK;
 }
