@@ -54,6 +54,21 @@ function M.bound(model, optimizer, limits, distinct)
   return 1 / seconds, what
 end
 
+--- The rows a second from text to a trained lr: as many as a bare program makes; where the text
+-- has to be decompressed, in the threads' time that is left.
+-- @tparam string file  its name; of zstd it ends in .zst
+-- @tparam table limits  text: rows a second of bench/bare_text.c on so many threads; unpack:
+--   seconds of one thread for decompressing a row
+-- @tparam integer threads
+-- @treturn number rows a second
+-- @treturn string "bare" or "unpacking"
+function M.text(file, limits, threads)
+  if not file:find "%.zst$" then return limits.text, "bare" end
+  local seconds = threads / limits.text + limits.unpack -- of all threads, for one row
+  local binds = limits.unpack > threads / limits.text and "unpacking" or "bare"
+  return threads / seconds, binds
+end
+
 --- The least time of scoring one user's ads, each with all of the user's behaviours.
 -- @tparam integer ads
 -- @tparam integer behaviours

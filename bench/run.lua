@@ -18,7 +18,8 @@
 --               of a quick run, as liblinear is
 --   newer       a newer PyTorch (PEER_PYTHON, or a Python of the path), in the same best
 --               environment, the fastest of its programs; columns that are there only if it is
---   roofline    moonrank's share of what the machine could do at most (bench/roofline.lua)
+--   roofline    what the machine could do at most (bench/roofline.lua; of text, what a bare program
+--               does, bench/bare_text.c), and moonrank's share of it
 --
 -- A peer that is not there, or that --alone leaves out, is "not installed". The data that the lines
 -- need are made once, into build/bench; the machine's limits are measured where a line is held
@@ -236,6 +237,11 @@ local function speed_of_din(line, given, folder)
   return din_speeds[line.batch]
 end
 
+local function read_text(line, folder, more)
+  return run(("%s --file %s --model %s %s"):format(our_program(line, folder), line.file, line.model,
+    more or ""))
+end
+
 local function times_wanted(line) return ("%g x"):format(line.wanted) end
 
 local KINDS = {
@@ -276,26 +282,25 @@ local KINDS = {
   },
   text = {
     data = "clicks",
-    measure = function(line, _, folder, note)
-      local cached = line.peer == "cache"
-      local figures = run(("%s --file %s --model %s%s"):format(our_program(line, folder), line.file,
-        line.model, cached and " --cached" or ""))
-      if cached then
-        note("best", figures.cached_rows_per_s)
-        line.program = { best = "cache" }
-      end
-      return figures.rows_per_s
-    end,
+    measure = function(line, _, folder) return read_text(line, folder).rows_per_s end,
     peer = function(line, given, folder, _, note)
       if line.peer == "liblinear" and not given.alone and peers.liblinear() then
         note("best", peers.run_liblinear(folder, clock))
         line.program = { best = "liblinear" }
       end
     end,
-    wanted = function(line)
-      return (line.peer == "cache" and "%g x" or "%.1fM/s"):format(line.peer == "cache"
-        and line.wanted or line.wanted / 1e6)
+    wanted = function(line) return ("%.1fM/s"):format(line.wanted / 1e6) end,
+    bound = function(line, limits) return roofline.text(line.file, limits, line.threads) end,
+  },
+  text_and_cache = {
+    data = "clicks",
+    measure = function(line, _, folder, note)
+      local figures = read_text(line, folder, "--cached")
+      note("best", figures.cached_rows_per_s)
+      line.program = { best = "cache" }
+      return figures.rows_per_s
     end,
+    wanted = times_wanted,
   },
   command = {
     -- The fastest of ten: what else the machine does is not the command's.
@@ -317,7 +322,8 @@ local KINDS = {
 local function kind_of(line)
   if line.ads then return KINDS.scoring end
   if line.model == "din" then return KINDS.behaviours end
-  return KINDS[line.file and "text" or line.model and "training" or "command"]
+  if line.file then return line.peer == "cache" and KINDS.text_and_cache or KINDS.text end
+  return line.model and KINDS.training or KINDS.command
 end
 
 local function figure_of(line, value)
@@ -357,6 +363,22 @@ local function raise_limits(limits)
       so_far[name] = math.max(so_far[name] or 0, value)
     end
     pool:close()
+  end
+end
+
+-- What a bare program makes of the text, and the time of a thread for decompressing it: the most
+-- and the least that is found stand.
+local function raise_text_limits(given, limits, folder)
+  local build = os.getenv "MOONRANK_BUILD" or root .. "build"
+  shell(("cmake --build '%s' --target bare_text >/dev/null"):format(build))
+  local figures = run(("'%s/bench/bare_text' '%s' %g"):format(build, folder, given.seconds))
+  local start = clock.now()
+  shell(("zstd -q -t '%s/train.csv.zst'"):format(folder))
+  local seconds = (clock.now() - start) / figures.rows
+  for threads, rows_per_s in ipairs(figures.rows_per_s) do
+    local so_far = limits[threads]
+    so_far.text = math.max(so_far.text or 0, rows_per_s)
+    so_far.unpack = math.min(so_far.unpack or math.huge, seconds)
   end
 end
 
@@ -494,12 +516,18 @@ if not given.alone then
   torch.debian = peers.torch()
   torch.newer = peers.newer_torch(torch.debian)
 end
-local bounded = false -- whether a line is held against the machine's limits
-for _, line in ipairs(lines) do bounded = bounded or kind_of(line).bound ~= nil end
+-- Whether lines are held against the machine's limits, and against the bare program of text.
+local bounded, reads_text = false, false
+for _, line in ipairs(lines) do
+  local is_text = kind_of(line) == KINDS.text
+  reads_text = reads_text or is_text
+  bounded = bounded or kind_of(line).bound ~= nil and not is_text
+end
 print_machine(given, torch)
 local folders, limits = make_data(lines, given.rows), { {}, {} }
 for number = 1, given.rounds do
   if bounded then raise_limits(limits) end
+  if reads_text then raise_text_limits(given, limits, folders.clicks) end
   for _, line in ipairs(lines) do
     local start = clock.now()
     round(given, line, folders, torch)

@@ -145,6 +145,42 @@ describe("bench/generate", function()
     assert.same(NAMES, formats_of("--cold --dir " .. helper.quote(folder), 11))
   end)
 
+  -- Adagrad, sample by sample, in plain Lua.
+  local function mean_loss_of_online_steps()
+    local weights, states, sum, n = {}, {}, 0, 0
+    for line in io.lines(folder .. "/train.csv") do
+      local z, cells, label = 0, {}, tonumber(line:sub(1, 1))
+      for cell in line:sub(3):gmatch "[^,]+" do cells[#cells + 1] = #cells .. ":" .. cell end
+      if label then
+        for _, cell in ipairs(cells) do z = z + (weights[cell] or 0) end
+        local p = 1 / (1 + math.exp(-z))
+        for _, cell in ipairs(cells) do
+          states[cell] = (states[cell] or 0) + (p - label) ^ 2
+          weights[cell] = (weights[cell] or 0)
+            - 0.01 * (p - label) / math.sqrt(states[cell] + 1e-6)
+        end
+        sum, n = sum - math.log(label == 1 and p or 1 - p), n + 1
+      end
+    end
+    return sum / n
+  end
+
+  it("feeds the bare program of text, which trains what a plain loop does", function()
+    local build = os.getenv "MOONRANK_BUILD" or "build"
+    assert.equal(0, (helper.shell(("cmake --build %s --target bare_text"):format(
+      helper.quote(build)))))
+    local status, out = helper.shell(("%s %s 0"):format(helper.quote(build .. "/bench/bare_text"),
+      helper.quote(folder)))
+    assert.equal(0, status)
+    local figures = assert(json.decode(out))
+    assert.equal(4000, figures.rows)
+    assert.is_true(figures.rows_per_s[1] > 0 and figures.rows_per_s[2] > 0)
+    local expected = mean_loss_of_online_steps()
+    assert.is_true(math.abs(figures.loss[1] - expected) < 2e-6, figures.loss[1] .. " " .. expected)
+    -- Steps that one thread loses of the other are few.
+    assert.is_true(math.abs(figures.loss[2] - expected) < 0.05, figures.loss[2] .. " " .. expected)
+  end)
+
   it("feeds the program of text twice, where the cache is to be compared", function()
     local status, out = helper.shell(("luajit bench/text_speed.lua --data %s --threads 1 "
       .. "--model dnn --cached"):format(helper.quote(folder)))
@@ -267,7 +303,7 @@ describe("bench/run", function()
       .. "share binds", (heading:gsub("  +", " ")))
     lines = lines:gsub(" +", " ")
     assert.truthy(lines:find "^lr 2 [%d,]+ not installed %- %- 12 x %- %- [%d,]+ %d+%% %l+\n"
-      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- %- %- %-\n"
+      and lines:find "\ntext%-zst 2 [%d,]+ %- %- %- 3%.5M/s %- %- [%d,]+ %d+%% %l+\n"
       and lines:find "\ndnn%-text 2 [%d,]+ [%d,]+ cache [%d.]+ 0%.9 x %- %- %- %- %-\n", lines)
     local ms = lines:match "\nhelp 1 ([%d.]+) ms %- %- %- < 30 ms %- %- %- %- %-\n$"
     assert.is_true(tonumber(ms) > 0.1, lines)
