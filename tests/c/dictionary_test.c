@@ -10,6 +10,8 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "check.h"
+#include "families.h"
+#include "kernel/family.h"
 
 enum { KEYS = 3000, FINDS = 5000, LEAST = 3 };
 
@@ -29,8 +31,8 @@ static mr_schema *new_schema(int min_count) {
   mr_schema *schema;
   NEED(mr_schema_new(&schema) == MR_OK);
   for (int t = 0; t < 2; t++) {
-    mr_column_spec spec = {.name = t ? "b" : "a", .table = t ? "u" : "t", .type = MR_ID,
-                           .domain = MR_SAMPLE};
+    mr_column_spec spec = {
+        .name = t ? "b" : "a", .table = t ? "u" : "t", .type = MR_ID, .domain = MR_SAMPLE};
     NEED(mr_schema_add_table(schema, spec.table, min_count) == MR_OK);
     NEED(mr_schema_add_column(schema, &spec) == MR_OK);
   }
@@ -69,8 +71,8 @@ static void add(struct mr__dictionary *dictionary, const uint64_t *keys, uint32_
   }
 }
 
-static void find(struct mr__dictionary *dictionary, struct mr__recent *recent,
-                 const uint64_t *keys, uint32_t n) {
+static void find(struct mr__dictionary *dictionary, struct mr__recent *recent, const uint64_t *keys,
+                 uint32_t n) {
   static uint32_t codes[FINDS];
   uint32_t n_new = 0;
   size_t said = mr__dictionary_find(recent, 1, keys, n, codes);
@@ -160,6 +162,37 @@ static void check(int alike, int at, int min_count) {
   mr_schema_free(schema);
 }
 
+/* The loop over keys that were found lately, in every family, beside a plain one: any number. */
+static void check_find_known(void) {
+  enum { PLACES = 64, MOST = 50 };
+  uint64_t known[PLACES], some[MOST];
+  uint32_t known_codes[PLACES], codes[MOST], missing[MOST + MR__MISSING_PAD];
+  for (uint64_t i = 0; i < PLACES; i++) {
+    known[i] = (uint64_t)draw(3) << 40 | (uint64_t)draw(3) << 20 | i;
+    known_codes[i] = draw(UINT32_MAX);
+  }
+  for (int family = 0; family < FAMILIES; family++)
+    for (uint32_t n = 0; n <= MOST && family_runs(family); n++) {
+      size_t k = 0, n_missing;
+      for (uint32_t i = 0; i < n; i++) {
+        uint64_t key = known[draw(PLACES)], others[] = {key, key ^ 1ull << 40, key ^ 1ull << 20};
+        some[i] = others[draw(4) % 3];
+      }
+      mr_isa_set(family_names[family]);
+      n_missing = mr__family()->find_known(known, known_codes, PLACES - 1, some, n, codes, missing);
+      mr_isa_set("auto");
+      for (uint32_t i = 0; i < n; i++) {
+        size_t place = some[i] % PLACES;
+        CHECK(codes[i] == known_codes[place], "key %u of %u has code %u, expected %u", i, n,
+              codes[i], known_codes[place]);
+        if (known[place] == some[i]) continue;
+        CHECK(k < n_missing && missing[k] == i, "key %u of %u is not listed", i, n);
+        k++;
+      }
+      CHECK(n_missing == k, "%zu of %u keys are listed, expected %zu", n_missing, n, k);
+    }
+}
+
 int main(void) {
   for (int min_count = 1; min_count <= LEAST; min_count += LEAST - 1) {
     check(0, 0, min_count);
@@ -167,5 +200,6 @@ int main(void) {
     check(1, 12, min_count); /* close homes */
     check(1, 34, min_count); /* one home, other bits in the slot */
   }
+  check_find_known();
   return check_end();
 }

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "kernel/family.h"
 
 enum { FIRST_SLOTS = 32, FIRST_KEYS = 16, SLOT_AHEAD = 16, KEY_AHEAD = 8 };
 /* Keys looked up at a time; those remembered by a thread, for all tables and for each. */
@@ -52,9 +53,10 @@ struct recent {
 struct mr__recent {
   struct mr__dictionary *dictionary;
   size_t mask;
-  uint64_t *keys;                         /* [tables][2][mask + 1] */
-  uint32_t *codes;                        /* the same */
-  uint32_t missing[MR__QUERIES][STRETCH]; /* of a stretch: places of keys that are not there */
+  uint64_t *keys;  /* [tables][2][mask + 1] */
+  uint32_t *codes; /* the same */
+  /* Of a stretch: places of keys that are not there. */
+  uint32_t missing[MR__QUERIES][STRETCH + MR__MISSING_PAD];
 };
 
 /* ---- slots ---- */
@@ -269,23 +271,6 @@ static inline uint32_t code_at(const struct coded_table *table, uint64_t key, si
   return slot ? mr__code(s, index_in(slot)) : MR__NEW_CODE;
 }
 
-/* What the thread has found lately, without a branch. Returns how many are not the first of their
- * places, and lists which. (Gathers are slower than these loads, most of which hit the second-level
- * cache.) */
-static size_t find_first(struct recent recent, size_t mask, const uint64_t *restrict keys, size_t n,
-                         uint32_t *restrict codes, uint32_t *restrict missing) {
-  const uint64_t *known = recent.keys;
-  const uint32_t *known_codes = recent.codes;
-  size_t n_missing = 0;
-  for (size_t i = 0; i < n; i++) {
-    uint64_t key = keys[i];
-    codes[i] = known_codes[key & mask];
-    missing[n_missing] = (uint32_t)i;
-    n_missing += known[key & mask] != key;
-  }
-  return n_missing;
-}
-
 /* Of the keys that are not the first of their places, the second ones. Keeps the list of the
  * others, whose slots are asked for. */
 static size_t find_second(const struct coded_table *table, struct recent recent, size_t mask,
@@ -363,7 +348,7 @@ static void find_stretch(struct mr__recent *recent, struct mr__query *queries, i
     struct recent known = recent_of(recent, own->table);
     const uint64_t *keys = own->keys + first;
     uint32_t *codes = own->codes + first, *missing = recent->missing[l];
-    n_missing[l] = find_first(known, mask, keys, n, codes, missing);
+    n_missing[l] = mr__family()->find_known(known.keys, known.codes, mask, keys, n, codes, missing);
     n_missing[l] = find_second(&dictionary->tables[own->table], known, mask, keys, codes, missing,
                                n_missing[l]);
   }

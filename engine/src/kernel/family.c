@@ -1,6 +1,9 @@
 /* Choosing a kernel family by what the CPU can do, never by timing. */
 #include "kernel/family.h"
 
+#if MR_X86
+#include <cpuid.h>
+#endif
 #include <stdatomic.h>
 #include <string.h>
 
@@ -11,7 +14,7 @@
         mr__sum_share_##name, mr__update_share_##name, mr__limit_products_##name,                  \
         mr__limit_layer_##name, mr__limit_copy_##name, mr__scan_words_##name,                      \
         mr__cell_keys_##name, mr__row_keys_##name, mr__split_cell_##name, mr__note_codes_##name,   \
-        mr__turn_words_##name, mr__put_words_##name, mr__normals_##name                            \
+        mr__find_known_##name, mr__turn_words_##name, mr__put_words_##name, mr__normals_##name     \
   }
 
 static const struct mr__family families[] = {
@@ -46,6 +49,23 @@ const struct mr__family *mr__family(void) {
   for (int i = 0; !family && i < N_FAMILIES; i++)
     if (supported(&families[i])) atomic_store(&chosen, family = &families[i]);
   return family;
+}
+
+/* By AVX512-FP16, which came with such cores: bit 23 of EDX of leaf 7, since not every compiler has
+ * a name for it. */
+int mr__gathers_fast(void) {
+#if MR_X86
+  static atomic_int known; /* 1: no; 2: yes */
+  int answer = atomic_load_explicit(&known, memory_order_relaxed);
+  if (answer == 0) {
+    unsigned a, b, c, d;
+    answer = 1 + (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 23 & 1));
+    atomic_store_explicit(&known, answer, memory_order_relaxed);
+  }
+  return answer == 2;
+#else
+  return 0;
+#endif
 }
 
 const char *mr_isa(void) { return mr__family()->name; }

@@ -74,6 +74,15 @@ typedef uint32_t mr__note_codes_fn(const struct mr__memo_entry *entries, const u
                                    uint32_t n, uint32_t note, uint32_t *place_of, uint32_t *fresh);
 mr__note_codes_fn mr__note_codes_plain, mr__note_codes_avx2, mr__note_codes_avx512;
 
+/* Of n keys: codes[i] is the code beside what `known` has in the place of keys[i], the key's low
+ * bits in `mask`, and where another key is there, i is listed in `missing`, which has room for
+ * MR__MISSING_PAD more. Returns how many those are. */
+enum { MR__MISSING_PAD = 8 };
+typedef size_t mr__find_known_fn(const uint64_t *known, const uint32_t *known_codes, size_t mask,
+                                 const uint64_t *keys, size_t n, uint32_t *codes,
+                                 uint32_t *missing);
+mr__find_known_fn mr__find_known_plain, mr__find_known_avx2, mr__find_known_avx512;
+
 /* Turn rows of n words of 4 bytes into columns: columns[w][i] = word w of rows[i]. Returns whether
  * any is larger than most[w] of its column; they are written all the same. */
 enum { MR__TURNED_ROWS = 16 };
@@ -110,11 +119,16 @@ struct mr__family {
   mr__row_keys_fn *row_keys;
   mr__split_cell_fn *split_cell;
   mr__note_codes_fn *note_codes;
+  mr__find_known_fn *find_known;
   mr__turn_words_fn *turn_words;
   mr__put_words_fn *put_words;
   mr__normals_fn *normals;
 };
 
 const struct mr__family *mr__family(void);
+
+/* Whether gathering from the first-level cache is faster than as many loads one by one. Older cores
+ * with AVX-512 are slow at it, some of them since what a gather may leak was closed. */
+int mr__gathers_fast(void);
 
 #endif
