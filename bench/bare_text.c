@@ -69,16 +69,26 @@ static struct slot *find(uint64_t key) {
   }
 }
 
+/* Of numbers that both threads change: no order among them is wanted. */
+static float read_number(const float *from) {
+  float value;
+  __atomic_load(from, &value, __ATOMIC_RELAXED);
+  return value;
+}
+
+static void write_number(float *to, float value) { __atomic_store(to, &value, __ATOMIC_RELAXED); }
+
 /* One step of Adagrad (Duchi, Hazan and Singer 2011) on one sample. Returns its loss. */
 static double learn(struct slot *const *of, float label) {
   const float rate = 0.01f, start = 1e-6f;
   float z = 0;
-  for (int c = 0; c < FIELDS; c++) z += of[c]->weight;
+  for (int c = 0; c < FIELDS; c++) z += read_number(&of[c]->weight);
   float p = 1 / (1 + expf(-z)), g = p - label, square = g * g;
   for (int c = 0; c < FIELDS; c++) {
     struct slot *slot = of[c];
-    slot->state += square;
-    slot->weight -= rate * g / sqrtf(slot->state + start);
+    float state = read_number(&slot->state) + square;
+    write_number(&slot->state, state);
+    write_number(&slot->weight, read_number(&slot->weight) - rate * g / sqrtf(state + start));
   }
   return -log(label > 0.5f ? (double)p : 1 - (double)p);
 }
