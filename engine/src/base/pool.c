@@ -11,9 +11,11 @@
  *
  * Workers wait on a condition variable between jobs; a short spin before sleeping keeps the
  * wake-up within microseconds while jobs follow each other closely, as the phases of a training
- * step do, and costs nothing once the pool is idle. */
+ * step do, and costs nothing once the pool is idle. Other threads that can run have their turn in
+ * it. */
 #include "base/pool.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -120,7 +122,11 @@ static void take_tasks(mr_pool *pool, int worker, const struct assignment *a) {
   }
 }
 
-static void relax(void) {
+/* One round of spinning. Now and then a thread that waits for the core may have it, such as a
+ * loader's that fills the next batch. */
+static void relax(int round) {
+  enum { ROUNDS = 64 };
+  if (round % ROUNDS == ROUNDS - 1) sched_yield();
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #endif
@@ -131,7 +137,7 @@ static void *work(void *argument) {
   mr_pool *pool = self->pool;
   long long seen = 0;
   for (;;) {
-    for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->generation) == seen; i++) relax();
+    for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->generation) == seen; i++) relax(i);
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping && atomic_load(&pool->generation) == seen)
       pthread_cond_wait(&pool->work, &pool->lock);
@@ -170,7 +176,7 @@ int mr__pool_run(mr_pool *pool, mr__task run, void *job, int64_t n_tasks) {
 
   take_tasks(pool, 0, &a);
 
-  for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->finished) != n_tasks; i++) relax();
+  for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->finished) != n_tasks; i++) relax(i);
   pthread_mutex_lock(&pool->lock);
   while (atomic_load(&pool->finished) != n_tasks) pthread_cond_wait(&pool->done, &pool->lock);
   pthread_mutex_unlock(&pool->lock);
