@@ -463,24 +463,23 @@ static int write_texts(const struct mr__store_writer *writer, const struct mr__s
   enum { SOME = 4096 };
   if (store->text_bytes[table] == 0) return MR_OK;
   int file = writer->files[MR_SAMPLE];
-  uint64_t ends[SOME], at = mr__store_find(store, MR__TEXT_ENDS, table)->offset;
-  uint64_t start = mr__store_find(store, MR__TEXTS, table)->offset;
+  uint64_t ends[SOME], end = 0, at = mr__store_find(store, MR__TEXT_ENDS, table)->offset;
+  uint64_t texts = mr__store_find(store, MR__TEXTS, table)->offset;
   struct mr__texts some = {0};
   int status = MR_OK;
   for (int64_t first = 0; status == MR_OK && first < store->codes[table]; first += SOME) {
     int64_t n = store->codes[table] - first < SOME ? store->codes[table] - first : SOME;
-    uint64_t before = start - mr__store_find(store, MR__TEXTS, table)->offset;
+    uint64_t before = end;
     some.n = 0;
     for (int64_t i = 0; status == MR_OK && i < n; i++) {
       size_t size;
       const char *text = mr__dictionary_text(dictionary, table, (uint32_t)(first + i), &size);
       status = mr__texts_add(&some, text, size);
-      if (status == MR_OK) ends[i] = before + some.ends[i];
+      if (status == MR_OK) ends[i] = end = before + some.ends[i];
     }
     if (status == MR_OK)
       status = write_at(writer, file, ends, 8 * (uint64_t)n, at + 8 * (uint64_t)first);
-    if (status == MR_OK) status = write_at(writer, file, some.bytes, some.ends[n - 1], start);
-    if (status == MR_OK) start += some.ends[n - 1];
+    if (status == MR_OK) status = write_at(writer, file, some.bytes, end - before, texts + before);
   }
   mr__texts_clear(&some);
   return status;
