@@ -108,6 +108,20 @@ describe("texts of keys", function()
     assert.same(often, texts_of(schema, data.open(schema, dir .. "/cache"), "x", "x", all))
   end)
 
+  it("are those of their keys where there are more than are written at a time", function()
+    local dir = helper.temp_dir()
+    local columns = { { name = "click", type = "label" }, { name = "x", type = "id" } }
+    local lines, all = { "click,x" }, {}
+    for i = 1, 9000 do -- more than two times as many as store_writer.c writes at a time
+      all[i] = ("v"):rep(i % 13) .. i
+      lines[i + 1] = "1," .. all[i]
+    end
+    local schema = schema_of(columns, nil, { "x" })
+    assert(data.build(schema, helper.write(dir .. "/t.csv", table.concat(lines, "\n") .. "\n"),
+      dir .. "/cache", { fit = true }))
+    assert.same(all, texts_of(schema, data.open(schema, dir .. "/cache"), "x", "x", all))
+  end)
+
   it("are kept of JSON lines and libffm", function()
     for layout, text in pairs {
       json = '{"click": 1, "x": "a\\tb", "y": ["p", "q"]}\n{"click": 0, "x": 5, "y": []}\n',
