@@ -491,6 +491,23 @@ describe("a damaged cache", function()
     end
   end)
 
+  it("asks for as much memory as a sound one where the samples of a request are wrong", function()
+    local function loader_bytes(shuffle)
+      local options = mr.new("mr_loader_options", { batch = 5, shuffle = shuffle })
+      return tonumber(C.mr_loader_bytes(assert(data.open(schema, cache)), options))
+    end
+    local in_any_order = loader_bytes(0)
+    local first_sample = sections_of(bytes, 3)[0]
+    for place = 0, first_sample.size / 8 - 1 do
+      for _, byte in ipairs { 77, 127, 128, 255 } do
+        with_byte(first_sample.at + 8 * place + 8, byte) -- the highest
+        assert.equal(in_any_order, loader_bytes(0))
+        -- So few that are drawn may be the largest; their order has 4 bytes for each.
+        assert.equal(in_any_order + 4 * (first_sample.size / 8 - 1), loader_bytes(1))
+      end
+    end
+  end)
+
   it("is found by the loader where a code is none of the dictionary", function()
     local records = sections_of(bytes, 1)
     local function break_code(at, place)

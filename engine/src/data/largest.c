@@ -34,10 +34,12 @@ static int64_t bytes_of(const mr_dataset *dataset, int domain, int64_t row) {
   return sound ? (int64_t)(end - start - fixed) : 0;
 }
 
+/* 1 where their places are damaged, as above. */
 static int64_t samples_of(const mr_dataset *dataset, int64_t request) {
-  const int64_t *first = dataset->first_sample;
-  if (!first) return 1;
-  return first[request + 1] > first[request] ? first[request + 1] - first[request] : 1;
+  if (!dataset->first_sample) return 1;
+  int64_t first = dataset->first_sample[request], end = dataset->first_sample[request + 1];
+  int sound = first >= 0 && first < end && end <= dataset->rows[MR_SAMPLE];
+  return sound ? end - first : 1;
 }
 
 /* ---- requests that are drawn ---- */
