@@ -36,10 +36,9 @@ static int64_t bytes_of(const mr_dataset *dataset, int domain, int64_t row) {
 
 /* 1 where their places are damaged, as above. */
 static int64_t samples_of(const mr_dataset *dataset, int64_t request) {
-  if (!dataset->first_sample) return 1;
-  int64_t first = dataset->first_sample[request], end = dataset->first_sample[request + 1];
-  int sound = first >= 0 && first < end && end <= dataset->rows[MR_SAMPLE];
-  return sound ? end - first : 1;
+  int64_t first, n;
+  mr__dataset_samples_of(dataset, request, &first, &n);
+  return n;
 }
 
 /* ---- requests that are drawn ---- */
@@ -63,8 +62,8 @@ static void add_drawn(struct drawn *drawn, double bytes, double samples) {
 
 static double samples_bytes(const mr_dataset *dataset, int64_t request) {
   if (!dataset->offsets[MR_SAMPLE]) return 0;
-  int64_t first = dataset->first_sample ? dataset->first_sample[request] : request;
-  int64_t n = samples_of(dataset, request), rows = dataset->rows[MR_SAMPLE];
+  int64_t first, n, rows = dataset->rows[MR_SAMPLE];
+  mr__dataset_samples_of(dataset, request, &first, &n);
   if (first < 0 || first > rows || n > rows - first) return 0; /* damaged, as above */
   double bytes = 0;
   for (int64_t i = first; i < first + n; i++) bytes += (double)bytes_of(dataset, MR_SAMPLE, i);

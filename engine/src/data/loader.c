@@ -212,19 +212,6 @@ static int fail_damaged(const struct mr_loader *loader, const char *what, int64_
                   loader->dataset->path, what, (long long)row);
 }
 
-static int samples_of(const struct mr_loader *loader, int64_t request, int64_t *first, int64_t *n) {
-  const int64_t *first_sample = loader->dataset->first_sample;
-  *first = request;
-  *n = 1;
-  if (!first_sample) return MR_OK;
-  *first = first_sample[request];
-  int64_t end = first_sample[request + 1];
-  if (*first < 0 || end <= *first || end > loader->dataset->rows[MR_SAMPLE])
-    return fail_damaged(loader, "request", request);
-  *n = end - *first;
-  return MR_OK;
-}
-
 static int add_piece(struct place *place, int64_t request, int64_t first, int64_t n) {
   mr_batch *batch = place->batch;
   int64_t piece = batch->rows[MR_REQUEST], sample = batch->rows[MR_SAMPLE];
@@ -259,7 +246,8 @@ static int choose_rows(struct mr_loader *loader, struct place *place) {
     if (loader->at_request == loader->window_end) next_window(loader);
     int64_t request = request_at(loader, loader->at_request), first, n;
     prefetch_request(loader, loader->at_request);
-    MR_TRY(samples_of(loader, request, &first, &n));
+    if (!mr__dataset_samples_of(loader->dataset, request, &first, &n))
+      return fail_damaged(loader, "request", request);
     int64_t piece = n - loader->at_piece;
     if (piece > loader->options.max_request) piece = loader->options.max_request;
     if (batch->rows[MR_SAMPLE] + piece > loader->options.batch) break;

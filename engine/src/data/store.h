@@ -135,6 +135,19 @@ int mr__dataset_new(mr_dataset **out, const mr_schema *schema, const char *path)
 /* The text of a code of a table that has them; "" where the file is damaged. */
 const char *mr__dataset_text(const mr_dataset *dataset, int table, uint32_t code, size_t *size);
 
+/* The samples of a request. 0 where the file is damaged, and then *n is 1. */
+static inline int mr__dataset_samples_of(const mr_dataset *dataset, int64_t request, int64_t *first,
+                                         int64_t *n) {
+  *first = request;
+  *n = 1;
+  if (!dataset->first_sample) return 1;
+  *first = dataset->first_sample[request];
+  int64_t end = dataset->first_sample[request + 1];
+  if (*first < 0 || end <= *first || end > dataset->rows[MR_SAMPLE]) return 0;
+  *n = end - *first;
+  return 1;
+}
+
 /* Where the record of a row is; NULL where the file is damaged. With bags, it lies in its section
  * and is as long as its counts say. */
 static inline const char *mr__dataset_record(const mr_dataset *dataset, int domain, int64_t row) {
